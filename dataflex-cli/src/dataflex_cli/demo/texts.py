@@ -1,0 +1,110 @@
+"""What the demo trains on: short question-and-answer samples from the documentation that ships inside Python.
+
+Four domains that a reader can tell apart at a glance, and a target set of held-out questions of one of them. The
+same interpreter always gives the same samples in the same order, whatever was imported or hashed before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dataflex_core.errors import DataError
+
+TARGET_DOMAIN = "reference"
+PER_DOMAIN = 450
+TARGET_SIZE = 60
+_FEWEST_PER_DOMAIN = 300
+_SHORTEST, _LONGEST = 24, 400
+_PARAGRAPH = re.compile(r"\n\s*\n")
+_SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Sample:
+    """One alpaca-format sample; ``topic`` is what the question is about and is not written to disk."""
+
+    instruction: str
+    output: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoTexts:
+    """Training samples by domain, sorted, and the target questions; no topic, question or answer is in both."""
+
+    domains: Mapping[str, tuple[Sample, ...]]
+    target: tuple[Sample, ...]
+
+    def everything(self) -> tuple[Sample, ...]:
+        """All samples, the target's last."""
+        return (*(sample for samples in self.domains.values() for sample in samples), *self.target)
+
+
+def collect_texts() -> DemoTexts:
+    """Read the running interpreter's documentation. Raises `DataError` where it was stripped (``python -OO``)."""
+    from dataflex_cli.demo.library import library_samples
+    from dataflex_cli.demo.reference import reference_samples
+
+    reference = _distinct(reference_samples())
+    target_topics = _target_topics(reference)
+    library = {domain: _distinct(samples) for domain, samples in library_samples().items()}
+    domains = {TARGET_DOMAIN: tuple(s for s in reference if s.topic not in target_topics), **library}
+    for domain, samples in domains.items():
+        if len(samples) < _FEWEST_PER_DOMAIN:
+            raise DataError(
+                f"the demo found {len(samples)} texts for {domain!r} in this Python's documentation, not enough",
+                hint="run it on a Python with its docstrings: not python -OO, not a stripped build",
+            )
+    return DemoTexts(
+        domains={domain: tuple(sorted(_draw(samples, PER_DOMAIN))) for domain, samples in domains.items()},
+        target=tuple(sorted(_draw((s for s in reference if s.topic in target_topics), TARGET_SIZE))),
+    )
+
+
+def shorten(text: str) -> str:
+    """``text`` cut to some 400 characters: after its first paragraphs, else after a sentence, else after a word."""
+    kept = ""
+    for paragraph in _PARAGRAPH.split(text.strip()):
+        longer = f"{kept}\n\n{paragraph.rstrip()}" if kept else paragraph.rstrip()
+        if len(longer) > _LONGEST:
+            break
+        kept = longer
+    if len(kept) >= _SHORTEST:
+        return kept
+    head = text.strip()[:_LONGEST]
+    ends = [match.end() for match in _SENTENCE_END.finditer(head) if match.end() >= _SHORTEST]
+    return head[: ends[-1]] if ends else head.rsplit(None, 1)[0]
+
+
+def _distinct(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Sorted, each answer once, without those too short to teach anything."""
+    by_output: dict[str, Sample] = {}
+    for sample in sorted(samples):
+        if len(sample.output) >= _SHORTEST:
+            by_output.setdefault(sample.output, sample)
+    return tuple(by_output.values())
+
+
+def _target_topics(reference: Iterable[Sample]) -> frozenset[str]:
+    """As many topics as hold ``TARGET_SIZE`` samples, large topics left to the training set."""
+    sizes: dict[str, int] = {}
+    for sample in reference:
+        sizes[sample.topic] = sizes.get(sample.topic, 0) + 1
+    topics: list[str] = []
+    for topic in sorted((t for t, size in sizes.items() if size <= TARGET_SIZE // 4), key=_fingerprint):
+        if sum(sizes[t] for t in topics) >= TARGET_SIZE:
+            break
+        topics.append(topic)
+    return frozenset(topics)
+
+
+def _draw(samples: Iterable[Sample], count: int) -> list[Sample]:
+    """``count`` samples drawn as if at random, but by their text alone."""
+    return sorted(samples, key=lambda sample: _fingerprint(sample.output))[:count]
+
+
+def _fingerprint(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,54 @@
+"""DataFlex: decide about the data while a language model trains.
+
+The public names a strategy author needs. Importing them imports neither torch nor numpy.
+"""
+
+from dataflex_core.errors import DataflexError, StrategyFault, UsageError
+from dataflex_core.hooks import hookimpl
+from dataflex_core.params import NoParams
+from dataflex_core.spec import Kind, Need, StrategySpec
+from dataflex_core.strategy import (
+    Domain,
+    DomainStats,
+    Mixer,
+    MixRequest,
+    Moment,
+    ScoringSelector,
+    Selection,
+    SelectionRequest,
+    Selector,
+    SetupContext,
+    Signals,
+    TokenLosses,
+    Weighter,
+    WeighRequest,
+    top,
+)
+
+__version__ = "2.0.0"
+
+__all__ = [
+    "DataflexError",
+    "Domain",
+    "DomainStats",
+    "Kind",
+    "MixRequest",
+    "Mixer",
+    "Moment",
+    "Need",
+    "NoParams",
+    "ScoringSelector",
+    "Selection",
+    "SelectionRequest",
+    "Selector",
+    "SetupContext",
+    "Signals",
+    "StrategyFault",
+    "StrategySpec",
+    "TokenLosses",
+    "UsageError",
+    "WeighRequest",
+    "Weighter",
+    "hookimpl",
+    "top",
+]

@@ -1,0 +1,225 @@
+"""A run's configuration: a LLaMA-Factory YAML or JSON, plus one section ``dataflex:``, plus overrides.
+
+OmegaConf reads and merges, pydantic validates; both are imported when a configuration is read, not before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean
+from dataflex_core.spec import Kind
+
+SECTION = "dataflex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyChoice:
+    """A strategy asked for by name, with its parameters as they were written, not yet validated."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataflexConfig:
+    """The ``dataflex:`` section. Steps are optimizer steps, samples are counted over all ranks.
+
+    ``warmup_steps`` come before the first decision, ``update_steps`` lie between decisions; ``updates`` is the number
+    of decisions (None: until LLaMA-Factory's ``max_steps`` or ``num_train_epochs``). A selector judges ``candidates``:
+    ``"all"`` of the pool at each decision, or that multiple of what it chooses; ``selection_budget`` derives the
+    multiple from the share of the training cost that decisions may take. ``exhaustion`` says what happens when a
+    domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
+    tokens, padding included, a batch of signals holds (None: as many as a full training batch).
+    """
+
+    warmup_steps: Annotated[int, Ge(0)] = 10
+    update_steps: Annotated[int, Gt(0)] = 10
+    updates: Annotated[int, Gt(0)] | None = None
+    candidates: Literal["all"] | Annotated[float, Ge(1)] = "all"
+    selection_budget: Annotated[float, Gt(0), Le(100)] | None = None
+    exhaustion: Literal["next-epoch", "renormalise", "error"] = "next-epoch"
+    warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0)]] = "size"
+    token_budget: Annotated[int, Gt(0)] | None = None
+    selector: StrategyChoice | None = None
+    mixer: StrategyChoice | None = None
+    weighter: StrategyChoice | None = None
+
+    def choice(self, kind: Kind) -> StrategyChoice | None:
+        """The strategy of that kind, if one was asked for."""
+        chosen: StrategyChoice | None = getattr(self, kind.value)
+        return chosen
+
+    @property
+    def active(self) -> tuple[Kind, ...]:
+        """The kinds asked for. None: the run is plain LLaMA-Factory."""
+        return tuple(kind for kind in Kind if self.choice(kind) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """A whole run: ``args`` for LLaMA-Factory, and our own section."""
+
+    args: Mapping[str, Any]
+    dataflex: DataflexConfig
+
+    def to_json(self) -> str:
+        """The merged configuration as text that `load_config` reads back."""
+        section = {f.name: getattr(self.dataflex, f.name) for f in fields(DataflexConfig) if f.name not in set(Kind)}
+        for kind in self.dataflex.active:
+            choice = self.dataflex.choice(kind)
+            assert choice is not None
+            section[kind.value] = {"name": choice.name, **choice.params}
+        return json.dumps({**self.args, SECTION: section})
+
+
+def load_config(
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    strategies: Mapping[Kind, str] | None = None,
+    settings: Iterable[str] = (),
+) -> RunConfig:
+    """Read ``path``, merge ``KEY=VALUE`` overrides, strategy flags and ``kind.param=value`` settings; validate.
+
+    Raises `InvalidConfig`: one line with every fault of our section.
+    """
+    merged = _merge(_read(path), overrides)
+    section = merged.pop(SECTION, None)
+    if section is None:
+        section = {}
+    if not isinstance(section, dict):
+        raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
+    for kind in Kind:
+        name = (strategies or {}).get(kind)
+        section[kind.value] = _choice(kind, section.get(kind.value), name)
+    for setting in settings:
+        _apply_setting(section, setting)
+    return RunConfig(args=merged, dataflex=_validated(section))
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if path.suffix.lower() not in {".yaml", ".yml", ".json"}:
+        raise InvalidConfig(f"{path} is no YAML or JSON file", hint="name it .yaml, .yml or .json")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidConfig(f"{path} does not exist", hint="dataflex init DIR writes one to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path} cannot be read: {error}") from error
+    try:
+        loaded = json.loads(text) if path.suffix.lower() == ".json" else OmegaConf.create(text)
+        config = OmegaConf.create(loaded)
+        container = OmegaConf.to_container(config, resolve=True)
+    except (YAMLError, ValueError, OmegaConfBaseException) as error:
+        raise InvalidConfig(f"{path} is malformed: {_one_line(error)}") from error
+    if not isinstance(container, dict) or any(not isinstance(key, str) for key in container):
+        raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+    if isinstance(loaded, dict) or not all(v is None for v in container.values()) or not container:
+        return {str(key): value for key, value in container.items()}
+    raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+
+
+def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    words = list(overrides)
+    for word in words:
+        if not re.fullmatch(r"[A-Za-z_][\w.-]*=.*", word, flags=re.DOTALL):
+            raise InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE")
+    # `selector: less` and `dataflex.selector.name=less` mean the same: spell the first out before merging.
+    section = base.get(SECTION)
+    if isinstance(section, dict):
+        for kind in Kind:
+            if isinstance(section.get(kind.value), str):
+                section[kind.value] = {"name": section[kind.value]}
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(words))
+        container = OmegaConf.to_container(merged, resolve=True)
+    except (YAMLError, ValueError, OmegaConfBaseException) as error:
+        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}") from error
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None:
+    if written is None or isinstance(written, str):
+        written = None if written is None else {"name": written}
+    elif not isinstance(written, dict):
+        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}")
+    if flag is None:
+        if written is not None and not isinstance(written.get("name"), str):
+            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}")
+        return written
+    # Parameters in the file belong to the strategy named there: another name starts afresh.
+    if written is not None and written.get("name") in (flag, None):
+        return {**written, "name": flag}
+    return {"name": flag}
+
+
+def _apply_setting(section: dict[str, Any], setting: str) -> None:
+    match = re.fullmatch(r"(\w+)\.([\w.-]+)=(.*)", setting, flags=re.DOTALL)
+    if match is None or match[1] not in set(Kind):
+        kinds = ", ".join(f"{kind}.PARAM=VALUE" for kind in Kind)
+        raise InvalidConfig(f"--set {setting} is not understood", hint=f"write one of {kinds}")
+    chosen = section.get(match[1])
+    if chosen is None:
+        raise InvalidConfig(f"--set {setting}: the run has no {match[1]}", hint=f"add --{match[1]} NAME")
+    section[match[1]] = _merge(chosen, [f"{match[2]}={match[3]}"])
+
+
+def _validated(section: dict[str, Any]) -> DataflexConfig:
+    import pydantic
+
+    known = [f.name for f in fields(DataflexConfig)]
+    faults = [f"unknown key {SECTION}.{key} ({did_you_mean(str(key), known)})" for key in section if key not in known]
+    given = {key: value for key, value in section.items() if key in known}
+    for kind in Kind:
+        choice = given.get(kind.value)
+        if choice is not None:
+            given[kind.value] = {"name": choice["name"], "params": {k: v for k, v in choice.items() if k != "name"}}
+    match = re.fullmatch(r"\s*([\d.]+)\s*[x×]\s*", str(given.get("candidates", "")))
+    if match:
+        given["candidates"] = match[1]
+    both = section.get("selection_budget") is not None and section.get("candidates", "all") != "all"
+    if both:
+        faults.append("candidates and selection_budget exclude each other: set one of them")
+    try:
+        config = pydantic.TypeAdapter(DataflexConfig).validate_python(given)
+    except pydantic.ValidationError as error:
+        seen = {}
+        for details in error.errors(include_url=False):
+            seen.setdefault(details["loc"][0], f"{SECTION}.{details['loc'][0]}={details['input']!r}: {_msg(details)}")
+        faults.extend(seen.values())
+    if faults:
+        raise InvalidConfig("; ".join(faults))
+    return config
+
+
+def _msg(details: Mapping[str, Any]) -> str:
+    text = str(details["msg"]).removeprefix("Value error, ")
+    return text[0].lower() + text[1:]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def with_hint(error: UsageError, hint: str) -> UsageError:
+    """The same error with another remedy."""
+    return type(error)(error.message, hint=hint)

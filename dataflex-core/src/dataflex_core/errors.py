@@ -1,0 +1,77 @@
+"""The errors DataFlex raises on purpose: one line what is wrong, one line what to do.
+
+``exit_code`` is what the command line ends with: 2 where the request itself is wrong, 1 where a run failed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DataflexError(Exception):
+    """Base of every error with a remedy.
+
+    ``message`` says what is wrong, ``hint`` what to do about it; both are single sentences without a trailing newline.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message} ({self.hint})"
+
+
+class UsageError(DataflexError):
+    """The request cannot be carried out as it was written."""
+
+    exit_code = 2
+
+
+class InvalidConfig(UsageError):
+    """A configuration file, an override or a flag is malformed, unknown or out of range."""
+
+
+class InvalidParameters(UsageError):
+    """Parameters of a strategy are unknown, of the wrong type or out of range."""
+
+
+class UnknownStrategy(UsageError):
+    """No installed plugin offers a strategy of that name."""
+
+
+class WrongKind(UsageError):
+    """The name belongs to a strategy of another kind."""
+
+
+class AmbiguousStrategy(UsageError):
+    """Two plugins offer the same kind and name, and the bare name was asked for."""
+
+
+class UnmetNeed(UsageError):
+    """A strategy needs something that this run does not provide."""
+
+
+class DataError(UsageError):
+    """The data cannot be used: missing, empty, streamed, or too small for an interval."""
+
+
+class StrategyFault(DataflexError):
+    """A strategy broke its contract while a run was under way."""
+
+
+class RunFailed(DataflexError):
+    """LLaMA-Factory or a strategy raised while a run was under way."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'?"`` for the nearest of ``known``, or the sorted list of them where none is near."""
+    options = sorted(set(known))
+    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return "known: " + ", ".join(options) if options else "there are none"

@@ -1,0 +1,123 @@
+"""Strategy parameters: a dataclass with ``Annotated`` constraints, described without pydantic, validated with it.
+
+A parameter is a field ``name: Annotated[type, constraint…, Doc("help")] = default``; constraints are those of
+``annotated_types`` (`Gt`, `Ge`, `Interval`, …), as pydantic understands them.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import annotated_types as at
+from typing_extensions import Doc
+
+from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoParams:
+    """The parameters of a strategy that takes none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter, as text: for tables and JSON. ``default`` is None, and ``required`` True, where it has none."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    constraints: tuple[str, ...]
+    help: str
+
+
+def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
+    """The parameters of a dataclass, in order."""
+    if params is None:
+        return ()
+    if not is_dataclass(params):
+        raise StrategyFault(f"{params!r} is no dataclass", hint="parameters are the fields of a dataclass")
+    hints = typing.get_type_hints(params, include_extras=True)
+    return tuple(_parameter(f, hints[f.name]) for f in fields(params) if f.init)
+
+
+def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
+    """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
+    kind = NoParams if params is None else params
+    known = [f.name for f in fields(kind) if f.init]
+    faults = [f"no parameter {key!r} ({did_you_mean(key, known)})" for key in values if key not in known]
+    given = {key: value for key, value in values.items() if key in known}
+    import pydantic
+
+    # pydantic warns about its own defaults here, never about the user's values.
+    try:
+        made = pydantic.TypeAdapter(kind).validate_python(given)
+    except pydantic.ValidationError as error:
+        faults.extend(_fault(details) for details in error.errors(include_url=False))
+        made = None
+    except ValueError as error:
+        faults.append(str(error))
+        made = None
+    if faults:
+        raise InvalidParameters(f"{owner}: " + "; ".join(faults), hint=f"see: dataflex describe {owner.split()[-1]}")
+    return made
+
+
+def _fault(details: Any) -> str:
+    where = ".".join(str(part) for part in details["loc"] if not str(part).startswith("function-"))
+    said = details["msg"].removeprefix("Value error, ")
+    text = said[0].lower() + said[1:]
+    if details["type"] == "missing":
+        return f"{where} is required"
+    return f"{where}={details['input']!r}: {text}" if where else text
+
+
+def _parameter(field: Any, hint: Any) -> Parameter:
+    bare, metadata = hint, ()
+    if get_origin(hint) is Annotated:
+        bare, *rest = get_args(hint)
+        metadata = tuple(rest)
+    factory = field.default_factory is not MISSING
+    default = field.default_factory() if factory else field.default
+    required = default is MISSING
+    return Parameter(
+        name=field.name,
+        type=_type_name(bare),
+        default=None if required else default,
+        required=required,
+        constraints=tuple(text for item in metadata for text in _constraints(item)),
+        help=next((item.documentation for item in metadata if isinstance(item, Doc)), ""),
+    )
+
+
+def _constraints(item: Any) -> list[str]:
+    if isinstance(item, at.GroupedMetadata):
+        return [text for part in item for text in _constraints(part)]
+    symbols = {at.Gt: (">", "gt"), at.Ge: (">=", "ge"), at.Lt: ("<", "lt"), at.Le: ("<=", "le")}
+    for kind, (symbol, attribute) in symbols.items():
+        if isinstance(item, kind):
+            return [f"{symbol} {getattr(item, attribute)}"]
+    lengths = {at.MinLen: ("at least", "min_length"), at.MaxLen: ("at most", "max_length")}
+    for kind, (words, attribute) in lengths.items():
+        if isinstance(item, kind):
+            return [f"{words} {getattr(item, attribute)} items"]
+    return [f"a multiple of {item.multiple_of}"] if isinstance(item, at.MultipleOf) else []
+
+
+def _type_name(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type_name(args[0])
+    if origin is Literal:
+        return " | ".join(repr(value) for value in args)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_name(arg) for arg in args)
+    if origin is not None:
+        return f"{_type_name(origin)}[{', '.join(_type_name(arg) for arg in args)}]"
+    if hint is type(None):
+        return "null"
+    return getattr(hint, "__name__", str(hint))

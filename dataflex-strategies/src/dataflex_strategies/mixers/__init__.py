@@ -1,0 +1,1 @@
+"""The mixers, a file each."""

@@ -1,0 +1,75 @@
+"""What this distribution offers. Declared here, imported only when used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataflex_core import Kind, Need, StrategySpec, hookimpl
+
+_HERE = "dataflex_strategies"
+
+
+@hookimpl
+def dataflex_strategies() -> Iterator[StrategySpec]:
+    """Every selector, mixer and weighter of this distribution."""
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="random",
+        target=f"{_HERE}.selectors.random:RandomSelector",
+        summary="a fresh uniform draw without replacement at each decision",
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="loss",
+        target=f"{_HERE}.selectors.loss:LossSelector",
+        params=f"{_HERE}.selectors.loss:LossParams",
+        summary="draws more from a band of the loss: easy, middling or hard samples",
+        needs={Need.LOSSES},
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="less",
+        target=f"{_HERE}.selectors.less:LessSelector",
+        params=f"{_HERE}.selectors.less:LessParams",
+        summary="the samples whose update points where the target set's gradient points",
+        reference="arXiv:2402.04333",
+        needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
+        name="random",
+        target=f"{_HERE}.mixers.random:RandomMixer",
+        params=f"{_HERE}.mixers.random:RandomParams",
+        summary="fresh Dirichlet proportions at each decision: the baseline for a mixer",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
+        name="static",
+        target=f"{_HERE}.mixers.static:StaticMixer",
+        params=f"{_HERE}.mixers.static:StaticParams",
+        summary="the proportions that you give",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
+        name="temperature",
+        target=f"{_HERE}.mixers.temperature:TemperatureMixer",
+        params=f"{_HERE}.mixers.temperature:TemperatureParams",
+        summary="in proportion to size^(1/T): from proportional (T=1) towards uniform",
+        reference="arXiv:1907.05019",
+    )
+    yield StrategySpec(
+        kind=Kind.WEIGHTER,
+        name="uniform",
+        target=f"{_HERE}.weighters.uniform:UniformWeighter",
+        summary="weight one for every sample: training as it is without a weighter",
+        needs={Need.TRAINING_LOSSES},
+    )
+    yield StrategySpec(
+        kind=Kind.WEIGHTER,
+        name="loss",
+        target=f"{_HERE}.weighters.loss:LossWeighter",
+        params=f"{_HERE}.weighters.loss:LossParams",
+        summary="weights by the loss within the global micro-batch, up or down with it",
+        reference="arXiv:2502.06733",
+        needs={Need.TRAINING_LOSSES},
+    )

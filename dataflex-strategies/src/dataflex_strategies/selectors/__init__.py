@@ -1,0 +1,1 @@
+"""The selectors, a file each."""

@@ -1,0 +1,65 @@
+"""Selection by a band of the loss. numpy is imported where it is used: describing the parameters stays light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from dataflex_core import ScoringSelector, Selection, SelectionRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LOWER, _UPPER = 0.33, 0.66
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossParams:
+    """Which band, and how strongly it is preferred."""
+
+    focus: Annotated[Literal["low", "medium", "high"], Doc("the third of the pool, by loss, to prefer")] = "high"
+    boost: Annotated[float, Gt(0), Doc("how many times likelier its samples are drawn")] = 5.0
+    temperature: Annotated[float, Gt(0), Doc("above 1 flattens the preference, below 1 sharpens it")] = 1.0
+
+
+class LossSelector(ScoringSelector[LossParams]):
+    """Draws without replacement with probability proportional to ``w ** (1 / temperature)``.
+
+    ``w`` is ``boost`` inside the band, 1 outside; the bands are cut at the .33 and .66 quantiles of the candidates'
+    losses. Samples without a target token have no loss and are never drawn.
+    """
+
+    def score(self, request: SelectionRequest, shard: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The mean loss over each sample's target tokens."""
+        return request.signals.losses(shard)
+
+    def choose(self, request: SelectionRequest, scores: NDArray[np.float32]) -> Selection:
+        """Gumbel top-k on the log weights: a weighted draw without replacement, for a pool of any size."""
+        import numpy as np
+
+        weights = band_weights(scores, self.params)
+        with np.errstate(divide="ignore"):
+            keys = np.log(weights) + request.rng.gumbel(size=scores.size)
+        order = np.argsort(-keys, kind="stable")[: request.count]
+        return Selection(ids=request.candidates[order[weights[order] > 0]])
+
+
+def band_weights(losses: NDArray[np.float32], params: LossParams) -> NDArray[np.float64]:
+    """Unnormalised drawing weights Float64[N]; 0 where the loss is NaN."""
+    import numpy as np
+
+    known = losses[~np.isnan(losses)].astype(np.float64)
+    if known.size == 0:
+        return np.zeros(losses.size)
+    lower, upper = np.quantile(known, [_LOWER, _UPPER])
+    band = {
+        "low": losses <= lower,
+        "medium": (losses > lower) & (losses <= upper),
+        "high": losses > upper,
+    }[params.focus]
+    weights = np.where(band, params.boost, 1.0) ** (1.0 / params.temperature)
+    return np.where(np.isnan(losses), 0.0, weights)

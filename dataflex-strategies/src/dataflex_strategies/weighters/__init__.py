@@ -1,0 +1,1 @@
+"""The weighters, a file each."""

@@ -1,0 +1,60 @@
+"""Weights by the loss within a batch (Sow et al., 2025, arXiv:2502.06733)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from dataflex_core import TokenLosses, Weighter, WeighRequest
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossParams:
+    """The shape of the weight as a function of the loss."""
+
+    strategy: Annotated[
+        Literal["linupper", "quadratic", "extremes"],
+        Doc("linupper: up with the loss, capped; quadratic: the middle; extremes: both ends"),
+    ] = "linupper"
+    delta: Annotated[float, Gt(0), Doc("half the range that losses are scaled to")] = 1.0
+    r: Annotated[float, Gt(0), Doc("temperature of the softmax: larger is nearer to equal weights")] = 1.0
+
+
+class LossWeighter(Weighter[LossParams]):
+    """Softmax of a function of the loss, scaled over the global micro-batch.
+
+    ``h = 2δ(l − min) / (max − min) − δ``; ``linupper`` is ``min(h + δ, δ)``, ``quadratic`` ``1 − h²/δ²``, ``extremes``
+    ``|h|``; ``w = softmax(f / r) · B``. Equal losses give equal weights, and so does a batch of one. A sample without
+    a target token has no loss: its weight is zero, and the others share.
+    """
+
+    def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
+        """Float32[B]."""
+        loss = losses.per_sample
+        known = ~loss.isnan()
+        weights = loss.new_zeros(loss.shape)
+        if bool(known.any()):
+            weights[known] = loss_weights(loss[known], self.params)
+        return weights
+
+
+def loss_weights(loss: torch.Tensor, params: LossParams) -> torch.Tensor:
+    """Weights of mean one, Float32[B], from losses Float32[B]."""
+    low, high = loss.min(), loss.max()
+    spread = high - low
+    if not bool(spread > 0):
+        return loss.new_ones(loss.shape)
+    h = 2 * params.delta * (loss - low) / spread - params.delta
+    if params.strategy == "linupper":
+        f = (h + params.delta).clamp(max=params.delta)
+    elif params.strategy == "quadratic":
+        f = 1 - h.square() / params.delta**2
+    else:
+        f = h.abs()
+    return (f / params.r).softmax(dim=0) * loss.numel()

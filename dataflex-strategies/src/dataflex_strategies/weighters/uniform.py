@@ -1,0 +1,18 @@
+"""Equal weights: training as it is without a weighter, for comparison and for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dataflex_core import NoParams, TokenLosses, Weighter, WeighRequest
+
+if TYPE_CHECKING:
+    import torch
+
+
+class UniformWeighter(Weighter[NoParams]):
+    """Weight one for every sample."""
+
+    def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
+        """Float32[B] of ones."""
+        return losses.values.new_ones(losses.values.shape[0])
