@@ -13,23 +13,24 @@ from typing import Any
 
 from dataflex_cli.demo.texts import Sample, shorten
 
-# Quick to import, without side effects, and in every supported Python.
+# Quick to import, without side effects, in every supported Python, and patched by no library that a run imports.
 _MODULES = """
-abc argparse array ast asyncio base64 bdb binascii bisect builtins bz2 calendar cmath cmd code codecs codeop collections
-colorsys compileall concurrent.futures configparser contextlib contextvars copy copyreg csv ctypes dataclasses datetime
-decimal difflib dis doctest email.headerregistry email.message email.parser email.policy email.utils enum errno
-faulthandler filecmp fileinput fnmatch fractions ftplib functools gc getopt getpass gettext glob graphlib gzip hashlib
-heapq hmac html html.parser http http.client http.cookiejar http.cookies http.server imaplib importlib importlib.abc
-importlib.machinery importlib.metadata importlib.resources importlib.util inspect io ipaddress itertools json keyword
-linecache locale logging logging.config logging.handlers lzma mailbox marshal math mimetypes mmap modulefinder
-multiprocessing multiprocessing.managers multiprocessing.pool netrc numbers operator optparse os os.path pathlib pdb
-pickle pickletools pkgutil platform plistlib poplib pprint profile pstats py_compile pyclbr pydoc queue quopri random re
-reprlib runpy sched secrets select selectors shelve shlex shutil signal smtplib socket socketserver sqlite3 ssl stat
-statistics string struct subprocess symtable sys sysconfig tabnanny tarfile tempfile textwrap threading time timeit
-tokenize tomllib trace traceback tracemalloc types typing unicodedata unittest unittest.mock urllib.error urllib.parse
-urllib.request urllib.robotparser uuid warnings wave weakref webbrowser wsgiref.handlers wsgiref.headers
-wsgiref.simple_server wsgiref.util xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler
-xml.sax.saxutils xmlrpc.client xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
+abc argparse array ast asyncio base64 bdb binascii bisect builtins bz2 calendar cmath cmd code codecs codeop
+collections colorsys compileall concurrent.futures.process concurrent.futures.thread configparser contextlib
+contextvars copy copyreg csv ctypes dataclasses datetime decimal difflib dis doctest email.headerregistry
+email.message email.parser email.policy email.utils enum errno faulthandler filecmp fileinput fnmatch fractions ftplib
+functools gc getopt getpass gettext glob graphlib gzip hashlib heapq hmac html html.parser http http.client
+http.cookiejar http.cookies http.server imaplib importlib importlib.abc importlib.machinery importlib.metadata
+importlib.resources importlib.util io ipaddress itertools json keyword linecache locale logging logging.config
+logging.handlers lzma mailbox marshal math mimetypes mmap modulefinder multiprocessing multiprocessing.managers
+multiprocessing.pool netrc numbers operator optparse os os.path pathlib pdb pickle pickletools pkgutil platform
+plistlib poplib pprint profile pstats py_compile pyclbr pydoc queue quopri random re reprlib runpy sched secrets
+select selectors shelve shlex shutil signal smtplib socket socketserver sqlite3 ssl stat statistics string struct
+subprocess symtable sys sysconfig tabnanny tarfile tempfile textwrap threading time timeit tokenize tomllib trace
+traceback tracemalloc types typing unicodedata unittest unittest.mock urllib.error urllib.parse urllib.request
+urllib.robotparser uuid wave weakref webbrowser wsgiref.handlers wsgiref.headers wsgiref.simple_server wsgiref.util
+xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler xml.sax.saxutils xmlrpc.client
+xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
 """.split()
 # An address or a set: differs from process to process. A dataclass's own docstring is its signature.
 _UNSTABLE = re.compile(r" at 0x|[<{]")
@@ -78,18 +79,26 @@ def _entries() -> Iterator[_Entry]:
 
 
 def _own(module: ModuleType, name: str) -> Iterator[_Entry]:
-    root = name.partition(".")[0]
+    root = _root(module.__name__)
     for attribute, value in sorted(vars(module).items()):
-        home = str(getattr(value, "__module__", None) or "").partition(".")[0].lstrip("_")
-        native = {"os": {"posix", "nt"}}.get(root, {root})
-        if not attribute.startswith("_") and home in native and (inspect.isclass(value) or inspect.isroutine(value)):
+        if attribute.startswith("_") or _root(getattr(value, "__module__", None)) != root:
+            continue
+        if inspect.isclass(value) or inspect.isroutine(value):
             yield _Entry(name=attribute if root == "builtins" else f"{name}.{attribute}", value=value)
 
 
 def _methods(owner: _Entry) -> Iterator[_Entry]:
+    """The methods written in the class itself, without those that another library added to it."""
+    root = _root(owner.value.__module__)
     for attribute, value in sorted(vars(owner.value).items()):
-        if not attribute.startswith("_") and inspect.isroutine(value):
+        added = _root(getattr(value, "__module__", None) or root) != root
+        if not attribute.startswith("_") and not added and inspect.isroutine(value):
             yield _Entry(name=f"{owner.name}.{attribute}", value=value)
+
+
+def _root(module: str | None) -> str:
+    root = (module or "").partition(".")[0].lstrip("_")
+    return {"posix": "os", "nt": "os", "posixpath": "os", "ntpath": "os"}.get(root, root)
 
 
 def _documentation(value: Any) -> str:

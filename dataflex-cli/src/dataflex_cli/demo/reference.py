@@ -13,7 +13,7 @@ _LONG_ENOUGH = 60
 
 
 def reference_samples() -> Iterator[Sample]:
-    """One sample a paragraph of prose, asked for by the heading it stands under; grammar and code are left out."""
+    """One sample a paragraph of prose, asked for by the heading it stands under; grammar and code, and what leads up to them, are left out."""
     from pydoc_data.topics import topics
 
     for topic in sorted(topics):
@@ -27,7 +27,7 @@ def _paragraphs(text: str) -> Iterator[Sample]:
         if len(lines) >= 2 and _RULE.fullmatch(lines[1].strip()):
             heading = _NUMBER.sub("", lines[0].strip())
             continue
-        prose = " ".join(block.split())
-        if heading and lines and not lines[0].startswith(" ") and len(prose) >= _LONG_ENOUGH:
-            question = f"What does the Python language reference say under the heading {heading}?"
+        prose = " ".join(block.replace("-\n", "-").split())
+        if heading and lines and not lines[0].startswith(" ") and len(prose) >= _LONG_ENOUGH and prose[-1] != ":":
+            question = f"What does the language reference say under {heading}?"
             yield Sample(instruction=question, output=shorten(prose), topic=heading)

@@ -1,0 +1,57 @@
+"""The journal: one append-only JSON-lines file of everything a run decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Report = Callable[[Mapping[str, Any]], None]
+"""Told every event on rank 0, as it is journalled."""
+
+
+class Journal:
+    """Writes events to ``folder/journal.jsonl`` on the rank that owns it, a flushed line each, and reports them.
+
+    An event is a JSON object with the key ``event``: ``start``, ``notice``, ``decision``, ``step`` or ``end``. A
+    journal that an earlier run left is kept, renamed to ``journal-1.jsonl`` and so on.
+    """
+
+    def __init__(self, folder: Path, *, owner: bool, report: Report) -> None:
+        self.path = folder / "journal.jsonl"
+        self._owner = owner
+        self._report = report
+        self._opened = False
+
+    def write(self, event: str, **details: Any) -> None:
+        """Append one event. Does nothing on the other ranks."""
+        if not self._owner:
+            return
+        record = {"event": event, **details}
+        if not self._opened:
+            self._open()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+        self._report(record)
+
+    def notice(self, text: str) -> None:
+        """Something the user should know, once."""
+        self.write("notice", text=text)
+
+    def _open(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            number = 1
+            while (kept := self.path.with_name(f"journal-{number}.jsonl")).exists():
+                number += 1
+            self.path.rename(kept)
+        self._opened = True
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a journal, in order; a torn last line, as a killed run leaves it, is passed over."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)

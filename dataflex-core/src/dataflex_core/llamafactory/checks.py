@@ -1,0 +1,159 @@
+"""What can be said about a configuration without importing LLaMA-Factory: every check here costs milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, did_you_mean
+from dataflex_core.llamafactory.keys import known_keys
+from dataflex_core.spec import Need, StrategySpec
+
+Args = Mapping[str, Any]
+
+STAGES = ("sft", "pt")
+_FUSED = ("enable_liger_kernel", "use_unsloth")
+_OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
+_SHARDED = ("deepspeed", "fsdp", "fsdp_config")
+_OTHER_TRAINERS = ("use_mca", "use_hyper_parallel", "use_ray")
+
+
+def check_args(args: Args) -> None:
+    """Keys that LLaMA-Factory does not know, and data sets that are not there.
+
+    Raises `InvalidConfig` or `DataError`, with every unknown key in one line.
+    """
+    known = known_keys()
+    if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
+        unknown = [f"{key} ({did_you_mean(key, known)})" for key in args if key not in known]
+        if unknown and all("did you mean" in text for text in unknown):
+            raise InvalidConfig(f"unknown key {'; '.join(unknown)}")
+        if unknown:
+            names = "; ".join(text if "did you mean" in text else text.split(" (")[0] for text in unknown)
+            raise InvalidConfig(f"unknown key {names}", hint="keys are LLaMA-Factory's, or go below dataflex:")
+    if not args.get("model_name_or_path"):
+        raise InvalidConfig("model_name_or_path is missing", hint="name the model to train")
+    for key in ("dataset", "eval_dataset"):
+        _check_datasets(args, key)
+
+
+def check_run(args: Args) -> None:
+    """What no strategy works with. Raises `InvalidConfig`, `DataError` or `UnmetNeed`."""
+    stage = args.get("stage", "sft")
+    if stage not in STAGES:
+        raise UnmetNeed(
+            f"stage {stage} is not supported with a strategy", hint=f"use stage {' or '.join(STAGES)}, or no strategy"
+        )
+    if not _is_on(args.get("do_train")):
+        raise UnmetNeed("do_train is not set: there is nothing to decide about", hint="set do_train: true")
+    if _is_on(args.get("streaming")):
+        raise DataError("a streaming data set cannot be selected from or mixed", hint="set streaming: false")
+    if other := _first(args, _OTHER_TRAINERS):
+        raise UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false")
+    output = Path(str(args.get("output_dir", "")))
+    resumes = args.get("resume_from_checkpoint")
+    if not resumes and not _is_on(args.get("overwrite_output_dir")) and output.is_dir():
+        resumes = next((path for path in sorted(output.glob("checkpoint-*")) if path.is_dir()), None)
+    if resumes:
+        raise UnmetNeed(
+            f"this run would resume from {resumes}, and a run with a strategy cannot be resumed yet",
+            hint="choose another output_dir, or set overwrite_output_dir: true",
+        )
+
+
+def check_needs(args: Args, spec: StrategySpec) -> None:
+    """Whether a run with ``args`` gives what ``spec`` declares. Raises `UnmetNeed` with the first thing it does not."""
+    for need in Need:
+        if need in spec.needs and need in _CHECKS:
+            _CHECKS[need](args, f"{spec.kind} {spec.name}")
+
+
+def _needs_losses(args: Args, who: str) -> None:
+    if fused := _first(args, _FUSED):
+        raise UnmetNeed(f"{who} needs per-sample losses, and {fused} computes a fused one", hint=f"set {fused}: false")
+
+
+def _needs_training_losses(args: Args, who: str) -> None:
+    _needs_losses(args, who)
+    if other := _first(args, _OTHER_LOSSES):
+        raise UnmetNeed(f"{who} weighs the token losses, and {other} replaces them", hint=f"leave {other} out")
+
+
+def _needs_gradients(args: Args, who: str) -> None:
+    _needs_losses(args, who)
+    if engine := _first(args, _SHARDED):
+        raise UnmetNeed(
+            f"{who} needs per-sample gradients, and {engine} shards what they are made of",
+            hint=f"leave {engine} out: plain data parallelism works on any number of devices",
+        )
+
+
+def _needs_target_set(args: Args, who: str) -> None:
+    if _is_on(args.get("predict_with_generate")):
+        raise UnmetNeed(
+            f"{who} needs the answers of the target set, and predict_with_generate takes them away",
+            hint="set predict_with_generate: false",
+        )
+    if not args.get("eval_dataset") and not _number(args.get("val_size")) > 0 and not args.get("tokenized_path"):
+        raise UnmetNeed(f"{who} needs a target set, and the run has none", hint="set eval_dataset")
+
+
+_CHECKS: dict[Need, Callable[[Args, str], None]] = {
+    Need.LOSSES: _needs_losses,
+    Need.TRAINING_LOSSES: _needs_training_losses,
+    Need.GRADIENTS: _needs_gradients,
+    Need.TARGET_SET: _needs_target_set,
+}
+
+
+def dataset_names(value: object) -> list[str]:
+    """The names in ``dataset`` or ``eval_dataset``: a list, or text with commas."""
+    items: Iterable[object] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    return list(dict.fromkeys(str(item).strip() for item in items))
+
+
+def _check_datasets(args: Args, key: str) -> None:
+    names = dataset_names(args.get(key))
+    folder = args.get("dataset_dir", "data")
+    tokenized = args.get("tokenized_path")
+    if not names or not isinstance(folder, str) or folder == "ONLINE" or folder.startswith("REMOTE:"):
+        return
+    if tokenized and Path(str(tokenized)).is_dir() and any(Path(str(tokenized)).iterdir()):
+        return
+    index = Path(folder) / "dataset_info.json"
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{index} does not exist", hint="point dataset_dir at the folder that holds it") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{index} cannot be read: {error}") from None
+    for name in names:
+        if name not in known:
+            raise DataError(f"{key} {name!r} is not in {index}", hint=did_you_mean(name, known))
+        file = known[name].get("file_name") if isinstance(known[name], dict) else None
+        if file is not None and not _elsewhere(known[name]) and not (Path(folder) / file).exists():
+            raise DataError(f"{key} {name!r}: {Path(folder) / file} does not exist", hint=f"see {index}")
+
+
+def _elsewhere(entry: Mapping[str, Any]) -> bool:
+    return any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"))
+
+
+def _first(args: Args, keys: Iterable[str]) -> str | None:
+    return next((key for key in keys if _is_on(args.get(key))), None)
+
+
+def _is_on(value: object) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() not in {"", "0", "0.0", "false", "no", "none", "n", "f"}
+    return bool(value)
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,118 @@
+"""Domains: LLaMA-Factory's own loader, called once per data set, and the answers concatenated in order."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+
+from dataflex_core.errors import DataError
+from dataflex_core.strategy import Domain
+
+GetDataset = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedData:
+    """Tokenised data: ``module`` as LLaMA-Factory's workflow wants it, domains as ranges of its train set."""
+
+    module: dict[str, Any]
+    domains: tuple[Domain, ...]
+    targets: dict[str, Any]
+
+
+def load_whole(get_dataset: GetDataset, template: Any, model_args: Any, data_args: Any, *args: Any, **kwargs: Any) -> LoadedData:
+    """As LLaMA-Factory loads it, in its order: one domain. For runs that leave the order of samples alone."""
+    module = get_dataset(template, model_args, data_args, *args, **kwargs)
+    train = module.get("train_dataset")
+    name = "+".join(data_args.dataset or ["pool"])
+    size = 0 if train is None else len(train)
+    return LoadedData(module=module, domains=(Domain(name=name, start=0, size=size),), targets=_targets(module))
+
+
+def load_by_domain(get_dataset: GetDataset, template: Any, model_args: Any, data_args: Any, *args: Any, **kwargs: Any) -> LoadedData:
+    """Each data set of ``dataset`` a domain, each of ``eval_dataset`` a subtask of the target set.
+
+    A share or number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does.
+    Raises `DataError` for a data set that leaves no sample.
+    """
+    if _is_tokenized(data_args):
+        return load_whole(get_dataset, template, model_args, data_args, *args, **kwargs)
+
+    def load(part: str, **changes: Any) -> dict[str, Any]:
+        return get_dataset(template, model_args, _narrowed(data_args, part, **changes), *args, **kwargs)
+
+    names = list(dict.fromkeys(data_args.dataset or []))
+    parts = []
+    for name in names:
+        parts.append(_nonempty(load(name, dataset=[name], eval_dataset=None).get("train_dataset"), name, data_args))
+    train = concatenate_datasets(parts)
+    owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    targets: dict[str, Any] = {}
+    for name in dict.fromkeys(data_args.eval_dataset or []):
+        loaded = load(f"eval_{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
+        targets[name] = _nonempty(loaded.get("eval_dataset"), name, data_args)
+    module: dict[str, Any] = {}
+    if targets:
+        module["eval_dataset"] = targets if data_args.eval_on_each_dataset else concatenate_datasets(list(targets.values()))
+    elif data_args.val_size > 1e-6:
+        seed = kwargs["training_args"].seed if "training_args" in kwargs else args[0].seed
+        train, owners, held_out = _held_out(train, owners, data_args.val_size, seed)
+        module["eval_dataset"] = targets["validation"] = held_out
+    module["train_dataset"] = train
+    sizes = np.bincount(owners, minlength=len(names))
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    domains = tuple(Domain(name=n, start=int(s), size=int(k)) for n, s, k in zip(names, starts, sizes, strict=False))
+    return LoadedData(module=module, domains=domains, targets=targets)
+
+
+def _held_out(train: Dataset, owners: Any, size: float, seed: int) -> tuple[Dataset, Any, Dataset]:
+    """Split as LLaMA-Factory splits, and keep each domain contiguous."""
+    positions = Dataset.from_dict({"position": np.arange(len(train))})
+    split = positions.train_test_split(test_size=int(size) if size > 1 else size, seed=seed)
+    kept = np.sort(np.asarray(split["train"]["position"]))
+    return train.select(kept), owners[kept], train.select(split["test"]["position"])
+
+
+def _nonempty(dataset: Any, name: str, data_args: Any) -> Any:
+    if dataset is None or len(dataset) == 0:
+        raise no_sample_left([name], data_args)
+    return dataset
+
+
+def no_sample_left(names: Sequence[str], data_args: Any) -> DataError:
+    """The error for data sets of which nothing remains after tokenising, and packing."""
+    how = "packing to" if data_args.packing else "tokenising to"
+    return DataError(
+        f"data set {', '.join(names)} has no sample left after {how} cutoff_len {data_args.cutoff_len}",
+        hint="lower cutoff_len, set packing: false, or check the columns in dataset_info.json",
+    )
+
+
+def _narrowed(data_args: Any, part: str, **changes: Any) -> Any:
+    # copy, not dataclasses.replace: that would run __post_init__ again, which shortens cutoff_len when packing.
+    narrowed = copy.copy(data_args)
+    narrowed.val_size = 0.0
+    if data_args.tokenized_path is not None:
+        narrowed.tokenized_path = str(Path(data_args.tokenized_path) / "dataflex" / part)
+    for key, value in changes.items():
+        setattr(narrowed, key, value)
+    return narrowed
+
+
+def _is_tokenized(data_args: Any) -> bool:
+    """Whether LLaMA-Factory saved this data whole; what we saved by domain lies in a folder of our own."""
+    path = data_args.tokenized_path
+    return path is not None and Path(path).is_dir() and any(p.name != "dataflex" for p in Path(path).iterdir())
+
+
+def _targets(module: dict[str, Any]) -> dict[str, Any]:
+    held = module.get("eval_dataset")
+    if held is None:
+        return {}
+    return dict(held) if isinstance(held, dict) else {"eval": held}

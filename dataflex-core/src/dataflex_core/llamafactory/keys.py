@@ -1,0 +1,69 @@
+"""The keys a LLaMA-Factory configuration may hold, read from its sources without importing them.
+
+Its argument dataclasses sit behind imports of torch and transformers, ten seconds of them; a misspelt key should be
+named before that. Where the sources cannot be read the answer is None, and LLaMA-Factory's own check remains.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+_ROOTS = ("ModelArguments", "DataArguments", "TrainingArguments", "FinetuningArguments", "GeneratingArguments")
+_FILES = (
+    ("llamafactory", "hparams/model_args.py"),
+    ("llamafactory", "hparams/data_args.py"),
+    ("llamafactory", "hparams/training_args.py"),
+    ("llamafactory", "hparams/finetuning_args.py"),
+    ("llamafactory", "hparams/generating_args.py"),
+    ("transformers", "training_args.py"),
+    ("transformers", "training_args_seq2seq.py"),
+)
+# transformers' TrainingArguments and LLaMA-Factory's share a name; the latter reaches the former through this one.
+_ALIASES = {"BaseTrainingArguments": "Seq2SeqTrainingArguments"}
+
+
+@lru_cache(maxsize=1)
+def known_keys() -> frozenset[str] | None:
+    """Every field of LLaMA-Factory's training arguments, or None where its sources are not as expected."""
+    classes: dict[tuple[str, str], ast.ClassDef] = {}
+    try:
+        for package, file in _FILES:
+            spec = importlib.util.find_spec(package)
+            assert spec is not None and spec.origin is not None
+            tree = ast.parse((Path(spec.origin).parent / file).read_text("utf-8"))
+            classes.update({(package, node.name): node for node in tree.body if isinstance(node, ast.ClassDef)})
+        keys = frozenset().union(*(_fields("llamafactory", root, classes) for root in _ROOTS))
+    except (AssertionError, OSError, SyntaxError):
+        return None
+    expected = {"model_name_or_path", "dataset", "learning_rate", "stage", "output_dir", "max_new_tokens"}
+    return keys if expected <= keys else None
+
+
+def _fields(package: str, name: str, classes: dict[tuple[str, str], ast.ClassDef]) -> set[str]:
+    name = _ALIASES.get(name, name)
+    node = classes.get((package, name)) or classes.get(("transformers", name))
+    if node is None:
+        return set()
+    home = package if (package, name) in classes else "transformers"
+    found = {
+        item.target.id
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not _hidden(item)
+    }
+    for base in node.bases:
+        if isinstance(base, ast.Name):
+            found |= _fields(home, base.id, classes)
+    return found
+
+
+def _hidden(item: ast.AnnAssign) -> bool:
+    """Whether it is no argument: a ClassVar, or ``field(init=False)``."""
+    if "ClassVar" in ast.unparse(item.annotation):
+        return True
+    call = item.value
+    if not isinstance(call, ast.Call):
+        return False
+    return any(k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False for k in call.keywords)

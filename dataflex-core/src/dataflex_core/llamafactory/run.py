@@ -1,0 +1,167 @@
+"""Run LLaMA-Factory with the trainer and data loader of its workflow replaced for the time of the call."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.errors import DataflexError, InvalidConfig
+from dataflex_core.journal import Journal, Report
+from dataflex_core.llamafactory.checks import check_run
+from dataflex_core.prepare import PreparedRun
+from dataflex_core.trainer.session import Outline, Session, outline_of
+
+_TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
+
+
+def train(prepared: PreparedRun, report: Report) -> None:
+    """Train in this process, one of the run's ranks. Without a strategy this is LLaMA-Factory as it stands.
+
+    Raises `DataflexError` with the remedy where one is known; anything else comes through as it was raised.
+    """
+    from llamafactory.train.tuner import run_exp
+
+    args = dict(prepared.config.args)
+    with llamafactory_errors(), ExitStack() as stack:
+        if prepared.strategies:
+            stack.enter_context(_replaced(prepared, report))
+        run_exp(args)
+
+
+def outline(prepared: PreparedRun) -> Outline:
+    """Load tokenizer and data, but no model, and work out what the run would do. Writes nothing."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+
+    with llamafactory_errors():
+        model_args, data_args, training_args, finetuning_args, _ = get_train_args(dict(prepared.config.args))
+        tokenizer_module = load_tokenizer(model_args)
+        template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
+        loaded = _load(prepared, get_dataset)(
+            template, model_args, data_args, training_args, stage=finetuning_args.stage, **tokenizer_module
+        )
+        return _outline(prepared, loaded, training_args)
+
+
+@contextmanager
+def llamafactory_errors() -> Iterator[None]:
+    """Turn what LLaMA-Factory says of a configuration or of data into errors with a remedy."""
+    try:
+        yield
+    except DataflexError:
+        raise
+    except (ValueError, RuntimeError, FileNotFoundError) as error:
+        frames = _modules(error)
+        if any(name.startswith("llamafactory.hparams") for name in frames):
+            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {_first_line(error)}") from error
+        raise
+
+
+@contextmanager
+def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
+    check_run(prepared.config.args)
+    stage = str(prepared.config.args.get("stage", "sft"))
+    workflow = importlib.import_module(f"llamafactory.train.{stage}.workflow")
+    trainer, loader = getattr(workflow, _TRAINERS[stage]), workflow.get_dataset
+    sessions: list[Session] = []
+
+    def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
+        session = _session(prepared, training_args, report)
+        loaded = _load(prepared, loader)(template, model_args, data_args, training_args, **kwargs)
+        session.outline = _outline(prepared, loaded, training_args)
+        session.targets = loaded.targets
+        _journal_start(session, training_args)
+        sessions.append(session)
+        return loaded.module
+
+    def make_trainer(*args: Any, **kwargs: Any) -> Any:
+        from dataflex_core.trainer import compose
+
+        return compose(trainer, sessions[-1])(*args, **kwargs)
+
+    workflow.get_dataset = get_dataset
+    setattr(workflow, _TRAINERS[stage], make_trainer)
+    try:
+        yield
+    finally:
+        workflow.get_dataset = loader
+        setattr(workflow, _TRAINERS[stage], trainer)
+
+
+def _session(prepared: PreparedRun, training_args: Any, report: Report) -> Session:
+    strategies = {kind: chosen.record.load()(chosen.params) for kind, chosen in prepared.strategies.items()}
+    folder = Path(training_args.output_dir) / "dataflex"
+    journal = Journal(folder, owner=training_args.process_index == 0, report=report)
+    seed = training_args.data_seed if training_args.data_seed is not None else training_args.seed
+    return Session(prepared=prepared, journal=journal, seed=int(seed), strategies=strategies)
+
+
+def _load(prepared: PreparedRun, get_dataset: Any) -> Any:
+    from dataflex_core.llamafactory.data import load_by_domain, load_whole, no_sample_left
+
+    def load(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
+        how = load_by_domain if prepared.plans else load_whole
+        try:
+            return how(get_dataset, template, model_args, data_args, training_args, **kwargs)
+        except (RuntimeError, StopIteration) as error:
+            if isinstance(error, StopIteration) or "Cannot find" in str(error):
+                raise no_sample_left(data_args.dataset or [], data_args) from error
+            raise
+
+    return load
+
+
+def _outline(prepared: PreparedRun, loaded: Any, training_args: Any) -> Outline:
+    world, accumulation = training_args.world_size, training_args.gradient_accumulation_steps
+    return outline_of(
+        prepared,
+        domains=loaded.domains,
+        targets={name: len(data) for name, data in loaded.targets.items()},
+        global_batch=training_args.train_batch_size * world * accumulation,
+        max_steps=training_args.max_steps,
+        epochs=training_args.num_train_epochs,
+    )
+
+
+def _journal_start(session: Session, training_args: Any) -> None:
+    known = session.known()
+    session.journal.write(
+        "start",
+        strategies=[
+            {
+                "kind": kind.value,
+                "name": chosen.record.spec.name,
+                "distribution": chosen.record.distribution,
+                "version": chosen.record.version,
+            }
+            for kind, chosen in session.prepared.strategies.items()
+        ],
+        domains={d.name: d.size for d in known.domains},
+        targets=dict(known.targets),
+        steps=known.schedule.total_steps,
+        warmup_steps=known.schedule.warmup_steps,
+        update_steps=known.schedule.update_steps,
+        decisions=known.schedule.decisions,
+        global_batch=known.global_batch,
+        ranks=training_args.world_size,
+        candidates=known.candidates,
+        decision_cost=round(known.decision_cost, 3),
+        seed=session.seed,
+    )
+
+
+def _modules(error: BaseException) -> list[str]:
+    names = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
+        traceback = traceback.tb_next
+    return names
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,53 @@
+"""From a configuration to a run that is known to be possible, before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataflex_core import params
+from dataflex_core.catalog import Catalog, Record
+from dataflex_core.config import RunConfig
+from dataflex_core.llamafactory.checks import check_args, check_needs
+from dataflex_core.spec import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """A strategy with its parameters, validated."""
+
+    record: Record
+    params: Any
+
+    @property
+    def title(self) -> str:
+        """For people: kind, name, distribution and version."""
+        return f"{self.record.spec.kind} {self.record.spec.name} ({self.record.distribution} {self.record.version})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedRun:
+    """A run whose configuration, strategies, parameters and needs have been checked."""
+
+    config: RunConfig
+    strategies: Mapping[Kind, Chosen]
+
+    @property
+    def plans(self) -> bool:
+        """Whether DataFlex, not LLaMA-Factory, decides the order of samples."""
+        return Kind.SELECTOR in self.strategies or Kind.MIXER in self.strategies
+
+
+def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
+    """Resolve names, validate parameters, check needs. Raises a `UsageError` that names what to change."""
+    check_args(config.args)
+    strategies: dict[Kind, Chosen] = {}
+    for kind in config.dataflex.active:
+        choice = config.dataflex.choice(kind)
+        assert choice is not None
+        record = catalog.resolve(kind, choice.name)
+        made = params.validate(record.load_params(), choice.params, owner=f"{kind} {choice.name}")
+        strategies[kind] = Chosen(record=record, params=made)
+        check_needs(config.args, record.spec)
+    return PreparedRun(config=config, strategies=strategies)

@@ -1,0 +1,68 @@
+"""The running optimizer's Adam moments, and the direction Adam would take for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Moments:
+    """First and second moment of one parameter, Float32[numel]; None before the first step, when they are zero."""
+
+    first: torch.Tensor | None
+    second: torch.Tensor | None
+    beta1: float
+    beta2: float
+    eps: float
+
+
+def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn.Parameter, Moments] | None:
+    """Each parameter's moments, or None where the optimizer is no Adam: it keeps no ``exp_avg`` and ``exp_avg_sq``."""
+    inner = unwrapped(optimizer)
+    if inner is None:
+        return None
+    groups = {p: group for group in inner.param_groups for p in group["params"]}
+    found: dict[nn.Parameter, Moments] = {}
+    for parameter in parameters:
+        group, state = groups.get(parameter, {}), inner.state.get(parameter, {})
+        betas, eps = group.get("betas"), group.get("eps")
+        if not isinstance(betas, tuple | list) or len(betas) != 2 or not isinstance(eps, float):
+            return None
+        if state and not {"exp_avg", "exp_avg_sq"} <= set(state):
+            return None
+        found[parameter] = Moments(
+            first=state["exp_avg"].detach().float().flatten() if state else None,
+            second=state["exp_avg_sq"].detach().float().flatten() if state else None,
+            beta1=float(betas[0]),
+            beta2=float(betas[1]),
+            eps=eps,
+        )
+    return found
+
+
+def unwrapped(optimizer: object) -> torch.optim.Optimizer | None:
+    """The torch optimizer inside accelerate's wrapper, or None."""
+    while not isinstance(optimizer, torch.optim.Optimizer) or hasattr(optimizer, "accelerator_state"):
+        optimizer = getattr(optimizer, "optimizer", None)
+        if optimizer is None:
+            return None
+    return optimizer
+
+
+def adam_direction(gradients: torch.Tensor, moments: Moments) -> torch.Tensor:
+    """``m' / √(v' + eps)`` of Float32[B, numel] gradients, with ``m' = β₁m + (1 − β₁)g``, ``v' = β₂v + (1 − β₂)g²``.
+
+    The form of LESS (arXiv:2402.04333), without bias correction and with eps under the root. Consumes its input.
+    """
+    root = gradients.square().mul_(1 - moments.beta2)
+    if moments.second is not None:
+        root.add_(moments.second, alpha=moments.beta2)
+    root.add_(moments.eps).sqrt_()
+    direction = gradients.mul_(1 - moments.beta1)
+    if moments.first is not None:
+        direction.add_(moments.first, alpha=moments.beta1)
+    return direction.div_(root)

@@ -1,0 +1,121 @@
+"""What every composed trainer shares: the session, moments, the journal of trained samples.
+
+The mixins of this package extend LLaMA-Factory's own trainer class by ``super()``; none copies a training loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from transformers import Trainer, TrainerCallback
+
+from dataflex_core.errors import StrategyFault
+from dataflex_core.plan import derive
+from dataflex_core.ranks import Ranks
+from dataflex_core.schedule import Interval
+from dataflex_core.spec import Kind
+from dataflex_core.strategy import Moment, SetupContext
+from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
+from dataflex_core.trainer.session import Session
+
+if TYPE_CHECKING:
+    _Base = Trainer
+else:
+    _Base = object
+
+
+class FlexTrainer(_Base):
+    """Carries the session; knows which samples each step trained on."""
+
+    session: ClassVar[Session]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.train_dataset = Identified(self.train_dataset)
+        self.data_collator = IdentifyingCollator(self.data_collator)
+        self.ranks = Ranks(self.accelerator)
+        self._scalars: dict[str, float] = {}
+        self._window: list[torch.Tensor] = []
+        self._micro = -1
+        self.add_callback(_Steps(self))
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """Take the ids out of the batches: the model does not know them."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._window = [batch.pop(IDS) for batch in batches]
+        self._micro = -1
+        return batches, items
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Count the micro-batches of the accumulation window."""
+        self._micro += 1
+        return super().training_step(*args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add what the strategies had to say since the last log, so that every tracker shows it."""
+        scalars, self._scalars = self._scalars, {}
+        super().log({**logs, **scalars}, *args, **kwargs)
+
+    def moment(self, interval: Interval) -> Moment:
+        """Where the run stands."""
+        schedule = self.session.known().schedule
+        rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler is not None else self.args.learning_rate
+        return Moment(
+            step=self.state.global_step,
+            total_steps=schedule.total_steps,
+            decision=interval.decision,
+            decisions=schedule.decisions,
+            epoch=float(self.state.epoch or 0.0),
+            learning_rate=float(rate),
+            seed=self.session.seed,
+        )
+
+    def current_moment(self) -> Moment:
+        """The moment of the step under way."""
+        return self.moment(self.session.known().schedule.interval_at(self.state.global_step))
+
+    def rng(self, kind: Kind, *key: int | str) -> np.random.Generator:
+        """The generator of a strategy at this step: the same on every rank, and after a resume."""
+        name = self.session.prepared.strategies[kind].record.spec.name
+        return derive(self.session.seed, kind.value, name, self.state.global_step, *key)
+
+    def fault(self, kind: Kind, what: str) -> StrategyFault:
+        """The error for a strategy that broke its contract at this step."""
+        return StrategyFault(f"{self.session.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
+
+    def begin(self) -> None:
+        """Before the first step: the number of steps is final, the strategies learn what the run is."""
+        known = self.session.known()
+        schedule = dataclasses.replace(known.schedule, total_steps=self.state.max_steps)
+        self.session.outline = known = dataclasses.replace(known, schedule=schedule)
+        context = SetupContext(
+            domains=known.domains,
+            targets=tuple(name for name, _ in known.targets),
+            total_steps=schedule.total_steps,
+            seed=self.session.seed,
+        )
+        for strategy in self.session.strategies.values():
+            strategy.setup(context)
+
+    def finish_step(self) -> None:
+        """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
+        mine = torch.cat(self._window).cpu().numpy()
+        ids = np.concatenate(self.ranks.concatenate(mine)).tolist()
+        self.session.journal.write("step", step=self.state.global_step, samples=ids)
+
+
+class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
+    """Tells the trainer when training begins and steps end."""
+
+    def __init__(self, trainer: FlexTrainer) -> None:
+        self._trainer = trainer
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        self._trainer.begin()
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self._trainer.finish_step()

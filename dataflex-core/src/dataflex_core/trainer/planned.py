@@ -1,0 +1,140 @@
+"""Training on plans: an interval's samples are decided as it begins, and trained in order."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from dataflex_core.plan import Exhaustion, Shortage, draw, normalised, shuffled
+from dataflex_core.schedule import Interval
+from dataflex_core.strategy import Moment
+from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.loader import interval_loader, rank_batches
+from dataflex_core.trainer.session import warmup_shares
+
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """The samples of an interval: ``ids`` Int64[steps x global batch], and what was short."""
+
+    ids: NDArray[np.int64]
+    ordered: bool = False
+    shortages: tuple[Shortage, ...] = ()
+    judged: int = 0
+
+
+class PlannedTrainer(FlexTrainer):
+    """Asks for proportions, then for samples, once per interval; feeds them to the stock training loop.
+
+    The stock data loader gives only its length: it is never read, so resuming has nothing to fast-forward.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        known = self.session.known()
+        self.args.max_steps = known.schedule.total_steps
+        self._streams = 1 if not self.mixes else len(known.domains)
+        self._cursors: tuple[int, ...] = (0,) * self._streams
+        self._shares = normalised(
+            warmup_shares(self.session.prepared.config.dataflex.warmup_proportions, known.domains), len(known.domains)
+        )
+        self._interval: Interval | None = None
+        self._feed: Iterator[Any] = iter(())
+
+    @property
+    def mixes(self) -> bool:
+        """Whether domains have proportions of their own; otherwise the pool is one."""
+        return self.session.prepared.config.dataflex.warmup_proportions != "size"
+
+    def proportions(self, moment: Moment) -> Shares:
+        """Float64[K] for the interval that begins."""
+        return self._shares
+
+    def fill(self, moment: Moment, count: int, shares: Shares) -> Filled:
+        """Exactly ``count`` samples for the interval that begins: the next unread ones."""
+        ids, shortages = self.read(count, shares)
+        return Filled(ids=np.concatenate(ids), shortages=shortages)
+
+    def read(self, count: int, shares: Shares) -> tuple[tuple[NDArray[np.int64], ...], tuple[Shortage, ...]]:
+        """The next ``count`` unread samples, by domain (one for the whole pool without proportions)."""
+        known = self.session.known()
+        drawn = draw(
+            proportions=shares if self.mixes else [1.0],
+            count=count,
+            starts=[d.start for d in known.domains] if self.mixes else [0],
+            sizes=[d.size for d in known.domains] if self.mixes else [known.pool],
+            cursors=self._cursors,
+            seed=self.session.seed,
+            policy=Exhaustion(self.session.prepared.config.dataflex.exhaustion),
+        )
+        self._cursors = drawn.cursors
+        return drawn.ids, drawn.shortages
+
+    def get_train_dataloader(self) -> Any:
+        """A loader that is never read: the loop takes an epoch's length from it."""
+        known = self.session.known()
+        steps = -(-known.pool // known.global_batch)
+        unread: DataLoader[Any] = DataLoader(range(steps * known.global_batch), batch_size=self._train_batch_size)  # type: ignore[arg-type]  # a range is map-style
+        return self.accelerator.prepare(unread)
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        """The next global batch of the plan; decides first where an interval begins."""
+        step = self.state.global_step
+        if self._interval is None or step >= self._interval.stop:
+            self._begin_interval(self.session.known().schedule.interval_at(step))
+        return super().get_batch_samples(self._feed, self.args.gradient_accumulation_steps, device)
+
+    def _begin_interval(self, interval: Interval) -> None:
+        began = time.monotonic()
+        known = self.session.known()
+        moment = self.moment(interval)
+        shares = self._shares = self.proportions(moment)
+        count = interval.steps * known.global_batch
+        filled = self.fill(moment, count, shares)
+        assert filled.ids.shape == (count,), "a plan is exactly one interval"
+        plan = filled.ids if filled.ordered else shuffled(filled.ids, self.session.seed, interval.start)
+        batches = rank_batches(
+            plan,
+            micro_batches=self.args.gradient_accumulation_steps,
+            batch_size=self._train_batch_size,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+        )
+        self._interval = interval
+        self._feed = iter(interval_loader(self.train_dataset, batches, self.data_collator, self.args))
+        self._record(interval, plan, shares, filled, time.monotonic() - began)
+
+    def _record(
+        self, interval: Interval, plan: NDArray[np.int64], shares: Shares, filled: Filled, seconds: float
+    ) -> None:
+        domains = self.session.known().domains
+        counts = Counter(np.searchsorted([d.start + d.size for d in domains], plan, side="right").tolist())
+        chosen = {d.name: counts[k] for k, d in enumerate(domains)}
+        self._scalars.update({f"dataflex/share/{name}": n / len(plan) for name, n in chosen.items()})
+        names = [None if s.domain is None or not self.mixes else domains[s.domain].name for s in filled.shortages]
+        self.session.journal.write(
+            "decision",
+            decision=interval.decision,
+            step=interval.start,
+            until=interval.stop,
+            chosen=chosen,
+            proportions={d.name: float(p) for d, p in zip(domains, shares, strict=True)} if self.mixes else None,
+            judged=filled.judged,
+            shortages=[
+                {"domain": name, "wanted": s.wanted, "had": s.had, "action": s.action}
+                for name, s in zip(names, filled.shortages, strict=True)
+            ],
+            plan=sha256(plan.astype("<i8").tobytes()).hexdigest()[:16],
+            seconds=round(seconds, 3),
+        )

@@ -1,0 +1,122 @@
+"""SelectTrainer: a selector decides which samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.errors import DataError
+from dataflex_core.plan import Exhaustion, Shortage, quotas, stretched
+from dataflex_core.spec import Kind
+from dataflex_core.strategy import Moment, ScoringSelector, Selection, SelectionRequest, Selector
+from dataflex_core.trainer.planned import Filled, PlannedTrainer, Shares
+from dataflex_core.trainer.signals import SignalTrainer
+
+Ids = NDArray[np.int64]
+
+
+class SelectTrainer(PlannedTrainer, SignalTrainer):
+    """Asks the selector once per decision, within each domain's quota where a mixer sets quotas."""
+
+    def fill(self, moment: Moment, count: int, shares: Shares) -> Filled:
+        """The selector's choice; the next unread samples before the first decision."""
+        if moment.decision == 0:
+            return super().fill(moment, count, shares)
+        groups = self._candidates(count, shares)
+        sizes = np.array([len(group) for group in groups])
+        policy = Exhaustion(self.session.prepared.config.dataflex.exhaustion)
+        wanted = quotas(shares if self.mixes else [1.0], count, np.where(sizes > 0, count, 0))
+        shortages = tuple(
+            Shortage(domain=int(k), wanted=int(wanted[k]), had=int(sizes[k]), action=str(policy))
+            for k in np.flatnonzero(wanted > sizes)
+        )
+        if shortages and policy is Exhaustion.ERROR:
+            raise DataError(
+                f"a domain's quota is {shortages[0].wanted} samples, and it has {shortages[0].had} candidates",
+                hint="set dataflex.exhaustion to next-epoch or renormalise, or lower update_steps",
+            )
+        if policy is Exhaustion.RENORMALISE and sizes.sum() >= count:
+            wanted = quotas(shares if self.mixes else [1.0], count, sizes)
+        parts, more, ordered = self._choose(moment, groups, wanted)
+        return Filled(
+            ids=np.concatenate(parts), ordered=ordered, shortages=shortages + more, judged=int(sizes[wanted > 0].sum())
+        )
+
+    def _candidates(self, count: int, shares: Shares) -> list[Ids]:
+        """Ascending ids to choose from, by domain: all of them, or the next unread ones."""
+        known = self.session.known()
+        full = known.schedule.update_steps * known.global_batch
+        if known.candidates < known.pool:
+            # A last interval that is shorter judges as many candidates per chosen sample as the others.
+            fresh, _ = self.read(max(count, -(-known.candidates * count // full)), shares)
+            return [np.unique(ids) for ids in fresh]
+        if not self.mixes:
+            return [np.arange(known.pool)]
+        return [np.arange(d.start, d.start + d.size) for d in known.domains]
+
+    def _choose(
+        self, moment: Moment, groups: list[Ids], wanted: Ids
+    ) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
+        parts: list[Ids] = []
+        shortages: list[Shortage] = []
+        ordered = not self.mixes
+        for k, candidates, selection in self._selections(moment, groups, wanted):
+            whole, rest = divmod(int(wanted[k]), len(candidates))
+            chosen = np.asarray(selection.ids, dtype=np.int64)
+            ordered = ordered and selection.ordered
+            if len(chosen) == 0 and not whole:
+                raise DataError(
+                    f"{self.session.prepared.strategies[Kind.SELECTOR].title} found no usable sample among {len(candidates)} candidates",
+                    hint="check that the samples have target tokens",
+                )
+            if len(chosen) < rest:
+                shortages.append(Shortage(domain=k, wanted=rest, had=len(chosen), action="repeat"))
+                chosen = stretched(chosen if len(chosen) else candidates, rest)
+            parts.append(np.concatenate([np.tile(candidates, whole), chosen]))
+        return parts, tuple(shortages), ordered
+
+    def _selections(self, moment: Moment, groups: list[Ids], wanted: Ids) -> Iterator[tuple[int, Ids, Selection]]:
+        """Each group with the selector's choice of what is left of its quota after whole passes."""
+        selector = cast("Selector[Any]", self.session.strategies[Kind.SELECTOR])
+        active = [k for k in range(len(groups)) if wanted[k] > 0]
+        every = np.sort(np.concatenate([groups[k] for k in active]))
+        request = SelectionRequest(
+            moment=moment,
+            domains=self.session.known().domains,
+            candidates=every,
+            count=min(int(wanted.sum()), len(every)),
+            rng=self.rng(Kind.SELECTOR),
+            signals=self.signals(),
+        )
+        # One pass over all domains: scoring a domain at a time would pad more, and take target gradients no less.
+        scores = selector.scores(request) if isinstance(selector, ScoringSelector) else None
+        for k in active:
+            rest = int(wanted[k]) % len(groups[k])
+            if rest == 0:
+                yield k, groups[k], Selection(ids=groups[k][:0])
+                continue
+            part = request.narrowed(groups[k], rest, self.rng(Kind.SELECTOR, k))
+            if isinstance(selector, ScoringSelector) and scores is not None:
+                made = selector.choose(part, scores[np.searchsorted(every, groups[k])])
+            else:
+                made = selector.select(part)
+            if wrong := what_is_wrong(made, part):
+                raise self.fault(Kind.SELECTOR, wrong)
+            yield k, groups[k], made
+
+
+def what_is_wrong(selection: Selection, request: SelectionRequest) -> str | None:
+    """How a selection breaks its contract, or None."""
+    ids = np.asarray(selection.ids)
+    if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
+        return f"answers with {ids.dtype} of shape {ids.shape}, not with sample ids"
+    if len(ids) > request.count:
+        return f"chose {len(ids)} samples, {request.count} were asked for"
+    if len(np.unique(ids)) < len(ids):
+        return "chose a sample twice"
+    if not np.isin(ids, request.candidates).all():
+        return "chose a sample that is no candidate"
+    return None

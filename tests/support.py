@@ -1,0 +1,97 @@
+"""What integration tests share: a tiny Llama, a tokenizer, a LLaMA-Factory data folder, and plain runs of both."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+WORDS = "the cat sat on a mat and saw one small red bird fly over blue water near old stone walls".split()
+
+
+def build_model(folder: Path, *, seed: int = 0, hidden: int = 32, tie: bool = False) -> Path:
+    """A randomly initialised two-layer Llama with a word-level tokenizer, as AutoModel loads it."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    special = ["<pad>", "<s>", "</s>", "<unk>"]
+    text = [*WORDS, "Human", "Assistant", ":", "say", "count", "zero", "one", "two", "three", "four", "?", "."]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*special, *text, *map(str, range(60))]))}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        tie_word_embeddings=tie,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def build_data(folder: Path, *, sizes: dict[str, int] | None = None, seed: int = 0) -> Path:
+    """A data folder with data sets ``words`` and ``numbers``, and target sets ``held`` and ``numbers_held``."""
+    rng = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {"words": 60, "numbers": 40, "held": 6, "numbers_held": 5} if sizes is None else sizes
+    for name, size in wanted.items():
+        rows = [_numbers(rng) if name.startswith("numbers") else _words(rng) for _ in range(size)]
+        (folder / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+    index = {name: {"file_name": f"{name}.json"} for name in wanted}
+    (folder / "dataset_info.json").write_text(json.dumps(index), encoding="utf-8")
+    return folder
+
+
+def _words(rng: random.Random) -> dict[str, str]:
+    picked = rng.choices(WORDS, k=rng.randint(3, 14))
+    return {"instruction": "say " + " ".join(picked), "input": "", "output": " ".join(reversed(picked))}
+
+
+def _numbers(rng: random.Random) -> dict[str, str]:
+    start = rng.randint(0, 40)
+    count = rng.randint(3, 16)
+    return {"instruction": f"count {start}", "input": "", "output": " ".join(str(start + i) for i in range(count))}
+
+
+def base_args(model: Path, data: Path, output: Path, **changes: Any) -> dict[str, Any]:
+    """LLaMA-Factory arguments of a short LoRA run on CPU."""
+    args = {
+        "model_name_or_path": str(model),
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "lora",
+        "lora_rank": 4,
+        "lora_target": "all",
+        "dataset": "words,numbers",
+        "dataset_dir": str(data),
+        "template": "default",
+        "cutoff_len": 64,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 1e-2,
+        "lr_scheduler_type": "cosine",
+        "max_steps": 8,
+        "logging_steps": 2,
+        "save_strategy": "no",
+        "report_to": "none",
+        "output_dir": str(output),
+        "overwrite_output_dir": True,
+        "use_cpu": True,
+        "seed": 7,
+        "disable_tqdm": True,
+    }
+    return {key: value for key, value in {**args, **changes}.items() if value is not None}

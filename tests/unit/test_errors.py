@@ -1,0 +1,40 @@
+"""errors.py: every error on purpose has a message, a remedy and an exit code."""
+
+import inspect
+
+import pytest
+from dataflex_core import errors
+
+ERRORS = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.DataflexError)]
+FAILED_RUNS = {errors.DataflexError, errors.StrategyFault, errors.RunFailed}
+
+
+def test_every_error_is_found():
+    assert len(ERRORS) >= 11
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_exit_code_is_one_for_failed_runs_and_two_for_usage(kind):
+    assert kind.exit_code == (1 if kind in FAILED_RUNS else 2)
+    assert issubclass(kind, errors.UsageError) == (kind.exit_code == 2)
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_text_is_the_message_and_the_hint(kind):
+    plain, hinted = kind("it broke"), kind("it broke", hint="mend it")
+    assert (str(plain), plain.message, plain.hint) == ("it broke", "it broke", None)
+    assert (str(hinted), hinted.message, hinted.hint) == ("it broke (mend it)", "it broke", "mend it")
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "said"),
+    [
+        ("les", ["loss", "less", "random"], "did you mean 'less'?"),
+        ("warmup", ["warmup_steps", "updates"], "did you mean 'warmup_steps'?"),
+        ("zebra", ["random", "less", "less"], "known: less, random"),
+        ("zebra", iter(["b", "a"]), "known: a, b"),
+        ("less", [], "there are none"),
+    ],
+)
+def test_did_you_mean(word, known, said):
+    assert errors.did_you_mean(word, known) == said

@@ -1,0 +1,104 @@
+"""The package itself: its public names, and what importing, discovering and describing do not import."""
+
+import importlib.metadata
+import inspect
+import os
+import subprocess
+import sys
+import textwrap
+
+import dataflex_core
+import pytest
+from dataflex_core import strategy
+
+REPORT = """
+import sys
+print(*sorted({"torch", "transformers", "numpy", "pydantic", "omegaconf", "llamafactory"} & set(sys.modules)))
+"""
+DESCRIBE = """
+from dataflex_core.catalog import discover
+from dataflex_core.params import describe
+catalog = discover()
+described = {record.id: describe(record.load_params()) for record in catalog.of_kind()}
+"""
+PLUGIN = """
+from dataflex_core import Kind, Need, StrategySpec, hookimpl
+
+@hookimpl
+def dataflex_strategies():
+    yield StrategySpec(kind=Kind.SELECTOR, name="tmp", target="dfx_tmp_impl:Tmp", params="dfx_tmp_impl:TmpParams",
+                       summary="does a thing", needs={Need.GRADIENTS})
+"""
+IMPLEMENTATION = """
+from __future__ import annotations
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+from annotated_types import Gt
+from typing_extensions import Doc
+from dataflex_core import ScoringSelector
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TmpParams:
+    focus: Literal["high", "low"] = "high"
+    boost: Annotated[float, Gt(0), Doc("how much")] = 5.0
+    layers: list[int] = field(default_factory=list)
+
+class Tmp(ScoringSelector[TmpParams]):
+    pass
+"""
+
+
+def loaded_by(code, path=None):
+    env = os.environ if path is None else {**os.environ, "PYTHONPATH": str(path)}
+    command = [sys.executable, "-c", textwrap.dedent(code) + REPORT]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_check_sees_a_heavy_import():
+    assert loaded_by("import dataflex_core.plan") == ["numpy"]
+
+
+@pytest.mark.parametrize("module", ["", ".catalog", ".params", ".config", ".schedule"])
+def test_importing_is_light(module):
+    assert loaded_by(f"import dataflex_core{module}") == []
+
+
+def test_discovering_and_describing_a_plugin_is_light(tmp_path):
+    (tmp_path / "dfx_tmp_plugin.py").write_text(PLUGIN)
+    (tmp_path / "dfx_tmp_impl.py").write_text(IMPLEMENTATION)
+    info = tmp_path / "dfx_tmp-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dfx-tmp\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dataflex]\ntmp = dfx_tmp_plugin\n")
+    check = """
+    (tmp,) = [record for record in catalog.records if record.id == "dfx-tmp/tmp"]
+    assert [p.name for p in described["dfx-tmp/tmp"]] == ["focus", "boost", "layers"]
+    assert tmp.load().__name__ == "Tmp"
+    """
+    assert loaded_by(DESCRIBE + textwrap.dedent(check), tmp_path) == []
+
+
+def test_discovering_and_describing_everything_installed_is_light():
+    assert loaded_by(DESCRIBE + "assert not catalog.faults, catalog.faults") == []
+
+
+@pytest.mark.parametrize("name", dataflex_core.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(dataflex_core, name) is not None
+
+
+def test_every_contract_is_public():
+    contracts = {
+        name
+        for name, member in inspect.getmembers(strategy)
+        if getattr(member, "__module__", None) == strategy.__name__
+        and not name.startswith("_")
+        and not isinstance(member, type(strategy.P))
+    }
+    assert contracts - {"Strategy"} <= set(dataflex_core.__all__)
+
+
+def test_the_version_is_the_distributions():
+    assert dataflex_core.__version__ == importlib.metadata.version("dataflex-core")

@@ -1,0 +1,197 @@
+"""params.py: parameters described as text, and validated with every fault at once."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Optional
+
+import pytest
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
+from dataflex_core.errors import InvalidParameters, StrategyFault
+from dataflex_core.params import NoParams, Parameter, describe, validate
+from typing_extensions import Doc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    count: Annotated[int, Gt(0), Le(10), Doc("how many")]
+    focus: Literal["high", "low"] = "high"
+    scale: Annotated[float, Interval(ge=0, lt=2)] = 0.5
+    layers: list[int] = field(default_factory=lambda: [1, 2])
+    limit: int | None = None
+    hidden: int = field(default=7, init=False)
+
+
+@dataclass
+class Checked:
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self):
+        if self.low > self.high:
+            raise ValueError("Low is above high")
+
+
+@dataclass
+class Speechless:
+    def __post_init__(self):
+        raise ValueError
+
+
+def described(hint, **default):
+    made = type("Made", (), {"__annotations__": {"x": hint}, **({"x": field(**default)} if default else {})})
+    (found,) = describe(dataclass(made))
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- describe
+
+
+@pytest.mark.parametrize(
+    ("hint", "text"),
+    [
+        (int, "int"),
+        (float, "float"),
+        (str, "str"),
+        (bool, "bool"),
+        (Any, "Any"),
+        (Literal["all"], "'all'"),
+        (Literal["high", "low", 3], "'high' | 'low' | 3"),
+        (int | None, "int | null"),
+        (Optional[int], "int | null"),  # noqa: UP045
+        (Literal["all"] | float, "'all' | float"),
+        (Literal["all"] | Annotated[float, Ge(1)], "'all' | float"),
+        (list[int], "list[int]"),
+        (dict[str, Annotated[float, Ge(0)]], "dict[str, float]"),
+        (list[Literal["a", "b"]] | None, "list['a' | 'b'] | null"),
+        (tuple[int, ...], "tuple[int, ...]"),
+        (Annotated[int, Gt(0)], "int"),
+    ],
+)
+def test_types_are_described(hint, text):
+    assert described(hint).type == text
+
+
+@pytest.mark.parametrize(
+    ("constraint", "texts"),
+    [
+        (Gt(0), ("> 0",)),
+        (Ge(0.5), (">= 0.5",)),
+        (Lt(3), ("< 3",)),
+        (Le(1), ("<= 1",)),
+        (Interval(gt=0, le=1), ("> 0", "<= 1")),
+        (MinLen(1), ("at least 1 items",)),
+        (MaxLen(4), ("at most 4 items",)),
+        (Len(1, 4), ("at least 1 items", "at most 4 items")),
+        (MultipleOf(8), ("a multiple of 8",)),
+        (Doc("no constraint"), ()),
+    ],
+)
+def test_constraints_are_described(constraint, texts):
+    assert described(Annotated[Any, constraint]).constraints == texts
+
+
+@pytest.mark.parametrize(
+    ("default", "value", "required"),
+    [
+        ({}, None, True),
+        ({"default": None}, None, False),
+        ({"default": 3}, 3, False),
+        ({"default_factory": list}, [], False),
+        ({"default_factory": lambda: {"a": 1}}, {"a": 1}, False),
+    ],
+)
+def test_defaults_are_described(default, value, required):
+    found = described(Any, **default)
+    assert (found.default, found.required) == (value, required)
+
+
+def test_parameters_are_described_in_order_without_those_nobody_may_set():
+    first, *others = describe(Params)
+    assert first == Parameter(
+        name="count", type="int", default=None, required=True, constraints=("> 0", "<= 10"), help="how many"
+    )
+    assert [(p.name, p.default, p.required, p.help) for p in others] == [
+        ("focus", "high", False, ""),
+        ("scale", 0.5, False, ""),
+        ("layers", [1, 2], False, ""),
+        ("limit", None, False, ""),
+    ]
+
+
+@pytest.mark.parametrize("params", [None, NoParams])
+def test_no_parameters_are_described_as_none(params):
+    assert describe(params) == ()
+
+
+@pytest.mark.parametrize("params", [dict, object])
+def test_parameters_that_are_no_dataclass_are_a_fault(params):
+    with pytest.raises(StrategyFault, match="no dataclass"):
+        describe(params)
+
+
+# -------------------------------------------------------------------------------------------------------- validate
+
+
+def test_good_values_make_an_instance():
+    assert validate(Params, {"count": 3, "limit": 4}, owner="selector mine") == Params(count=3, limit=4)
+    assert isinstance(validate(None, {}, owner="selector mine"), NoParams)
+
+
+def refused(params, values):
+    with pytest.raises(InvalidParameters) as caught:
+        validate(params, values, owner="selector mine")
+    assert caught.value.message.startswith("selector mine: ")
+    assert caught.value.hint == "see: dataflex describe mine"
+    assert "\n" not in caught.value.message
+    return caught.value.message.removeprefix("selector mine: ").split("; ")
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({}, "count is required"),
+        ({"count": 0}, "count=0: input should be greater than 0"),
+        ({"count": 11}, "count=11: input should be less than or equal to 10"),
+        ({"count": "many"}, "count='many': input should be a valid integer"),
+        ({"count": 1.5}, "count=1.5: input should be a valid integer"),
+        ({"count": None}, "count=None: input should be a valid integer"),
+        ({"count": 1, "focus": "middle"}, "focus='middle': input should be 'high' or 'low'"),
+        ({"count": 1, "scale": 2}, "scale=2: input should be less than 2"),
+        ({"count": 1, "scale": float("nan")}, "scale=nan: input should be "),
+        ({"count": 1, "layers": [1, "x"]}, "layers.1='x': input should be a valid integer"),
+        ({"count": 1, "limit": "x"}, "limit='x': input should be a valid integer"),
+        ({"count": 1, "fokus": "low"}, "no parameter 'fokus' (did you mean 'focus'?)"),
+        ({"count": 1, "zzz": 1}, "no parameter 'zzz' (known: count, focus, layers, limit, scale)"),
+        ({"count": 1, "hidden": 1}, "no parameter 'hidden'"),
+    ],
+)
+def test_a_fault_names_the_parameter_the_value_and_the_rule(values, fault):
+    (found,) = refused(Params, values)
+    assert found.startswith(fault)
+
+
+def test_every_fault_is_in_one_error():
+    found = refused(Params, {"fokus": 1, "focus": "x", "scale": -1, "layers": 3, "other": 1})
+    starts = ["no parameter 'fokus'", "no parameter 'other'", "count is required", "focus='x'", "scale=-1", "layers=3"]
+    assert [next(s for s in starts if f.startswith(s)) for f in found] == starts
+
+
+def test_a_strategy_without_parameters_refuses_any():
+    assert refused(None, {"k": 1}) == ["no parameter 'k' (there are none)"]
+
+
+def test_a_value_that_fits_no_arm_of_a_union_is_one_fault_under_the_parameters_own_name():
+    @dataclass
+    class Either:
+        k: Literal["all"] | float = "all"
+
+    (found,) = refused(Either, {"k": "some"})
+    assert found.startswith("k='some': ")
+
+
+@pytest.mark.parametrize(
+    ("params", "values", "fault"),
+    [(Checked, {"low": 2}, "low is above high"), (Speechless, {}, "")],
+    ids=["with a message", "without"],
+)
+def test_what_a_dataclass_checks_itself_is_a_fault(params, values, fault):
+    assert refused(params, values) == [fault]
