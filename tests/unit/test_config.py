@@ -262,7 +262,7 @@ def test_a_setting_for_a_strategy_that_was_not_asked_for_is_refused(refused, kin
         ("candidates", "all", "all"),
         ("candidates", "4x", 4.0),
         ("candidates", "1.5 x", 1.5),
-        ("candidates", "4×", 4.0),  # noqa: RUF001
+        ("candidates", "4\u00d7", 4.0),
         ("candidates", 4, 4.0),
         ("candidates", 1, 1.0),
         ("selection_budget", 0.5, 0.5),

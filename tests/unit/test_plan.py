@@ -52,7 +52,7 @@ def test_derive_depends_on_the_key_and_on_nothing_else(key):
         ((1, 2), (2, 1)),
         ((1,), ("1",)),
         ((1,), (1, 0)),
-        (("ab", "c"), ("a", "bc")),
+        (("abcdefgh", "i"), ("abcd", "efghi")),
         (("a",), ("a", "")),
         ((), ("",)),
         ((2**32,), (1,)),
@@ -179,6 +179,7 @@ def test_proportions_that_are_none_are_a_fault(given_):
     [
         ([0.5, 0.3, 0.2], 7, None, [4, 2, 1]),
         ([0.5, 0.5], 3, None, [2, 1]),
+        ([0.2, 0.7, 0.1], 2, None, [1, 1, 0]),
         ([1 / 3, 1 / 3, 1 / 3], 4, None, [2, 1, 1]),
         ([1 / 3, 1 / 3, 1 / 3], 5, None, [2, 2, 1]),
         ([0.1] * 10, 1000, None, [100] * 10),
@@ -193,6 +194,7 @@ def test_proportions_that_are_none_are_a_fault(given_):
     ids=[
         "worked number",
         "tie",
+        "tie but for rounding",
         "thirds",
         "two ties",
         "exact",

@@ -9,7 +9,7 @@ from typing import Any
 from dataflex_core import params
 from dataflex_core.catalog import Catalog, Record
 from dataflex_core.config import RunConfig
-from dataflex_core.llamafactory.checks import check_args, check_needs
+from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.spec import Kind
 
 
@@ -42,6 +42,8 @@ class PreparedRun:
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
     """Resolve names, validate parameters, check needs. Raises a `UsageError` that names what to change."""
     check_args(config.args)
+    if config.dataflex.active:
+        check_run(config.args)
     strategies: dict[Kind, Chosen] = {}
     for kind in config.dataflex.active:
         choice = config.dataflex.choice(kind)

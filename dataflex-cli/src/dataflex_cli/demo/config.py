@@ -34,10 +34,12 @@ overwrite_cache: true
 seed: {seed}
 per_device_train_batch_size: 16
 gradient_accumulation_steps: 1
-learning_rate: 2.0e-3  # for a tiny model that starts from nothing; a pretrained one wants 1.0e-5 to 1.0e-4
+learning_rate: 3.0e-3  # for a tiny model that starts from nothing; a pretrained one wants 1.0e-5 to 1.0e-4
 lr_scheduler_type: constant
 num_train_epochs: 1.0  # without the dataflex section; with it, warmup_steps + updates * update_steps decide
 bf16: false  # true on a GPU
+disable_gradient_checkpointing: true  # faster, while memory suffices
+dataloader_pin_memory: false  # true on a GPU
 
 ### output
 output_dir: {output}

@@ -11,7 +11,7 @@ BOS, EOS, PAD, UNK = "<s>", "</s>", "<pad>", "<unk>"
 
 
 def write_model(folder: Path, texts: Iterable[str], *, seed: int) -> None:
-    """A byte-level BPE tokenizer of ``texts`` and a Llama of some 1.3 million random parameters, for `from_pretrained`.
+    """A byte-level BPE tokenizer of ``texts`` and a Llama of some 1.1 million random parameters, for `from_pretrained`.
 
     The tokenizer depends on the texts alone, the weights on ``seed`` alone; the caller's random state is left as it was.
     """
@@ -55,7 +55,7 @@ def _write_weights(folder: Path, vocabulary: int, *, seed: int) -> None:
         vocab_size=vocabulary,
         hidden_size=128,
         intermediate_size=352,
-        num_hidden_layers=4,
+        num_hidden_layers=3,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=CONTEXT,
@@ -63,6 +63,7 @@ def _write_weights(folder: Path, vocabulary: int, *, seed: int) -> None:
         eos_token_id=1,
         pad_token_id=2,
         tie_word_embeddings=True,
+        initializer_range=0.08,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -10,9 +10,9 @@ from typing import Any
 
 from dataflex_core.errors import DataflexError, InvalidConfig
 from dataflex_core.journal import Journal, Report
-from dataflex_core.llamafactory.checks import check_run
+from dataflex_core.outline import Outline, outline_of, start_details
 from dataflex_core.prepare import PreparedRun
-from dataflex_core.trainer.session import Outline, Session, outline_of
+from dataflex_core.trainer.session import Session
 
 _TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
 
@@ -31,8 +31,8 @@ def train(prepared: PreparedRun, report: Report) -> None:
         run_exp(args)
 
 
-def outline(prepared: PreparedRun) -> Outline:
-    """Load tokenizer and data, but no model, and work out what the run would do. Writes nothing."""
+def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
+    """Load tokenizer and data, but no model: the journal's start event of a run on ``ranks`` ranks. Writes nothing."""
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
     from llamafactory.model import load_tokenizer
@@ -44,7 +44,8 @@ def outline(prepared: PreparedRun) -> Outline:
         loaded = _load(prepared, get_dataset)(
             template, model_args, data_args, training_args, stage=finetuning_args.stage, **tokenizer_module
         )
-        return _outline(prepared, loaded, training_args)
+        known = _outline(prepared, loaded, training_args, ranks=ranks)
+        return start_details(prepared, known, ranks=ranks, seed=_seed(training_args))
 
 
 @contextmanager
@@ -63,7 +64,6 @@ def llamafactory_errors() -> Iterator[None]:
 
 @contextmanager
 def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
-    check_run(prepared.config.args)
     stage = str(prepared.config.args.get("stage", "sft"))
     workflow = importlib.import_module(f"llamafactory.train.{stage}.workflow")
     trainer, loader = getattr(workflow, _TRAINERS[stage]), workflow.get_dataset
@@ -72,9 +72,10 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
     def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
         session = _session(prepared, training_args, report)
         loaded = _load(prepared, loader)(template, model_args, data_args, training_args, **kwargs)
-        session.outline = _outline(prepared, loaded, training_args)
+        session.outline = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
         session.targets = loaded.targets
-        _journal_start(session, training_args)
+        details = start_details(prepared, session.outline, ranks=training_args.world_size, seed=session.seed)
+        session.journal.write("start", **details)
         sessions.append(session)
         return loaded.module
 
@@ -96,8 +97,11 @@ def _session(prepared: PreparedRun, training_args: Any, report: Report) -> Sessi
     strategies = {kind: chosen.record.load()(chosen.params) for kind, chosen in prepared.strategies.items()}
     folder = Path(training_args.output_dir) / "dataflex"
     journal = Journal(folder, owner=training_args.process_index == 0, report=report)
-    seed = training_args.data_seed if training_args.data_seed is not None else training_args.seed
-    return Session(prepared=prepared, journal=journal, seed=int(seed), strategies=strategies)
+    return Session(prepared=prepared, journal=journal, seed=_seed(training_args), strategies=strategies)
+
+
+def _seed(training_args: Any) -> int:
+    return int(training_args.seed if training_args.data_seed is None else training_args.data_seed)
 
 
 def _load(prepared: PreparedRun, get_dataset: Any) -> Any:
@@ -115,42 +119,14 @@ def _load(prepared: PreparedRun, get_dataset: Any) -> Any:
     return load
 
 
-def _outline(prepared: PreparedRun, loaded: Any, training_args: Any) -> Outline:
-    world, accumulation = training_args.world_size, training_args.gradient_accumulation_steps
+def _outline(prepared: PreparedRun, loaded: Any, training_args: Any, *, ranks: int) -> Outline:
     return outline_of(
         prepared,
         domains=loaded.domains,
         targets={name: len(data) for name, data in loaded.targets.items()},
-        global_batch=training_args.train_batch_size * world * accumulation,
+        global_batch=training_args.train_batch_size * training_args.gradient_accumulation_steps * ranks,
         max_steps=training_args.max_steps,
         epochs=training_args.num_train_epochs,
-    )
-
-
-def _journal_start(session: Session, training_args: Any) -> None:
-    known = session.known()
-    session.journal.write(
-        "start",
-        strategies=[
-            {
-                "kind": kind.value,
-                "name": chosen.record.spec.name,
-                "distribution": chosen.record.distribution,
-                "version": chosen.record.version,
-            }
-            for kind, chosen in session.prepared.strategies.items()
-        ],
-        domains={d.name: d.size for d in known.domains},
-        targets=dict(known.targets),
-        steps=known.schedule.total_steps,
-        warmup_steps=known.schedule.warmup_steps,
-        update_steps=known.schedule.update_steps,
-        decisions=known.schedule.decisions,
-        global_batch=known.global_batch,
-        ranks=training_args.world_size,
-        candidates=known.candidates,
-        decision_cost=round(known.decision_cost, 3),
-        seed=session.seed,
     )
 
 

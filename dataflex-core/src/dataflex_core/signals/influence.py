@@ -166,9 +166,14 @@ def _row(value: object, index: int, size: int) -> object:
     return value[index : index + 1] if batched and torch.is_tensor(value) else value
 
 
+def _squared_norms(rows: torch.Tensor) -> torch.Tensor:
+    """Float32[b] of Float32[b, n], without a copy of ``rows``."""
+    return torch.bmm(rows.unsqueeze(1), rows.unsqueeze(2)).flatten()
+
+
 def _squares_into(squares: torch.Tensor) -> Sink:
     def sink(parameter: nn.Parameter, rows: slice, gradients: torch.Tensor) -> None:
-        squares[rows] += gradients.flatten(1).square().sum(dim=1)
+        squares[rows] += _squared_norms(gradients.flatten(1))
 
     return sink
 
@@ -188,6 +193,6 @@ def _products_into(
         if moments is not None:
             update = adam_direction(update, moments[parameter])
         dots[rows] += update @ q[parameter].T
-        squares[rows] += update.square().sum(dim=1)
+        squares[rows] += _squared_norms(update)
 
     return sink

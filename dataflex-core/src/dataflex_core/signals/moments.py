@@ -58,11 +58,8 @@ def adam_direction(gradients: torch.Tensor, moments: Moments) -> torch.Tensor:
 
     The form of LESS (arXiv:2402.04333), without bias correction and with eps under the root. Consumes its input.
     """
-    root = gradients.square().mul_(1 - moments.beta2)
-    if moments.second is not None:
-        root.add_(moments.second, alpha=moments.beta2)
-    root.add_(moments.eps).sqrt_()
-    direction = gradients.mul_(1 - moments.beta1)
-    if moments.first is not None:
-        direction.add_(moments.first, alpha=moments.beta1)
-    return direction.div_(root)
+    root = gradients.square()
+    if moments.first is None or moments.second is None:
+        return gradients.mul_(1 - moments.beta1).div_(root.mul_(1 - moments.beta2).add_(moments.eps).sqrt_())
+    torch.lerp(moments.second, root, 1 - moments.beta2, out=root)
+    return torch.lerp(moments.first, gradients, 1 - moments.beta1).div_(root.add_(moments.eps).sqrt_())

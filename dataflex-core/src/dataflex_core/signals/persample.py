@@ -19,7 +19,9 @@ from torch.func import functional_call, vjp, vmap
 Sink = Callable[[nn.Parameter, slice, torch.Tensor], None]
 """Called with a parameter, a slice of the batch and Float32[slice, *parameter.shape]; may overwrite the tensor."""
 
-_CHUNK = 1 << 25  # elements of per-sample gradient held at once: 128 MiB in float32
+# Elements of per-sample gradient held at once. A CPU is fastest while they fit its cache, a GPU wants long kernels.
+_CHUNK = {"cpu": 1 << 19}
+_CHUNK_ELSEWHERE = 1 << 25
 
 
 class Unreachable(Exception):
@@ -72,12 +74,15 @@ class PerSample:
 
         def deliver(parameter: nn.Parameter) -> None:
             calls = [(name, call) for name, call in self._calls.get(parameter, ()) if call.grad is not None]
-            step = max(1, _CHUNK // max(parameter.numel(), 1))
+            # An embedding adds to what a tied layer gave, row by row: dense contributions come first.
+            calls.sort(key=lambda pair: isinstance(pair[1].module, nn.Embedding))
+            step = max(1, _CHUNK.get(parameter.device.type, _CHUNK_ELSEWHERE) // max(parameter.numel(), 1))
             for start in range(0, len(losses), step):
                 rows = slice(start, min(start + step, len(losses)))
-                parts = [_gradient(call, name, parameter, rows) for name, call in calls]
-                nothing = parameter.new_zeros((rows.stop - rows.start, *parameter.shape), dtype=torch.float32)
-                sink(parameter, rows, sum(parts[1:], start=parts[0]) if parts else nothing)
+                total: torch.Tensor | None = None
+                for name, call in calls:
+                    total = _add_gradient(total, call, name, parameter, rows)
+                sink(parameter, rows, _zeros(parameter, rows) if total is None else total)
 
         every = [parameter for owned in self._owned.values() for _, parameter in owned]
         self._waiting = {parameter: len(self._calls.get(parameter, ())) for parameter in every}
@@ -129,32 +134,39 @@ def _owners(model: nn.Module) -> dict[nn.Module, list[tuple[str, nn.Parameter]]]
     return owners
 
 
-def _gradient(call: _Call, name: str, parameter: nn.Parameter, rows: slice) -> torch.Tensor:
-    """Float32[rows, *parameter.shape] that one use of a parameter contributes."""
+def _add_gradient(
+    total: torch.Tensor | None, call: _Call, name: str, parameter: nn.Parameter, rows: slice
+) -> torch.Tensor:
+    """Float32[rows, *parameter.shape]: ``total``, if any, and what one use of the parameter contributes."""
     assert call.grad is not None
     x, g = call.input[rows], call.grad[rows]
-    if isinstance(call.module, nn.Linear) and type(call.module).forward is nn.Linear.forward:
-        return _linear_gradient(name, x, g)
     if isinstance(call.module, nn.Embedding):
-        return _embedding_gradient(call.module, x, g, parameter)
-    return _by_vjp(call.module, name, x, g)
+        return _add_embedding(_zeros(parameter, rows) if total is None else total, call.module, x, g)
+    is_linear = isinstance(call.module, nn.Linear) and type(call.module).forward is nn.Linear.forward
+    part = _linear(name, x, g) if is_linear else _by_vjp(call.module, name, x, g)
+    return part if total is None else total.add_(part)
 
 
-def _linear_gradient(name: str, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def _zeros(parameter: nn.Parameter, rows: slice) -> torch.Tensor:
+    return parameter.new_zeros((rows.stop - rows.start, *parameter.shape), dtype=torch.float32)
+
+
+def _linear(name: str, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     if x.ndim < 2:
         raise Unreachable("Linear without a batch dimension")
     x, g = x.float().reshape(len(x), -1, x.shape[-1]), g.float().reshape(len(g), -1, g.shape[-1])
     return g.sum(dim=1) if name == "bias" else torch.bmm(g.transpose(1, 2), x)
 
 
-def _embedding_gradient(module: nn.Embedding, x: torch.Tensor, g: torch.Tensor, parameter: nn.Parameter) -> torch.Tensor:
+def _add_embedding(total: torch.Tensor, module: nn.Embedding, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
     if module.max_norm is not None or module.scale_grad_by_freq:
         raise Unreachable("Embedding with max_norm or scale_grad_by_freq")
-    index, values = x.flatten(1), g.float().flatten(1, -2)
+    tokens, values = x.flatten(1), g.float().flatten(1, -2)
     if module.padding_idx is not None:
-        values = values * (index != module.padding_idx).unsqueeze(-1)
-    out = values.new_zeros((len(x), *parameter.shape))
-    return out.scatter_add_(1, index.unsqueeze(-1).expand_as(values), values)
+        values = values * (tokens != module.padding_idx).unsqueeze(-1)
+    rows = tokens + torch.arange(len(x), device=x.device).unsqueeze(1) * len(module.weight)
+    total.flatten(0, 1).index_add_(0, rows.flatten(), values.flatten(0, 1))
+    return total
 
 
 def _by_vjp(module: nn.Module, name: str, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:

@@ -119,3 +119,6 @@ class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks 
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self._trainer.finish_step()
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self._trainer.session.journal.write("end", step=self._trainer.state.global_step)

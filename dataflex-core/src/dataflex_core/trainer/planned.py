@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from dataflex_core.outline import warmup_shares
 from dataflex_core.plan import Exhaustion, Shortage, draw, normalised, shuffled
 from dataflex_core.schedule import Interval
 from dataflex_core.strategy import Moment
 from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.loader import interval_loader, rank_batches
-from dataflex_core.trainer.session import warmup_shares
+
 
 Shares = NDArray[np.float64]
 

@@ -1,0 +1,85 @@
+"""``dataflex describe``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import click
+from dataflex_core.catalog import Record, discover
+from dataflex_core.errors import UnknownStrategy, did_you_mean
+from dataflex_core.params import Parameter
+from dataflex_core.params import describe as describe_params
+from dataflex_core.spec import Kind
+
+SCHEMA = 1
+
+
+@click.command("describe")
+@click.argument("name")
+@click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Where a name has more than one kind.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def describe(name: str, kind: str | None, as_json: bool) -> None:
+    """Show what strategy NAME does: its parameters with types, defaults and limits, what it needs, its paper."""
+    catalog = discover()
+    found = [record for record in catalog.named(name) if kind is None or record.spec.kind.value == kind]
+    if not found:
+        what = kind or "strategy"
+        known = [record.spec.name for record in catalog.of_kind(Kind(kind) if kind else None)]
+        raise UnknownStrategy(f"no {what} is called {name!r}", hint=did_you_mean(name, known))
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "strategies": [_document(record) for record in found]}, indent=2))
+        return
+    for index, record in enumerate(found):
+        if index:
+            click.echo()
+        _print(record)
+
+
+def _document(record: Record) -> dict[str, object]:
+    return {
+        "kind": record.spec.kind.value,
+        "name": record.spec.name,
+        "id": record.id,
+        "summary": record.spec.summary,
+        "description": _doc(record),
+        "needs": sorted(need.value for need in record.spec.needs),
+        "reference": record.spec.reference,
+        "distribution": record.distribution,
+        "version": record.version,
+        "parameters": [
+            {
+                "name": p.name,
+                "type": p.type,
+                "default": p.default,
+                "required": p.required,
+                "constraints": list(p.constraints),
+                "help": p.help,
+            }
+            for p in describe_params(record.load_params())
+        ],
+    }
+
+
+def _print(record: Record) -> None:
+    spec = record.spec
+    click.secho(f"{spec.kind} {spec.name}", bold=True, nl=False)
+    click.echo(f"  ({record.distribution} {record.version})")
+    click.echo(f"{_doc(record) or spec.summary}\n")
+    click.echo(f"needs: {', '.join(sorted(need.value for need in spec.needs)) or 'nothing'}")
+    if spec.reference:
+        click.echo(f"paper: {spec.reference}")
+    parameters = describe_params(record.load_params())
+    click.echo("parameters:" if parameters else "parameters: none")
+    for p in parameters:
+        click.echo(f"  {p.name}: {_type(p)}")
+        click.echo(f"      {p.help}" if p.help else "", nl=bool(p.help))
+
+
+def _type(p: Parameter) -> str:
+    limits = "".join(f", {constraint}" for constraint in p.constraints)
+    return f"{p.type}{limits}, required" if p.required else f"{p.type}{limits} = {p.default!r}"
+
+
+def _doc(record: Record) -> str:
+    return inspect.getdoc(record.load()) or ""

@@ -1,0 +1,107 @@
+"""``dataflex run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from dataflex_core.catalog import discover
+from dataflex_core.config import RunConfig, load_config
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.prepare import PreparedRun, prepare
+from dataflex_core.spec import Kind
+
+DEMO = Path("dataflex-demo")
+
+
+@click.command("run")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
+@click.option("--selector", metavar="NAME", help="Which samples: the selector to use.")
+@click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use.")
+@click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use.")
+@click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A strategy's parameter. Repeatable.")
+@click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def run(
+    words: tuple[str, ...],
+    selector: str | None,
+    mixer: str | None,
+    weighter: str | None,
+    settings: tuple[str, ...],
+    nproc: int | None,
+    dry_run: bool,
+    debug: bool,
+) -> None:
+    """Fine-tune with LLaMA-Factory, strategies deciding about the data.
+
+    CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
+    its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
+    """
+    path, overrides = _split(words)
+    flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
+    names = {kind: name for kind, name in flags.items() if name is not None}
+    if path is None and names:
+        # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
+        overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
+    config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
+    prepared = prepare(config, discover())
+    from dataflex_cli import show
+
+    show.header(prepared)
+    if dry_run:
+        _outline(prepared, nproc, debug=debug)
+    else:
+        _train(config, prepared, nproc, debug=debug)
+
+
+def _split(words: tuple[str, ...]) -> tuple[Path | None, list[str]]:
+    """CONFIG, if the first word is one, and the overrides."""
+    if words and "=" not in words[0]:
+        return Path(words[0]), _overrides(words[1:])
+    return None, _overrides(words)
+
+
+def _overrides(words: tuple[str, ...]) -> list[str]:
+    for word in words:
+        if "=" not in word:
+            raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
+    return list(words)
+
+
+def _demo() -> Path:
+    config = DEMO / "config.yaml"
+    if not config.is_file():
+        from dataflex_cli.demo import write_demo
+
+        click.echo(f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model")
+        write_demo(DEMO)
+    return config
+
+
+def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
+    from dataflex_core.llamafactory.run import outline
+
+    from dataflex_cli import show
+    from dataflex_cli.failures import one_line
+    from dataflex_cli.launch import processes
+
+    if prepared.strategies:
+        with one_line(debug=debug):
+            show.outline(outline(prepared, ranks=processes(nproc).world))
+
+
+def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
+    from dataflex_cli.failures import one_line
+    from dataflex_cli.launch import processes, torchrun
+
+    wanted = processes(nproc)
+    if wanted.torchrun:
+        torchrun(config, wanted, debug=debug)
+        return
+    from dataflex_core.llamafactory.run import train
+
+    from dataflex_cli.show import Narrator
+
+    with one_line(debug=debug):
+        train(prepared, Narrator())

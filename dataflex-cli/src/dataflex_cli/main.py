@@ -1,0 +1,60 @@
+"""The ``dataflex`` command: a group whose sub-commands are imported when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+from dataflex_core import DataflexError, __version__
+
+_COMMANDS = {
+    "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
+    "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
+    "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
+    "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name and one line; imports the one that is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dataflex")
+def cli() -> None:
+    """Fine-tune language models with LLaMA-Factory while the run decides about its data.
+
+    A selector picks which samples, a mixer in what proportion of domains, a weighter with what weight in the loss.
+    """
+
+
+def main() -> None:
+    """Entry point: errors on purpose become one line what is wrong and one line what to do, and their exit code."""
+    try:
+        cli(prog_name="dataflex")
+    except DataflexError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+
+
+def show_error(error: DataflexError) -> None:
+    """Print an error and its remedy to stderr."""
+    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(error.message, err=True)
+    if error.hint is not None:
+        click.echo(f"       {error.hint}", err=True)

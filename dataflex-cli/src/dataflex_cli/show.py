@@ -1,0 +1,131 @@
+"""What a person sees of a run: a header, a line per decision, a closing summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import click
+from dataflex_core import __version__
+from dataflex_core.prepare import PreparedRun
+
+
+def header(prepared: PreparedRun) -> None:
+    """Before anything heavy is loaded: which strategies, with which parameters, when."""
+    from importlib.metadata import version
+
+    click.secho(f"DataFlex {__version__}", bold=True, nl=False)
+    click.echo(f" on LLaMA-Factory {version('llamafactory')}")
+    if not prepared.strategies:
+        click.echo("  no strategy: the run is LLaMA-Factory's own")
+        return
+    for chosen in prepared.strategies.values():
+        spec, record = chosen.record.spec, chosen.record
+        given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in _fields(chosen.params))
+        click.echo(f"  {spec.kind:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
+    config = prepared.config.dataflex
+    end = "until training ends" if config.updates is None else f"{config.updates} times"
+    click.echo(f"  schedule  {config.warmup_steps} warm-up steps, then a decision every {config.update_steps}, {end}")
+
+
+def outline(known: Mapping[str, Any]) -> None:
+    """Once the data is loaded: steps, samples, costs. ``known`` is the journal's start event."""
+    domains: Mapping[str, int] = known["domains"]
+    batch, update = known["global_batch"], known["update_steps"]
+    planned = any(strategy["kind"] != "weighter" for strategy in known["strategies"])
+    _say(
+        f"{known['steps']} steps of {batch} samples: {known['warmup_steps']} of warm-up, then "
+        + (
+            f"{known['decisions']} decisions, each for {update} steps ({update * batch} samples)"
+            if planned
+            else "weighted losses"
+        )
+    )
+    _say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
+    if known["targets"]:
+        _say("target set: " + ", ".join(f"{name} {size}" for name, size in known["targets"].items()))
+    if known["candidates"]:
+        cost = known["decision_cost"]
+        total = cost * known["decisions"]
+        share = total / known["steps"]
+        _say(
+            f"a decision judges {known['candidates']} samples, at the cost of about {cost:.1f} training steps: "
+            f"{total:.0f} in all, {share:.2f}x the training itself"
+            if cost
+            else f"a decision draws from {known['candidates']} samples, at no cost"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Narrator:
+    """Told every event of the run on rank 0; prints those a person wants to see."""
+
+    _start: Mapping[str, Any] | None = None
+    _chosen: Counter[str] = field(default_factory=Counter)
+    _decisions: int = 0
+    _seconds: float = 0.0
+    _steps: int = 0
+    _samples: int = 0
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "start":
+                self._start = event
+                outline(event)
+            case "notice":
+                _say(event["text"])
+            case "decision":
+                self._decided(event)
+            case "step":
+                self._steps = event["step"]
+                self._samples += len(event["samples"])
+            case "end":
+                self._summary()
+
+    def _decided(self, event: Mapping[str, Any]) -> None:
+        assert self._start is not None
+        chosen: Mapping[str, int] = event["chosen"]
+        total = sum(chosen.values())
+        shares = ", ".join(f"{name} {count / total:.0%}" for name, count in chosen.items())
+        steps = f"steps {event['step'] + 1} to {event['until']}"
+        if event["decision"] == 0:
+            _say(f"warm-up, {steps}: {shares}")
+        else:
+            self._decisions += 1
+            self._seconds += event["seconds"]
+            self._chosen.update(chosen)
+            of = f"decision {event['decision']} of {self._start['decisions']}"
+            _say(f"{of}, {steps}: {shares}  ({event['seconds']:.1f} s)")
+        for short in event["shortages"]:
+            who = f"domain {short['domain']}" if short["domain"] else "the pool"
+            _say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
+
+    def _summary(self) -> None:
+        from rich.console import Console
+        from rich.table import Table
+
+        assert self._start is not None
+        _say(f"done: {self._steps} steps, {self._samples} samples trained on, {self._decisions} decisions in {self._seconds:.1f} s")
+        if not self._decisions:
+            return
+        pool: Mapping[str, int] = self._start["domains"]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("domain")
+        for column in ("pool", "share", "chosen", "share", "ratio"):
+            table.add_column(column, justify="right")
+        for name, size in pool.items():
+            share, taken = size / sum(pool.values()), self._chosen[name] / max(self._chosen.total(), 1)
+            ratio = f"{taken / share:.2f}x" if share else "-"
+            table.add_row(name, str(size), f"{share:.1%}", str(self._chosen[name]), f"{taken:.1%}", ratio)
+        Console().print(table)
+
+
+def _say(text: str) -> None:
+    click.secho("DataFlex: ", fg="cyan", nl=False)
+    click.echo(text)
+
+
+def _fields(params: Any) -> tuple[Any, ...]:
+    return fields(params) if is_dataclass(params) else ()

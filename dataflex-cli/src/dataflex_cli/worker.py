@@ -1,0 +1,37 @@
+"""One rank of a run, as torchrun starts it: ``python -m dataflex_cli.worker RUN.json ERRORS [--debug]``."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from dataflex_core.catalog import discover
+from dataflex_core.config import load_config
+from dataflex_core.errors import DataflexError
+from dataflex_core.prepare import prepare
+
+from dataflex_cli.failures import one_line
+from dataflex_cli.show import Narrator
+
+
+def main() -> None:
+    """Train as this process's rank; leave an error where the launcher finds it."""
+    task, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
+    try:
+        prepared = prepare(load_config(task), discover())
+        from dataflex_core.llamafactory.run import train
+
+        with one_line(debug=debug):
+            train(prepared, Narrator())
+    except DataflexError as error:
+        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        temporary = errors / f"{os.environ.get('RANK', '0')}.tmp"
+        temporary.write_text(json.dumps(told), encoding="utf-8")
+        temporary.rename(temporary.with_suffix(".json"))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
