@@ -151,7 +151,9 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
 
 def test_the_entry_point_imports_nothing_heavy() -> None:
-    program = "import sys, dataflex_cli.demo; print({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules))"
+    program = (
+        "import sys, dataflex_cli.demo; print({'torch', 'transformers', 'tokenizers', 'numpy'} & set(sys.modules))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "set()"

@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import EntryPoint
 
 import pytest
+
 from dataflex_core.catalog import Catalog, Record, discover
 from dataflex_core.errors import AmbiguousStrategy, StrategyFault, UnknownStrategy, WrongKind
 from dataflex_core.spec import Kind, StrategySpec

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from dataflex_core.config import DataflexConfig, RunConfig, StrategyChoice, load_config, with_hint
 from dataflex_core.errors import DataflexError, InvalidConfig, UnknownStrategy, UsageError
 from dataflex_core.spec import Kind

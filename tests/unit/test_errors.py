@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+
 from dataflex_core import errors
 
 ERRORS = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.DataflexError)]

@@ -4,6 +4,7 @@ import types
 
 import pluggy
 import pytest
+
 from dataflex_core.hooks import PROJECT, Hooks, hookimpl
 from dataflex_core.spec import Kind, StrategySpec
 

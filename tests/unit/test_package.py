@@ -7,8 +7,9 @@ import subprocess
 import sys
 import textwrap
 
-import dataflex_core
 import pytest
+
+import dataflex_core
 from dataflex_core import strategy
 
 REPORT = """

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
+from typing_extensions import Doc
+
 from dataflex_core.errors import InvalidParameters, StrategyFault
 from dataflex_core.params import NoParams, Parameter, describe, validate
-from typing_extensions import Doc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

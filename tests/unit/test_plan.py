@@ -7,6 +7,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dataflex_core.errors import DataError, DataflexError, StrategyFault
 from dataflex_core.plan import (
     Exhaustion,
@@ -20,8 +23,6 @@ from dataflex_core.plan import (
     shuffled,
     stretched,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 1024, 4095, 4096, 4097, 65536, 10**6]
 

@@ -5,6 +5,7 @@ import math
 import re
 
 import pytest
+
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.schedule import Interval, Schedule, candidates_for_budget, total_steps
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from dataflex_core.errors import StrategyFault
 from dataflex_core.spec import Kind, Need, StrategySpec
 

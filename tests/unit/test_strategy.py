@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from dataflex_core import strategy
 from dataflex_core.strategy import (
     Mixer,
@@ -18,8 +21,6 @@ from dataflex_core.strategy import (
     Weighter,
     top,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 REQUESTS = [c for _, c in inspect.getmembers(strategy, dataclasses.is_dataclass)]
 NAN, INF = float("nan"), float("inf")
@@ -63,6 +64,7 @@ def test_top(scores, count, chosen):
 @given(
     scores=st.lists(st.sampled_from([NAN, -INF, -1.5, 0.0, 0.25, 1.0, INF]), min_size=1, max_size=40), data=st.data()
 )
+@settings(max_examples=50, deadline=None, derandomize=True)
 def test_top_is_the_sorted_prefix(scores, data):
     count = data.draw(st.integers(1, len(scores)))
     order = sorted((i for i, s in enumerate(scores) if not math.isnan(s)), key=lambda i: (-scores[i], i))

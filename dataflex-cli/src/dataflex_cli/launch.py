@@ -51,7 +51,8 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
         errors.mkdir()
         words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(task), str(errors)]
         try:
-            elastic_run(parse_args([*words, "--debug"] if debug else words))
+            options = parse_args([*words, "--debug"] if debug else words)  # type: ignore[no-untyped-call]  # in torch
+            elastic_run(options)  # type: ignore[no-untyped-call]  # in torch
         except ChildFailedError as error:
             told = sorted(errors.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
             if told:

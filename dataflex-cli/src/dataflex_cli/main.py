@@ -6,6 +6,7 @@ import importlib
 import sys
 
 import click
+
 from dataflex_core import DataflexError, __version__
 
 _COMMANDS = {

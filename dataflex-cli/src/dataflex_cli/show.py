@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import click
+
 from dataflex_core import __version__
 from dataflex_core.prepare import PreparedRun
 
@@ -107,7 +108,8 @@ class Narrator:
         from rich.table import Table
 
         assert self._start is not None
-        _say(f"done: {self._steps} steps, {self._samples} samples trained on, {self._decisions} decisions in {self._seconds:.1f} s")
+        took = f"{self._decisions} decisions in {self._seconds:.1f} s"
+        _say(f"done: {self._steps} steps, {self._samples} samples trained on, {took}")
         if not self._decisions:
             return
         pool: Mapping[str, int] = self._start["domains"]

@@ -7,13 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+from dataflex_cli.failures import one_line
+from dataflex_cli.show import Narrator
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.errors import DataflexError
 from dataflex_core.prepare import prepare
-
-from dataflex_cli.failures import one_line
-from dataflex_cli.show import Narrator
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from dataflex_core.strategy import (
     SetupContext,
     Signals,
     TokenLosses,
-    Weighter,
     WeighRequest,
+    Weighter,
     top,
 )
 

@@ -98,6 +98,8 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Catalog:
             manager = _register(plugin, point.name)
             stage = "yield"
             for spec in _specs(manager):
+                if any((spec.kind, spec.name) == (r.spec.kind, r.spec.name) for r in offered):
+                    raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
                 offered.append(Record(spec=spec, distribution=distribution, version=version))
         # A plugin is somebody else's code: whatever it raises, SystemExit too, may spoil only itself.
         except (Exception, SystemExit) as error:
@@ -137,7 +139,7 @@ def _load(record: Record, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:
         raise StrategyFault(
             f"{record.spec.kind} {record.id} does not load: {error}",
             hint=f"{record.distribution} {record.version} points at {target}",

@@ -77,7 +77,7 @@ class RunConfig:
             choice = self.dataflex.choice(kind)
             assert choice is not None
             section[kind.value] = {"name": choice.name, **choice.params}
-        return json.dumps({**self.args, SECTION: section})
+        return json.dumps({**self.args, SECTION: section}).replace("${", r"\\${")
 
 
 def load_config(
@@ -97,17 +97,23 @@ def load_config(
         section = {}
     if not isinstance(section, dict):
         raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
+    faults: list[str] = []
     for kind in Kind:
         name = (strategies or {}).get(kind)
-        section[kind.value] = _choice(kind, section.get(kind.value), name)
+        try:
+            section[kind.value] = _choice(kind, section.get(kind.value), name)
+        except InvalidConfig as error:
+            faults.append(str(error))
+            section[kind.value] = None
     for setting in settings:
         _apply_setting(section, setting)
-    return RunConfig(args=merged, dataflex=_validated(section))
+    return RunConfig(args=merged, dataflex=_validated(section, faults))
 
 
 def _read(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
+    import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -121,16 +127,18 @@ def _read(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"{path} cannot be read: {error}") from error
     try:
-        loaded = json.loads(text) if path.suffix.lower() == ".json" else OmegaConf.create(text)
-        config = OmegaConf.create(loaded)
-        container = OmegaConf.to_container(config, resolve=True)
+        is_json = path.suffix.lower() == ".json"
+        loaded = json.loads(text) if is_json else yaml.safe_load(text)
+        if not is_json and loaded is None:
+            loaded = {}
+        if not isinstance(loaded, dict):
+            raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+        container = OmegaConf.to_container(OmegaConf.create(loaded if is_json else text))
     except (YAMLError, ValueError, OmegaConfBaseException) as error:
         raise InvalidConfig(f"{path} is malformed: {_one_line(error)}") from error
     if not isinstance(container, dict) or any(not isinstance(key, str) for key in container):
         raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
-    if isinstance(loaded, dict) or not all(v is None for v in container.values()) or not container:
-        return {str(key): value for key, value in container.items()}
-    raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+    return {str(key): value for key, value in container.items()}
 
 
 def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -151,7 +159,7 @@ def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     try:
         merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(words))
         container = OmegaConf.to_container(merged, resolve=True)
-    except (YAMLError, ValueError, OmegaConfBaseException) as error:
+    except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
         raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}") from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
@@ -162,10 +170,11 @@ def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None
         written = None if written is None else {"name": written}
     elif not isinstance(written, dict):
         raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}")
+    chosen: dict[str, Any] | None = written
     if flag is None:
         if written is not None and not isinstance(written.get("name"), str):
             raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}")
-        return written
+        return chosen
     # Parameters in the file belong to the strategy named there: another name starts afresh.
     if written is not None and written.get("name") in (flag, None):
         return {**written, "name": flag}
@@ -183,11 +192,11 @@ def _apply_setting(section: dict[str, Any], setting: str) -> None:
     section[match[1]] = _merge(chosen, [f"{match[2]}={match[3]}"])
 
 
-def _validated(section: dict[str, Any]) -> DataflexConfig:
+def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
     import pydantic
 
     known = [f.name for f in fields(DataflexConfig)]
-    faults = [f"unknown key {SECTION}.{key} ({did_you_mean(str(key), known)})" for key in section if key not in known]
+    faults += [f"unknown key {SECTION}.{key} ({did_you_mean(str(key), known)})" for key in section if key not in known]
     given = {key: value for key, value in section.items() if key in known}
     for kind in Kind:
         choice = given.get(kind.value)
@@ -202,10 +211,10 @@ def _validated(section: dict[str, Any]) -> DataflexConfig:
     try:
         config = pydantic.TypeAdapter(DataflexConfig).validate_python(given)
     except pydantic.ValidationError as error:
-        seen = {}
+        seen: dict[Any, list[str]] = {}
         for details in error.errors(include_url=False):
-            seen.setdefault(details["loc"][0], f"{SECTION}.{details['loc'][0]}={details['input']!r}: {_msg(details)}")
-        faults.extend(seen.values())
+            seen.setdefault(details["loc"][0], []).append(_msg(details))
+        faults.extend(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}" for key, said in seen.items())
     if faults:
         raise InvalidConfig("; ".join(faults))
     return config

@@ -17,6 +17,17 @@ from typing_extensions import Doc
 
 from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
 
+# The limits of annotated_types' constraints, by the attribute that holds them.
+_LIMITS = {
+    "gt": "> {}",
+    "ge": ">= {}",
+    "lt": "< {}",
+    "le": "<= {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "at least {} items",
+    "max_length": "at most {} items",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoParams:
@@ -57,7 +68,7 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
     try:
         made = pydantic.TypeAdapter(kind).validate_python(given)
     except pydantic.ValidationError as error:
-        faults.extend(_fault(details) for details in error.errors(include_url=False))
+        faults.extend(_faults(error))
         made = None
     except ValueError as error:
         faults.append(str(error))
@@ -67,17 +78,34 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
     return made
 
 
+def _faults(error: Any) -> list[str]:
+    # A value that fits no arm of a union is reported once an arm, the arm's name in its place.
+    seen: dict[Any, list[Any]] = {}
+    for details in error.errors(include_url=False):
+        key = (details["loc"][:1], repr(details["input"]))
+        seen.setdefault(key, []).append(details)
+    found = []
+    for group in seen.values():
+        if len(group) > 1:
+            said = " or ".join(d["msg"][0].lower() + d["msg"][1:] for d in group)
+            found.append(f"{group[0]['loc'][0]}={group[0]['input']!r}: {said}")
+        else:
+            found.append(_fault(group[0]))
+    return found
+
+
 def _fault(details: Any) -> str:
     where = ".".join(str(part) for part in details["loc"] if not str(part).startswith("function-"))
     said = details["msg"].removeprefix("Value error, ")
-    text = said[0].lower() + said[1:]
+    text = said[:1].lower() + said[1:]
     if details["type"] == "missing":
         return f"{where} is required"
     return f"{where}={details['input']!r}: {text}" if where else text
 
 
 def _parameter(field: Any, hint: Any) -> Parameter:
-    bare, metadata = hint, ()
+    bare = hint
+    metadata: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
         bare, *rest = get_args(hint)
         metadata = tuple(rest)
@@ -97,15 +125,7 @@ def _parameter(field: Any, hint: Any) -> Parameter:
 def _constraints(item: Any) -> list[str]:
     if isinstance(item, at.GroupedMetadata):
         return [text for part in item for text in _constraints(part)]
-    symbols = {at.Gt: (">", "gt"), at.Ge: (">=", "ge"), at.Lt: ("<", "lt"), at.Le: ("<=", "le")}
-    for kind, (symbol, attribute) in symbols.items():
-        if isinstance(item, kind):
-            return [f"{symbol} {getattr(item, attribute)}"]
-    lengths = {at.MinLen: ("at least", "min_length"), at.MaxLen: ("at most", "max_length")}
-    for kind, (words, attribute) in lengths.items():
-        if isinstance(item, kind):
-            return [f"{words} {getattr(item, attribute)} items"]
-    return [f"a multiple of {item.multiple_of}"] if isinstance(item, at.MultipleOf) else []
+    return [text.format(getattr(item, limit)) for limit, text in _LIMITS.items() if hasattr(item, limit)]
 
 
 def _type_name(hint: Any) -> str:
@@ -118,6 +138,8 @@ def _type_name(hint: Any) -> str:
         return " | ".join(_type_name(arg) for arg in args)
     if origin is not None:
         return f"{_type_name(origin)}[{', '.join(_type_name(arg) for arg in args)}]"
+    if hint is ...:
+        return "..."
     if hint is type(None):
         return "null"
     return getattr(hint, "__name__", str(hint))

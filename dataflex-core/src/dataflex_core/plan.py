@@ -51,7 +51,7 @@ class Draw:
 
 def derive(*key: int | str) -> np.random.Generator:
     """A generator that depends on the whole key and on nothing else: the same on every rank and after a resume."""
-    words: list[int] = []
+    words: list[int] = [len(key)]
     for part in key:
         data = part.encode() if isinstance(part, str) else int(part).to_bytes(16, "little", signed=True)
         # The length keeps ("ab", "c") and ("a", "bc") apart.
@@ -107,9 +107,11 @@ def normalised(proportions: ArrayLike, domains: int) -> NDArray[np.float64]:
     p = np.asarray(proportions, dtype=np.float64)
     if p.shape != (domains,):
         raise StrategyFault(f"proportions have shape {p.shape}, the run has {domains} domains")
-    if not np.isfinite(p).all() or (p < 0).any() or p.sum() <= 0:
+    if not np.isfinite(p).all() or (p < 0).any() or p.max() <= 0:
         raise StrategyFault(f"proportions {p.tolist()} are not finite, >= 0 and more than zero in sum")
-    return p / p.sum()
+    p = p / p.max()  # the sum of huge proportions would overflow
+    shares: NDArray[np.float64] = p / p.sum()
+    return shares
 
 
 def quotas(proportions: ArrayLike, count: int, capacity: ArrayLike | None = None) -> Ids:
@@ -161,10 +163,12 @@ def draw(
     this_pass = int((cursor // np.maximum(size, 1))[size > 0].min())
     if policy is Exhaustion.RENORMALISE:
         unread = (this_pass + 1) * size - cursor
+    elif policy is Exhaustion.ERROR:
+        unread = size - cursor
     else:
         unread = size - cursor % np.maximum(size, 1)
     short = [
-        Shortage(domain=d, wanted=int(wanted[d]), had=int(unread[d]), action=str(policy))
+        Shortage(domain=int(d), wanted=int(wanted[d]), had=int(unread[d]), action=str(policy))
         for d in np.flatnonzero(wanted > unread)
     ]
     if short and policy is Exhaustion.ERROR:
@@ -191,4 +195,6 @@ def shuffled(ids: Ids, *key: int | str) -> Ids:
 
 def stretched(ids: Ids, count: int) -> Ids:
     """``ids`` repeated from the front until there are ``count``: how a selection that is too short fills a plan."""
+    if not len(ids):
+        raise StrategyFault("nothing was chosen")
     return np.resize(ids, count)

@@ -47,4 +47,3 @@ class Ranks:
         if self.world == 1:
             return value
         return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())
-

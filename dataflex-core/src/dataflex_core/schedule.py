@@ -91,7 +91,7 @@ def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: flo
         return float("inf")
     multiple = (budget * chosen - fixed) / (cost * chosen)
     if multiple < 1.0:
-        least = (cost * chosen + fixed) / chosen
+        least = math.ceil((cost * chosen + fixed) / chosen * 100) / 100
         raise InvalidConfig(
             f"selection_budget {budget:g} does not pay for judging as many samples as an interval trains on",
             hint=f"give at least {least:.2f}, or set candidates instead",

@@ -58,8 +58,11 @@ class StrategySpec:
     needs: frozenset[Need] | Iterable[Need] = frozenset()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", Kind(self.kind))
-        object.__setattr__(self, "needs", frozenset(Need(need) for need in self.needs))
+        try:
+            object.__setattr__(self, "kind", Kind(self.kind))
+            object.__setattr__(self, "needs", frozenset(Need(need) for need in self.needs))
+        except ValueError as error:
+            raise StrategyFault(f"{self.name}: {error}", hint="use the members of Kind and Need") from None
         if not _NAME.fullmatch(self.name):
             raise StrategyFault(f"strategy name {self.name!r} is malformed", hint="lower case words joined by '-'")
         for field in (self.target, self.params):

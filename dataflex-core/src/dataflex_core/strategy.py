@@ -250,4 +250,6 @@ class Weighter(Strategy[P]):
 def top(candidates: Ids, scores: Scores, count: int) -> Ids:
     """The ``count`` candidates with the highest scores, best first; NaN never, ties by lower index."""
     order = (-scores).argsort(kind="stable")[:count]
-    return candidates[order[scores[order] == scores[order]]]
+    # NaN sorts last and differs from itself; numpy is not imported here.
+    chosen: Ids = candidates[order[scores[order] == scores[order]]]
+    return chosen

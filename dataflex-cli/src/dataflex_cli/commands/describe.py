@@ -6,6 +6,7 @@ import inspect
 import json
 
 import click
+
 from dataflex_core.catalog import Record, discover
 from dataflex_core.errors import UnknownStrategy, did_you_mean
 from dataflex_core.params import Parameter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import click
+
 from dataflex_core.catalog import Catalog, discover
 from dataflex_core.spec import Kind
 

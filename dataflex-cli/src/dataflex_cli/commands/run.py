@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+
 from dataflex_core.catalog import discover
 from dataflex_core.config import RunConfig, load_config
 from dataflex_core.errors import InvalidConfig
@@ -19,7 +20,7 @@ DEMO = Path("dataflex-demo")
 @click.option("--selector", metavar="NAME", help="Which samples: the selector to use.")
 @click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use.")
 @click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use.")
-@click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A strategy's parameter. Repeatable.")
+@click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable.")
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -80,11 +81,10 @@ def _demo() -> Path:
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_core.llamafactory.run import outline
-
     from dataflex_cli import show
     from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes
+    from dataflex_core.llamafactory.run import outline
 
     if prepared.strategies:
         with one_line(debug=debug):
@@ -99,9 +99,8 @@ def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug
     if wanted.torchrun:
         torchrun(config, wanted, debug=debug)
         return
-    from dataflex_core.llamafactory.run import train
-
     from dataflex_cli.show import Narrator
+    from dataflex_core.llamafactory.run import train
 
     with one_line(debug=debug):
         train(prepared, Narrator())

@@ -28,7 +28,7 @@ def write_demo(folder: Path, *, seed: int = 0) -> Path:
                 folder.rmdir()
             shutil.move(built, folder)
     except OSError as error:
-        raise InvalidConfig(f"{folder} cannot be written: {error}", hint="name a folder that you may write to") from error
+        raise InvalidConfig(f"{folder} cannot be written: {error}", hint="name another folder") from error
     return folder / "config.yaml"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dataflex_cli.demo.texts import DemoTexts, Sample
 
@@ -25,5 +24,5 @@ def _rows(samples: Iterable[Sample]) -> list[dict[str, str]]:
     return [{"instruction": sample.instruction, "input": "", "output": sample.output} for sample in samples]
 
 
-def _write_json(path: Path, value: Any) -> None:
+def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -43,6 +43,11 @@ class _Entry:
     name: str
     value: Any
 
+    @property
+    def topic(self) -> str:
+        """The module, or the built-in type, that the name belongs to."""
+        return self.name.partition(".")[0]
+
 
 def library_samples() -> dict[str, list[Sample]]:
     """Samples of the domains ``functions``, ``classes`` and ``signatures``."""
@@ -53,13 +58,13 @@ def library_samples() -> dict[str, list[Sample]]:
             if is_class:
                 kind = "exception" if issubclass(entry.value, BaseException) else "class"
                 question = f"What is the {kind} {entry.name} for?"
-                classes.append(Sample(instruction=question, output=text, topic=entry.name))
+                classes.append(Sample(instruction=question, output=text, topic=entry.topic))
             else:
                 question = f"What does {entry.name}() do?"
-                functions.append(Sample(instruction=question, output=text, topic=entry.name))
+                functions.append(Sample(instruction=question, output=text, topic=entry.topic))
         if not is_class and (signature := _signature(entry)):
             question = f"Write the signature of {entry.name}."
-            signatures.append(Sample(instruction=question, output=signature, topic=entry.name))
+            signatures.append(Sample(instruction=question, output=signature, topic=entry.topic))
     return {"functions": functions, "classes": classes, "signatures": signatures}
 
 
@@ -101,7 +106,7 @@ def _root(module: str | None) -> str:
     return {"posix": "os", "nt": "os", "posixpath": "os", "ntpath": "os"}.get(root, root)
 
 
-def _documentation(value: Any) -> str:
+def _documentation(value: object) -> str:
     text = vars(value).get("__doc__") if inspect.isclass(value) else getattr(value, "__doc__", None)
     if not isinstance(text, str) or text.startswith(f"{getattr(value, '__name__', '')}("):
         return ""

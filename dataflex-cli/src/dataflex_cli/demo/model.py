@@ -11,9 +11,9 @@ BOS, EOS, PAD, UNK = "<s>", "</s>", "<pad>", "<unk>"
 
 
 def write_model(folder: Path, texts: Iterable[str], *, seed: int) -> None:
-    """A byte-level BPE tokenizer of ``texts`` and a Llama of some 1.1 million random parameters, for `from_pretrained`.
+    """A byte-level BPE tokenizer of ``texts`` and a Llama of some 1.1 million random weights, for `from_pretrained`.
 
-    The tokenizer depends on the texts alone, the weights on ``seed`` alone; the caller's random state is left as it was.
+    The tokenizer depends on the texts alone, the weights on ``seed`` alone; the caller's random state is left alone.
     """
     vocabulary = _write_tokenizer(folder, texts)
     _write_weights(folder, vocabulary, seed=seed)

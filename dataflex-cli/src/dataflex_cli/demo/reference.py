@@ -13,7 +13,10 @@ _LONG_ENOUGH = 60
 
 
 def reference_samples() -> Iterator[Sample]:
-    """One sample a paragraph of prose, asked for by the heading it stands under; grammar and code, and what leads up to them, are left out."""
+    """One sample a paragraph of prose, asked for by the heading it stands under.
+
+    Grammar and code are left out, and what leads up to them.
+    """
     from pydoc_data.topics import topics
 
     for topic in sorted(topics):

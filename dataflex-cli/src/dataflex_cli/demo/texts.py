@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dataflex_core.errors import DataError
 
-TARGET_DOMAIN = "reference"
+TARGET_DOMAIN = "signatures"
 PER_DOMAIN = 450
 TARGET_SIZE = 60
 _FEWEST_PER_DOMAIN = 300
@@ -24,7 +24,7 @@ _SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Sample:
-    """One alpaca-format sample; ``topic`` is what the question is about and is not written to disk."""
+    """A question and its answer; ``topic`` is the heading or module it is about, and is not written to disk."""
 
     instruction: str
     output: str
@@ -48,10 +48,11 @@ def collect_texts() -> DemoTexts:
     from dataflex_cli.demo.library import library_samples
     from dataflex_cli.demo.reference import reference_samples
 
-    reference = _distinct(reference_samples())
-    target_topics = _target_topics(reference)
-    library = {domain: _distinct(samples) for domain, samples in library_samples().items()}
-    domains = {TARGET_DOMAIN: tuple(s for s in reference if s.topic not in target_topics), **library}
+    found = {"reference": reference_samples(), **library_samples()}
+    domains = {domain: _distinct(samples) for domain, samples in found.items()}
+    held_out = _target_topics(domains[TARGET_DOMAIN])
+    target = [sample for sample in domains[TARGET_DOMAIN] if sample.topic in held_out]
+    domains[TARGET_DOMAIN] = tuple(sample for sample in domains[TARGET_DOMAIN] if sample.topic not in held_out)
     for domain, samples in domains.items():
         if len(samples) < _FEWEST_PER_DOMAIN:
             raise DataError(
@@ -60,7 +61,7 @@ def collect_texts() -> DemoTexts:
             )
     return DemoTexts(
         domains={domain: tuple(sorted(_draw(samples, PER_DOMAIN))) for domain, samples in domains.items()},
-        target=tuple(sorted(_draw((s for s in reference if s.topic in target_topics), TARGET_SIZE))),
+        target=tuple(sorted(_draw(target, TARGET_SIZE))),
     )
 
 
@@ -88,10 +89,10 @@ def _distinct(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(by_output.values())
 
 
-def _target_topics(reference: Iterable[Sample]) -> frozenset[str]:
+def _target_topics(samples: Iterable[Sample]) -> frozenset[str]:
     """As many topics as hold ``TARGET_SIZE`` samples, large topics left to the training set."""
     sizes: dict[str, int] = {}
-    for sample in reference:
+    for sample in samples:
         sizes[sample.topic] = sizes.get(sample.topic, 0) + 1
     topics: list[str] = []
     for topic in sorted((t for t, size in sizes.items() if size <= TARGET_SIZE // 4), key=_fingerprint):

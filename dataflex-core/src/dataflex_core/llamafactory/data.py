@@ -14,7 +14,8 @@ from datasets import Dataset, concatenate_datasets
 from dataflex_core.errors import DataError
 from dataflex_core.strategy import Domain
 
-GetDataset = Callable[..., dict[str, Any]]
+Load = Callable[[Any], dict[str, Any]]
+"""LLaMA-Factory's ``get_dataset``, with everything but the data arguments given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,49 +27,50 @@ class LoadedData:
     targets: dict[str, Any]
 
 
-def load_whole(get_dataset: GetDataset, template: Any, model_args: Any, data_args: Any, *args: Any, **kwargs: Any) -> LoadedData:
+def load_whole(load: Load, data_args: Any, *, seed: int) -> LoadedData:
     """As LLaMA-Factory loads it, in its order: one domain. For runs that leave the order of samples alone."""
-    module = get_dataset(template, model_args, data_args, *args, **kwargs)
+    module = load(data_args)
     train = module.get("train_dataset")
-    name = "+".join(data_args.dataset or ["pool"])
-    size = 0 if train is None else len(train)
-    return LoadedData(module=module, domains=(Domain(name=name, start=0, size=size),), targets=_targets(module))
+    domain = Domain(name="+".join(data_args.dataset or ["pool"]), start=0, size=0 if train is None else len(train))
+    return LoadedData(module=module, domains=(domain,), targets=_targets(module))
 
 
-def load_by_domain(get_dataset: GetDataset, template: Any, model_args: Any, data_args: Any, *args: Any, **kwargs: Any) -> LoadedData:
+def load_by_domain(load: Load, data_args: Any, *, seed: int) -> LoadedData:
     """Each data set of ``dataset`` a domain, each of ``eval_dataset`` a subtask of the target set.
 
     A share or number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does.
     Raises `DataError` for a data set that leaves no sample.
     """
     if _is_tokenized(data_args):
-        return load_whole(get_dataset, template, model_args, data_args, *args, **kwargs)
-
-    def load(part: str, **changes: Any) -> dict[str, Any]:
-        return get_dataset(template, model_args, _narrowed(data_args, part, **changes), *args, **kwargs)
-
+        return load_whole(load, data_args, seed=seed)
     names = list(dict.fromkeys(data_args.dataset or []))
-    parts = []
-    for name in names:
-        parts.append(_nonempty(load(name, dataset=[name], eval_dataset=None).get("train_dataset"), name, data_args))
+    loaded = [load(_narrowed(data_args, name, dataset=[name], eval_dataset=None)) for name in names]
+    parts = [
+        _nonempty(module.get("train_dataset"), name, data_args) for name, module in zip(names, loaded, strict=True)
+    ]
     train = concatenate_datasets(parts)
     owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    targets: dict[str, Any] = {}
-    for name in dict.fromkeys(data_args.eval_dataset or []):
-        loaded = load(f"eval_{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
-        targets[name] = _nonempty(loaded.get("eval_dataset"), name, data_args)
+    targets = _load_targets(load, data_args)
     module: dict[str, Any] = {}
     if targets:
-        module["eval_dataset"] = targets if data_args.eval_on_each_dataset else concatenate_datasets(list(targets.values()))
+        each = data_args.eval_on_each_dataset
+        module["eval_dataset"] = targets if each else concatenate_datasets(list(targets.values()))
     elif data_args.val_size > 1e-6:
-        seed = kwargs["training_args"].seed if "training_args" in kwargs else args[0].seed
         train, owners, held_out = _held_out(train, owners, data_args.val_size, seed)
         module["eval_dataset"] = targets["validation"] = held_out
     module["train_dataset"] = train
     sizes = np.bincount(owners, minlength=len(names))
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    domains = tuple(Domain(name=n, start=int(s), size=int(k)) for n, s, k in zip(names, starts, sizes, strict=False))
+    starts = np.cumsum(sizes) - sizes
+    domains = tuple(Domain(name=n, start=int(s), size=int(k)) for n, s, k in zip(names, starts, sizes, strict=True))
     return LoadedData(module=module, domains=domains, targets=targets)
+
+
+def _load_targets(load: Load, data_args: Any) -> dict[str, Any]:
+    targets: dict[str, Any] = {}
+    for name in dict.fromkeys(data_args.eval_dataset or []):
+        narrowed = _narrowed(data_args, f"eval_{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
+        targets[name] = _nonempty(load(narrowed).get("eval_dataset"), name, data_args)
+    return targets
 
 
 def _held_out(train: Dataset, owners: Any, size: float, seed: int) -> tuple[Dataset, Any, Dataset]:

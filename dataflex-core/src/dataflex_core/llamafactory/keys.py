@@ -32,11 +32,12 @@ def known_keys() -> frozenset[str] | None:
     try:
         for package, file in _FILES:
             spec = importlib.util.find_spec(package)
-            assert spec is not None and spec.origin is not None
+            if spec is None or spec.origin is None:
+                return None
             tree = ast.parse((Path(spec.origin).parent / file).read_text("utf-8"))
             classes.update({(package, node.name): node for node in tree.body if isinstance(node, ast.ClassDef)})
         keys = frozenset().union(*(_fields("llamafactory", root, classes) for root in _ROOTS))
-    except (AssertionError, OSError, SyntaxError):
+    except (OSError, SyntaxError):
         return None
     expected = {"model_name_or_path", "dataset", "learning_rate", "stage", "output_dir", "max_new_tokens"}
     return keys if expected <= keys else None

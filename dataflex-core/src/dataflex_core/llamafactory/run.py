@@ -10,8 +10,10 @@ from typing import Any
 
 from dataflex_core.errors import DataflexError, InvalidConfig
 from dataflex_core.journal import Journal, Report
+from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.outline import Outline, outline_of, start_details
 from dataflex_core.prepare import PreparedRun
+from dataflex_core.trainer import compose
 from dataflex_core.trainer.session import Session
 
 _TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
@@ -41,9 +43,15 @@ def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
         model_args, data_args, training_args, finetuning_args, _ = get_train_args(dict(prepared.config.args))
         tokenizer_module = load_tokenizer(model_args)
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-        loaded = _load(prepared, get_dataset)(
-            template, model_args, data_args, training_args, stage=finetuning_args.stage, **tokenizer_module
-        )
+
+        def load(narrowed: Any) -> dict[str, Any]:
+            stage = finetuning_args.stage
+            module: dict[str, Any] = get_dataset(
+                template, model_args, narrowed, training_args, stage=stage, **tokenizer_module
+            )
+            return module
+
+        loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=ranks)
         return start_details(prepared, known, ranks=ranks, seed=_seed(training_args))
 
@@ -65,13 +73,18 @@ def llamafactory_errors() -> Iterator[None]:
 @contextmanager
 def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
     stage = str(prepared.config.args.get("stage", "sft"))
-    workflow = importlib.import_module(f"llamafactory.train.{stage}.workflow")
+    workflow: Any = importlib.import_module(f"llamafactory.train.{stage}.workflow")
     trainer, loader = getattr(workflow, _TRAINERS[stage]), workflow.get_dataset
     sessions: list[Session] = []
 
     def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
         session = _session(prepared, training_args, report)
-        loaded = _load(prepared, loader)(template, model_args, data_args, training_args, **kwargs)
+
+        def load(narrowed: Any) -> dict[str, Any]:
+            module: dict[str, Any] = loader(template, model_args, narrowed, training_args, **kwargs)
+            return module
+
+        loaded = _load(prepared, load, data_args, training_args)
         session.outline = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
         session.targets = loaded.targets
         details = start_details(prepared, session.outline, ranks=training_args.world_size, seed=session.seed)
@@ -80,8 +93,6 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
         return loaded.module
 
     def make_trainer(*args: Any, **kwargs: Any) -> Any:
-        from dataflex_core.trainer import compose
-
         return compose(trainer, sessions[-1])(*args, **kwargs)
 
     workflow.get_dataset = get_dataset
@@ -104,22 +115,17 @@ def _seed(training_args: Any) -> int:
     return int(training_args.seed if training_args.data_seed is None else training_args.data_seed)
 
 
-def _load(prepared: PreparedRun, get_dataset: Any) -> Any:
-    from dataflex_core.llamafactory.data import load_by_domain, load_whole, no_sample_left
-
-    def load(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
-        how = load_by_domain if prepared.plans else load_whole
-        try:
-            return how(get_dataset, template, model_args, data_args, training_args, **kwargs)
-        except (RuntimeError, StopIteration) as error:
-            if isinstance(error, StopIteration) or "Cannot find" in str(error):
-                raise no_sample_left(data_args.dataset or [], data_args) from error
-            raise
-
-    return load
+def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args: Any) -> LoadedData:
+    how = load_by_domain if prepared.plans else load_whole
+    try:
+        return how(get_dataset, data_args, seed=training_args.seed)
+    except (RuntimeError, StopIteration) as error:
+        if isinstance(error, StopIteration) or "Cannot find" in str(error):
+            raise no_sample_left(data_args.dataset or [], data_args) from error
+        raise
 
 
-def _outline(prepared: PreparedRun, loaded: Any, training_args: Any, *, ranks: int) -> Outline:
+def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Outline:
     return outline_of(
         prepared,
         domains=loaded.domains,

@@ -45,7 +45,7 @@ class Engine:
     and drops the result, because a sharded model gathers its weights inside every forward.
     """
 
-    collate: Callable[[list[Mapping[str, Any]]], Mapping[str, Any]]
+    collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]
     ranks: Ranks
     token_budget: int
     workers: int = 0
@@ -77,7 +77,9 @@ class Engine:
                 if real:
                     bar.update(len(schedule[index]))
 
-    def map(self, samples: Samples, shard: Ids, what: str, call: Callable[[Batch], torch.Tensor]) -> NDArray[np.float32]:
+    def map(
+        self, samples: Samples, shard: Ids, what: str, call: Callable[[Batch], torch.Tensor]
+    ) -> NDArray[np.float32]:
         """One float32 per sample of ``shard``, in its order, from ``call``'s Float[B] per batch."""
         parts: list[torch.Tensor] = []
         order: list[Ids] = []

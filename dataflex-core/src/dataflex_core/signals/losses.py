@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 IGNORE = -100
 
@@ -24,7 +22,7 @@ def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tens
     positions = (targets != IGNORE).any(dim=0).nonzero().squeeze(1)
     if positions.numel() == 0:
         positions = positions.new_zeros(1)
-    if takes_logits_to_keep(type(base_of(model))):
+    if takes_logits_to_keep(base_of(model)):
         logits = model(**inputs, use_cache=False, logits_to_keep=positions).logits
     else:
         logits = model(**inputs, use_cache=False).logits[:, positions]
@@ -34,12 +32,14 @@ def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tens
 
 def next_tokens(labels: torch.Tensor) -> torch.Tensor:
     """The token that each position predicts, Int64[B, T]; `IGNORE` where there is none."""
-    return F.pad(labels[:, 1:], (0, 1), value=IGNORE)
+    return nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
 
 
 def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Float32[B, T] cross-entropies of Float[B, T, V] logits; 0 where the target is `IGNORE`."""
-    flat = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none")
+    flat = nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none"
+    )
     return flat.view(targets.shape)
 
 
@@ -55,7 +55,6 @@ def base_of(model: nn.Module) -> nn.Module:
     return base
 
 
-@lru_cache(maxsize=None)
-def takes_logits_to_keep(model_type: type[nn.Module]) -> bool:
-    """Whether the model computes logits at chosen positions only."""
-    return "logits_to_keep" in inspect.signature(model_type.forward).parameters
+def takes_logits_to_keep(model: nn.Module) -> bool:
+    """Whether the model can compute logits at chosen positions only."""
+    return "logits_to_keep" in inspect.signature(type(model).forward).parameters

@@ -56,7 +56,8 @@ class PerSample:
         """Hook ``model`` for the time of the block. Raises `Unreachable` for a module that no rule fits."""
         self._owned = _owners(model)
         handles = [module.register_forward_hook(self._forward, with_kwargs=True) for module in self._owned]
-        entry = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+        find_entry = getattr(model, "get_input_embeddings", None)
+        entry = find_entry() if callable(find_entry) else None
         # For gradient checkpointing a frozen embedding is made to ask for gradients, and everything would look as if
         # it fed on something trainable.
         if isinstance(entry, nn.Module) and entry not in self._owned:
@@ -112,7 +113,7 @@ class PerSample:
         # Everything trainable that is not an anchor feeds on one: gradients of the anchors pass through all of it.
         if not args[0].requires_grad:
             self._anchors.append(output)
-        output.register_hook(lambda grad: self._backward(call, grad))
+        output.register_hook(lambda grad: self._backward(call, grad))  # type: ignore[no-untyped-call]  # torch's own
 
     def _backward(self, call: _Call, grad: torch.Tensor) -> None:
         call.grad = grad.detach()
@@ -179,9 +180,10 @@ def _by_vjp(module: nn.Module, name: str, x: torch.Tensor, g: torch.Tensor) -> t
             output: torch.Tensor = functional_call(module, {**fixed, name: value}, (sample.unsqueeze(0),))
             return output
 
-        output, pull = vjp(run, fixed[name])
+        output, pull, *_ = vjp(run, fixed[name])
         (answer,) = pull(grad.unsqueeze(0).to(output.dtype))
-        return answer.float()
+        contribution: torch.Tensor = answer.float()
+        return contribution
 
     try:
         result: torch.Tensor = vmap(one)(x, g)

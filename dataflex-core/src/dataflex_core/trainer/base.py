@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 
 from dataflex_core.errors import StrategyFault
 from dataflex_core.plan import derive
@@ -21,14 +21,10 @@ from dataflex_core.spec import Kind
 from dataflex_core.strategy import Moment, SetupContext
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.session import Session
-
-if TYPE_CHECKING:
-    _Base = Trainer
-else:
-    _Base = object
+from dataflex_core.trainer.stock import Stock
 
 
-class FlexTrainer(_Base):
+class FlexTrainer(Stock):
     """Carries the session; knows which samples each step trained on."""
 
     session: ClassVar[Session]

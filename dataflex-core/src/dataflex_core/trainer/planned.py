@@ -21,7 +21,6 @@ from dataflex_core.strategy import Moment
 from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.loader import interval_loader, rank_batches
 
-
 Shares = NDArray[np.float64]
 
 

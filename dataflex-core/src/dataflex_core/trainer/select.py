@@ -57,9 +57,7 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
             return [np.arange(known.pool)]
         return [np.arange(d.start, d.start + d.size) for d in known.domains]
 
-    def _choose(
-        self, moment: Moment, groups: list[Ids], wanted: Ids
-    ) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
+    def _choose(self, moment: Moment, groups: list[Ids], wanted: Ids) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
         parts: list[Ids] = []
         shortages: list[Shortage] = []
         ordered = not self.mixes
@@ -68,8 +66,9 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
             chosen = np.asarray(selection.ids, dtype=np.int64)
             ordered = ordered and selection.ordered
             if len(chosen) == 0 and not whole:
+                title = self.session.prepared.strategies[Kind.SELECTOR].title
                 raise DataError(
-                    f"{self.session.prepared.strategies[Kind.SELECTOR].title} found no usable sample among {len(candidates)} candidates",
+                    f"{title} found no usable sample among {len(candidates)} candidates",
                     hint="check that the samples have target tokens",
                 )
             if len(chosen) < rest:

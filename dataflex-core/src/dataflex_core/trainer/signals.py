@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dataflex_core.signals import ModelSignals
 from dataflex_core.signals.engine import Engine, Samples
 from dataflex_core.trainer.base import FlexTrainer
@@ -46,5 +44,3 @@ class SignalTrainer(FlexTrainer):
 
     def _longest(self) -> int:
         return int(self.session.prepared.config.args.get("cutoff_len") or 2048)
-
-

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from torch.nn import functional as F
 
 from dataflex_core.signals.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import TokenLosses, Weighter, WeighRequest
+from dataflex_core.strategy import TokenLosses, WeighRequest, Weighter
 from dataflex_core.trainer.base import FlexTrainer
 
 
@@ -116,7 +115,7 @@ class WeightTrainer(LossTrainer):
         # One tensor a rank: id, then losses with NaN for what is no target; whole rows of NaN fill up short ranks.
         packed = values.new_full((rows, width), torch.nan)
         packed[: len(ids), : values.shape[1]] = values.masked_fill(~mask, torch.nan)
-        padded = F.pad(ids, (0, rows - len(ids)), value=-1)
+        padded = torch.nn.functional.pad(ids, (0, rows - len(ids)), value=-1)
         all_ids, gathered = self.ranks.stack(padded), self.ranks.stack(packed)
         real = torch.cat([torch.arange(rows, device=ids.device) < n for n, _ in shapes])
         known = ~gathered[real].isnan()
@@ -148,4 +147,5 @@ def token_weights(weights: Any, losses: TokenLosses) -> torch.Tensor:
     mean = tokens[losses.mask].mean()
     if not bool(mean > 0):
         raise ValueError("answers with zero for every target token")
-    return tokens / mean
+    normalised: torch.Tensor = tokens / mean
+    return normalised

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from dataflex_core import TokenLosses, Weighter, WeighRequest
+from dataflex_core import TokenLosses, WeighRequest, Weighter
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dataflex_core import NoParams, TokenLosses, Weighter, WeighRequest
+from dataflex_core import NoParams, TokenLosses, WeighRequest, Weighter
 
 if TYPE_CHECKING:
     import torch
