@@ -95,3 +95,52 @@ def base_args(model: Path, data: Path, output: Path, **changes: Any) -> dict[str
         "disable_tqdm": True,
     }
     return {key: value for key, value in {**args, **changes}.items() if value is not None}
+
+
+def train(
+    args: dict[str, Any],
+    *,
+    settings: tuple[str, ...] = (),
+    events: list[dict[str, Any]] | None = None,
+    catalog: Any = None,
+    **strategies: str,
+) -> Path:
+    """Train in this process with the named strategies, two warm-up steps and intervals of three; the output folder."""
+    import tempfile
+
+    from dataflex_core.catalog import discover
+    from dataflex_core.config import load_config
+    from dataflex_core.llamafactory import run
+    from dataflex_core.prepare import prepare
+    from dataflex_core.spec import Kind
+
+    section = {"warmup_steps": 2, "update_steps": 3, **args.get("dataflex", {})}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps({**args, "dataflex": section}), encoding="utf-8")
+        names = {Kind(kind): name for kind, name in strategies.items()}
+        config = load_config(path, strategies=names, settings=settings)
+    kept = [] if events is None else events
+    run.train(prepare(config, catalog or discover()), lambda event: kept.append(dict(event)))
+    return Path(args["output_dir"])
+
+
+def train_plain(args: dict[str, Any]) -> Path:
+    """What `llamafactory-cli train` does with these arguments, in this process."""
+    from llamafactory.train.tuner import run_exp
+
+    run_exp(dict(args))
+    return Path(args["output_dir"])
+
+
+def weights(output: Path) -> dict[str, Any]:
+    """The trained weights of an output folder, by name."""
+    from safetensors.torch import load_file
+
+    name = "adapter_model.safetensors" if (output / "adapter_model.safetensors").exists() else "model.safetensors"
+    return load_file(output / name)
+
+
+def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """The events of one kind."""
+    return [event for event in events if event["event"] == kind]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from dataflex_cli.demo import write_demo
 from dataflex_cli.demo.texts import TARGET_DOMAIN, DemoTexts, collect_texts, shorten
 from dataflex_core.errors import DataError, InvalidConfig
@@ -113,8 +114,9 @@ def test_the_tokenizer_gives_back_every_text(config: Path, settings: dict[str, A
 
 def test_the_model_is_small_and_seeded(config: Path, tmp_path: Path) -> None:
     import torch
-    from dataflex_cli.demo.model import write_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from dataflex_cli.demo.model import write_model
 
     model = AutoModelForCausalLM.from_pretrained(config.parent / "model")
     assert 1_000_000 <= sum(parameter.numel() for parameter in model.parameters()) <= 2_000_000

@@ -31,7 +31,7 @@ traceback tracemalloc types typing unicodedata unittest unittest.mock urllib.err
 urllib.robotparser uuid wave weakref webbrowser wsgiref.handlers wsgiref.headers wsgiref.simple_server wsgiref.util
 xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler xml.sax.saxutils xmlrpc.client
 xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
-""".split()
+"""
 # An address or a set: differs from process to process. A dataclass's own docstring is its signature.
 _UNSTABLE = re.compile(r" at 0x|[<{]")
 
@@ -72,7 +72,7 @@ def _entries() -> Iterator[_Entry]:
     """Functions, classes and methods, under the module that defines them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in _MODULES:
+        for name in _MODULES.split():
             try:
                 module = importlib.import_module(name)
             except ImportError:

@@ -44,7 +44,7 @@ def _write_tokenizer(folder: Path, texts: Iterable[str]) -> int:
         padding_side="right",
         clean_up_tokenization_spaces=False,
     ).save_pretrained(folder)
-    return tokenizer.get_vocab_size()
+    return int(tokenizer.get_vocab_size())
 
 
 def _write_weights(folder: Path, vocabulary: int, *, seed: int) -> None:

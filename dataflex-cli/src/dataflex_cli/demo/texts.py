@@ -66,16 +66,19 @@ def collect_texts() -> DemoTexts:
 
 
 def shorten(text: str) -> str:
-    """``text`` cut to some 400 characters: after its first paragraphs, else after a sentence, else after a word."""
+    """``text`` cut to 400 characters: after its first paragraphs, else after a sentence, else after a word."""
+    text = text.strip()
+    if len(text) <= _LONGEST:
+        return text
     kept = ""
-    for paragraph in _PARAGRAPH.split(text.strip()):
+    for paragraph in _PARAGRAPH.split(text):
         longer = f"{kept}\n\n{paragraph.rstrip()}" if kept else paragraph.rstrip()
         if len(longer) > _LONGEST:
             break
         kept = longer
     if len(kept) >= _SHORTEST:
         return kept
-    head = text.strip()[:_LONGEST]
+    head = text[:_LONGEST]
     ends = [match.end() for match in _SENTENCE_END.finditer(head) if match.end() >= _SHORTEST]
     return head[: ends[-1]] if ends else head.rsplit(None, 1)[0]
 

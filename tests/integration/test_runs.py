@@ -1,0 +1,159 @@
+"""Runs as a user has them: each kind alone and all together, plans of exactly one interval, an honest journal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+from support import base_args, of_kind, train
+
+from dataflex_core.catalog import discover
+from dataflex_core.errors import DataError, UnmetNeed
+from dataflex_core.journal import read_journal
+from dataflex_core.spec import Kind
+
+RUNS = {
+    "selector": {"selector": "loss"},
+    "mixer": {"mixer": "temperature"},
+    "weighter": {"weighter": "loss"},
+    "all": {"selector": "loss", "mixer": "temperature", "weighter": "loss"},
+}
+
+
+@pytest.mark.parametrize("strategies", RUNS.values(), ids=RUNS)
+def test_each_kind_alone_and_all_together(model, data, tmp_path, strategies):
+    events: list[dict] = []
+    output = train(base_args(model, data, tmp_path / "out"), events=events, **strategies)
+    steps = of_kind(events, "step")
+    assert [event["step"] for event in steps] == list(range(1, 9))
+    assert all(len(event["samples"]) == 4 for event in steps)
+    assert list(read_journal(output / "dataflex" / "journal.jsonl")) == events
+    planned = set(strategies) - {"weighter"}
+    decisions = of_kind(events, "decision")
+    assert [(d["step"], d["until"]) for d in decisions] == ([(0, 2), (2, 5), (5, 8)] if planned else [])
+    assert all(sum(d["chosen"].values()) == (d["until"] - d["step"]) * 4 for d in decisions)
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    assert any("dataflex/share/words" in entry for entry in history) == bool(planned)
+    assert any("dataflex/effective_share" in entry for entry in history) == ("weighter" in strategies)
+
+
+_NEEDS = {"static": ("mixer.proportions=[1,3]",)}
+
+
+@pytest.mark.parametrize("record", discover().of_kind(), ids=lambda r: f"{r.spec.kind}-{r.spec.name}")
+def test_every_strategy_trains(model, data, tmp_path, record):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", max_steps=6, eval_dataset="held,numbers_held")
+    settings = _NEEDS.get(record.spec.name, ())
+    train(args, events=events, settings=settings, **{record.spec.kind.value: record.spec.name})
+    assert of_kind(events, "end") == [{"event": "end", "step": 6}]
+
+
+def test_static_proportions_are_what_is_trained_on(model, data, tmp_path):
+    events: list[dict] = []
+    train(base_args(model, data, tmp_path / "out"), events=events, settings=("mixer.proportions.words=1", "mixer.proportions.numbers=3"), mixer="static")
+    assert [d["chosen"] for d in of_kind(events, "decision")[1:]] == [{"words": 3, "numbers": 9}] * 2
+    late = [i for event in of_kind(events, "step")[2:] for i in event["samples"]]
+    assert Counter("words" if i < 60 else "numbers" for i in late) == {"words": 6, "numbers": 18}
+
+
+def test_the_selector_chooses_within_the_mixers_quotas(model, data, tmp_path):
+    events: list[dict] = []
+    train(base_args(model, data, tmp_path / "out"), events=events, settings=("mixer.proportions=[1,1]",), mixer="static", selector="loss")
+    assert [d["chosen"] for d in of_kind(events, "decision")[1:]] == [{"words": 6, "numbers": 6}] * 2
+
+
+def test_random_proportions_are_fresh_at_each_decision_and_the_same_for_a_seed(model, data, tmp_path):
+    seen = []
+    for name in ("a", "b"):
+        events: list[dict] = []
+        train(base_args(model, data, tmp_path / name), events=events, mixer="random")
+        seen.append([tuple(d["proportions"].values()) for d in of_kind(events, "decision")[1:]])
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) == 2
+
+
+def test_several_epochs_and_a_number_of_updates(model, data, tmp_path):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", max_steps=None, num_train_epochs=3, max_samples=10)
+    train(args, events=events, mixer="temperature")
+    trained = Counter(i for event in of_kind(events, "step") for i in event["samples"])
+    assert sum(trained.values()) == 60
+    assert set(trained) == set(range(20))
+    assert set(trained.values()) == {3}, "each pass reads every sample once"
+    counted: list[dict] = []
+    args = base_args(model, data, tmp_path / "n", max_steps=None, dataflex={"updates": 2, "update_steps": 2})
+    train(args, events=counted, selector="random")
+    assert len(of_kind(counted, "step")) == 2 + 2 * 2
+
+
+def test_candidates_bound_what_a_decision_judges(model, data, tmp_path):
+    events: list[dict] = []
+    train(base_args(model, data, tmp_path / "out", dataflex={"candidates": "2x"}), events=events, selector="loss")
+    assert [d["judged"] for d in of_kind(events, "decision")] == [0, 24, 24]
+    budget: list[dict] = []
+    args = base_args(model, data, tmp_path / "b", dataflex={"selection_budget": 0.5})
+    train(args, events=budget, selector="loss")
+    assert [d["judged"] for d in of_kind(budget, "decision")] == [0, 18, 18]
+    assert of_kind(budget, "start")[0]["decision_cost"] == pytest.approx(18 / 3 / 4)
+
+
+def test_a_shortage_is_journalled_and_the_plan_is_whole(model, data, tmp_path):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", max_samples=9)
+    train(args, events=events, mixer="static", selector="random", settings=("mixer.proportions=[0,1]",))
+    late = of_kind(events, "decision")[1]
+    assert late["chosen"] == {"words": 0, "numbers": 12}
+    assert late["shortages"] == [{"domain": "numbers", "wanted": 12, "had": 9, "action": "next-epoch"}]
+    with pytest.raises(DataError, match="quota is 12 samples, and it has 9"):
+        train(
+            {**args, "dataflex": {"exhaustion": "error"}},
+            mixer="static", selector="random", settings=("mixer.proportions=[0,1]",),
+        )
+
+
+@pytest.mark.parametrize("strategies", [{"selector": "loss", "mixer": "random", "weighter": "loss"}, {"selector": "less"}])
+def test_pretraining_stage(model, data, tmp_path, strategies):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", stage="pt", cutoff_len=16, eval_dataset="held")
+    train(args, events=events, **strategies)
+    assert len(of_kind(events, "step")) == 8
+
+
+def test_accumulation_trains_the_plan_in_order(model, data, tmp_path):
+    plans = []
+    for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        events: list[dict] = []
+        args = base_args(
+            model, data, tmp_path / f"{batch}",
+            per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation, dataloader_num_workers=batch % 2,
+        )
+        train(args, events=events, selector="random", mixer="temperature")
+        plans.append([event["samples"] for event in of_kind(events, "step")])
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_a_held_out_share_is_a_target_set(model, data, tmp_path):
+    events: list[dict] = []
+    train(base_args(model, data, tmp_path / "out", val_size=0.1), events=events, selector="less")
+    start = of_kind(events, "start")[0]
+    assert start["targets"] == {"validation": 10}
+    assert sum(start["domains"].values()) == 90
+
+
+def test_an_earlier_journal_is_kept(model, data, tmp_path):
+    for _ in range(2):
+        output = train(base_args(model, data, tmp_path / "out", max_steps=3), mixer="random")
+    assert len(list(read_journal(output / "dataflex" / "journal-1.jsonl"))) == len(list(read_journal(output / "dataflex" / "journal.jsonl")))
+
+
+def test_a_run_with_a_strategy_does_not_resume_by_accident(model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", max_steps=3, save_strategy="steps", save_steps=3, overwrite_output_dir=False)
+    train(args, mixer="random")
+    with pytest.raises(UnmetNeed, match="cannot be resumed yet"):
+        train(args, mixer="random")
+
+
+def test_kinds_are_all_covered():
+    assert {record.spec.kind for record in discover().of_kind()} == set(Kind)
