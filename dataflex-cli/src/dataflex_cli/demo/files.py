@@ -16,13 +16,14 @@ def write_data(folder: Path, texts: DemoTexts) -> None:
     folder.mkdir()
     sets = {**texts.domains, TARGET: texts.target}
     for name, samples in sets.items():
-        _write_json(folder / f"{name}.json", _rows(samples))
-    _write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
+        write_json(folder / f"{name}.json", _rows(samples))
+    write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
 
 
 def _rows(samples: Iterable[Sample]) -> list[dict[str, str]]:
     return [{"instruction": sample.instruction, "input": "", "output": sample.output} for sample in samples]
 
 
-def _write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
+    """``value`` as indented JSON."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

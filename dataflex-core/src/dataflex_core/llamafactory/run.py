@@ -63,9 +63,8 @@ def llamafactory_errors() -> Iterator[None]:
         yield
     except DataflexError:
         raise
-    except (ValueError, RuntimeError, FileNotFoundError) as error:
-        frames = _modules(error)
-        if any(name.startswith("llamafactory.hparams") for name in frames):
+    except Exception as error:
+        if any(name.startswith("llamafactory.hparams") for name in _modules(error)):
             raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {_first_line(error)}") from error
         raise
 

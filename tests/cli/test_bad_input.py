@@ -1,0 +1,174 @@
+"""Bad input gets one clear line and its exit code; no traceback, nothing written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from support import base_args, build_data
+
+from dataflex_cli.main import main
+
+
+@pytest.fixture
+def dataflex(monkeypatch, capfd):
+    """Run the command as a shell would; exit code, stdout, stderr."""
+    # LLaMA-Factory's log handler keeps the stream of the test that first imported it.
+    monkeypatch.setattr("logging.raiseExceptions", False)
+
+    def call(*words):
+        monkeypatch.setattr("sys.argv", ["dataflex", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capfd.readouterr()
+        return stop.value.code, out, err
+
+    return call
+
+
+@pytest.fixture
+def config(model, data, tmp_path):
+    """Write a configuration and give its path."""
+
+    def write(text=None, name="config.yaml", **changes):
+        path = tmp_path / name
+        args = base_args(model, data, tmp_path / "out", **changes)
+        path.write_text(json.dumps(args) if text is None else text)
+        return path
+
+    return write
+
+
+# What is written, extra words on the command line, and what the error must say.
+LIGHT = {
+    "malformed YAML": ({"text": "a: [1, 2\nb: }"}, [], "is malformed"),
+    "no settings": ({"text": "- 1\n- 2\n"}, [], "no settings"),
+    "wrong suffix": ({"text": "a: 1", "name": "config.txt"}, [], "no YAML or JSON"),
+    "unknown key of ours": ({"dataflex": {"update_stps": 3}}, [], "did you mean 'update_steps'"),
+    "unknown key of LLaMA-Factory's": ({"learning_rat": 1e-3}, [], "did you mean 'learning_rate'"),
+    "unknown override": ({}, ["lora_rnk=3"], "did you mean 'lora_rank'"),
+    "override without =": ({}, ["oops"], "is no override"),
+    "section is no section": ({"dataflex": 3}, [], "not a section"),
+    "negative steps": ({"dataflex": {"update_steps": 0}}, [], "greater than 0"),
+    "steps that are words": ({"dataflex": {"warmup_steps": "many"}}, [], "valid integer"),
+    "unknown selector": ({}, ["--selector", "les"], "did you mean 'less'"),
+    "unknown mixer": ({}, ["--mixer", "tmperature"], "did you mean 'temperature'"),
+    "unknown weighter": ({}, ["--weighter", "los"], "did you mean 'loss'"),
+    "wrong kind": ({}, ["--selector", "temperature"], "'temperature' here is a mixer"),
+    "wrong kind in the file": ({"dataflex": {"weighter": "less"}}, [], "'less' here is a selector"),
+    "unknown parameter": ({}, ["--selector", "loss", "--set", "selector.focs=low"], "did you mean 'focus'"),
+    "parameter out of range": ({}, ["--selector", "loss", "--set", "selector.boost=-1"], "greater than 0"),
+    "parameter of the wrong type": ({}, ["--selector", "loss", "--set", "selector.boost=lots"], "valid number"),
+    "parameter not among the choices": ({}, ["--selector", "loss", "--set", "selector.focus=top"], "'low', 'medium'"),
+    "a required parameter is missing": ({}, ["--mixer", "static"], "proportions is required"),
+    "a setting for no strategy": ({}, ["--set", "mixer.temperature=2"], "the run has no mixer"),
+    "a setting that is none": ({}, ["--selector", "loss", "--set", "boost=2"], "not understood"),
+    "no model": ({"model_name_or_path": None}, [], "model_name_or_path is missing"),
+    "no such data set": ({"dataset": "wrds"}, ["--selector", "loss"], "did you mean 'words'"),
+    "no such target set": ({"eval_dataset": "hld"}, ["--selector", "less"], "did you mean 'held'"),
+    "no data folder": ({"dataset_dir": "/nowhere"}, ["--selector", "loss"], "/nowhere/dataset_info.json does not exist"),
+    "LESS without a target set": ({}, ["--selector", "less"], "needs a target set"),
+    "LESS on generated targets": (
+        {"eval_dataset": "held", "predict_with_generate": True},
+        ["--selector", "less"],
+        "predict_with_generate",
+    ),
+    "a streaming data set": ({"streaming": True}, ["--selector", "loss"], "streaming"),
+    "a stage that is not supported": ({"stage": "dpo"}, ["--selector", "loss"], "stage dpo is not supported"),
+    "nothing is trained": ({"do_train": False}, ["--selector", "loss"], "do_train"),
+    "fused loss, weighter": ({"enable_liger_kernel": True}, ["--weighter", "loss"], "enable_liger_kernel"),
+    "fused loss, selector": ({"use_unsloth": True}, ["--selector", "loss"], "use_unsloth"),
+    "another loss": ({"use_dft_loss": True}, ["--weighter", "loss"], "use_dft_loss"),
+    "smoothed labels": ({"label_smoothing_factor": 0.1}, ["--weighter", "loss"], "label_smoothing_factor"),
+    "sharded gradients": (
+        {"eval_dataset": "held", "deepspeed": "ds.json"},
+        ["--selector", "less"],
+        "needs per-sample gradients",
+    ),
+    "candidates and budget": (
+        {"dataflex": {"candidates": 3, "selection_budget": 0.5}},
+        ["--selector", "loss"],
+        "exclude each other",
+    ),
+    "too few candidates": ({"dataflex": {"candidates": 0.5}}, ["--selector", "loss"], "greater than or equal to 1"),
+    "unknown exhaustion": ({"dataflex": {"exhaustion": "stop"}}, ["--mixer", "random"], "'renormalise'"),
+    "resuming": ({"resume_from_checkpoint": "somewhere"}, ["--mixer", "random"], "cannot be resumed yet"),
+}
+
+
+@pytest.mark.parametrize("case", LIGHT.values(), ids=LIGHT)
+def test_one_line_before_anything_heavy(dataflex, config, tmp_path, case):
+    changes, words, said = case
+    path = config(**changes)
+    code, _, err = dataflex("run", path, *words)
+    assert code == 2
+    _is_one_error(err, said)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name], "nothing is written"
+
+
+def test_a_missing_file(dataflex, tmp_path):
+    code, _, err = dataflex("run", tmp_path / "none.yaml")
+    assert code == 2
+    _is_one_error(err, "none.yaml does not exist")
+
+
+HEAVY = {
+    "an interval larger than the pool": ({"dataflex": {"update_steps": 50, "updates": 1}}, ["--selector", "random"], "the pool has 100"),
+    "warm-up swallows the run": ({"dataflex": {"warmup_steps": 20}}, ["--mixer", "random"], "no step is left"),
+    "proportions that fit no domain": ({}, ["--mixer", "static", "--set", "mixer.proportions=[1]"], "1 proportions for 2 domains"),
+    "warm-up proportions that fit no domain": (
+        {"dataflex": {"warmup_proportions": {"words": 1}}},
+        ["--mixer", "random"],
+        "differ in numbers",
+    ),
+    "a budget that pays for nothing": (
+        {"eval_dataset": "held", "dataflex": {"selection_budget": 0.2, "update_steps": 3}},
+        ["--selector", "less"],
+        "does not pay",
+    ),
+    "what LLaMA-Factory refuses": ({"do_eval": True}, ["--selector", "loss"], "LLaMA-Factory refuses the configuration"),
+    "a value LLaMA-Factory refuses": ({"finetuning_type": "lara"}, ["--selector", "loss"], "LLaMA-Factory refuses"),
+}
+
+
+@pytest.mark.parametrize("case", HEAVY.values(), ids=HEAVY)
+@pytest.mark.parametrize("dry", [False, True])
+def test_one_line_before_the_first_step(dataflex, config, tmp_path, case, dry):
+    changes, words, said = case
+    if dry and "proportions=[1]" in str(words):
+        pytest.skip("a strategy is set up when the model is there")
+    path = config(max_steps=20, **changes)
+    code, _, err = dataflex("run", path, *words, *(["--dry-run"] if dry else []))
+    assert code == 2
+    _is_one_error(err, said)
+    if "proportions=[1]" not in str(words):
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stage", ["sft", "pt"])
+def test_packing_that_leaves_no_sample(dataflex, config, tmp_path, stage):
+    folder = build_data(tmp_path / "few", sizes={"words": 2, "numbers": 2})
+    if stage == "sft":
+        (folder / "numbers.json").write_text('[{"instruction": "", "input": "", "output": ""}]')
+    path = config(stage=stage, packing=True, cutoff_len=4096, dataset_dir=str(folder))
+    code, _, err = dataflex("run", path, "--selector", "random")
+    assert code == 2
+    _is_one_error(err, "has no sample left")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_run_is_one_line_and_exit_code_one(dataflex, config, tmp_path):
+    path = config(model_name_or_path=str(tmp_path / "no-model"))
+    code, _, err = dataflex("run", path, "--selector", "random")
+    assert code == 1
+    _is_one_error(err, "the run failed")
+    code, _, err = dataflex("run", path, "--selector", "random", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def _is_one_error(err, said):
+    lines = [line for line in err.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1, err[-2000:]
+    assert said in err[err.index("Error: ") :], lines
+    assert "Traceback" not in err
