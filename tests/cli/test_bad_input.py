@@ -149,7 +149,7 @@ def test_one_line_before_the_first_step(dataflex, config, tmp_path, case, dry):
 def test_packing_that_leaves_no_sample(dataflex, config, tmp_path, stage):
     folder = build_data(tmp_path / "few", sizes={"words": 2, "numbers": 2})
     if stage == "sft":
-        (folder / "numbers.json").write_text('[{"instruction": "", "input": "", "output": ""}]')
+        (folder / "numbers.json").write_text('[{"instruction": "", "input": "", "output": null}]')
     path = config(stage=stage, packing=True, cutoff_len=4096, dataset_dir=str(folder))
     code, _, err = dataflex("run", path, "--selector", "random")
     assert code == 2

@@ -8,8 +8,8 @@ from pathlib import Path
 
 _TEMPLATE = """\
 # A LLaMA-Factory training configuration with one section more, `dataflex:`, at the end.
-#   dataflex run {config_name}                     trains, and lets the selector choose the samples
-#   dataflex run {config_name} --dry-run           says what would happen
+#   dataflex run {config_name}            trains, and lets the selector choose the samples
+#   dataflex run {config_name} --dry-run  says what would happen
 # Paths are absolute: edit them if you move this folder.
 
 ### model: replace it with your own, a folder or a name on the Hugging Face hub
@@ -25,7 +25,8 @@ finetuning_type: full  # or lora
 ### data: every data set named here is a domain; data/dataset_info.json says which file each one is
 dataset_dir: {data}
 dataset: {domains}
-# The target set: examples of what the model should become good at. LESS scores training samples against it.
+# The target set: examples of what the model should become good at, here signatures from modules that training leaves
+# out. LESS scores training samples against it.
 eval_dataset: {target}
 cutoff_len: 160  # tokens; longer samples are cut
 overwrite_cache: true
