@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-WORDS = "the cat sat on a mat and saw one small red bird fly over blue water near old stone walls".split()
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "one", "small", "red", "bird", "fly", "over", "blue", "water", "near", "old", "stone", "walls"]
 
 
 def build_model(folder: Path, *, seed: int = 0, hidden: int = 32, tie: bool = False) -> Path:
