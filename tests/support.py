@@ -7,7 +7,24 @@ import random
 from pathlib import Path
 from typing import Any
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat", "and", "saw", "one", "small", "red", "bird", "fly", "over", "blue", "water", "near", "old", "stone", "walls"]
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "one",
+    "small",
+    "red",
+    "bird",
+    "fly",
+    "over",
+    "blue",
+    "sea",
+]
 
 
 def build_model(folder: Path, *, seed: int = 0, hidden: int = 32, tie: bool = False) -> Path:

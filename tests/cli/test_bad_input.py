@@ -66,7 +66,11 @@ LIGHT = {
     "no model": ({"model_name_or_path": None}, [], "model_name_or_path is missing"),
     "no such data set": ({"dataset": "wrds"}, ["--selector", "loss"], "did you mean 'words'"),
     "no such target set": ({"eval_dataset": "hld"}, ["--selector", "less"], "did you mean 'held'"),
-    "no data folder": ({"dataset_dir": "/nowhere"}, ["--selector", "loss"], "/nowhere/dataset_info.json does not exist"),
+    "no data folder": (
+        {"dataset_dir": "/nowhere"},
+        ["--selector", "loss"],
+        "/nowhere/dataset_info.json does not exist",
+    ),
     "LESS without a target set": ({}, ["--selector", "less"], "needs a target set"),
     "LESS on generated targets": (
         {"eval_dataset": "held", "predict_with_generate": True},
@@ -113,9 +117,17 @@ def test_a_missing_file(dataflex, tmp_path):
 
 
 HEAVY = {
-    "an interval larger than the pool": ({"dataflex": {"update_steps": 50, "updates": 1}}, ["--selector", "random"], "the pool has 100"),
+    "an interval larger than the pool": (
+        {"dataflex": {"update_steps": 50, "updates": 1}},
+        ["--selector", "random"],
+        "the pool has 100",
+    ),
     "warm-up swallows the run": ({"dataflex": {"warmup_steps": 20}}, ["--mixer", "random"], "no step is left"),
-    "proportions that fit no domain": ({}, ["--mixer", "static", "--set", "mixer.proportions=[1]"], "1 proportions for 2 domains"),
+    "proportions that fit no domain": (
+        {},
+        ["--mixer", "static", "--set", "mixer.proportions=[1]"],
+        "1 proportions for 2 domains",
+    ),
     "warm-up proportions that fit no domain": (
         {"dataflex": {"warmup_proportions": {"words": 1}}},
         ["--mixer", "random"],
@@ -126,7 +138,11 @@ HEAVY = {
         ["--selector", "less"],
         "does not pay",
     ),
-    "what LLaMA-Factory refuses": ({"do_eval": True}, ["--selector", "loss"], "LLaMA-Factory refuses the configuration"),
+    "what LLaMA-Factory refuses": (
+        {"do_eval": True},
+        ["--selector", "loss"],
+        "LLaMA-Factory refuses the configuration",
+    ),
     "a value LLaMA-Factory refuses": ({"finetuning_type": "lara"}, ["--selector", "loss"], "LLaMA-Factory refuses"),
 }
 

@@ -54,7 +54,9 @@ def test_the_list_in_json():
     assert document["faults"] == []
     offered = {(s["kind"], s["name"]) for s in document["strategies"]}
     assert {("selector", "less"), ("mixer", "random"), ("weighter", "loss"), ("selector", "loss")} <= offered
-    assert all(s["distribution"] == "dataflex-strategies" and s["version"] and s["summary"] for s in document["strategies"])
+    assert all(
+        s["distribution"] == "dataflex-strategies" and s["version"] and s["summary"] for s in document["strategies"]
+    )
 
 
 @pytest.mark.parametrize("kind", ["selector", "mixer", "weighter"])

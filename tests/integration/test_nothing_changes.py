@@ -31,9 +31,7 @@ def test_uniform_weights_are_llamafactorys_to_rounding(model, data, tmp_path, ac
     }
     plain = weights(train_plain(base_args(model, data, tmp_path / "plain", **changes)))
     events: list[dict] = []
-    ours = weights(
-        train(base_args(model, data, tmp_path / "ours", **changes), weighter="uniform", events=events)
-    )
+    ours = weights(train(base_args(model, data, tmp_path / "ours", **changes), weighter="uniform", events=events))
     for name, value in plain.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-4, atol=1e-6, msg=name)
     trained = [i for event in of_kind(events, "step") for i in event["samples"]]

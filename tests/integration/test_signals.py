@@ -107,7 +107,8 @@ def _reference_scores(model, optimizer, pool, targets, *, adam=True) -> np.ndarr
         parameters = [p for p in model.parameters() if p.requires_grad]
         group = optimizer.param_groups[0]
         (b1, b2), eps = group["betas"], group["eps"]
-        m, v = (torch.cat([optimizer.state[p][k].double().flatten() for p in parameters]) for k in ("exp_avg", "exp_avg_sq"))
+        states = [optimizer.state[p] for p in parameters]
+        m, v = (torch.cat([s[k].double().flatten() for s in states]) for k in ("exp_avg", "exp_avg_sq"))
         update = (b1 * m + (1 - b1) * update) / (b2 * v + (1 - b2) * update**2 + eps).sqrt()
     update = update / update.norm(dim=1, keepdim=True)
     subtasks = []
@@ -161,7 +162,8 @@ def test_an_optimizer_without_moments_compares_gradients_and_says_so(folder):
     signals = _signals(model, optimizer, pool, targets, notices=notices)
     found = signals.influence(np.arange(SIZE))
     signals.influence(np.arange(SIZE))
-    np.testing.assert_allclose(found, _reference_scores(model, optimizer, pool, targets, adam=False), rtol=1e-4, atol=1e-6)
+    expected = _reference_scores(model, optimizer, pool, targets, adam=False)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert notices == ["the optimizer keeps no Adam moments: gradients are compared as they are"]
 
 

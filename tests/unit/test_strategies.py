@@ -29,7 +29,11 @@ from dataflex_strategies.selectors.random import RandomSelector
 from dataflex_strategies.weighters.loss import LossParams, LossWeighter, loss_weights
 
 MOMENT = Moment(step=10, total_steps=50, decision=1, decisions=4, epoch=0.5, learning_rate=1e-3, seed=0)
-DOMAINS = (Domain(name="a", start=0, size=100), Domain(name="b", start=100, size=25), Domain(name="c", start=125, size=4))
+DOMAINS = (
+    Domain(name="a", start=0, size=100),
+    Domain(name="b", start=100, size=25),
+    Domain(name="c", start=125, size=4),
+)
 LOSSES = np.array([0.2, 0.5, 0.9, 1.4, 2.0, 3.1], dtype=np.float32)
 
 
@@ -101,7 +105,9 @@ def test_random_proportions_are_dirichlet(concentration):
     [(1.0, [100 / 129, 25 / 129, 4 / 129]), (2.0, [10 / 17, 5 / 17, 2 / 17]), (1e9, [1 / 3, 1 / 3, 1 / 3])],
 )
 def test_temperature_proportions(temperature, expected):
-    np.testing.assert_allclose(_shares(TemperatureMixer(TemperatureParams(temperature=temperature))), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        _shares(TemperatureMixer(TemperatureParams(temperature=temperature))), expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0, 1.0], {"b": 2.0, "a": 1.0, "c": 1.0}])
@@ -131,7 +137,11 @@ def test_the_shapes_of_the_loss_weights(strategy, delta):
     weights = loss_weights(losses, LossParams(strategy=strategy, delta=delta))
     assert weights.mean() == pytest.approx(1.0)
     h = (losses / 2 - 1) * delta
-    f = {"linupper": torch.minimum(h + delta, torch.tensor(delta)), "quadratic": 1 - h**2 / delta**2, "extremes": h.abs()}
+    f = {
+        "linupper": torch.minimum(h + delta, torch.tensor(delta)),
+        "quadratic": 1 - h**2 / delta**2,
+        "extremes": h.abs(),
+    }
     torch.testing.assert_close(weights.log() - weights.log()[0], f[strategy] - f[strategy][0], atol=1e-5, rtol=1e-5)
 
 

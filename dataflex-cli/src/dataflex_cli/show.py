@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -82,8 +83,6 @@ class Narrator:
             case "step":
                 self._steps = event["step"]
                 self._samples += len(event["samples"])
-            case "end":
-                self._summary()
 
     def _decided(self, event: Mapping[str, Any]) -> None:
         assert self._start is not None
@@ -103,11 +102,13 @@ class Narrator:
             who = f"domain {short['domain']}" if short["domain"] else "the pool"
             _say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
 
-    def _summary(self) -> None:
+    def summary(self) -> None:
+        """After the run: what was trained on, and how the choice differs from the pool."""
+        if self._start is None:
+            return
         from rich.console import Console
         from rich.table import Table
 
-        assert self._start is not None
         took = f"{self._decisions} decisions in {self._seconds:.1f} s"
         _say(f"done: {self._steps} steps, {self._samples} samples trained on, {took}")
         if not self._decisions:
@@ -125,8 +126,14 @@ class Narrator:
 
 
 def _say(text: str) -> None:
-    click.secho("DataFlex: ", fg="cyan", nl=False)
-    click.echo(text)
+    line = click.style("DataFlex: ", fg="cyan") + text
+    # Through tqdm where there may be a bar: a line of its own above it, not the rest of its line.
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    if tqdm is not None:
+        with tqdm.external_write_mode():
+            click.echo(line)
+    else:
+        click.echo(line)
 
 
 def _fields(params: Any) -> tuple[Any, ...]:

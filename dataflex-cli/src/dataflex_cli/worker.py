@@ -22,8 +22,10 @@ def main() -> None:
         prepared = prepare(load_config(task), discover())
         from dataflex_core.llamafactory.run import train
 
+        narrator = Narrator()
         with one_line(debug=debug):
-            train(prepared, Narrator())
+            train(prepared, narrator)
+        narrator.summary()
     except DataflexError as error:
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         temporary = errors / f"{os.environ.get('RANK', '0')}.tmp"

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
 
+from dataflex_core.errors import StrategyFault
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -211,9 +213,15 @@ class ScoringSelector(Selector[P]):
 
     @final
     def scores(self, request: SelectionRequest) -> Scores:
-        """Float32[N] scores of all candidates, gathered; the same answer on every rank."""
+        """Float32[N] scores of all candidates, gathered; the same answer on every rank.
+
+        Raises `StrategyFault` when `score` does not answer with one score per sample.
+        """
         shard = request.signals.shard(request.candidates)
-        return request.signals.gather(request.candidates, shard, self.score(request, shard))
+        scored = self.score(request, shard)
+        if len(scored) != len(shard):
+            raise StrategyFault(f"{type(self).__name__}.score gave {len(scored)} scores for {len(shard)} samples")
+        return request.signals.gather(request.candidates, shard, scored)
 
     @final
     def select(self, request: SelectionRequest) -> Selection:

@@ -102,5 +102,7 @@ def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug
     from dataflex_cli.show import Narrator
     from dataflex_core.llamafactory.run import train
 
+    narrator = Narrator()
     with one_line(debug=debug):
-        train(prepared, Narrator())
+        train(prepared, narrator)
+    narrator.summary()

@@ -1,0 +1,101 @@
+"""Strategies that break their contracts, one each, and one mixer that only watches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dataflex_core import Kind, Mixer, ScoringSelector, Selection, Selector, StrategySpec, Weighter
+from dataflex_core.catalog import Catalog, Record
+
+
+class ForeignSelector(Selector):
+    def select(self, request):
+        return Selection(ids=np.arange(10_000, 10_000 + request.count))
+
+
+class TwiceSelector(Selector):
+    def select(self, request):
+        return Selection(ids=np.repeat(request.candidates[:1], 2))
+
+
+class GreedySelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates)
+
+
+class FloatSelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[:2] / 2)
+
+
+class NothingSelector(ScoringSelector):
+    def score(self, request, shard):
+        return np.full(len(shard), np.nan, dtype=np.float32)
+
+
+class ShortSelector(ScoringSelector):
+    def score(self, request, shard):
+        return np.zeros(len(shard) - 1, dtype=np.float32)
+
+
+class FewSelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[:5], ordered=True)
+
+
+class NanMixer(Mixer):
+    def mix(self, request):
+        return [np.nan, 1.0]
+
+
+class WideMixer(Mixer):
+    def mix(self, request):
+        return [1.0, 1.0, 1.0]
+
+
+class NegativeWeighter(Weighter):
+    def weigh(self, request, losses):
+        return -torch.ones(len(losses.values))
+
+
+class RaisingWeighter(Weighter):
+    def weigh(self, request, losses):
+        raise ZeroDivisionError("by a weighter")
+
+
+class ZeroFirstWeighter(Weighter):
+    """Weighs the first sample of each micro-batch with nothing, token by token."""
+
+    def weigh(self, request, losses):
+        weights = torch.ones_like(losses.values)
+        weights[0] = 0
+        return weights
+
+
+class WatchingMixer(Mixer):
+    """Keeps what it observes where a test finds it."""
+
+    seen: list = []
+
+    def observe(self, stats):
+        self.seen.append(stats)
+
+    def mix(self, request):
+        return request.previous
+
+
+_KINDS = {"Selector": Kind.SELECTOR, "Mixer": Kind.MIXER, "Weighter": Kind.WEIGHTER}
+
+
+def catalog() -> Catalog:
+    """Every class above, named for its adjective."""
+    records = []
+    for name, value in list(globals().items()):
+        for suffix, kind in _KINDS.items():
+            if name.endswith(suffix) and name != suffix and name != f"Scoring{suffix}" and isinstance(value, type):
+                spec = StrategySpec(
+                    kind=kind, name=name.removesuffix(suffix).lower(), target=f"broken_plugin:{name}", summary=name
+                )
+                records.append(Record(spec=spec, distribution="broken", version="0"))
+    return Catalog(records=tuple(records))

@@ -1,0 +1,57 @@
+"""The demo as a user runs it: offline, and LESS clearly enriches the target set's domain, whatever the seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+
+from dataflex_cli.main import cli, main
+from dataflex_core.journal import read_journal
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_less_enriches_the_targets_domain(tmp_path, monkeypatch, capfd, seed):
+    folder = tmp_path / "demo"
+    made = CliRunner().invoke(cli, ["init", str(folder), "--seed", str(seed)])
+    assert made.exit_code == 0, made.output
+    assert str(folder / "config.yaml") in made.output
+    monkeypatch.setattr("sys.argv", ["dataflex", "run", str(folder / "config.yaml"), f"seed={seed}"])
+    monkeypatch.setattr("logging.raiseExceptions", False)
+    main_exit(main)
+    output = capfd.readouterr().out
+    events = list(read_journal(folder / "output" / "dataflex" / "journal.jsonl"))
+    start = events[0]
+    assert (start["steps"], start["decisions"], start["global_batch"]) == (50, 4, 16)
+    assert sum(start["domains"].values()) >= 1500
+    assert len(start["domains"]) >= 3
+    chosen: Counter[str] = Counter()
+    for event in events:
+        if event["event"] == "decision" and event["decision"]:
+            chosen.update(event["chosen"])
+    share = start["domains"]["signatures"] / sum(start["domains"].values())
+    ratio = chosen["signatures"] / chosen.total() / share
+    assert ratio >= 2
+    assert f"{ratio:.2f}x" in output
+    assert "decision 4 of 4, steps 41 to 50" in output
+
+
+def test_without_a_configuration_the_demo_is_written_and_used_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        done = CliRunner().invoke(cli, ["run", "--mixer", "temperature", "--dry-run"])
+        assert done.exit_code == 0, done.output
+        assert "mixer     temperature" in done.output
+        assert "less" not in done.output, "a strategy that is named stands alone"
+        assert "pool of 1800 samples" in done.output
+    assert (tmp_path / "dataflex-demo" / "config.yaml").is_file()
+    assert not (tmp_path / "dataflex-demo" / "output").exists()
+
+
+def main_exit(call):
+    """Run an entry point; anything but a clean end fails."""
+    try:
+        call()
+    except SystemExit as stop:
+        assert stop.code in (0, None)

@@ -1,0 +1,107 @@
+"""What happens to a strategy that breaks its contract, and what a mixer is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from broken_plugin import WatchingMixer, catalog
+from support import base_args, of_kind, train
+
+from dataflex_core.errors import DataError, StrategyFault
+
+BROKEN = [
+    ("selector", "foreign", StrategyFault, "chose a sample that is no candidate"),
+    ("selector", "twice", StrategyFault, "chose a sample twice"),
+    ("selector", "greedy", StrategyFault, "chose 100 samples, 12 were asked for"),
+    ("selector", "float", StrategyFault, "not with sample ids"),
+    ("selector", "nothing", DataError, "found no usable sample among 100 candidates"),
+    ("selector", "short", StrategyFault, "gave 99 scores for 100 samples"),
+    ("mixer", "nan", StrategyFault, "are not finite"),
+    ("mixer", "wide", StrategyFault, "the run has 2 domains"),
+    ("weighter", "negative", StrategyFault, "not finite and >= 0"),
+    ("weighter", "raising", ZeroDivisionError, "by a weighter"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "error", "said"), BROKEN, ids=[f"{k}-{n}" for k, n, _, _ in BROKEN])
+def test_a_broken_contract_names_the_strategy_and_what_is_wrong(model, data, tmp_path, kind, name, error, said):
+    with pytest.raises(error, match=said) as caught:
+        train(base_args(model, data, tmp_path / "out"), catalog=catalog(), **{kind: name})
+    if error is StrategyFault and name != "short":
+        assert f"{kind} {name} (broken 0), step 2" in str(caught.value)
+
+
+def test_a_selection_that_is_too_short_is_repeated_and_journalled(model, data, tmp_path):
+    events: list[dict] = []
+    train(base_args(model, data, tmp_path / "out"), catalog=catalog(), events=events, selector="few")
+    late = of_kind(events, "decision")[1]
+    assert late["shortages"] == [{"domain": None, "wanted": 12, "had": 5, "action": "repeat"}]
+    trained = [i for event in of_kind(events, "step")[2:5] for i in event["samples"]]
+    assert trained == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1], "an ordered selection is trained in its order"
+
+
+@pytest.mark.parametrize("weighter", [None, "zerofirst"])
+def test_feedback_is_raw_and_covers_the_whole_window(model, data, tmp_path, weighter):
+    """With nothing learnt, what a mixer observes is the frozen model's loss, however samples are weighed."""
+    WatchingMixer.seen.clear()
+    events: list[dict] = []
+    changes = {"learning_rate": 0.0, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 3}
+    args = base_args(model, data, tmp_path / "out", max_steps=5, lora_dropout=0.0, **changes)
+    strategies = {"mixer": "watching"} | ({"weighter": weighter} if weighter else {})
+    train(args, catalog=catalog(), events=events, **strategies)
+    steps = of_kind(events, "step")
+    assert [s.moment.step for s in WatchingMixer.seen] == [1, 2, 3, 4, 5]
+    reference = _losses_by_sample(args)
+    for stats, event in zip(WatchingMixer.seen, steps, strict=True):
+        domains = np.array([int(i >= 60) for i in event["samples"]])
+        assert stats.samples.tolist() == np.bincount(domains, minlength=2).tolist()
+        sums = [sum(reference[i][0] for i in event["samples"] if int(i >= 60) == d) for d in (0, 1)]
+        tokens = [sum(reference[i][1] for i in event["samples"] if int(i >= 60) == d) for d in (0, 1)]
+        assert stats.tokens.tolist() == tokens
+        np.testing.assert_allclose(stats.loss_sum, sums, rtol=1e-4)
+
+
+def _losses_by_sample(args) -> list[tuple[float, int]]:
+    """Sum of token losses and number of target tokens of each sample, by plain PyTorch, data sets in order."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    model_args, data_args, training_args, *_ = get_train_args({k: v for k, v in args.items() if k != "dataflex"})
+    tokenizer = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(tokenizer["tokenizer"], data_args)
+    rows = get_dataset(template, model_args, data_args, training_args, stage="sft", **tokenizer)["train_dataset"]
+    model = AutoModelForCausalLM.from_pretrained(args["model_name_or_path"], dtype=torch.float32).eval()
+    found = []
+    for row in rows:
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits, labels[1:], ignore_index=-100, reduction="sum")
+        found.append((float(loss), int((labels[1:] != -100).sum())))
+    return found
+
+
+def test_no_mixin_hides_a_name_of_the_trainer_or_of_another_mixin():
+    """Mixins share one namespace with transformers' Trainer: only what is meant to be extended may be defined twice."""
+    from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
+
+    from dataflex_core.trainer import mix, select, weight
+
+    extended = {"__init__", "get_batch_samples", "get_train_dataloader", "training_step", "log"}
+    ours = {
+        c
+        for module in (mix.MixTrainer, select.SelectTrainer, weight.WeightTrainer)
+        for c in module.__mro__
+        if c.__module__.startswith("dataflex_core") and c.__name__ != "Stock"
+    }
+    stock = {name for name in dir(CustomSeq2SeqTrainer) if not name.startswith("__")} | {"__init__"}
+    for one in ours:
+        names = {n for n in vars(one) if not n.startswith("__") or n == "__init__"}
+        assert names & stock <= extended, one
+        for other in ours - {one}:
+            if not issubclass(one, other) and not issubclass(other, one):
+                private = {n for n in names & set(vars(other)) if n.startswith("_") and n != "__init__"}
+                assert private == set(), (one, other)
