@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 
@@ -76,7 +78,7 @@ class ZeroFirstWeighter(Weighter):
 class WatchingMixer(Mixer):
     """Keeps what it observes where a test finds it."""
 
-    seen: list = []
+    seen: ClassVar[list] = []
 
     def observe(self, stats):
         self.seen.append(stats)

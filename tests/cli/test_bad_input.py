@@ -152,13 +152,12 @@ HEAVY = {
 def test_one_line_before_the_first_step(dataflex, config, tmp_path, case, dry):
     changes, words, said = case
     if dry and "proportions=[1]" in str(words):
-        pytest.skip("a strategy is set up when the model is there")
+        pytest.skip("a dry run sets no strategy up: that may load a model")
     path = config(max_steps=20, **changes)
     code, _, err = dataflex("run", path, *words, *(["--dry-run"] if dry else []))
     assert code == 2
     _is_one_error(err, said)
-    if "proportions=[1]" not in str(words):
-        assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists(), "nothing is written"
 
 
 @pytest.mark.parametrize("stage", ["sft", "pt"])
@@ -188,3 +187,23 @@ def _is_one_error(err, said):
     assert len(lines) == 1, err[-2000:]
     assert said in err[err.index("Error: ") :], lines
     assert "Traceback" not in err
+
+
+def test_a_dry_run_says_what_would_happen_and_writes_nothing(dataflex, config, tmp_path):
+    # 100 samples in batches of 4 x 2 x 2 ranks: 7 steps an epoch.
+    path = config(max_steps=None, num_train_epochs=3, eval_dataset="held", gradient_accumulation_steps=2)
+    flags = ["--selector", "less", "--mixer", "temperature", "--nproc", "2", "--dry-run"]
+    code, out, _ = dataflex("run", path, "dataflex.warmup_steps=5", "dataflex.update_steps=4", *flags)
+    assert not code
+    assert "21 steps of 16 samples: 5 of warm-up, then 4 decisions for 4 steps each (64 samples)" in out
+    assert "pool of 100 samples: words 60, numbers 40" in out
+    assert "a decision judges 100 samples, at the cost of about 6.6 training steps: 26 in all, 1.26x" in out
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_without_a_strategy(dataflex, config, tmp_path):
+    code, out, _ = dataflex("run", config(max_steps=5), "--dry-run")
+    assert not code
+    assert "no strategy: the run is LLaMA-Factory's own" in out
+    assert "5 steps of 4 samples" in out
+    assert not (tmp_path / "out").exists()

@@ -37,14 +37,14 @@ def outline(known: Mapping[str, Any]) -> None:
     domains: Mapping[str, int] = known["domains"]
     batch, update = known["global_batch"], known["update_steps"]
     planned = any(strategy["kind"] != "weighter" for strategy in known["strategies"])
-    _say(
-        f"{known['steps']} steps of {batch} samples: {known['warmup_steps']} of warm-up, then "
-        + (
-            f"{known['decisions']} decisions, each for {update} steps ({update * batch} samples)"
-            if planned
-            else "weighted losses"
+    steps = f"{known['steps']} steps of {batch} samples"
+    warmup = f"{known['warmup_steps']} of warm-up"
+    if planned:
+        _say(
+            f"{steps}: {warmup}, then {known['decisions']} decisions for {update} steps each ({update * batch} samples)"
         )
-    )
+    else:
+        _say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
     _say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
     if known["targets"]:
         _say("target set: " + ", ".join(f"{name} {size}" for name, size in known["targets"].items()))

@@ -52,12 +52,15 @@ def outline_of(
     steps = total_steps(
         warmup_steps=config.warmup_steps,
         update_steps=config.update_steps,
-        updates=config.updates,
+        updates=config.updates if prepared.strategies else None,
         max_steps=max_steps,
         epochs=epochs,
         steps_per_epoch=math.ceil(pool / global_batch),
     )
-    schedule = Schedule(warmup_steps=config.warmup_steps, update_steps=config.update_steps, total_steps=steps)
+    if prepared.strategies:
+        schedule = Schedule(warmup_steps=config.warmup_steps, update_steps=config.update_steps, total_steps=steps)
+    else:
+        schedule = Schedule(warmup_steps=0, update_steps=steps, total_steps=steps)
     _check_warmup(config.warmup_proportions, domains)
     candidates, cost = _selection(prepared, pool, targets, global_batch, schedule)
     return Outline(

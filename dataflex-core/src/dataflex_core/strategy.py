@@ -54,7 +54,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupContext:
-    """What a strategy is told once, after model and data are loaded and before the first step, on every rank.
+    """What a strategy is told once, on every rank: the data is loaded, the model is not yet.
 
     ``targets`` names the subtasks of the target set: the evaluation data sets, in order.
     """
@@ -179,7 +179,7 @@ class Strategy(Generic[P]):
         self.params = params
 
     def setup(self, context: SetupContext) -> None:
-        """Called once on every rank, before the first step."""
+        """Called once on every rank. Raise `UsageError` here where the strategy does not fit the run."""
 
     def state_dict(self) -> dict[str, Any]:
         """What must survive a restart: JSON values and numpy arrays, no objects."""

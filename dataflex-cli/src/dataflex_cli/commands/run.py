@@ -86,9 +86,8 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.run import outline
 
-    if prepared.strategies:
-        with one_line(debug=debug):
-            show.outline(outline(prepared, ranks=processes(nproc).world))
+    with one_line(debug=debug):
+        show.outline(outline(prepared, ranks=processes(nproc).world))
 
 
 def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:

@@ -84,9 +84,9 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
             return module
 
         loaded = _load(prepared, load, data_args, training_args)
-        session.outline = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
-        session.targets = loaded.targets
-        details = start_details(prepared, session.outline, ranks=training_args.world_size, seed=session.seed)
+        known = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
+        session.set_up(known, loaded.targets)
+        details = start_details(prepared, known, ranks=training_args.world_size, seed=session.seed)
         session.journal.write("start", **details)
         sessions.append(session)
         return loaded.module

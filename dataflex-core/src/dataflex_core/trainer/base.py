@@ -18,7 +18,7 @@ from dataflex_core.plan import derive
 from dataflex_core.ranks import Ranks
 from dataflex_core.schedule import Interval
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Moment, SetupContext
+from dataflex_core.strategy import Moment
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.session import Session
 from dataflex_core.trainer.stock import Stock
@@ -84,18 +84,10 @@ class FlexTrainer(Stock):
         return StrategyFault(f"{self.session.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
 
     def begin(self) -> None:
-        """Before the first step: the number of steps is final, the strategies learn what the run is."""
+        """Before the first step: the number of steps is final."""
         known = self.session.known()
         schedule = dataclasses.replace(known.schedule, total_steps=self.state.max_steps)
-        self.session.outline = known = dataclasses.replace(known, schedule=schedule)
-        context = SetupContext(
-            domains=known.domains,
-            targets=tuple(name for name, _ in known.targets),
-            total_steps=schedule.total_steps,
-            seed=self.session.seed,
-        )
-        for strategy in self.session.strategies.values():
-            strategy.setup(context)
+        self.session.outline = dataclasses.replace(known, schedule=schedule)
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks."""

@@ -9,7 +9,7 @@ from dataflex_core.journal import Journal
 from dataflex_core.outline import Outline
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Strategy
+from dataflex_core.strategy import SetupContext, Strategy
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -23,6 +23,18 @@ class Session:
     outline: Outline | None = None
     targets: dict[str, Any] = field(default_factory=dict)
     """Target data sets by name, tokenised."""
+
+    def set_up(self, outline: Outline, targets: dict[str, Any]) -> None:
+        """The data is loaded: the strategies learn what the run is."""
+        self.outline, self.targets = outline, targets
+        context = SetupContext(
+            domains=outline.domains,
+            targets=tuple(name for name, _ in outline.targets),
+            total_steps=outline.schedule.total_steps,
+            seed=self.seed,
+        )
+        for strategy in self.strategies.values():
+            strategy.setup(context)
 
     def known(self) -> Outline:
         """The outline, once the data is loaded."""
