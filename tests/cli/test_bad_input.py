@@ -89,6 +89,8 @@ LIGHT = {
         ["--selector", "less"],
         "needs per-sample gradients",
     ),
+    "a batch that changes": ({"auto_find_batch_size": True}, ["--mixer", "random"], "auto_find_batch_size"),
+    "losses of a sharded model": ({"fsdp": "full_shard"}, ["--selector", "loss"], "fsdp does not give yet"),
     "candidates and budget": (
         {"dataflex": {"candidates": 3, "selection_budget": 0.5}},
         ["--selector", "loss"],

@@ -181,3 +181,16 @@ def test_a_run_with_a_strategy_does_not_resume_by_accident(model, data, tmp_path
 
 def test_kinds_are_all_covered():
     assert {record.spec.kind for record in discover().of_kind()} == set(Kind)
+
+
+def test_warmup_proportions_are_the_warmups_alone(model, data, tmp_path):
+    events: list[dict] = []
+    section = {"warmup_proportions": {"words": 0, "numbers": 1}, "candidates": 2, "warmup_steps": 4}
+    train(base_args(model, data, tmp_path / "out", dataflex=section, max_steps=10), events=events, selector="random")
+    decisions = of_kind(events, "decision")
+    assert decisions[0]["chosen"] == {"words": 0, "numbers": 16}
+    assert all(d["chosen"]["words"] > 0 for d in decisions[1:])
+    assert [d["judged"] for d in decisions] == [0, 24, 24]
+    section = {**section, "warmup_steps": 16, "exhaustion": "error"}
+    with pytest.raises(DataError, match="domain numbers has 40 unread samples, the interval wants 64"):
+        train(base_args(model, data, tmp_path / "e", dataflex=section, max_steps=20), selector="random")

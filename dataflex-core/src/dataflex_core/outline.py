@@ -116,8 +116,8 @@ def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Doma
         raise InvalidConfig("dataflex.warmup_proportions are all zero", hint="give at least one domain a share")
 
 
-def warmup_shares(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> list[float]:
-    """The warm-up's proportions, in the order of ``domains``."""
+def shares_of(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> list[float]:
+    """What ``size``, ``uniform`` or shares by name mean for ``domains``, in their order."""
     if isinstance(proportions, str):
         return [1.0 if proportions == "uniform" else float(domain.size) for domain in domains]
     return [float(proportions[domain.name]) for domain in domains]

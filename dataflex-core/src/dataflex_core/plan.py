@@ -147,6 +147,7 @@ def draw(
     *,
     proportions: ArrayLike,
     count: int,
+    names: Sequence[str] | None = None,
     starts: Sequence[int],
     sizes: Sequence[int],
     cursors: Sequence[int],
@@ -172,8 +173,10 @@ def draw(
         for d in np.flatnonzero(wanted > unread)
     ]
     if short and policy is Exhaustion.ERROR:
+        first = int(short[0].domain or 0)
+        who = names[first] if names is not None else f"domain {first}"
         raise DataError(
-            f"domain {short[0].domain} has {short[0].had} unread samples, the interval wants {short[0].wanted}",
+            f"{who} has {short[0].had} unread samples, the interval wants {short[0].wanted}",
             hint="train for fewer steps, or set dataflex.exhaustion to next-epoch or renormalise",
         )
     taken = wanted

@@ -18,7 +18,7 @@ STAGES = ("sft", "pt")
 _FUSED = ("enable_liger_kernel", "use_unsloth")
 _OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
 _SHARDED = ("deepspeed", "fsdp", "fsdp_config")
-_OTHER_TRAINERS = ("use_mca", "use_hyper_parallel", "use_ray")
+_OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
 def check_args(args: Args) -> None:
@@ -51,6 +51,13 @@ def check_run(args: Args) -> None:
         raise UnmetNeed("do_train is not set: there is nothing to decide about", hint="set do_train: true")
     if _is_on(args.get("streaming")):
         raise DataError("a streaming data set cannot be selected from or mixed", hint="set streaming: false")
+    if _is_on(args.get("auto_find_batch_size")):
+        raise UnmetNeed(
+            "auto_find_batch_size changes the batch that an interval is planned for",
+            hint="set per_device_train_batch_size to what fits",
+        )
+    if _is_on(os.environ.get("USE_RAY")):
+        raise UnmetNeed("strategies do not work with Ray", hint="unset USE_RAY")
     if other := _first(args, _OTHER_TRAINERS):
         raise UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false")
     output = Path(str(args.get("output_dir", "")))
@@ -74,6 +81,12 @@ def check_needs(args: Args, spec: StrategySpec) -> None:
 def _needs_losses(args: Args, who: str) -> None:
     if fused := _first(args, _FUSED):
         raise UnmetNeed(f"{who} needs per-sample losses, and {fused} computes a fused one", hint=f"set {fused}: false")
+
+
+def _needs_candidate_losses(args: Args, who: str) -> None:
+    _needs_losses(args, who)
+    if fsdp := _first(args, ("fsdp", "fsdp_config")):
+        raise UnmetNeed(f"{who} needs losses between steps, which {fsdp} does not give yet", hint=f"leave {fsdp} out")
 
 
 def _needs_training_losses(args: Args, who: str) -> None:
@@ -102,7 +115,7 @@ def _needs_target_set(args: Args, who: str) -> None:
 
 
 _CHECKS: dict[Need, Callable[[Args, str], None]] = {
-    Need.LOSSES: _needs_losses,
+    Need.LOSSES: _needs_candidate_losses,
     Need.TRAINING_LOSSES: _needs_training_losses,
     Need.GRADIENTS: _needs_gradients,
     Need.TARGET_SET: _needs_target_set,

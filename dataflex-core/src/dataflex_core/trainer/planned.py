@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from dataflex_core.outline import warmup_shares
+from dataflex_core.outline import shares_of
 from dataflex_core.plan import Exhaustion, Shortage, draw, normalised, shuffled
 from dataflex_core.schedule import Interval
 from dataflex_core.strategy import Moment
@@ -44,22 +44,26 @@ class PlannedTrainer(FlexTrainer):
         super().__init__(*args, **kwargs)
         known = self.session.known()
         self.args.max_steps = known.schedule.total_steps
-        self._streams = 1 if not self.mixes else len(known.domains)
-        self._cursors: tuple[int, ...] = (0,) * self._streams
-        self._shares = normalised(
-            warmup_shares(self.session.prepared.config.dataflex.warmup_proportions, known.domains), len(known.domains)
-        )
+        self._warmup = self.session.prepared.config.dataflex.warmup_proportions
+        self._by_domain = self.mixes or self._warmup != "size"
+        self._cursors = (0,) * (len(known.domains) if self._by_domain else 1)
+        self._shares = self.proportions_of(self._warmup)
         self._interval: Interval | None = None
         self._feed: Iterator[Any] = iter(())
 
     @property
     def mixes(self) -> bool:
-        """Whether domains have proportions of their own; otherwise the pool is one."""
-        return self.session.prepared.config.dataflex.warmup_proportions != "size"
+        """Whether a mixer gives domains proportions; otherwise the pool is one."""
+        return False
+
+    def proportions_of(self, written: str | Mapping[str, float]) -> Shares:
+        """Float64[K] of what a configuration says: ``size``, ``uniform`` or shares by domain."""
+        domains = self.session.known().domains
+        return normalised(shares_of(written, domains), len(domains))
 
     def proportions(self, moment: Moment) -> Shares:
         """Float64[K] for the interval that begins."""
-        return self._shares
+        return self.proportions_of(self._warmup if moment.decision == 0 else "size")
 
     def fill(self, moment: Moment, count: int, shares: Shares) -> Filled:
         """Exactly ``count`` samples for the interval that begins: the next unread ones."""
@@ -67,13 +71,14 @@ class PlannedTrainer(FlexTrainer):
         return Filled(ids=np.concatenate(ids), shortages=shortages)
 
     def read(self, count: int, shares: Shares) -> tuple[tuple[NDArray[np.int64], ...], tuple[Shortage, ...]]:
-        """The next ``count`` unread samples, by domain (one for the whole pool without proportions)."""
+        """The next ``count`` unread samples, by domain; in one piece where the whole pool is read in proportion."""
         known = self.session.known()
         drawn = draw(
-            proportions=shares if self.mixes else [1.0],
+            proportions=shares if self._by_domain else [1.0],
             count=count,
-            starts=[d.start for d in known.domains] if self.mixes else [0],
-            sizes=[d.size for d in known.domains] if self.mixes else [known.pool],
+            names=[f"domain {d.name}" for d in known.domains] if self._by_domain else ["the pool"],
+            starts=[d.start for d in known.domains] if self._by_domain else [0],
+            sizes=[d.size for d in known.domains] if self._by_domain else [known.pool],
             cursors=self._cursors,
             seed=self.session.seed,
             policy=Exhaustion(self.session.prepared.config.dataflex.exhaustion),
@@ -122,14 +127,14 @@ class PlannedTrainer(FlexTrainer):
         counts = Counter(np.searchsorted([d.start + d.size for d in domains], plan, side="right").tolist())
         chosen = {d.name: counts[k] for k, d in enumerate(domains)}
         self._scalars.update({f"dataflex/share/{name}": n / len(plan) for name, n in chosen.items()})
-        names = [None if s.domain is None or not self.mixes else domains[s.domain].name for s in filled.shortages]
+        names = [None if s.domain is None or not self._by_domain else domains[s.domain].name for s in filled.shortages]
         self.session.journal.write(
             "decision",
             decision=interval.decision,
             step=interval.start,
             until=interval.stop,
             chosen=chosen,
-            proportions={d.name: float(p) for d, p in zip(domains, shares, strict=True)} if self.mixes else None,
+            proportions={d.name: float(p) for d, p in zip(domains, shares, strict=True)} if self._by_domain else None,
             judged=filled.judged,
             shortages=[
                 {"domain": name, "wanted": s.wanted, "had": s.had, "action": s.action}

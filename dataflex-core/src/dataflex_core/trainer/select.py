@@ -46,13 +46,13 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
         )
 
     def _candidates(self, count: int, shares: Shares) -> list[Ids]:
-        """Ascending ids to choose from, by domain: all of them, or the next unread ones."""
+        """Ascending ids to choose from, by domain where a mixer sets quotas: all of them, or the next unread ones."""
         known = self.session.known()
         full = known.schedule.update_steps * known.global_batch
         if known.candidates < known.pool:
             # A last interval that is shorter judges as many candidates per chosen sample as the others.
             fresh, _ = self.read(max(count, -(-known.candidates * count // full)), shares)
-            return [np.unique(ids) for ids in fresh]
+            return [np.unique(ids) for ids in (fresh if self.mixes else [np.concatenate(fresh)])]
         if not self.mixes:
             return [np.arange(known.pool)]
         return [np.arange(d.start, d.start + d.size) for d in known.domains]
