@@ -1,0 +1,100 @@
+"""What developers and CI run: ``nox`` is lint, types and tests; ``nox --list`` shows the rest.
+
+Everything but the wheels is installed at the versions of ``constraints.txt``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests"]
+
+# The Python that was tested: this one if it is that, another on the machine, or one that uv downloads.
+PYTHON = None if sys.version_info[:2] == (3, 11) else "3.11"
+PACKAGES = ("dataflex-core", "dataflex-strategies", "dataflex-cli")
+CONSTRAINTS = ("--constraints", "constraints.txt", "--build-constraints", "constraints.txt")
+
+# Tests neither ask the network nor each other's threads.
+QUIET = {
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "WANDB_MODE": "disabled",
+}
+
+
+def install(session: nox.Session, *tools: str) -> None:
+    """The three packages, editable, and ``tools``."""
+    packages = [word for package in PACKAGES for word in ("--editable", f"./{package}")]
+    session.install(*CONSTRAINTS, *packages, *tools)
+
+
+@nox.session(python=PYTHON)
+def demo(session: nox.Session) -> None:
+    """Train the demo in ./dataflex-demo; arguments replace `--selector less`."""
+    install(session)
+    session.run("dataflex", "run", *(session.posargs or ("--selector", "less")))
+
+
+@nox.session(python=PYTHON)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*CONSTRAINTS, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python=PYTHON)
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "mypy", "types-PyYAML")
+    session.run("mypy", "--strict", *session.posargs, *(f"{package}/src" for package in PACKAGES))
+
+
+@nox.session(python=PYTHON)
+def tests(session: nox.Session) -> None:
+    """Run the tests that take no minutes; arguments go to pytest, `-m slow` chooses the others."""
+    install(session, "pytest", "hypothesis")
+    with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
+        env = {
+            **QUIET,
+            "HF_HOME": scratch,
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(session.cache_dir.resolve() / "hypothesis"),
+        }
+        session.run("pytest", "-m", "not slow", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
+@nox.parametrize("installer", ["pip", "uv"])
+def wheels(session: nox.Session, installer: str) -> None:
+    """Build the wheels, install them outside the tree, unconstrained as anybody would, and train five steps."""
+    with tempfile.TemporaryDirectory(prefix="dataflex-wheels-") as scratch:
+        folder = Path(scratch).resolve()
+        for package in PACKAGES:
+            options = ("--quiet", "--build-constraints", "constraints.txt", "--out-dir", f"{folder}/dist")
+            session.run("uv", "build", *options, package, external=True)
+        built = sorted(map(str, folder.glob("dist/*.whl")))
+        check = Path("tests", "wheels", "check.py").resolve()
+        session_python = f"{session.bin}/python"
+
+        session.chdir(folder)
+        session.run("uv", "venv", "--quiet", "--seed", "--python", session_python, "fresh", external=True)
+        python, dataflex = f"{folder}/fresh/bin/python", f"{folder}/fresh/bin/dataflex"
+        if installer == "pip":
+            session.run(python, "-m", "pip", "install", "--quiet", *built, external=True)
+        else:
+            session.run("uv", "pip", "install", "--quiet", "--python", python, *built, external=True)
+
+        session.run(dataflex, "list-strategies", external=True)
+        session.run(dataflex, "init", "run", external=True)
+        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
+        session.run(dataflex, "run", "run/config.yaml", "--selector", "random", *steps, external=True)
+        session.run(python, str(check), "run", external=True)

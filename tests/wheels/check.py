@@ -1,0 +1,19 @@
+"""Run by ``nox -s wheels`` where nothing but the wheels is installed, on the folder that ``dataflex run`` trained in."""
+
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+
+import dataflex_cli
+import dataflex_core
+import dataflex_strategies
+
+folder = Path(sys.argv[1])
+torch = importlib.metadata.version("torch")
+assert tuple(map(int, torch.split(".")[:2])) < (2, 12), f"torch {torch} is beyond the last torchaudio"
+for package in (dataflex_core, dataflex_strategies, dataflex_cli):
+    assert Path(package.__path__[0]).is_relative_to(sys.prefix), f"{package.__path__[0]} is not what was installed"
+state = json.loads((folder / "output" / "trainer_state.json").read_text(encoding="utf-8"))
+assert state["global_step"] == 5, f"{state['global_step']} steps instead of 5"
+print(f"Trained {state['global_step']} steps from the wheels, with torch {torch}")
