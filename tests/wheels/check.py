@@ -1,4 +1,4 @@
-"""Run by ``nox -s wheels`` where nothing but the wheels is installed, on the folder that ``dataflex run`` trained in."""
+"""Run by ``nox -s wheels`` where only the wheels are installed, on the folder that ``dataflex run`` trained in."""
 
 import importlib.metadata
 import json
