@@ -41,6 +41,14 @@ class ShortSelector(ScoringSelector):
         return np.zeros(len(shard) - 1, dtype=np.float32)
 
 
+class LacksSelector(ScoringSelector):
+    pass
+
+
+class NoneSelector:
+    pass
+
+
 class FewSelector(Selector):
     def select(self, request):
         return Selection(ids=request.candidates[:5], ordered=True)

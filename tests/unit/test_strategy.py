@@ -126,22 +126,18 @@ def test_narrowed_changes_only_what_it_is_told():
 
 
 @pytest.mark.parametrize(
-    ("kind", "method", "arguments"),
-    [
-        (Selector, "select", 1),
-        (ScoringSelector, "score", 2),
-        (Mixer, "mix", 1),
-        (Weighter, "weigh", 2),
-    ],
+    ("kind", "method"),
+    [(Selector, "select"), (ScoringSelector, "score"), (Mixer, "mix"), (Weighter, "weigh")],
 )
-def test_a_strategy_implements_one_method_and_inherits_the_rest(kind, method, arguments):
-    made = kind({"k": 1})
+def test_a_strategy_implements_one_method_and_inherits_the_rest(kind, method):
+    with pytest.raises(TypeError, match=f"abstract method '?{method}'?"):
+        kind({"k": 1})
+    made = type("Made", (kind,), {method: lambda self, *arguments: "answer"})({"k": 1})
+    assert getattr(made, method)(None) == "answer"
     assert made.params == {"k": 1}
     assert made.setup(None) is None
     assert made.state_dict() == {}
     assert made.load_state_dict({}) is None
-    with pytest.raises(NotImplementedError):
-        getattr(made, method)(*[None] * arguments)
 
 
 def test_token_losses_by_sample():

@@ -9,6 +9,7 @@ numbers, and answers with a value. New needs become new fields on a request; the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, final
@@ -172,7 +173,7 @@ class WeighRequest:
     rng: np.random.Generator
 
 
-class Strategy(Generic[P]):
+class Strategy(ABC, Generic[P]):
     """What the three kinds share. ``params`` is an instance of the strategy's parameter dataclass, validated."""
 
     def __init__(self, params: P) -> None:
@@ -192,20 +193,20 @@ class Strategy(Generic[P]):
 class Selector(Strategy[P]):
     """Chooses which samples the next interval trains on."""
 
+    @abstractmethod
     def select(self, request: SelectionRequest) -> Selection:
         """Called on every rank, once per decision (once per domain where a mixer sets quotas).
 
         Must give the same answer on every rank.
         """
-        raise NotImplementedError  # abstract: a plain ABC would forbid Generic[P] plugins written without super()
 
 
 class ScoringSelector(Selector[P]):
     """A selector that scores samples one by one: what most authors want, with no collective in sight."""
 
+    @abstractmethod
     def score(self, request: SelectionRequest, shard: Ids) -> Scores:
         """Score this rank's samples: ``shard`` Int64[n] to Float32[n]. NaN is never chosen."""
-        raise NotImplementedError  # abstract, as above
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
         """Choose from Float32[N] scores of ``request.candidates``. Pure; the default is `top`."""
@@ -235,24 +236,24 @@ class Mixer(Strategy[P]):
     def observe(self, stats: DomainStats) -> None:
         """Called on every rank after each optimizer step, if overridden; ``stats`` are the same on every rank."""
 
+    @abstractmethod
     def mix(self, request: MixRequest) -> NDArray[np.float64]:
         """Proportions Float64[K], finite and >= 0, in the order of ``request.domains``; core normalises them.
 
         Called on every rank, once per decision; must give the same answer on every rank.
         """
-        raise NotImplementedError  # abstract, as above
 
 
 class Weighter(Strategy[P]):
     """Decides with what weight each sample, or token, counts in the loss."""
 
+    @abstractmethod
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Weights Float32[B] or Float32[B, T], finite and >= 0; core normalises them to a token-weighted mean of one.
 
         Called on every rank for every global micro-batch after the warm-up, with the samples of all ranks, so it
         never reduces; must give the same answer on every rank.
         """
-        raise NotImplementedError  # abstract, as above
 
 
 def top(candidates: Ids, scores: Scores, count: int) -> Ids:

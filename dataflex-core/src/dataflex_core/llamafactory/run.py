@@ -14,7 +14,7 @@ from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_who
 from dataflex_core.outline import Outline, outline_of, start_details
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.trainer import compose
-from dataflex_core.trainer.session import Session
+from dataflex_core.trainer.session import Session, make_strategies
 
 _TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
 
@@ -104,7 +104,7 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
 
 def _session(prepared: PreparedRun, training_args: Any, report: Report) -> Session:
-    strategies = {kind: chosen.record.load()(chosen.params) for kind, chosen in prepared.strategies.items()}
+    strategies = make_strategies(prepared)
     folder = Path(training_args.output_dir) / "dataflex"
     journal = Journal(folder, owner=training_args.process_index == 0, report=report)
     return Session(prepared=prepared, journal=journal, seed=_seed(training_args), strategies=strategies)

@@ -5,11 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataflex_core.errors import StrategyFault
 from dataflex_core.journal import Journal
 from dataflex_core.outline import Outline
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import SetupContext, Strategy
+from dataflex_core.strategy import Mixer, Selector, SetupContext, Strategy, Weighter
+
+_CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
+
+
+def make_strategies(prepared: PreparedRun) -> dict[Kind, Strategy[Any]]:
+    """Import and build each strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
+    made: dict[Kind, Strategy[Any]] = {}
+    for kind, chosen in prepared.strategies.items():
+        implementation = chosen.record.load()
+        contract = _CONTRACTS[kind]
+        if not isinstance(implementation, type) or not issubclass(implementation, contract):
+            raise StrategyFault(f"{chosen.title}: {chosen.record.spec.target} is no {contract.__name__}")
+        missing = sorted(getattr(implementation, "__abstractmethods__", ()))
+        if missing:
+            raise StrategyFault(f"{chosen.title}: {implementation.__name__} lacks {', '.join(missing)}()")
+        made[kind] = implementation(chosen.params)
+    return made
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
