@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dataflex_core.config import DataflexConfig, RunConfig, StrategyChoice, load_config, with_hint
-from dataflex_core.errors import DataflexError, InvalidConfig, UnknownStrategy, UsageError
+from dataflex_core.config import DataflexConfig, RunConfig, StrategyChoice, load_config
+from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
 
 
@@ -359,11 +359,3 @@ def test_a_budget_goes_with_the_default_candidates(load):
 def test_the_merged_configuration_reads_back_the_same(load, text):
     config = load(text)
     assert load(config.to_json(), suffix=".json") == config
-
-
-@pytest.mark.parametrize("kind", [UsageError, InvalidConfig, UnknownStrategy])
-def test_with_hint_changes_only_the_remedy(kind):
-    made = with_hint(kind("it broke", hint="old"), "new")
-    assert type(made) is kind
-    assert isinstance(made, DataflexError)
-    assert (made.message, made.hint) == ("it broke", "new")

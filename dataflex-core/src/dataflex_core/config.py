@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean
+from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
 
 SECTION = "dataflex"
@@ -222,13 +222,8 @@ def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
 
 def _msg(details: Mapping[str, Any]) -> str:
     text = str(details["msg"]).removeprefix("Value error, ")
-    return text[0].lower() + text[1:]
+    return text[:1].lower() + text[1:]
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def with_hint(error: UsageError, hint: str) -> UsageError:
-    """The same error with another remedy."""
-    return type(error)(error.message, hint=hint)

@@ -58,27 +58,28 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
         return [np.arange(d.start, d.start + d.size) for d in known.domains]
 
     def _choose(self, moment: Moment, groups: list[Ids], wanted: Ids) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
+        """Samples by group; a quota beyond what was chosen is filled by the choice again, from its front."""
         parts: list[Ids] = []
         shortages: list[Shortage] = []
         ordered = not self.mixes
-        for k, candidates, selection in self._selections(moment, groups, wanted):
-            whole, rest = divmod(int(wanted[k]), len(candidates))
+        for k, request, selection in self._selections(moment, groups, wanted):
             chosen = np.asarray(selection.ids, dtype=np.int64)
             ordered = ordered and selection.ordered
-            if len(chosen) == 0 and not whole:
+            if len(chosen) == 0:
                 title = self.session.prepared.strategies[Kind.SELECTOR].title
                 raise DataError(
-                    f"{title} found no usable sample among {len(candidates)} candidates",
+                    f"{title} found no usable sample among {len(request.candidates)} candidates",
                     hint="check that the samples have target tokens",
                 )
-            if len(chosen) < rest:
-                shortages.append(Shortage(domain=k, wanted=rest, had=len(chosen), action="repeat"))
-                chosen = stretched(chosen if len(chosen) else candidates, rest)
-            parts.append(np.concatenate([np.tile(candidates, whole), chosen]))
+            if len(chosen) < request.count:
+                shortages.append(Shortage(domain=k, wanted=request.count, had=len(chosen), action="repeat"))
+            parts.append(stretched(chosen, int(wanted[k])))
         return parts, tuple(shortages), ordered
 
-    def _selections(self, moment: Moment, groups: list[Ids], wanted: Ids) -> Iterator[tuple[int, Ids, Selection]]:
-        """Each group with the selector's choice of what is left of its quota after whole passes."""
+    def _selections(
+        self, moment: Moment, groups: list[Ids], wanted: Ids
+    ) -> Iterator[tuple[int, SelectionRequest, Selection]]:
+        """Each group that has a quota, what the selector was asked for, and its answer, checked."""
         selector = cast("Selector[Any]", self.session.strategies[Kind.SELECTOR])
         active = [k for k in range(len(groups)) if wanted[k] > 0]
         every = np.sort(np.concatenate([groups[k] for k in active]))
@@ -93,18 +94,15 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
         # One pass over all domains: scoring a domain at a time would pad more, and take target gradients no less.
         scores = selector.scores(request) if isinstance(selector, ScoringSelector) else None
         for k in active:
-            rest = int(wanted[k]) % len(groups[k])
-            if rest == 0:
-                yield k, groups[k], Selection(ids=groups[k][:0])
-                continue
-            part = request.narrowed(groups[k], rest, self.rng(Kind.SELECTOR, k))
+            count = min(int(wanted[k]), len(groups[k]))
+            part = request.narrowed(groups[k], count, self.rng(Kind.SELECTOR, k))
             if isinstance(selector, ScoringSelector) and scores is not None:
                 made = selector.choose(part, scores[np.searchsorted(every, groups[k])])
             else:
                 made = selector.select(part)
             if wrong := what_is_wrong(made, part):
                 raise self.fault(Kind.SELECTOR, wrong)
-            yield k, groups[k], made
+            yield k, part, made
 
 
 def what_is_wrong(selection: Selection, request: SelectionRequest) -> str | None:
