@@ -5,7 +5,6 @@ The public names a strategy author needs. Importing them imports neither torch n
 
 from dataflex_core.errors import DataflexError, StrategyFault, UsageError
 from dataflex_core.hooks import hookimpl
-from dataflex_core.params import NoParams
 from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.strategy import (
     Domain,
@@ -13,6 +12,7 @@ from dataflex_core.strategy import (
     Mixer,
     MixRequest,
     Moment,
+    NoParams,
     ScoringSelector,
     Selection,
     SelectionRequest,

@@ -16,6 +16,7 @@ import annotated_types as at
 from typing_extensions import Doc
 
 from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
+from dataflex_core.strategy import NoParams
 
 # The limits of annotated_types' constraints, by the attribute that holds them.
 _LIMITS = {
@@ -27,11 +28,6 @@ _LIMITS = {
     "min_length": "at least {} items",
     "max_length": "at most {} items",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoParams:
-    """The parameters of a strategy that takes none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,6 +173,11 @@ class WeighRequest:
     rng: np.random.Generator
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoParams:
+    """The parameters of a strategy that takes none."""
+
+
 class Strategy(ABC, Generic[P]):
     """What the three kinds share. ``params`` is an instance of the strategy's parameter dataclass, validated."""
 
