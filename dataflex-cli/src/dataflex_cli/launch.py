@@ -33,7 +33,7 @@ def processes(nproc: int | None, env: Mapping[str, str] = os.environ) -> Process
 
     Raises `InvalidConfig` when a variable is no number.
     """
-    nodes = _integer(env, "NNODES", 1)
+    nodes = max(1, _integer(env, "NNODES", 1))
     per_node = nproc if nproc is not None else _integer(env, "NPROC_PER_NODE", 0) or max(1, _devices())
     forced = env.get("FORCE_TORCHRUN", "0").lower() in {"1", "true", "y"}
     return Processes(per_node=per_node, nodes=nodes, torchrun=forced or per_node > 1 or nodes > 1)

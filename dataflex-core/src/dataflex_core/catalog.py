@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -93,16 +95,20 @@ def discover(points: Iterable[EntryPoint] | None = None) -> Catalog:
         stage = "import"
         offered: list[Record] = []
         try:
-            plugin = point.load()
-            stage = "register"
-            manager = _register(plugin, point.name)
-            stage = "yield"
-            for spec in _specs(manager):
-                if any((spec.kind, spec.name) == (r.spec.kind, r.spec.name) for r in offered):
-                    raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
-                offered.append(Record(spec=spec, distribution=distribution, version=version))
+            # What a plugin prints may not spoil `list-strategies --json`.
+            with redirect_stdout(sys.stderr):
+                plugin = point.load()
+                stage = "register"
+                manager = _register(plugin, point.name)
+                stage = "yield"
+                for spec in _specs(manager):
+                    if any((spec.kind, spec.name) == (r.spec.kind, r.spec.name) for r in offered):
+                        raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
+                    offered.append(Record(spec=spec, distribution=distribution, version=version))
+        except KeyboardInterrupt:
+            raise
         # A plugin is somebody else's code: whatever it raises, SystemExit too, may spoil only itself.
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             fault = Fault(
                 entry_point=f"{point.name} = {point.value}",
                 distribution=distribution,

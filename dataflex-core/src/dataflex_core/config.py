@@ -6,13 +6,14 @@ OmegaConf reads and merges, pydantic validates; both are imported when a configu
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
@@ -46,7 +47,7 @@ class DataflexConfig:
     candidates: Literal["all"] | Annotated[float, Ge(1)] = "all"
     selection_budget: Annotated[float, Gt(0), Le(100)] | None = None
     exhaustion: Literal["next-epoch", "renormalise", "error"] = "next-epoch"
-    warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0)]] = "size"
+    warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]] = "size"
     token_budget: Annotated[int, Gt(0)] | None = None
     selector: StrategyChoice | None = None
     mixer: StrategyChoice | None = None

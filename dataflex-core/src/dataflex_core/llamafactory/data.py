@@ -44,7 +44,7 @@ def load_by_domain(load: Load, data_args: Any, *, seed: int) -> LoadedData:
     if _is_tokenized(data_args):
         return load_whole(load, data_args, seed=seed)
     names = list(dict.fromkeys(data_args.dataset or []))
-    loaded = [load(_narrowed(data_args, name, dataset=[name], eval_dataset=None)) for name in names]
+    loaded = [load(_narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)) for name in names]
     parts = [
         _nonempty(module.get("train_dataset"), name, data_args) for name, module in zip(names, loaded, strict=True)
     ]
@@ -68,7 +68,7 @@ def load_by_domain(load: Load, data_args: Any, *, seed: int) -> LoadedData:
 def _load_targets(load: Load, data_args: Any) -> dict[str, Any]:
     targets: dict[str, Any] = {}
     for name in dict.fromkeys(data_args.eval_dataset or []):
-        narrowed = _narrowed(data_args, f"eval_{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
+        narrowed = _narrowed(data_args, f"eval/{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
         targets[name] = _nonempty(load(narrowed).get("eval_dataset"), name, data_args)
     return targets
 
@@ -101,16 +101,17 @@ def _narrowed(data_args: Any, part: str, **changes: Any) -> Any:
     narrowed = copy.copy(data_args)
     narrowed.val_size = 0.0
     if data_args.tokenized_path is not None:
-        narrowed.tokenized_path = str(Path(data_args.tokenized_path) / "dataflex" / part)
+        # Beside the folder, not in it: LLaMA-Factory takes any folder that is not empty for a data set it saved.
+        narrowed.tokenized_path = str(Path(f"{Path(data_args.tokenized_path)}-dataflex") / part)
     for key, value in changes.items():
         setattr(narrowed, key, value)
     return narrowed
 
 
 def _is_tokenized(data_args: Any) -> bool:
-    """Whether LLaMA-Factory saved this data whole; what we saved by domain lies in a folder of our own."""
+    """Whether LLaMA-Factory saved this data whole; what we saved by domain lies beside it."""
     path = data_args.tokenized_path
-    return path is not None and Path(path).is_dir() and any(p.name != "dataflex" for p in Path(path).iterdir())
+    return path is not None and Path(path).is_dir() and any(Path(path).iterdir())
 
 
 def _targets(module: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dataflex_core.errors import DataError
 from dataflex_core.signals.engine import Batch, Engine, Samples
 from dataflex_core.signals.losses import sample_means, token_losses
 from dataflex_core.signals.moments import Moments, adam_direction
@@ -73,7 +74,12 @@ class GradientPass:
 
             shard = self._engine.shard(subtask, np.arange(len(subtask)))
             self._engine.each(subtask, shard, f"target gradients of {subtask.name}", add)
-            total = ranks.sum(torch.stack(counts).sum().reshape(1)).clamp(min=1)
+            total = ranks.sum(torch.stack(counts).sum().reshape(1))
+            if not bool(total > 0):
+                raise DataError(
+                    f"no sample of target set {subtask.name} has a gradient",
+                    hint="check that its samples have target tokens",
+                )
             for vectors in q.values():
                 vectors[k] = ranks.sum(vectors[k].clone()) / total
         return q

@@ -60,7 +60,7 @@ class PerSample:
         entry = find_entry() if callable(find_entry) else None
         # For gradient checkpointing a frozen embedding is made to ask for gradients, and everything would look as if
         # it fed on something trainable.
-        if isinstance(entry, nn.Module) and entry not in self._owned:
+        if isinstance(entry, nn.Module) and self._owned.keys().isdisjoint(entry.modules()):
             handles.append(entry.register_forward_hook(lambda module, args, output: output.detach()))
         try:
             yield

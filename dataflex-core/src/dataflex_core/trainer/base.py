@@ -52,9 +52,11 @@ class FlexTrainer(Stock):
         return super().training_step(*args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add what the strategies had to say since the last log, so that every tracker shows it."""
-        scalars, self._scalars = self._scalars, {}
-        super().log({**logs, **scalars}, *args, **kwargs)
+        """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
+        # Only there: evaluations must keep one set of keys, of which transformers' model card makes a table.
+        if "loss" in logs:
+            logs, self._scalars = {**logs, **self._scalars}, {}
+        super().log(logs, *args, **kwargs)
 
     def moment(self, interval: Interval) -> Moment:
         """Where the run stands."""

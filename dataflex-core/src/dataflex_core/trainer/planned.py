@@ -127,14 +127,15 @@ class PlannedTrainer(FlexTrainer):
         counts = Counter(np.searchsorted([d.start + d.size for d in domains], plan, side="right").tolist())
         chosen = {d.name: counts[k] for k, d in enumerate(domains)}
         self._scalars.update({f"dataflex/share/{name}": n / len(plan) for name, n in chosen.items()})
-        names = [None if s.domain is None or not self._by_domain else domains[s.domain].name for s in filled.shortages]
+        split = self.mixes or (self._by_domain and interval.is_warmup)
+        names = [None if s.domain is None or not split else domains[s.domain].name for s in filled.shortages]
         self.session.journal.write(
             "decision",
             decision=interval.decision,
             step=interval.start,
             until=interval.stop,
             chosen=chosen,
-            proportions={d.name: float(p) for d, p in zip(domains, shares, strict=True)} if self._by_domain else None,
+            proportions={d.name: float(p) for d, p in zip(domains, shares, strict=True)} if split else None,
             judged=filled.judged,
             shortages=[
                 {"domain": name, "wanted": s.wanted, "had": s.had, "action": s.action}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Lt, MinLen
 from typing_extensions import Doc
 
 from dataflex_core import Mixer, MixRequest, SetupContext, UsageError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_Share = Annotated[float, Ge(0)]
+_Share = Annotated[float, Ge(0), Lt(float("inf"))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
