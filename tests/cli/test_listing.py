@@ -83,3 +83,19 @@ def test_a_description_names_every_parameter(record):
 def test_a_name_of_two_kinds_is_described_twice():
     document = json.loads(CliRunner().invoke(cli, ["describe", "loss", "--json"]).output)
     assert [s["kind"] for s in document["strategies"]] == ["selector", "weighter"]
+
+
+def test_what_a_plugin_prints_does_not_spoil_the_json(tmp_path, monkeypatch):
+    (tmp_path / "dfx_talkative.py").write_text("print('hello')\nfrom dataflex_strategies.plugin import *\n")
+    info = tmp_path / "dfx_talkative-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dfx-talkative\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dataflex]\ntalkative = dfx_talkative\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    document = json.loads(CliRunner().invoke(cli, ["list-strategies", "--json"]).stdout)
+    assert {s["distribution"] for s in document["strategies"]} == {"dataflex-strategies", "dfx-talkative"}
+    done = CliRunner().invoke(cli, ["describe", "less", "--json"])
+    assert [s["id"] for s in json.loads(done.stdout)["strategies"]] == [
+        "dataflex-strategies/less",
+        "dfx-talkative/less",
+    ]

@@ -194,3 +194,52 @@ def test_warmup_proportions_are_the_warmups_alone(model, data, tmp_path):
     section = {**section, "warmup_steps": 16, "exhaustion": "error"}
     with pytest.raises(DataError, match="domain numbers has 40 unread samples, the interval wants 64"):
         train(base_args(model, data, tmp_path / "e", dataflex=section, max_steps=20), selector="random")
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_tokenised_data_is_saved_and_used_again(model, data, tmp_path, planned):
+    tokenized = str(tmp_path / "tokens")
+    strategies = {"selector": "random"} if planned else {"weighter": "loss"}
+    plans = []
+    for name in ("a", "b"):
+        events: list[dict] = []
+        args = base_args(model, data, tmp_path / name, tokenized_path=tokenized, eval_dataset="held", max_steps=4)
+        train(args, events=events, **strategies)
+        plans.append([event["samples"] for event in of_kind(events, "step")])
+        assert of_kind(events, "start")[0]["domains"] == (
+            {"words": 60, "numbers": 40} if planned else {"words+numbers": 100}
+        )
+    assert plans[0] == plans[1]
+    if not planned:
+        args = base_args(model, data, tmp_path / "c", tokenized_path=tokenized, max_steps=4)
+        with pytest.raises(DataError, match=r"tokenized_path holds words\+numbers in one piece"):
+            train(args, mixer="temperature")
+
+
+def test_evaluation_and_checkpoints_between_decisions(model, data, tmp_path):
+    changes = {
+        "eval_dataset": "held,numbers_held",
+        "eval_on_each_dataset": True,
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 4,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_held_loss",
+    }
+    events: list[dict] = []
+    output = train(base_args(model, data, tmp_path / "out", **changes), events=events, selector="less", weighter="loss")
+    assert len(of_kind(events, "step")) == 8
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    assert sum("eval_held_loss" in entry for entry in history) == 4
+    assert all("dataflex/share/words" not in entry for entry in history if "eval_held_loss" in entry)
+    assert any("dataflex/share/words" in entry for entry in history)
+
+
+def test_the_seed_decides_the_plan(model, data, tmp_path):
+    plans = {}
+    for name, changes in {"a": {}, "b": {}, "c": {"seed": 8}, "d": {"seed": 8, "data_seed": 7}}.items():
+        events: list[dict] = []
+        train(base_args(model, data, tmp_path / name, max_steps=4, **changes), events=events, selector="random")
+        plans[name] = [d["plan"] for d in of_kind(events, "decision")]
+    assert plans["a"] == plans["b"] == plans["d"] != plans["c"]

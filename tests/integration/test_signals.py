@@ -11,6 +11,7 @@ import torch
 from scipy.stats import spearmanr
 from support import build_model
 
+from dataflex_core.errors import DataError
 from dataflex_core.ranks import Ranks
 from dataflex_core.signals import ModelSignals
 from dataflex_core.signals.batching import deal, lengths_of, pack
@@ -43,10 +44,12 @@ def _model(folder, how: str):
     if how == "tied":
         model.config.tie_word_embeddings = True
         model.lm_head.weight = model.model.embed_tokens.weight
-    if how in ("lora", "dora"):
+    if how in ("lora", "dora", "lora and embeddings"):
         torch.manual_seed(0)
         layers = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]
-        model = get_peft_model(model, LoraConfig(r=4, target_modules=layers, lora_dropout=0.3, use_dora=how == "dora"))
+        saved = ["embed_tokens"] if how == "lora and embeddings" else None
+        config = LoraConfig(r=4, target_modules=layers, lora_dropout=0.3, use_dora=how == "dora", modules_to_save=saved)
+        model = get_peft_model(model, config)
         model.enable_input_require_grads()
     if how == "frozen":
         for name, parameter in model.named_parameters():
@@ -126,7 +129,7 @@ def _setup(folder, how):
     return model, _train(model, pool), pool, targets
 
 
-@pytest.mark.parametrize("how", ["lora", "full", "tied", "frozen", "dora"])
+@pytest.mark.parametrize("how", ["lora", "lora and embeddings", "full", "tied", "frozen", "dora"])
 def test_influence_is_the_float64_batch_of_one_reference(folder, how):
     model, optimizer, pool, targets = _setup(folder, how)
     notices: list[str] = []
@@ -201,6 +204,13 @@ def test_a_sample_without_a_target_token_has_no_influence(folder):
     np.testing.assert_allclose(found[:-1], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_a_target_set_without_target_tokens_is_an_error(folder):
+    model, optimizer, pool, targets = _setup(folder, "lora")
+    empty = {"input_ids": [5, 6, 7], "labels": [-100] * 3, "attention_mask": [1] * 3}
+    with pytest.raises(DataError, match="no sample of target set t1 has a gradient"):
+        _signals(model, optimizer, pool, [targets[0], [empty]]).influence(np.arange(SIZE))
+
+
 class _Broken(Exception):
     pass
 
@@ -220,20 +230,22 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     hooks = [len(module._forward_hooks) for module in model.modules()]
     values = [p.detach().clone() for p in model.parameters()]
     torch.manual_seed(5)
-    state, python_state = torch.get_rng_state(), random.getstate()
+    state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
     signals = _signals(model, optimizer, pool, targets)
     engine, calls = signals._engine, []
+    collate = engine.collate
+
+    def drawing(rows):
+        # An eval pass draws nothing by itself: a collator that augments does.
+        torch.rand(1), random.random(), np.random.rand()
+        calls.append(1)
+        if raises and len(calls) == 3:
+            raise _Broken
+        return collate(rows)
+
+    engine.collate = drawing
     if raises:
-        collate = engine.collate
-
-        def breaking(rows):
-            calls.append(1)
-            if len(calls) == 3:
-                raise _Broken
-            return collate(rows)
-
-        engine.collate = breaking
         with pytest.raises(_Broken):
             getattr(signals, signal)(np.arange(SIZE))
     else:
@@ -245,6 +257,8 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     assert all(torch.equal(p, before) for p, before in zip(model.parameters(), values, strict=True))
     assert torch.equal(torch.get_rng_state(), state)
     assert random.getstate() == python_state
+    assert np.array_equal(np.random.get_state()[1], numpy_state)
+    assert len(calls) >= 3
 
 
 def test_the_adam_direction_of_the_worked_numbers():

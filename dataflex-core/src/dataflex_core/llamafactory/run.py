@@ -43,6 +43,8 @@ def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
         model_args, data_args, training_args, finetuning_args, _ = get_train_args(dict(prepared.config.args))
         tokenizer_module = load_tokenizer(model_args)
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
+        if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
+            data_args.tokenized_path = None  # LLaMA-Factory would save the data there
 
         def load(narrowed: Any) -> dict[str, Any]:
             stage = finetuning_args.stage

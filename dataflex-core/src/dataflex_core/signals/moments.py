@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
         betas, eps = group.get("betas"), group.get("eps")
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not isinstance(eps, float):
             return None
-        if state and not {"exp_avg", "exp_avg_sq"} <= set(state):
+        if state and not _is_adams(state, parameter):
             return None
         found[parameter] = Moments(
             first=state["exp_avg"].detach().float().flatten() if state else None,
@@ -42,6 +43,12 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
             eps=eps,
         )
     return found
+
+
+def _is_adams(state: Mapping[str, Any], parameter: nn.Parameter) -> bool:
+    # Some optimizers keep moments under the same names in a projected or quantised form.
+    moments = [state.get("exp_avg"), state.get("exp_avg_sq")]
+    return all(torch.is_tensor(m) and m.is_floating_point() and m.shape == parameter.shape for m in moments)
 
 
 def unwrapped(optimizer: object) -> torch.optim.Optimizer | None:
