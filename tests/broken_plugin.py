@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from dataflex_core import Kind, Mixer, ScoringSelector, Selection, Selector, StrategySpec, Weighter
+from dataflex_core import Kind, Mixer, Need, ScoringSelector, Selection, Selector, StrategySpec, Weighter
 from dataflex_core.catalog import Catalog, Record
 
 
@@ -83,6 +83,16 @@ class ZeroFirstWeighter(Weighter):
         return weights
 
 
+class SilentMixer(Mixer):
+    """Observes, and does not declare it."""
+
+    def observe(self, stats):
+        raise AssertionError("never reached")
+
+    def mix(self, request):
+        return request.previous
+
+
 class WatchingMixer(Mixer):
     """Keeps what it observes where a test finds it."""
 
@@ -105,7 +115,11 @@ def catalog() -> Catalog:
         for suffix, kind in _KINDS.items():
             if name.endswith(suffix) and name != suffix and name != f"Scoring{suffix}" and isinstance(value, type):
                 spec = StrategySpec(
-                    kind=kind, name=name.removesuffix(suffix).lower(), target=f"broken_plugin:{name}", summary=name
+                    needs={Need.TRAINING_LOSSES} if name == "WatchingMixer" else set(),
+                    kind=kind,
+                    name=name.removesuffix(suffix).lower(),
+                    target=f"broken_plugin:{name}",
+                    summary=name,
                 )
                 records.append(Record(spec=spec, distribution="broken", version="0"))
     return Catalog(records=tuple(records))

@@ -239,7 +239,10 @@ class Mixer(Strategy[P]):
     """Decides in what proportion of domains the next interval trains."""
 
     def observe(self, stats: DomainStats) -> None:
-        """Called on every rank after each optimizer step, if overridden; ``stats`` are the same on every rank."""
+        """Called on every rank after each optimizer step, if overridden; ``stats`` are the same on every rank.
+
+        A mixer that overrides it declares ``Need.TRAINING_LOSSES``.
+        """
 
     @abstractmethod
     def mix(self, request: MixRequest) -> NDArray[np.float64]:

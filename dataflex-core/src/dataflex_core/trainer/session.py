@@ -9,7 +9,7 @@ from dataflex_core.errors import StrategyFault
 from dataflex_core.journal import Journal
 from dataflex_core.outline import Outline
 from dataflex_core.prepare import PreparedRun
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, Need
 from dataflex_core.strategy import Mixer, Selector, SetupContext, Strategy, Weighter
 
 _CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
@@ -26,6 +26,12 @@ def make_strategies(prepared: PreparedRun) -> dict[Kind, Strategy[Any]]:
         missing = sorted(getattr(implementation, "__abstractmethods__", ()))
         if missing:
             raise StrategyFault(f"{chosen.title}: {implementation.__name__} lacks {', '.join(missing)}()")
+        observes = issubclass(implementation, Mixer) and implementation.observe is not Mixer.observe
+        if observes and Need.TRAINING_LOSSES not in chosen.record.spec.needs:
+            raise StrategyFault(
+                f"{chosen.title} observes training losses and does not declare it",
+                hint="add Need.TRAINING_LOSSES to the needs of its StrategySpec",
+            )
         made[kind] = implementation(chosen.params)
     return made
 

@@ -97,10 +97,11 @@ class WeightTrainer(LossTrainer):
             rng=self.rng(Kind.WEIGHTER, self._micro),
         )
         with torch.no_grad():
-            try:
-                everyones = token_weights(self._weighter.weigh(request, losses), losses)
-            except ValueError as wrong:
-                raise self.fault(Kind.WEIGHTER, str(wrong)) from wrong
+            answer = self._weighter.weigh(request, losses)
+        try:
+            everyones = token_weights(answer, losses)
+        except ValueError as wrong:
+            raise self.fault(Kind.WEIGHTER, str(wrong)) from wrong
         self._note(everyones, losses)
         return everyones[mine, : values.shape[1]]
 
