@@ -1,11 +1,13 @@
 """The package itself: its public names, and what importing, discovering and describing do not import."""
 
+import ast
 import importlib.metadata
 import inspect
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,31 @@ def test_every_contract_is_public():
 
 def test_the_version_is_the_distributions():
     assert dataflex_core.__version__ == importlib.metadata.version("dataflex-core")
+
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(p for folder in ("core", "strategies", "cli") for p in ROOT.glob(f"dataflex-{folder}/src/**/*.py"))
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_is_pickled(source):
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    imported = {
+        name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    } | {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not imported & {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    called = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not called & {"torch.load", "torch.save", "yaml.load", "np.load", "numpy.load"}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_packages_depend_in_one_direction(source):
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    package = source.relative_to(ROOT).parts[0]
+    if package == "dataflex-core":
+        assert not any(m.startswith(("dataflex_strategies", "dataflex_cli")) for m in modules)
+    if package == "dataflex-strategies":
+        assert all(m == "dataflex_core" for m in modules if m.startswith("dataflex_core")), "public names only"
+    if "dataflex_core/llamafactory" not in source.as_posix():
+        assert not any(m.startswith("llamafactory") for m in modules), "one place knows LLaMA-Factory's names"

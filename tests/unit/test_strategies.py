@@ -19,7 +19,7 @@ from dataflex_core.strategy import (
     TokenLosses,
     WeighRequest,
 )
-from dataflex_core.trainer.weight import token_weights
+from dataflex_core.trainer.weight import effective_share, token_weights
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams
@@ -175,6 +175,11 @@ def test_weights_are_normalised_over_target_tokens():
     uneven = token_weights(torch.tensor([3.0, 1.0, 0.5]), losses)
     assert float(uneven[losses.mask].mean()) == pytest.approx(1.0)
     assert token_weights(torch.tensor([7.0]), _token_losses([1.0], [2]))[0, 0] == pytest.approx(1.0)
+
+
+def test_the_effective_share_of_the_worked_numbers():
+    assert effective_share(torch.tensor([0.5, 1.0, 1.5, 3.0])) == pytest.approx(2.88 / 4)
+    assert effective_share(torch.ones(5)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

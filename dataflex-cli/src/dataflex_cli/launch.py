@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dataflex_core.config import RunConfig
 from dataflex_core.errors import InvalidConfig, RunFailed
+from dataflex_core.llamafactory.devices import device_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ def processes(nproc: int | None, env: Mapping[str, str] = os.environ) -> Process
     Raises `InvalidConfig` when a variable is no number.
     """
     nodes = max(1, _integer(env, "NNODES", 1))
-    per_node = nproc if nproc is not None else _integer(env, "NPROC_PER_NODE", 0) or max(1, _devices())
+    per_node = nproc if nproc is not None else _integer(env, "NPROC_PER_NODE", 0) or max(1, device_count())
     forced = env.get("FORCE_TORCHRUN", "0").lower() in {"1", "true", "y"}
     return Processes(per_node=per_node, nodes=nodes, torchrun=forced or per_node > 1 or nodes > 1)
 
@@ -84,12 +85,6 @@ def _as_error(told: Mapping[str, object]) -> Exception:
     error = RunFailed(str(told["message"]), hint=None if told["hint"] is None else str(told["hint"]))
     error.exit_code = int(str(told["exit_code"]))
     return error
-
-
-def _devices() -> int:
-    from llamafactory.extras.misc import get_device_count
-
-    return int(get_device_count())
 
 
 def _integer(env: Mapping[str, str], name: str, default: int) -> int:

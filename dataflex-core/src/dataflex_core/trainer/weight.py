@@ -125,12 +125,16 @@ class WeightTrainer(LossTrainer):
         return all_ids[real], losses, slice(start, start + len(ids))
 
     def _note(self, weights: torch.Tensor, losses: TokenLosses) -> None:
-        """Show how much the weights differ: the effective share of the samples, 1 where all weigh the same."""
+        """Log how much the samples' weights differ."""
         counts = losses.counts
         sample = (weights * losses.mask).sum(dim=1)[counts > 0] / counts[counts > 0]
         if len(sample):
-            share = sample.sum().square() / sample.square().sum() / len(sample)
-            self._scalars["dataflex/effective_share"] = float(share)
+            self._scalars["dataflex/effective_share"] = effective_share(sample)
+
+
+def effective_share(weights: torch.Tensor) -> float:
+    """The effective sample size of weights Float32[B] (Kish, 1965), as a share of B: 1 where all weigh the same."""
+    return float(weights.sum().square() / weights.square().sum() / len(weights))
 
 
 def token_weights(weights: Any, losses: TokenLosses) -> torch.Tensor:
