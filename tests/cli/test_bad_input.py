@@ -209,3 +209,12 @@ def test_a_dry_run_without_a_strategy(dataflex, config, tmp_path):
     assert "no strategy: the run is LLaMA-Factory's own" in out
     assert "5 steps of 4 samples" in out
     assert not (tmp_path / "out").exists()
+
+
+def test_none_switches_a_strategy_off(dataflex, config):
+    path = config(max_steps=5, dataflex={"warmup_steps": 1, "selector": "loss", "mixer": {"name": "random"}})
+    code, out, _ = dataflex("run", path, "--selector", "none", "--dry-run")
+    assert not code
+    assert "selector" not in out
+    assert "mixer     random" in out
+    assert out.rstrip().endswith("Nothing was trained or written.")

@@ -105,7 +105,19 @@ def test_the_files_are_what_the_configuration_names(config: Path, settings: dict
     assert Path(settings["dataset_dir"]) == folder / "data"
     assert Path(settings["model_name_or_path"]) == folder / "model"
     assert Path(settings["output_dir"]).parent == folder
-    assert settings["dataflex"] == {"warmup_steps": 10, "update_steps": 10, "updates": 4, "selector": {"name": "less"}}
+    assert settings["dataflex"] == {
+        "warmup_steps": 10,
+        "update_steps": 10,
+        "updates": 4,
+        "candidates": 4,
+        "selector": {"name": "less"},
+    }
+
+
+def test_no_path_of_this_machine_becomes_a_sample():
+    samples = collect_texts().domains["signatures"]
+    assert not any(sys.prefix in s.output or sys.executable in s.output for s in samples)
+    assert not any("architecture(" in s.output for s in samples), "its default is sys.executable"
 
 
 def test_the_tokenizer_gives_back_every_text(config: Path, settings: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from dataflex_core.strategy import (
     top,
 )
 
-REQUESTS = [c for _, c in inspect.getmembers(strategy, dataclasses.is_dataclass)]
+REQUESTS = [c for _, c in inspect.getmembers(strategy, dataclasses.is_dataclass) if dataclasses.fields(c)]
 NAN, INF = float("nan"), float("inf")
 
 

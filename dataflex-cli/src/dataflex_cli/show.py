@@ -28,8 +28,9 @@ def header(prepared: PreparedRun) -> None:
         given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in _fields(chosen.params))
         click.echo(f"  {spec.kind:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
     config = prepared.config.dataflex
-    end = "until training ends" if config.updates is None else f"{config.updates} times"
-    click.echo(f"  schedule  {config.warmup_steps} warm-up steps, then a decision every {config.update_steps}, {end}")
+    end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
+    every = counted(config.update_steps, "step")
+    click.echo(f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}")
 
 
 def outline(known: Mapping[str, Any]) -> None:
@@ -37,17 +38,17 @@ def outline(known: Mapping[str, Any]) -> None:
     domains: Mapping[str, int] = known["domains"]
     batch, update = known["global_batch"], known["update_steps"]
     planned = any(strategy["kind"] != "weighter" for strategy in known["strategies"])
-    steps = f"{known['steps']} steps of {batch} samples"
+    steps = f"{counted(known['steps'], 'step')} of {batch} samples"
     warmup = f"{known['warmup_steps']} of warm-up"
     if planned:
-        _say(
-            f"{steps}: {warmup}, then {known['decisions']} decisions for {update} steps each ({update * batch} samples)"
-        )
+        decisions, length = counted(known["decisions"], "decision"), counted(update, "step")
+        _say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
     else:
         _say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
     _say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
     if known["targets"]:
-        _say("target set: " + ", ".join(f"{name} {size}" for name, size in known["targets"].items()))
+        parts = ", ".join(f"{name} {size}" for name, size in known["targets"].items())
+        _say(f"target set of {sum(known['targets'].values())} samples: {parts}")
     if known["candidates"]:
         cost = known["decision_cost"]
         total = cost * known["decisions"]
@@ -109,20 +110,27 @@ class Narrator:
         from rich.console import Console
         from rich.table import Table
 
-        took = f"{self._decisions} decisions in {self._seconds:.1f} s"
-        _say(f"done: {self._steps} steps, {self._samples} samples trained on, {took}")
+        took = f"{counted(self._decisions, 'decision')} in {self._seconds:.1f} s"
+        _say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
         if not self._decisions:
             return
         pool: Mapping[str, int] = self._start["domains"]
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("domain")
-        for column in ("pool", "share", "chosen", "share", "ratio"):
+        for column in ("pool", "% of pool", "chosen", "% of chosen", "ratio"):
             table.add_column(column, justify="right")
         for name, size in pool.items():
             share, taken = size / sum(pool.values()), self._chosen[name] / max(self._chosen.total(), 1)
             ratio = f"{taken / share:.2f}x" if share else "-"
             table.add_row(name, str(size), f"{share:.1%}", str(self._chosen[name]), f"{taken:.1%}", ratio)
         Console().print(table)
+        if self._samples > self._chosen.total():
+            _say(f"the {self._samples - self._chosen.total()} samples of the warm-up are not counted as chosen")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -13,13 +14,14 @@ from dataflex_core.prepare import PreparedRun, prepare
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
+NONE = "none"
 
 
 @click.command("run")
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--selector", metavar="NAME", help="Which samples: the selector to use.")
-@click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use.")
-@click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use.")
+@click.option("--selector", metavar="NAME", help="Which samples: the selector to use, or none.")
+@click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use, or none.")
+@click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use, or none.")
 @click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable.")
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
@@ -41,7 +43,8 @@ def run(
     """
     path, overrides = _split(words)
     flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
-    names = {kind: name for kind, name in flags.items() if name is not None}
+    names = {kind: name for kind, name in flags.items() if name not in (None, NONE)}
+    overrides = [*(f"dataflex.{kind}=null" for kind, name in flags.items() if name == NONE), *overrides]
     if path is None and names:
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
         overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
@@ -50,6 +53,9 @@ def run(
     from dataflex_cli import show
 
     show.header(prepared)
+    if path is None or dry_run:
+        # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
+        os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "WARN")
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:
@@ -88,6 +94,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
 
     with one_line(debug=debug):
         show.outline(outline(prepared, ranks=processes(nproc).world))
+    click.echo("Nothing was trained or written.")
 
 
 def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:

@@ -32,8 +32,8 @@ urllib.robotparser uuid wave weakref webbrowser wsgiref.handlers wsgiref.headers
 xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler xml.sax.saxutils xmlrpc.client
 xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
 """
-# An address or a set: differs from process to process. A dataclass's own docstring is its signature.
-_UNSTABLE = re.compile(r" at 0x|[<{]")
+# An address, a set or a path: differs between processes or machines. A dataclass's own docstring is its signature.
+_UNSTABLE = re.compile(r" at 0x|[<{]|='[^']*[/\\]\w")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
