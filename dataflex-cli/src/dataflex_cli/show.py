@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import click
@@ -25,7 +25,7 @@ def header(prepared: PreparedRun) -> None:
         return
     for chosen in prepared.strategies.values():
         spec, record = chosen.record.spec, chosen.record
-        given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in _fields(chosen.params))
+        given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
         click.echo(f"  {spec.kind:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
     config = prepared.config.dataflex
     end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
@@ -142,7 +142,3 @@ def _say(text: str) -> None:
             click.echo(line)
     else:
         click.echo(line)
-
-
-def _fields(params: Any) -> tuple[Any, ...]:
-    return fields(params) if is_dataclass(params) else ()

@@ -12,20 +12,24 @@ from dataflex_cli.show import Narrator
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.errors import DataflexError
-from dataflex_core.prepare import prepare
+from dataflex_core.prepare import PreparedRun, prepare
+
+
+def train_here(prepared: PreparedRun, *, debug: bool) -> None:
+    """Train in this process, and tell a person on rank 0. Raises `DataflexError` whatever goes wrong."""
+    from dataflex_core.llamafactory.run import train
+
+    narrator = Narrator()
+    with one_line(debug=debug):
+        train(prepared, narrator)
+    narrator.summary()
 
 
 def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it."""
     task, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
-        prepared = prepare(load_config(task), discover())
-        from dataflex_core.llamafactory.run import train
-
-        narrator = Narrator()
-        with one_line(debug=debug):
-            train(prepared, narrator)
-        narrator.summary()
+        train_here(prepare(load_config(task), discover()), debug=debug)
     except DataflexError as error:
         told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
         temporary = errors / f"{os.environ.get('RANK', '0')}.tmp"

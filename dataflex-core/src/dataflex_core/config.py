@@ -128,6 +128,8 @@ def _read(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"{path} cannot be read: {error}") from error
     try:
+        # OmegaConf makes a key of a bare word, and reads 1e-3 as the number it is: yaml tells what kind of document
+        # this is, OmegaConf what it holds.
         is_json = path.suffix.lower() == ".json"
         loaded = json.loads(text) if is_json else yaml.safe_load(text)
         if not is_json and loaded is None:

@@ -47,11 +47,6 @@ def outline_of(
     """Work the run out, and refuse what cannot be. Raises a `UsageError`."""
     config = prepared.config.dataflex
     pool = sum(domain.size for domain in domains)
-    if Kind.MIXER in prepared.strategies and len(domains) == 1 and "+" in domains[0].name:
-        raise DataError(
-            f"a mixer needs domains, and tokenized_path holds {domains[0].name} in one piece",
-            hint="point tokenized_path at a folder that does not exist yet",
-        )
     if pool == 0:
         raise DataError("no training sample is left", hint="check the data sets, cutoff_len and packing")
     steps = total_steps(

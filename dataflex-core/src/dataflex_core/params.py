@@ -60,7 +60,6 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
     given = {key: value for key, value in values.items() if key in known}
     import pydantic
 
-    # pydantic warns about its own defaults here, never about the user's values.
     try:
         made = pydantic.TypeAdapter(kind).validate_python(given)
     except pydantic.ValidationError as error:

@@ -98,17 +98,11 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
 
 
 def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes, torchrun
+    from dataflex_cli.worker import train_here
 
     wanted = processes(nproc)
     if wanted.torchrun:
         torchrun(config, wanted, debug=debug)
-        return
-    from dataflex_cli.show import Narrator
-    from dataflex_core.llamafactory.run import train
-
-    narrator = Narrator()
-    with one_line(debug=debug):
-        train(prepared, narrator)
-    narrator.summary()
+    else:
+        train_here(prepared, debug=debug)

@@ -20,19 +20,24 @@ Load = Callable[[Any], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedData:
-    """Tokenised data: ``module`` as LLaMA-Factory's workflow wants it, domains as ranges of its train set."""
+    """Tokenised data: ``module`` as LLaMA-Factory's workflow wants it, domains as ranges of its train set.
+
+    ``merged`` is whether several data sets came in one piece, as one domain.
+    """
 
     module: dict[str, Any]
     domains: tuple[Domain, ...]
     targets: dict[str, Any]
+    merged: bool = False
 
 
 def load_whole(load: Load, data_args: Any, *, seed: int) -> LoadedData:
     """As LLaMA-Factory loads it, in its order: one domain. For runs that leave the order of samples alone."""
     module = load(data_args)
     train = module.get("train_dataset")
-    domain = Domain(name="+".join(data_args.dataset or ["pool"]), start=0, size=0 if train is None else len(train))
-    return LoadedData(module=module, domains=(domain,), targets=_targets(module))
+    names = data_args.dataset or ["pool"]
+    domain = Domain(name="+".join(names), start=0, size=0 if train is None else len(train))
+    return LoadedData(module=module, domains=(domain,), targets=_targets(module), merged=len(names) > 1)
 
 
 def load_by_domain(load: Load, data_args: Any, *, seed: int) -> LoadedData:

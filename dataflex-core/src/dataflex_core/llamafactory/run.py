@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataflexError, InvalidConfig
+from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.outline import Outline, outline_of, start_details
 from dataflex_core.prepare import PreparedRun
+from dataflex_core.spec import Kind
 from dataflex_core.trainer import compose
 from dataflex_core.trainer.session import Session, make_strategies
 
@@ -119,11 +120,17 @@ def _seed(training_args: Any) -> int:
 def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args: Any) -> LoadedData:
     how = load_by_domain if prepared.plans else load_whole
     try:
-        return how(get_dataset, data_args, seed=training_args.seed)
+        loaded = how(get_dataset, data_args, seed=training_args.seed)
     except (RuntimeError, StopIteration) as error:
         if isinstance(error, StopIteration) or "Cannot find" in str(error):
             raise no_sample_left(data_args.dataset or [], data_args) from error
         raise
+    if loaded.merged and Kind.MIXER in prepared.strategies:
+        raise DataError(
+            f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
+            hint="point tokenized_path at a folder that does not exist yet",
+        )
+    return loaded
 
 
 def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Outline:

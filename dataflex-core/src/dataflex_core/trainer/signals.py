@@ -20,11 +20,12 @@ class SignalTrainer(FlexTrainer):
         return self._signals
 
     def _make_signals(self) -> ModelSignals:
-        config = self.session.prepared.config.dataflex
+        config = self.session.prepared.config
+        longest = int(config.args.get("cutoff_len") or 2048)
         engine = Engine(
             collate=self.data_collator,
             ranks=self.ranks,
-            token_budget=config.token_budget or self._train_batch_size * self._longest(),
+            token_budget=config.dataflex.token_budget or self._train_batch_size * longest,
             workers=self.args.dataloader_num_workers,
             show_progress=not self.args.disable_tqdm,
         )
@@ -34,13 +35,7 @@ class SignalTrainer(FlexTrainer):
             model=model,
             optimizer=lambda: self.optimizer,
             engine=engine,
-            pool=self._pool(),
+            pool=Samples(name="pool", dataset=self.train_dataset.dataset),
             targets=[Samples(name=name, dataset=data) for name, data in self.session.targets.items()],
             notice=self.session.journal.notice,
         )
-
-    def _pool(self) -> Samples:
-        return Samples(name="pool", dataset=self.train_dataset.dataset)
-
-    def _longest(self) -> int:
-        return int(self.session.prepared.config.args.get("cutoff_len") or 2048)
