@@ -13,9 +13,10 @@ from support import build_model
 
 from dataflex_core.errors import DataError
 from dataflex_core.ranks import Ranks
-from dataflex_core.signals import ModelSignals
+from dataflex_core.signals import Facts, ModelSignals
 from dataflex_core.signals.batching import deal, lengths_of, pack
 from dataflex_core.signals.engine import Engine, Samples
+from dataflex_core.signals.models import Models
 from dataflex_core.signals.moments import Moments, adam_direction
 
 SIZE, TARGETS = 40, (7, 5)
@@ -70,7 +71,7 @@ def _train(model, rows, steps=6) -> torch.optim.Optimizer:
     return optimizer
 
 
-def _signals(model, optimizer, pool, targets, *, side="right", budget=96, notices=None) -> ModelSignals:
+def _signals(model, optimizer, pool, targets, *, side="right", budget=96, notices=None, seed=0, **engine_options):
     from accelerate import Accelerator
     from transformers import AutoTokenizer, DataCollatorForSeq2Seq
 
@@ -78,14 +79,18 @@ def _signals(model, optimizer, pool, targets, *, side="right", budget=96, notice
     tokenizer.padding_side = side
     collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
     ranks = Ranks(Accelerator(cpu=True))
-    return ModelSignals(
-        model=model,
+    said = (notices if notices is not None else []).append
+    facts = Facts(
+        models=Models(training=model, tokenizer=tokenizer, device=ranks.device, base_path=str(model.folder)),
         optimizer=lambda: optimizer,
-        engine=Engine(collate=collate, ranks=ranks, token_budget=budget, show_progress=False),
-        pool=Samples(name="pool", dataset=pool),
+        engine=Engine(
+            collate=collate, ranks=ranks, token_budget=budget, show_progress=False, notice=said, **engine_options
+        ),
         targets=[Samples(name=f"t{k}", dataset=rows) for k, rows in enumerate(targets)],
-        notice=(notices if notices is not None else []).append,
+        notice=said,
+        seed=seed,
     )
+    return ModelSignals(facts, Samples(name="pool", dataset=pool))
 
 
 def _reference_gradients(model, rows) -> torch.Tensor:
@@ -233,7 +238,7 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
     signals = _signals(model, optimizer, pool, targets)
-    engine, calls = signals._engine, []
+    engine, calls = signals._facts.engine, []
     collate = engine.collate
 
     def drawing(rows):

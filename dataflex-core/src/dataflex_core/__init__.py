@@ -9,6 +9,7 @@ from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.strategy import (
     Domain,
     DomainStats,
+    Generations,
     Mixer,
     MixRequest,
     Moment,
@@ -31,6 +32,7 @@ __all__ = [
     "DataflexError",
     "Domain",
     "DomainStats",
+    "Generations",
     "Kind",
     "MixRequest",
     "Mixer",

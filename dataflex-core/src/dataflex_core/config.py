@@ -38,7 +38,8 @@ class DataflexConfig:
     ``"all"`` of the pool at each decision, or that multiple of what it chooses; ``selection_budget`` derives the
     multiple from the share of the training cost that decisions may take. ``exhaustion`` says what happens when a
     domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
-    tokens, padding included, a batch of signals holds (None: as many as a full training batch).
+    tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
+    often the results of a long pass are written, so that a killed one repeats no more than that.
     """
 
     warmup_steps: Annotated[int, Ge(0)] = 10
@@ -49,6 +50,7 @@ class DataflexConfig:
     exhaustion: Literal["next-epoch", "renormalise", "error"] = "next-epoch"
     warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]] = "size"
     token_budget: Annotated[int, Gt(0)] | None = None
+    flush_seconds: Annotated[float, Ge(0)] = 60.0
     selector: StrategyChoice | None = None
     mixer: StrategyChoice | None = None
     weighter: StrategyChoice | None = None

@@ -22,12 +22,12 @@ class Ranks:
         self.device: torch.device = accelerator.device
 
     def concatenate(self, values: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Every rank's one-dimensional array, in order of rank; lengths may differ."""
+        """Every rank's array, in order of rank; their lengths may differ, the shape of a row may not."""
         if self.world == 1:
             return [values]
         length = torch.tensor([len(values)], device=self.device)
         lengths = self._accelerator.gather(length).tolist()
-        padded = np.zeros(max(lengths), dtype=values.dtype)
+        padded = np.zeros((max(lengths), *values.shape[1:]), dtype=values.dtype)
         padded[: len(values)] = values
         rows = self._accelerator.gather(torch.from_numpy(padded).to(self.device)[None]).cpu().numpy()
         return [row[:n] for row, n in zip(rows, lengths, strict=True)]

@@ -25,6 +25,10 @@ class Need(StrEnum):
     """Per-sample losses of candidates: one forward pass each."""
     GRADIENTS = "gradients"
     """Per-sample gradients of candidates: one forward and one backward pass each."""
+    EMBEDDINGS = "embeddings"
+    """Hidden states of candidates: one forward pass each."""
+    GENERATIONS = "generations"
+    """Completions of candidates' prompts: a forward pass for every token, reckoned as one training step."""
     MOMENTS = "moments"
     """The running optimizer's Adam moments, where it keeps them."""
     TARGET_SET = "target set"
@@ -35,7 +39,7 @@ class Need(StrEnum):
 
 # In plain training steps of one sample (a forward is a third of one): the declared cost that
 # `selection_budget` and the header of a run reckon with.
-_COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1.0}
+_COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1.0, Need.EMBEDDINGS: 1 / 3, Need.GENERATIONS: 1.0}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 

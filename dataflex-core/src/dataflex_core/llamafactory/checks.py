@@ -85,8 +85,23 @@ def _needs_losses(args: Args, who: str) -> None:
 
 def _needs_candidate_losses(args: Args, who: str) -> None:
     _needs_losses(args, who)
+    _needs_forwards(args, who)
+
+
+def _needs_forwards(args: Args, who: str) -> None:
     if fsdp := _first(args, ("fsdp", "fsdp_config")):
-        raise UnmetNeed(f"{who} needs losses between steps, which {fsdp} does not give yet", hint=f"leave {fsdp} out")
+        raise UnmetNeed(
+            f"{who} needs the model between steps, which {fsdp} does not give yet", hint=f"leave {fsdp} out"
+        )
+
+
+def _needs_generations(args: Args, who: str) -> None:
+    _needs_forwards(args, who)
+    stage = args.get("stage", "sft")
+    if stage != "sft":
+        raise UnmetNeed(f"{who} completes prompts, and stage {stage} has none", hint="use stage sft")
+    if merging := _first(args, ("packing", "neat_packing", "train_on_prompt")):
+        raise UnmetNeed(f"{who} completes prompts, and {merging} hides where they end", hint=f"set {merging}: false")
 
 
 def _needs_training_losses(args: Args, who: str) -> None:
@@ -118,6 +133,8 @@ _CHECKS: dict[Need, Callable[[Args, str], None]] = {
     Need.LOSSES: _needs_candidate_losses,
     Need.TRAINING_LOSSES: _needs_training_losses,
     Need.GRADIENTS: _needs_gradients,
+    Need.EMBEDDINGS: _needs_forwards,
+    Need.GENERATIONS: _needs_generations,
     Need.TARGET_SET: _needs_target_set,
 }
 

@@ -2,95 +2,251 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dataflex_core.errors import UnmetNeed
-from dataflex_core.signals.engine import Engine, Samples, in_order
-from dataflex_core.signals.influence import Directions, GradientPass
+from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.signals import bank, influence
+from dataflex_core.signals.embeddings import POOLINGS, embed
+from dataflex_core.signals.engine import Batch, Engine, Ragged, Samples, Task, in_order
+from dataflex_core.signals.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
+from dataflex_core.signals.generations import Sampling, complete, split_answer
+from dataflex_core.signals.gradients import Gradients
 from dataflex_core.signals.losses import sample_means, token_losses
-from dataflex_core.signals.moments import moments_of
+from dataflex_core.signals.models import Models
+from dataflex_core.signals.moments import Moments, moments_of
 from dataflex_core.signals.rest import at_rest
+from dataflex_core.strategy import Generations
 
 Ids = NDArray[np.int64]
-Scores = NDArray[np.float32]
+Rows = NDArray[np.float32]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Facts:
+    """What every view of one run's samples shares: the models, the engine, and what holds for one decision."""
+
+    models: Models
+    optimizer: Callable[[], object]
+    engine: Engine
+    targets: Sequence[Samples]
+    notice: Callable[[str], None]
+    seed: int = 0
+    configuration: str = ""
+    ends: Sequence[int] = ()
+    step: int = 0
+    gradients: Gradients = field(init=False)
+    directions: influence.Directions | None = field(default=None, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.gradients = Gradients(self.models.training, self.notice)
+
+    def state(self, model: nn.Module, moments: Mapping[nn.Parameter, Moments] | None = None) -> dict[str, str]:
+        """Digests of everything but the data that results depend on."""
+        named = [pair for m in (moments or {}).values() for pair in (("first", m.first), ("second", m.second))]
+        return {
+            "model": digest_of_text(self.models.digest(model), digest_of_tensors(named)),
+            "configuration": digest_of_text(self.configuration),
+            "seed": str(self.seed),
+            "code": digest_of_code(),
+        }
+
+    def say_once(self, text: str) -> None:
+        """Tell the user, the first time."""
+        if text not in self._told:
+            self._told.add(text)
+            self.notice(text)
 
 
 class ModelSignals:
-    """`dataflex_core.Signals` of one model, pool and target set, on every rank.
+    """`dataflex_core.Signals` of some samples: the pool, a subtask of the target set, or a strategy's own."""
 
-    Target gradients are computed once per decision: `new_decision` forgets them.
-    """
+    def __init__(self, facts: Facts, samples: Samples) -> None:
+        self._facts = facts
+        self._samples = samples
 
-    def __init__(
-        self,
-        *,
-        model: nn.Module,
-        optimizer: Callable[[], object],
-        engine: Engine,
-        pool: Samples,
-        targets: Sequence[Samples],
-        notice: Callable[[str], None],
-    ) -> None:
-        self._model = model
-        self._optimizer = optimizer
-        self._engine = engine
-        self._pool = pool
-        self._targets = tuple(targets)
-        self._notice = notice
-        self._gradients = GradientPass(model, engine, notice)
-        self._directions: Directions | None = None
-        self._told: set[str] = set()
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self._samples)
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Names of the target set's subtasks."""
-        return tuple(samples.name for samples in self._targets)
+        return tuple(samples.name for samples in self._facts.targets)
 
-    def new_decision(self) -> None:
+    def target(self, name: str) -> ModelSignals:
+        """The same facts about the samples of a subtask."""
+        for samples in self._facts.targets:
+            if samples.name == name:
+                return ModelSignals(self._facts, samples)
+        raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
+
+    def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> ModelSignals:
+        """The same facts about tokenised samples of one's own; ``name`` is for people, and for partial results."""
+        return ModelSignals(self._facts, Samples(name=name, dataset=rows))
+
+    def new_decision(self, step: int) -> None:
         """The model has moved on: forget what was computed with it."""
-        self._directions = None
+        self._facts.step = step
+        self._facts.directions = None
+        if self._facts.engine.store is not None:
+            self._facts.engine.store.begin(step)
 
     def shard(self, ids: Ids) -> Ids:
         """This rank's part of ``ids``, by whole batches."""
-        return self._engine.shard(self._pool, ids)
+        return self._facts.engine.shard(self._samples, ids)
 
-    def gather(self, ids: Ids, shard: Ids, values: Scores) -> Scores:
-        """Float32[N], one value per ``ids``, from every rank's shard."""
-        ranks = self._engine.ranks
+    def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
+        """Float32[N, ...], one row per ``ids``, from every rank's shard."""
+        ranks = self._facts.engine.ranks
         found = np.concatenate(ranks.concatenate(shard))
-        scores = np.concatenate(ranks.concatenate(np.asarray(values, dtype=np.float32)))
-        return in_order(ids, found.astype(np.int64), scores.astype(np.float32))
+        rows = np.concatenate(ranks.concatenate(np.asarray(values, dtype=np.float32)))
+        return in_order(ids, found.astype(np.int64), rows.astype(np.float32, copy=False))
 
-    def losses(self, shard: Ids) -> Scores:
-        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none. One forward each."""
-        with at_rest(self._model), torch.no_grad():
-            return self._engine.map(
-                self._pool, shard, "losses of candidates", lambda batch: sample_means(*token_losses(self._model, batch))
+    def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
+        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
+        facts = self._facts
+        with at_rest(facts.models.training), torch.no_grad(), facts.models.reference(model) as judge:
+            task = self._task("losses", {"model": model}, lambda: facts.state(judge))
+            return facts.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
+
+    def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
+        """The loss of each target token, a Float32[t] per sample, in order of the tokens."""
+        facts = self._facts
+
+        def call(batch: Batch) -> Ragged:
+            losses, mask = token_losses(judge, batch)
+            return losses[mask], mask.sum(dim=1, keepdim=True)
+
+        with at_rest(facts.models.training), torch.no_grad(), facts.models.reference(model) as judge:
+            task = self._task("token losses", {"model": model}, lambda: facts.state(judge))
+            values, lengths = facts.engine.map_ragged(self._samples, shard, task, call)
+        return np.split(values.astype(np.float32, copy=False), np.cumsum(lengths[:-1, 0]))[: len(shard)]
+
+    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
+        found: Rows = self.influences(shard, adam=adam).max(axis=1)
+        return found
+
+    def influences(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Mean cosine with each target subtask's gradients, Float32[n, K]."""
+        facts = self._facts
+        if not facts.targets:
+            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
+        moments = self._moments(adam)
+        with at_rest(facts.models.training):
+            if facts.directions is None:
+                facts.directions = influence.target_directions(facts.gradients, facts.engine, facts.targets)
+            sizes = {target.name: target.digest for target in facts.targets}
+            task = self._task(
+                "influence",
+                {"adam": adam, "targets": list(sizes)},
+                lambda: {
+                    **facts.state(facts.models.training, moments),
+                    "target set": digest_of_text(*(digest() for digest in sizes.values())),
+                },
+            )
+            return influence.cosines(
+                facts.gradients, facts.engine, self._samples, shard, task, facts.directions, moments
             )
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Scores:
-        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333).
+    def gradients(self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True) -> Rows:
+        """Projected gradients, Float32[n, dim]."""
+        facts = self._facts
+        moments = self._moments(adam)
+        task = self._task(
+            "gradients",
+            {"dim": dim, "adam": adam, "unit": unit},
+            lambda: facts.state(facts.models.training, moments),
+        )
+        projection = bank.Projection(dim=dim, seed=facts.seed)
+        with at_rest(facts.models.training):
+            return bank.vectors(
+                facts.gradients, facts.engine, self._samples, shard, task, projection, moments, unit=unit
+            )
 
-        With ``adam`` a sample's gradient becomes the direction that the running Adam would take for it; where the
-        optimizer keeps no Adam moments the gradient itself is compared, and the run says so. Raises `UnmetNeed`
-        without a target set.
-        """
-        if not self._targets:
-            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
-        moments = moments_of(self._optimizer(), self._gradients.parameters) if adam else None
+    def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
+        """Pooled hidden states, Float32[n, H]."""
+        if pooling not in POOLINGS:
+            raise StrategyFault(f"there is no pooling {pooling!r}", hint=f"use one of {', '.join(POOLINGS)}")
+        facts = self._facts
+        encoder = facts.models.encoder(model)
+        width = _hidden_size(encoder.model)
+
+        def decode(ids: list[int]) -> str:
+            return str(facts.models.tokenizer.decode(ids, skip_special_tokens=True))
+
+        with at_rest(facts.models.training), torch.no_grad():
+            task = self._task(
+                "embeddings",
+                {"layer": layer, "pooling": pooling, "model": model},
+                lambda: facts.state(encoder.model),
+            )
+            return facts.engine.map(
+                self._samples,
+                shard,
+                task,
+                lambda batch: embed(encoder, batch, decode, layer=layer, pooling=pooling),
+                row=(width,),
+            )
+
+    def generations(
+        self,
+        shard: Ids,
+        *,
+        count: int = 1,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+    ) -> Generations:
+        """``count`` completions of each sample's prompt; greedy without a ``temperature``."""
+        facts, tokenizer = self._facts, self._facts.models.tokenizer
+        sampling = Sampling(count=count, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
+        ends = list(facts.ends) or [tokenizer.eos_token_id]
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
+        config = sampling.config(ends=ends, pad=pad)
+        key = (facts.seed, "generations", facts.step)
+        model, lockstep = facts.models.training, facts.engine.lockstep
+        with at_rest(model):
+            tokens, lengths = facts.engine.map_ragged(
+                self._samples,
+                shard,
+                self._task("generations", asdict(sampling), lambda: facts.state(model)),
+                lambda batch: complete(model, batch, config, lockstep=lockstep, seed=key),
+            )
+        runs = np.split(tokens, np.cumsum(lengths.reshape(-1)[:-1])) if len(shard) else []
+        completions = [[run.tolist() for run in runs[i * count : (i + 1) * count]] for i in range(len(shard))]
+        rows = [self._samples.dataset[int(i)] for i in shard]
+        split = [split_answer(row["input_ids"], row["labels"]) for row in rows]
+
+        def text(ids: list[int]) -> str:
+            return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+        return Generations(
+            prompts=[prompt for prompt, _ in split],
+            completions=completions,
+            texts=[[text(ids) for ids in runs] for runs in completions],
+            references=[text(answer) for _, answer in split],
+        )
+
+    def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
+        facts = self._facts
+        moments = moments_of(facts.optimizer(), facts.gradients.parameters.values()) if adam else None
         if adam and moments is None:
-            self._say_once("the optimizer keeps no Adam moments: gradients are compared as they are")
-        with at_rest(self._model):
-            if self._directions is None:
-                self._directions = self._gradients.targets(self._targets)
-            return self._gradients.scores(self._pool, shard, self._directions, moments)
+            facts.say_once("the optimizer keeps no Adam moments: gradients are compared as they are")
+        return moments
 
-    def _say_once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._notice(text)
+    def _task(self, signal: str, request: dict[str, Any], state: Callable[[], dict[str, str]]) -> Task:
+        return Task(what=f"{signal} of {self._samples.name}", request=request, state=state)
+
+
+def _hidden_size(model: nn.Module) -> int:
+    config: Any = model.config
+    return int(config.get_text_config().hidden_size)

@@ -1,4 +1,8 @@
-"""One batching engine under every signal: pack, deal, collate, run, put back in order."""
+"""One batching engine under every signal: pack, deal, collate, run, put back in order.
+
+A batch that runs out of memory is halved and tried again, and no batch of its size is tried whole after that.
+Results of a long pass are kept on disk as it goes, so that a killed one repeats little.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from dataflex_core.errors import RunFailed
 from dataflex_core.ranks import Ranks
 from dataflex_core.signals.batching import deal, lengths_of, pack
+from dataflex_core.signals.fingerprint import digest_of_samples
+from dataflex_core.signals.store import OpenPass, Part, PartialStore, State
 
 Ids = NDArray[np.int64]
 Batch = dict[str, Any]
+Ragged = tuple[torch.Tensor, torch.Tensor]
+"""Rows of all samples of a batch, one after the other, and their numbers, Int64[B, C]."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Samples:
-    """A map-style data set of tokenised samples, with their lengths, read once."""
+    """A map-style data set of tokenised samples, with their lengths and their digest, read once."""
 
     name: str
     dataset: Any
     _lengths: NDArray[np.int64] | None = field(default=None, init=False)
+    _digest: str | None = field(default=None, init=False)
+    dealt: tuple[Ids, list[Ids]] | None = field(default=None, init=False)
+    """The last shard that was taken of them, and its batches."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -36,13 +49,28 @@ class Samples:
             self._lengths = lengths_of(self.dataset)
         return self._lengths
 
+    def digest(self) -> str:
+        """Of the samples' content. Reads all of them."""
+        if self._digest is None:
+            self._digest = digest_of_samples(self.dataset)
+        return self._digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """What a pass is for: ``what`` for people, ``request`` (JSON) and ``state`` for whoever finds its results."""
+
+    what: str
+    request: Mapping[str, object] = field(default_factory=dict)
+    state: Callable[[], State] = dict
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Engine:
     """Runs a function over batches of samples, sharded over the ranks with an equal number of calls on each.
 
     ``token_budget`` bounds a batch in tokens, padding included. A rank with fewer batches than the others repeats one
-    and drops the result, because a sharded model gathers its weights inside every forward.
+    and drops the result, because a sharded model (``lockstep``) gathers its weights inside every forward.
     """
 
     collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]
@@ -50,75 +78,200 @@ class Engine:
     token_budget: int
     workers: int = 0
     show_progress: bool = True
-    _dealt: dict[int, tuple[Ids, list[Ids]]] = field(default_factory=dict, init=False)
+    lockstep: bool = False
+    notice: Callable[[str], None] = lambda text: None
+    store: PartialStore | None = None
+    _too_large: dict[str, int] = field(default_factory=dict, init=False)
 
     def shard(self, samples: Samples, ids: Ids) -> Ids:
         """This rank's part of ``ids``, by whole batches, so that results do not depend on the number of ranks."""
         batches = deal(pack(ids, samples.lengths()[ids], self.token_budget), self.ranks.rank, self.ranks.world)
         shard = np.concatenate(batches) if batches else ids[:0]
-        self._dealt[id(samples)] = (shard, batches)
+        samples.dealt = (shard, batches)
         return shard
 
     def each(self, samples: Samples, shard: Ids, what: str, call: Callable[[Batch, Ids | None], None]) -> None:
         """Call ``call(batch, ids)`` for each batch of this rank's ``shard``, on the training device.
 
-        ``ids`` is None for a repeated batch whose result does not count.
+        ``ids`` is None for a repeated batch whose result does not count. A call that runs out of memory is made again
+        with half the samples, so it must have changed nothing by then. Raises `RunFailed` where one sample is too much.
         """
+        self._run(samples, self._batches(samples, shard), what, call)
+
+    def map(
+        self,
+        samples: Samples,
+        shard: Ids,
+        task: Task,
+        call: Callable[[Batch], torch.Tensor],
+        *,
+        row: tuple[int, ...] = (),
+    ) -> NDArray[np.float32]:
+        """Float32[n, *row], one row per sample of ``shard``, in its order, from ``call``'s Float[B, *row] per batch."""
+        found = self._collect(samples, shard, task, lambda batch: (call(batch).detach().float(), None))
+        if found is None:
+            return np.empty((0, *row), dtype=np.float32)
+        return in_order(shard, found.ids, found.values.astype(np.float32, copy=False))
+
+    def map_ragged(
+        self, samples: Samples, shard: Ids, task: Task, call: Callable[[Batch], Ragged]
+    ) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+        """Rows and numbers of rows, Int64[n, C], of each sample of ``shard``, in its order."""
+        found = self._collect(samples, shard, task, call)
+        if found is None or found.lengths is None:
+            return np.empty(0, dtype=np.float32), np.empty((0, 1), dtype=np.int64)
+        ordered = found.taken(_positions(shard, found.ids))
+        assert ordered.lengths is not None
+        return ordered.values, ordered.lengths
+
+    def _collect(
+        self,
+        samples: Samples,
+        shard: Ids,
+        task: Task,
+        call: Callable[[Batch], tuple[torch.Tensor, torch.Tensor | None]],
+    ) -> Part | None:
         batches = self._batches(samples, shard)
+        opened = self._open(samples, task)
+        parts, batches = _usable([] if opened is None else opened.found, batches)
+
+        def keep(batch: Batch, ids: Ids | None) -> None:
+            values, lengths = call(batch)
+            if ids is not None:
+                counts = None if lengths is None else lengths.cpu().numpy()
+                part = Part(ids=ids, values=values.cpu().numpy(), lengths=counts)
+                parts.append(part)
+                if opened is not None:
+                    opened.add(part)
+
+        self._run(samples, batches, task.what, keep)
+        if opened is not None:
+            opened.close()
+        return Part.joined(parts) if parts else None
+
+    def _open(self, samples: Samples, task: Task) -> OpenPass | None:
+        if self.store is None:
+            return None
+        request = {**task.request, "samples": samples.name}
+        return self.store.open(task.what, request, lambda: {"data": samples.digest(), **task.state()})
+
+    def _run(self, samples: Samples, batches: list[Ids], what: str, call: Callable[[Batch, Ids | None], None]) -> None:
         rounds = self.ranks.largest(len(batches))
         if rounds == 0:
             return
         spare = batches[0] if batches else np.zeros(1, dtype=np.int64)
         schedule = batches + [spare] * (rounds - len(batches))
-        with tqdm(total=len(shard), desc=what, unit="sample", disable=not self._shows(), leave=False) as bar:
+        total = sum(map(len, batches))
+        with tqdm(total=total, desc=what, unit="sample", disable=not self._shows(), leave=False) as bar:
             for index, batch in enumerate(self._load(samples, schedule)):
-                real = index < len(batches)
-                call(batch, schedule[index] if real else None)
-                if real:
-                    bar.update(len(schedule[index]))
+                ids, counts = schedule[index], index < len(batches)
+                self._attempt(_Attempt(samples=samples, what=what, call=call, counts=counts), batch, ids)
+                if counts:
+                    bar.update(len(ids))
 
-    def map(
-        self, samples: Samples, shard: Ids, what: str, call: Callable[[Batch], torch.Tensor]
-    ) -> NDArray[np.float32]:
-        """One float32 per sample of ``shard``, in its order, from ``call``'s Float[B] per batch."""
-        parts: list[torch.Tensor] = []
-        order: list[Ids] = []
+    def _attempt(self, attempt: _Attempt, batch: Batch, ids: Ids) -> None:
+        tokens = batch["input_ids"].numel()
+        if len(ids) == 1 or tokens < self._too_large.get(attempt.what, tokens + 1):
+            if attempt.fits(batch, ids):
+                return
+            self._ran_out(attempt.what, len(ids), tokens)
+        for part in np.array_split(ids, 2):
+            rows = [attempt.samples.dataset[int(i)] for i in part]
+            self._attempt(attempt, self._placed(self.collate(rows)), part)
 
-        def collect(batch: Batch, ids: Ids | None) -> None:
-            values = call(batch)
-            if ids is not None:
-                parts.append(values.detach().float())
-                order.append(ids)
-
-        self.each(samples, shard, what, collect)
-        if not parts:
-            return np.empty(0, dtype=np.float32)
-        found = np.concatenate(order)
-        values = torch.cat(parts).cpu().numpy()
-        return in_order(shard, found, values)
+    def _ran_out(self, what: str, rows: int, tokens: int) -> None:
+        if rows == 1:
+            raise RunFailed(
+                f"{what}: a sample of {tokens} tokens needs more memory than there is", hint="lower cutoff_len"
+            )
+        if self.lockstep:
+            raise RunFailed(
+                f"{what}: a batch of {tokens} tokens needs more memory than there is, and ranks that share a model "
+                "cannot change course alone",
+                hint=f"set dataflex.token_budget to {tokens // 2}",
+            )
+        self.notice(f"{what}: a batch of {tokens} tokens needs more memory than there is; batches are halved")
+        self._too_large[what] = tokens
 
     def _batches(self, samples: Samples, shard: Ids) -> list[Ids]:
-        dealt = self._dealt.get(id(samples))
-        if dealt is not None and np.array_equal(dealt[0], shard):
-            return dealt[1]
+        if samples.dealt is not None and np.array_equal(samples.dealt[0], shard):
+            return samples.dealt[1]
         return pack(shard, samples.lengths()[shard], self.token_budget)
 
     def _load(self, samples: Samples, batches: list[Ids]) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
             samples.dataset,
-            batch_sampler=[batch.tolist() for batch in batches],
+            batch_sampler=_Lists(batches),
             collate_fn=self.collate,
             num_workers=self.workers,
             generator=torch.Generator(),
         )
         for batch in loader:
-            yield {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in batch.items()}
+            yield self._placed(batch)
+
+    def _placed(self, batch: Mapping[str, Any]) -> Batch:
+        return {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in batch.items()}
 
     def _shows(self) -> bool:
         return self.show_progress and self.ranks.rank == 0
 
 
+class _Lists:
+    """Batches as lists of ints, made one at a time: those of a large pool would outweigh its arrays."""
+
+    def __init__(self, batches: list[Ids]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+
+def _usable(found: list[Part], batches: list[Ids]) -> tuple[list[Part], list[Ids]]:
+    """What is known of whole batches, and the batches that are left."""
+    if not found or not batches:
+        return [], batches
+    known = Part.joined(found)
+    ids, first = np.unique(known.ids, return_index=True)
+    sizes = np.array([len(batch) for batch in batches])
+    flat = np.concatenate(batches)
+    done = np.logical_and.reduceat(np.isin(flat, ids), np.cumsum(sizes) - sizes)
+    wanted = flat[np.repeat(done, sizes)]
+    left = [batch for batch, is_done in zip(batches, done, strict=True) if not is_done]
+    return [known.taken(first[np.searchsorted(ids, wanted)])], left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Attempt:
+    """A call on batches of ``samples``; ``counts`` is False for a repeated batch."""
+
+    samples: Samples
+    what: str
+    call: Callable[[Batch, Ids | None], None]
+    counts: bool
+
+    def fits(self, batch: Batch, ids: Ids) -> bool:
+        """Make the call; False where memory does not suffice for it."""
+        try:
+            self.call(batch, ids if self.counts else None)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+        else:
+            return True
+        # Only here is the error gone, and with it the tensors that its traceback held.
+        clear_device_cache(garbage_collection=True)
+        return False
+
+
 def in_order(wanted: Ids, found: Ids, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """``values`` of samples ``found``, reordered to ``wanted``; both hold the same distinct ids."""
+    return values[_positions(wanted, found)]
+
+
+def _positions(wanted: Ids, found: Ids) -> Ids:
     order = np.argsort(found, kind="stable")
-    return values[order[np.searchsorted(found, wanted, sorter=order)]]
+    positions: Ids = order[np.searchsorted(found, wanted, sorter=order)]
+    return positions

@@ -70,3 +70,10 @@ def adam_direction(gradients: torch.Tensor, moments: Moments) -> torch.Tensor:
         return gradients.mul_(1 - moments.beta1).div_(root.mul_(1 - moments.beta2).add_(moments.eps).sqrt_())
     torch.lerp(moments.second, root, 1 - moments.beta2, out=root)
     return torch.lerp(moments.first, gradients, 1 - moments.beta1).div_(root.add_(moments.eps).sqrt_())
+
+
+def direction(
+    gradients: torch.Tensor, parameter: nn.Parameter, moments: Mapping[nn.Parameter, Moments] | None
+) -> torch.Tensor:
+    """Adam's direction of Float32[B, numel] gradients of ``parameter``, or without moments these themselves."""
+    return gradients if moments is None else adam_direction(gradients, moments[parameter])

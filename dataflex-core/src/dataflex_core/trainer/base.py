@@ -97,6 +97,10 @@ class FlexTrainer(Stock):
         ids = np.concatenate(self.ranks.concatenate(mine)).tolist()
         self.session.journal.write("step", step=self.state.global_step, samples=ids)
 
+    def finish(self) -> None:
+        """After the last step."""
+        self.session.journal.write("end", step=self.state.global_step)
+
 
 class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
     """Tells the trainer when training begins and steps end."""
@@ -111,4 +115,4 @@ class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks 
         self._trainer.finish_step()
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
-        self._trainer.session.journal.write("end", step=self._trainer.state.global_step)
+        self._trainer.finish()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         accelerator: Any
         train_dataset: Any
         data_collator: Any
+        processing_class: Any
+        is_fsdp_enabled: bool
         compute_loss_func: Any
         model_accepts_loss_kwargs: bool
         current_gradient_accumulation_steps: int

@@ -1,0 +1,36 @@
+"""One forward of a causal language model: what goes in, and what transformers' models are made of."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def base_of(model: nn.Module) -> nn.Module:
+    """The transformers model inside a PEFT wrapper, or the model itself."""
+    unwrap = getattr(model, "get_base_model", None)
+    base: nn.Module = unwrap() if callable(unwrap) else model
+    return base
+
+
+def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``model`` is called with: the batch without labels, with position ids where the padding is on the left.
+
+    Without them a model that knows absolute positions would count the padding.
+    """
+    inputs = {key: value for key, value in batch.items() if key != "labels"}
+    mask = inputs.get("attention_mask")
+    if not torch.is_tensor(mask) or mask.ndim != 2 or "position_ids" in inputs or not takes(model, "position_ids"):
+        return inputs
+    if not bool(mask[:, 0].all()):
+        inputs["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
+    return inputs
+
+
+def takes(model: nn.Module, argument: str) -> bool:
+    """Whether the model's own ``forward`` has that argument."""
+    return argument in inspect.signature(type(base_of(model)).forward).parameters
