@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from signal_support import SIZE, build, make_samples, reference_scores, set_up, signals_of
 from support import build_model
 
 from dataflex_core.errors import DataError
-from dataflex_core.ranks import Ranks
-from dataflex_core.signals import Facts, ModelSignals
 from dataflex_core.signals.batching import deal, lengths_of, pack
-from dataflex_core.signals.engine import Engine, Samples
-from dataflex_core.signals.models import Models
 from dataflex_core.signals.moments import Moments, adam_direction
-
-SIZE, TARGETS = 40, (7, 5)
 
 
 @pytest.fixture(scope="module")
@@ -27,171 +22,92 @@ def folder(tmp_path_factory):
     return build_model(tmp_path_factory.mktemp("signals"), seed=3)
 
 
-def _samples(count: int, seed: int) -> list[dict]:
-    rng = random.Random(seed)
-    rows = []
-    for _ in range(count):
-        prompt, answer = rng.randint(1, 12), rng.randint(1, 14)
-        ids = [rng.randint(4, 60) for _ in range(prompt + answer)]
-        rows.append({"input_ids": ids, "labels": [-100] * prompt + ids[prompt:], "attention_mask": [1] * len(ids)})
-    return rows
+BEYOND_HOOKS = {"dora", "gpt2"}
+"""DoRA's magnitudes are used outside of a layer; GPT-2's position embeddings are looked up once for all samples."""
 
 
-def _model(folder, how: str):
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    if how == "tied":
-        model.config.tie_word_embeddings = True
-        model.lm_head.weight = model.model.embed_tokens.weight
-    if how in ("lora", "dora", "lora and embeddings"):
-        torch.manual_seed(0)
-        layers = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]
-        saved = ["embed_tokens"] if how == "lora and embeddings" else None
-        config = LoraConfig(r=4, target_modules=layers, lora_dropout=0.3, use_dora=how == "dora", modules_to_save=saved)
-        model = get_peft_model(model, config)
-        model.enable_input_require_grads()
-    if how == "frozen":
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad = ".1." in name
-        model.enable_input_require_grads()
-    return model
-
-
-def _train(model, rows, steps=6) -> torch.optim.Optimizer:
-    """A few real Adam steps, so that the moments are what a run has."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, betas=(0.9, 0.98))
-    for step in range(steps):
-        row = rows[step % len(rows)]
-        batch = {key: torch.tensor([value]) for key, value in row.items()}
-        model(**batch).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-    return optimizer
-
-
-def _signals(model, optimizer, pool, targets, *, side="right", budget=96, notices=None, seed=0, **engine_options):
-    from accelerate import Accelerator
-    from transformers import AutoTokenizer, DataCollatorForSeq2Seq
-
-    tokenizer = AutoTokenizer.from_pretrained(model.folder)
-    tokenizer.padding_side = side
-    collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
-    ranks = Ranks(Accelerator(cpu=True))
-    said = (notices if notices is not None else []).append
-    facts = Facts(
-        models=Models(training=model, tokenizer=tokenizer, device=ranks.device, base_path=str(model.folder)),
-        optimizer=lambda: optimizer,
-        engine=Engine(
-            collate=collate, ranks=ranks, token_budget=budget, show_progress=False, notice=said, **engine_options
-        ),
-        targets=[Samples(name=f"t{k}", dataset=rows) for k, rows in enumerate(targets)],
-        notice=said,
-        seed=seed,
-    )
-    return ModelSignals(facts, Samples(name="pool", dataset=pool))
-
-
-def _reference_gradients(model, rows) -> torch.Tensor:
-    """Batch-of-one float64 gradients of the mean loss over target tokens, Float64[n, parameters]."""
-    wide = copy.deepcopy(model).double().eval()
-    parameters = [p for p in wide.parameters() if p.requires_grad]
-    found = []
-    for row in rows:
-        ids = torch.tensor([row["input_ids"]])
-        logits = wide(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, :-1]
-        labels = torch.tensor(row["labels"][1:])
-        loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100)
-        grads = torch.autograd.grad(loss, parameters, allow_unused=True)
-        pairs = zip(grads, parameters, strict=True)
-        found.append(torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs]))
-    return torch.stack(found)
-
-
-def _reference_scores(model, optimizer, pool, targets, *, adam=True) -> np.ndarray:
-    update = _reference_gradients(model, pool)
-    if adam:
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        group = optimizer.param_groups[0]
-        (b1, b2), eps = group["betas"], group["eps"]
-        states = [optimizer.state[p] for p in parameters]
-        m, v = (torch.cat([s[k].double().flatten() for s in states]) for k in ("exp_avg", "exp_avg_sq"))
-        update = (b1 * m + (1 - b1) * update) / (b2 * v + (1 - b2) * update**2 + eps).sqrt()
-    update = update / update.norm(dim=1, keepdim=True)
-    subtasks = []
-    for rows in targets:
-        g = _reference_gradients(model, rows)
-        subtasks.append((g / g.norm(dim=1, keepdim=True)).mean(dim=0))
-    return (update @ torch.stack(subtasks).T).amax(dim=1).numpy()
-
-
-def _setup(folder, how):
-    model = _model(folder, how)
-    model.folder = folder
-    pool = _samples(SIZE, 1)
-    targets = [_samples(n, 10 + n) for n in TARGETS]
-    return model, _train(model, pool), pool, targets
-
-
-@pytest.mark.parametrize("how", ["lora", "lora and embeddings", "full", "tied", "frozen", "dora"])
+@pytest.mark.parametrize(
+    "how", ["lora", "rslora", "lora and embeddings", "full", "tied", "biases", "frozen", "dora", "gpt2"]
+)
 def test_influence_is_the_float64_batch_of_one_reference(folder, how):
-    model, optimizer, pool, targets = _setup(folder, how)
+    model, optimizer, pool, targets = set_up(folder, how)
     notices: list[str] = []
-    signals = _signals(model, optimizer, pool, targets, notices=notices)
+    signals = signals_of(model, optimizer, pool, targets, notices=notices)
     found = signals.influence(np.arange(len(pool)))
-    expected = _reference_scores(model, optimizer, pool, targets)
+    expected = reference_scores(model, optimizer, pool, targets)
     assert spearmanr(found, expected).statistic >= 0.999
-    assert np.max(np.abs(found - expected) / np.abs(expected)) < 1e-4
-    assert bool(notices) == (how == "dora"), "only DoRA's magnitudes are beyond the hooks"
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert bool(notices) == (how in BEYOND_HOOKS)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("how", ["lora", "full"])
+def test_checkpointing_and_dropout_do_not_matter(folder, how, reentrant):
+    model, optimizer, pool, targets = set_up(folder, how)
+    model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    model.train()
+    found = signals_of(model, optimizer, pool, targets).influence(np.arange(SIZE))
+    np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["lora", "full"])
+def test_bfloat16_gradients_are_those_of_a_batch_of_one(folder, how):
+    model, optimizer, pool, targets = set_up(folder, how)
+    model.to(torch.bfloat16)
+    notices: list[str] = []
+    found = signals_of(model, optimizer, pool, targets, notices=notices).influence(np.arange(SIZE), adam=False)
+    expected = reference_scores(model, optimizer, pool, targets, adam=False, dtype=torch.bfloat16)
+    assert not notices
+    assert np.corrcoef(found, expected)[0, 1] > 0.999
+    assert np.max(np.abs(found - expected)) < 0.02
 
 
 @pytest.mark.parametrize("how", ["lora", "full"])
 def test_padding_side_does_not_matter(folder, how):
-    model, optimizer, pool, targets = _setup(folder, how)
+    model, optimizer, pool, targets = set_up(folder, how)
     scores = [
-        _signals(model, optimizer, pool, targets, side=side).influence(np.arange(SIZE)) for side in ("right", "left")
+        signals_of(model, optimizer, pool, targets, side=side).influence(np.arange(SIZE)) for side in ("right", "left")
     ]
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("how", ["lora", "full"])
 def test_plain_gradients_where_they_are_asked_for(folder, how):
-    model, optimizer, pool, targets = _setup(folder, how)
-    found = _signals(model, optimizer, pool, targets).influence(np.arange(SIZE), adam=False)
-    expected = _reference_scores(model, optimizer, pool, targets, adam=False)
+    model, optimizer, pool, targets = set_up(folder, how)
+    found = signals_of(model, optimizer, pool, targets).influence(np.arange(SIZE), adam=False)
+    expected = reference_scores(model, optimizer, pool, targets, adam=False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_an_optimizer_without_moments_compares_gradients_and_says_so(folder):
-    model, _, pool, targets = _setup(folder, "lora")
+    model, _, pool, targets = set_up(folder, "lora")
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     notices: list[str] = []
-    signals = _signals(model, optimizer, pool, targets, notices=notices)
+    signals = signals_of(model, optimizer, pool, targets, notices=notices)
     found = signals.influence(np.arange(SIZE))
     signals.influence(np.arange(SIZE))
-    expected = _reference_scores(model, optimizer, pool, targets, adam=False)
+    expected = reference_scores(model, optimizer, pool, targets, adam=False)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert notices == ["the optimizer keeps no Adam moments: gradients are compared as they are"]
 
 
 def test_before_the_first_step_adams_moments_are_zero(folder):
-    model = _model(folder, "full")
+    model = build(folder, "full")
     model.folder = folder
-    pool, targets = _samples(12, 1), [_samples(4, 2)]
+    pool, targets = make_samples(12, 1), [make_samples(4, 2)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    found = _signals(model, optimizer, pool, targets).influence(np.arange(12))
+    found = signals_of(model, optimizer, pool, targets).influence(np.arange(12))
     for p in model.parameters():
         optimizer.state[p] = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-    expected = _reference_scores(model, optimizer, pool, targets)
+    expected = reference_scores(model, optimizer, pool, targets)
     assert spearmanr(found, expected).statistic >= 0.99
 
 
 @pytest.mark.parametrize("budget", [1, 64, 4096])
 def test_losses_are_the_float64_reference_whatever_the_batches(folder, budget):
-    model, optimizer, pool, targets = _setup(folder, "lora")
+    model, optimizer, pool, targets = set_up(folder, "lora")
     pool = [*pool, {"input_ids": [5, 6, 7], "labels": [-100] * 3, "attention_mask": [1] * 3}]
-    found = _signals(model, optimizer, pool, targets, budget=budget).losses(np.arange(len(pool)))
+    found = signals_of(model, optimizer, pool, targets, budget=budget).losses(np.arange(len(pool)))
     wide = copy.deepcopy(model).double().eval()
     for row, loss in zip(pool[:-1], found[:-1], strict=True):
         ids = torch.tensor([row["input_ids"]])
@@ -201,19 +117,19 @@ def test_losses_are_the_float64_reference_whatever_the_batches(folder, budget):
 
 
 def test_a_sample_without_a_target_token_has_no_influence(folder):
-    model, optimizer, pool, targets = _setup(folder, "lora")
+    model, optimizer, pool, targets = set_up(folder, "lora")
     empty = {"input_ids": [5, 6, 7], "labels": [-100] * 3, "attention_mask": [1] * 3}
-    found = _signals(model, optimizer, [*pool, empty], [[*targets[0], empty]]).influence(np.arange(SIZE + 1))
+    found = signals_of(model, optimizer, [*pool, empty], [[*targets[0], empty]]).influence(np.arange(SIZE + 1))
     assert np.isnan(found[-1])
-    expected = _reference_scores(model, optimizer, pool, targets[:1])
+    expected = reference_scores(model, optimizer, pool, targets[:1])
     np.testing.assert_allclose(found[:-1], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_target_set_without_target_tokens_is_an_error(folder):
-    model, optimizer, pool, targets = _setup(folder, "lora")
+    model, optimizer, pool, targets = set_up(folder, "lora")
     empty = {"input_ids": [5, 6, 7], "labels": [-100] * 3, "attention_mask": [1] * 3}
     with pytest.raises(DataError, match="no sample of target set t1 has a gradient"):
-        _signals(model, optimizer, pool, [targets[0], [empty]]).influence(np.arange(SIZE))
+        signals_of(model, optimizer, pool, [targets[0], [empty]]).influence(np.arange(SIZE))
 
 
 class _Broken(Exception):
@@ -224,7 +140,7 @@ class _Broken(Exception):
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize("reentrant", [None, True, False])
 def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
-    model, optimizer, pool, targets = _setup(folder, "lora")
+    model, optimizer, pool, targets = set_up(folder, "lora")
     if reentrant is not None:
         model.gradient_checkpointing_enable({"use_reentrant": reentrant})
     model.train()
@@ -237,7 +153,7 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     torch.manual_seed(5)
     state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
-    signals = _signals(model, optimizer, pool, targets)
+    signals = signals_of(model, optimizer, pool, targets)
     engine, calls = signals._facts.engine, []
     collate = engine.collate
 
@@ -311,7 +227,7 @@ def test_batches_hold_the_same_samples_whatever_the_number_of_ranks(world):
 def test_lengths_are_read_column_wise_from_an_arrow_table():
     from datasets import Dataset
 
-    rows = _samples(25, 4)
+    rows = make_samples(25, 4)
     table = Dataset.from_list(rows).select([3, 1, 20, 7])
     assert lengths_of(table).tolist() == [len(rows[i]["input_ids"]) for i in (3, 1, 20, 7)]
     assert lengths_of(rows).tolist() == [len(row["input_ids"]) for row in rows]

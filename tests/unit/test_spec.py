@@ -29,7 +29,7 @@ def test_a_need_may_be_written_as_text_and_has_a_declared_cost(need):
 
 def test_costs_add_up_once_each():
     assert spec().cost == 0
-    assert spec(needs=[*Need, *Need]).cost == pytest.approx(4 / 3)
+    assert spec(needs=[*Need, *Need]).cost == pytest.approx(sum(COST.values()))
 
 
 def test_a_spec_is_an_immutable_value():

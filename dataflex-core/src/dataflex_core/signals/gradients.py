@@ -31,23 +31,24 @@ class SampleLosses:
 class Gradients:
     """Per-sample gradients of one model, which must be at rest.
 
-    Whether hooks reach every parameter, the first batch decides: there their gradients are compared, summed, with
-    those of autograd itself.
+    Whether hooks reach every parameter, the first batch decides, and the first of several samples: there a weighted
+    sum of their gradients is compared with autograd's own.
     """
 
     def __init__(self, model: nn.Module, notice: Callable[[str], None]) -> None:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._model = model
         self._notice = notice
-        self._batched: bool | None = None
+        self._batched = True
+        self._checked = 0
 
     def of(self, batch: Batch, body: Callable[[SampleLosses], T]) -> list[T]:
         """``body``'s answers for the batch in one piece, or for its samples one by one."""
-        if self._batched is None:
-            self._batched = self._hooks_reach(batch)
+        size = len(batch["input_ids"])
+        if self._batched and self._checked < min(size, 2):
+            self._batched, self._checked = self._hooks_reach(batch), size
         if self._batched:
             return [self._hooked(batch, body)]
-        size = len(batch["input_ids"])
         return [self._looped({k: _row(v, i, size) for k, v in batch.items()}, body) for i in range(size)]
 
     def _hooked(self, batch: Batch, body: Callable[[SampleLosses], T]) -> T:
@@ -80,18 +81,21 @@ class Gradients:
 
     def _hooks_reach(self, batch: Batch) -> bool:
         sums = {p: torch.zeros(p.shape, device=p.device) for p in self.parameters.values()}
+        places = torch.arange(len(batch["input_ids"]), device=batch["input_ids"].device)
+        # No two alike, so that a gradient that is counted to another sample shows.
+        weights = (1 + places / len(places)) * (1 - 2 * (places % 2))
 
         def add(parameter: nn.Parameter, rows: slice, gradients: torch.Tensor) -> None:
-            sums[parameter] += gradients.sum(dim=0)
+            sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
 
         try:
             self._hooked(batch, lambda losses: losses.differentiate(add, False))
             with torch.enable_grad():
                 values, _ = _means(self._model, batch)
-            for (name, parameter), grad in zip(self.parameters.items(), self._autograd(values), strict=True):
+            for (name, parameter), grad in zip(self.parameters.items(), self._autograd(values * weights), strict=True):
                 off = (sums[parameter] - grad).norm() / grad.norm().clamp(min=1e-12)
                 if float(off) > _AGREEMENT:
-                    raise Unreachable(f"{name} is also used outside of its layer")
+                    raise Unreachable(f"{name} is not used by its layer alone, or not sample by sample")
         except Unreachable as why:
             self._notice(f"gradients are taken one sample at a time, which is slower: {why}")
             return False

@@ -75,6 +75,9 @@ class PerSample:
 
         def deliver(parameter: nn.Parameter) -> None:
             calls = [(name, call) for name, call in self._calls.get(parameter, ()) if call.grad is not None]
+            for name, call in calls:
+                if len(call.input) != len(losses):
+                    raise Unreachable(f"{name} of {type(call.module).__name__} is applied to all samples at once")
             # An embedding adds to what a tied layer gave, row by row: dense contributions come first.
             calls.sort(key=lambda pair: isinstance(pair[1].module, nn.Embedding))
             step = max(1, _CHUNK.get(parameter.device.type, _CHUNK_ELSEWHERE) // max(parameter.numel(), 1))
