@@ -114,7 +114,7 @@ class ModelSignals:
         """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
         facts = self._facts
         with at_rest(facts.models.training), torch.no_grad(), facts.models.reference(model) as judge:
-            task = self._task("losses", {"model": model}, lambda: facts.state(judge))
+            task = Task(what="losses", signal="losses", request={"model": model}, state=lambda: facts.state(judge))
             return facts.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
 
     def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
@@ -126,7 +126,9 @@ class ModelSignals:
             return losses[mask], mask.sum(dim=1, keepdim=True)
 
         with at_rest(facts.models.training), torch.no_grad(), facts.models.reference(model) as judge:
-            task = self._task("token losses", {"model": model}, lambda: facts.state(judge))
+            task = Task(
+                what="token losses", signal="losses", request={"model": model}, state=lambda: facts.state(judge)
+            )
             values, lengths = facts.engine.map_ragged(self._samples, shard, task, call)
         return np.split(values.astype(np.float32, copy=False), np.cumsum(lengths[:-1, 0]))[: len(shard)]
 
@@ -145,10 +147,11 @@ class ModelSignals:
             if facts.directions is None:
                 facts.directions = influence.target_directions(facts.gradients, facts.engine, facts.targets)
             sizes = {target.name: target.digest for target in facts.targets}
-            task = self._task(
-                "influence",
-                {"adam": adam, "targets": list(sizes)},
-                lambda: {
+            task = Task(
+                what="influence",
+                signal="gradients",
+                request={"adam": adam, "targets": list(sizes)},
+                state=lambda: {
                     **facts.state(facts.models.training, moments),
                     "target set": digest_of_text(*(digest() for digest in sizes.values())),
                 },
@@ -161,12 +164,14 @@ class ModelSignals:
         """Projected gradients, Float32[n, dim]."""
         facts = self._facts
         moments = self._moments(adam)
-        task = self._task(
-            "gradients",
-            {"dim": dim, "adam": adam, "unit": unit},
-            lambda: facts.state(facts.models.training, moments),
+        task = Task(
+            what="gradients",
+            signal="gradients",
+            request={"dim": dim, "adam": adam, "unit": unit},
+            state=lambda: facts.state(facts.models.training, moments),
         )
-        projection = bank.Projection(dim=dim, seed=facts.seed)
+        sizes = {name: p.numel() for name, p in facts.gradients.parameters.items()}
+        projection = bank.Projection(sizes, dim=dim, seed=facts.seed)
         with at_rest(facts.models.training):
             return bank.vectors(
                 facts.gradients, facts.engine, self._samples, shard, task, projection, moments, unit=unit
@@ -184,10 +189,11 @@ class ModelSignals:
             return str(facts.models.tokenizer.decode(ids, skip_special_tokens=True))
 
         with at_rest(facts.models.training), torch.no_grad():
-            task = self._task(
-                "embeddings",
-                {"layer": layer, "pooling": pooling, "model": model},
-                lambda: facts.state(encoder.model),
+            task = Task(
+                what="embeddings",
+                signal="embeddings",
+                request={"layer": layer, "pooling": pooling, "model": model},
+                state=lambda: facts.state(encoder.model),
             )
             return facts.engine.map(
                 self._samples,
@@ -218,7 +224,12 @@ class ModelSignals:
             tokens, lengths = facts.engine.map_ragged(
                 self._samples,
                 shard,
-                self._task("generations", asdict(sampling), lambda: facts.state(model)),
+                Task(
+                    what="generations",
+                    signal="generations",
+                    request=asdict(sampling),
+                    state=lambda: {**facts.state(model), "step": str(facts.step)},
+                ),
                 lambda batch: complete(model, batch, config, lockstep=lockstep, seed=key),
             )
         runs = np.split(tokens, np.cumsum(lengths.reshape(-1)[:-1])) if len(shard) else []
@@ -242,9 +253,6 @@ class ModelSignals:
         if adam and moments is None:
             facts.say_once("the optimizer keeps no Adam moments: gradients are compared as they are")
         return moments
-
-    def _task(self, signal: str, request: dict[str, Any], state: Callable[[], dict[str, str]]) -> Task:
-        return Task(what=f"{signal} of {self._samples.name}", request=request, state=state)
 
 
 def _hidden_size(model: nn.Module) -> int:

@@ -1,14 +1,13 @@
 """A bank of projected gradients, for strategies that need vectors and not only their products with a target set.
 
 The projection is a sparse Johnson-Lindenstrauss transform: each coordinate of each parameter gets a random sign and a
-random place among ``dim``, and what shares a place is added. Signs and places are seeded by the parameter's name,
-so that every rank, and every run of one seed, projects alike.
+random place among ``dim``, and what shares a place is added. Signs are seeded by the parameter's name and places by
+the run's seed, so that every rank, and every run of one seed, projects alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,47 +22,41 @@ from dataflex_core.signals.persample import Sink
 
 
 class Projection:
-    """From the coordinates of all parameters to ``dim`` of them; dot products are kept in expectation."""
+    """From the coordinates of all parameters, laid end to end, to ``dim`` of them.
 
-    def __init__(self, *, dim: int, seed: int) -> None:
+    The line of coordinates is cut into rows of ``dim``, each row is turned by its own shift, and the rows are added
+    up. Two coordinates of one row never meet, so with no more coordinates than ``dim`` nothing is lost; two of
+    different rows meet with chance ``1 / dim``, so that the heavy columns of a matrix are scattered.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], *, dim: int, seed: int) -> None:
         self.dim = dim
         self._seed = seed
-        self._folds: dict[str, _Fold] = {}
+        ends = np.cumsum(list(sizes.values()), dtype=np.int64)
+        self._starts = {name: int(end) - size for (name, size), end in zip(sizes.items(), ends, strict=True)}
+        rows = -(-int(ends[-1]) // dim)
+        self._shifts = torch.from_numpy(derive(seed, "projection").integers(0, dim, size=rows))
+        self._signs: dict[str, torch.Tensor] = {}
 
     def add(self, bank: torch.Tensor, name: str, vectors: torch.Tensor) -> None:
         """Add the projection of parameter ``name``'s Float32[b, numel] to ``bank`` Float32[b, dim].
 
         Consumes ``vectors``.
         """
-        fold = self._folds.get(name)
-        if fold is None:
-            fold = _Fold.made(vectors.shape[1], self.dim, derive(self._seed, "projection", name), vectors.device)
-            self._folds[name] = fold
-        fold.add(bank, vectors)
+        dim, numel = self.dim, vectors.shape[1]
+        first, before = divmod(self._starts[name], dim)
+        rows = -(-(before + numel) // dim)
+        signed = vectors.mul_(self._signs_of(name, numel, vectors.device))
+        laid = nn.functional.pad(signed, (before, rows * dim - before - numel)).view(-1, rows, dim)
+        shifts = self._shifts[first : first + rows].to(bank.device)
+        places = (torch.arange(dim, device=bank.device) - shifts[:, None]) % dim
+        bank += laid.gather(2, places.expand(len(laid), -1, -1)).sum(dim=1)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Fold:
-    """Coordinates laid out in rows of ``dim``, signed, every row turned by its own shift, and added up.
-
-    Two coordinates of one row never meet, two of different rows do with chance ``1 / dim``: columns of a matrix,
-    which a plain fold would throw together, are scattered.
-    """
-
-    signs: torch.Tensor
-    shifts: torch.Tensor
-
-    @classmethod
-    def made(cls, numel: int, dim: int, rng: np.random.Generator, device: torch.device) -> _Fold:
-        rows = -(-numel // dim)
-        signs = torch.from_numpy(rng.integers(0, 2, size=numel, dtype=np.int8) * 2 - 1)
-        return cls(signs=signs.to(device), shifts=torch.from_numpy(rng.integers(0, dim, size=rows)).to(device))
-
-    def add(self, bank: torch.Tensor, vectors: torch.Tensor) -> None:
-        dim, rows = bank.shape[1], len(self.shifts)
-        signed = nn.functional.pad(vectors.mul_(self.signs), (0, rows * dim - vectors.shape[1])).view(-1, rows, dim)
-        places = (torch.arange(dim, device=bank.device) - self.shifts[:, None]) % dim
-        bank += signed.gather(2, places.expand(len(signed), -1, -1)).sum(dim=1)
+    def _signs_of(self, name: str, numel: int, device: torch.device) -> torch.Tensor:
+        if name not in self._signs:
+            drawn = derive(self._seed, "projection", name).integers(0, 2, size=numel, dtype=np.int8)
+            self._signs[name] = torch.from_numpy(drawn * 2 - 1).to(device)
+        return self._signs[name]
 
 
 def vectors(

@@ -58,9 +58,14 @@ class Samples:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Task:
-    """What a pass is for: ``what`` for people, ``request`` (JSON) and ``state`` for whoever finds its results."""
+    """What a pass is for.
+
+    ``what`` tells people; passes of one ``signal`` take memory alike; ``request`` (JSON) and ``state`` are for whoever
+    finds the results of a pass that was cut short.
+    """
 
     what: str
+    signal: str
     request: Mapping[str, object] = field(default_factory=dict)
     state: Callable[[], State] = dict
 
@@ -90,13 +95,13 @@ class Engine:
         samples.dealt = (shard, batches)
         return shard
 
-    def each(self, samples: Samples, shard: Ids, what: str, call: Callable[[Batch, Ids | None], None]) -> None:
+    def each(self, samples: Samples, shard: Ids, task: Task, call: Callable[[Batch, Ids | None], None]) -> None:
         """Call ``call(batch, ids)`` for each batch of this rank's ``shard``, on the training device.
 
         ``ids`` is None for a repeated batch whose result does not count. A call that runs out of memory is made again
         with half the samples, so it must have changed nothing by then. Raises `RunFailed` where one sample is too much.
         """
-        self._run(samples, self._batches(samples, shard), what, call)
+        self._run(samples, self._batches(samples, shard), task, call)
 
     def map(
         self,
@@ -144,7 +149,7 @@ class Engine:
                 if opened is not None:
                     opened.add(part)
 
-        self._run(samples, batches, task.what, keep)
+        self._run(samples, batches, task, keep)
         if opened is not None:
             opened.close()
         return Part.joined(parts) if parts else None
@@ -152,46 +157,46 @@ class Engine:
     def _open(self, samples: Samples, task: Task) -> OpenPass | None:
         if self.store is None:
             return None
-        request = {**task.request, "samples": samples.name}
-        return self.store.open(task.what, request, lambda: {"data": samples.digest(), **task.state()})
+        what = f"{task.what} of {samples.name}"
+        return self.store.open(what, task.request, lambda: {"data": samples.digest(), **task.state()})
 
-    def _run(self, samples: Samples, batches: list[Ids], what: str, call: Callable[[Batch, Ids | None], None]) -> None:
+    def _run(self, samples: Samples, batches: list[Ids], task: Task, call: Callable[[Batch, Ids | None], None]) -> None:
         rounds = self.ranks.largest(len(batches))
         if rounds == 0:
             return
         spare = batches[0] if batches else np.zeros(1, dtype=np.int64)
         schedule = batches + [spare] * (rounds - len(batches))
         total = sum(map(len, batches))
-        with tqdm(total=total, desc=what, unit="sample", disable=not self._shows(), leave=False) as bar:
+        attempt = _Attempt(samples=samples, task=task, call=call)
+        with tqdm(total=total, desc=attempt.title, unit="sample", disable=not self._shows(), leave=False) as bar:
             for index, batch in enumerate(self._load(samples, schedule)):
                 ids, counts = schedule[index], index < len(batches)
-                self._attempt(_Attempt(samples=samples, what=what, call=call, counts=counts), batch, ids)
+                self._attempt(attempt, batch, ids, counts)
                 if counts:
                     bar.update(len(ids))
 
-    def _attempt(self, attempt: _Attempt, batch: Batch, ids: Ids) -> None:
+    def _attempt(self, attempt: _Attempt, batch: Batch, ids: Ids, counts: bool) -> None:
         tokens = batch["input_ids"].numel()
-        if len(ids) == 1 or tokens < self._too_large.get(attempt.what, tokens + 1):
-            if attempt.fits(batch, ids):
+        if len(ids) == 1 or tokens < self._too_large.get(attempt.task.signal, tokens + 1):
+            if attempt.fits(batch, ids if counts else None):
                 return
-            self._ran_out(attempt.what, len(ids), tokens)
+            self._ran_out(attempt, len(ids), tokens)
         for part in np.array_split(ids, 2):
             rows = [attempt.samples.dataset[int(i)] for i in part]
-            self._attempt(attempt, self._placed(self.collate(rows)), part)
+            self._attempt(attempt, self._placed(self.collate(rows)), part, counts)
 
-    def _ran_out(self, what: str, rows: int, tokens: int) -> None:
+    def _ran_out(self, attempt: _Attempt, rows: int, tokens: int) -> None:
+        unit = "sample" if rows == 1 else "batch"
+        said = f"{attempt.title}: a {unit} of {tokens} tokens needs more memory than there is"
         if rows == 1:
-            raise RunFailed(
-                f"{what}: a sample of {tokens} tokens needs more memory than there is", hint="lower cutoff_len"
-            )
+            raise RunFailed(said, hint="lower cutoff_len")
         if self.lockstep:
             raise RunFailed(
-                f"{what}: a batch of {tokens} tokens needs more memory than there is, and ranks that share a model "
-                "cannot change course alone",
+                f"{said}, and ranks that share a model cannot change course alone",
                 hint=f"set dataflex.token_budget to {tokens // 2}",
             )
-        self.notice(f"{what}: a batch of {tokens} tokens needs more memory than there is; batches are halved")
-        self._too_large[what] = tokens
+        self.notice(f"{said}; batches are halved")
+        self._too_large[attempt.task.signal] = tokens
 
     def _batches(self, samples: Samples, shard: Ids) -> list[Ids]:
         if samples.dealt is not None and np.array_equal(samples.dealt[0], shard):
@@ -245,17 +250,21 @@ def _usable(found: list[Part], batches: list[Ids]) -> tuple[list[Part], list[Ids
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Attempt:
-    """A call on batches of ``samples``; ``counts`` is False for a repeated batch."""
+    """A call on batches of ``samples``."""
 
     samples: Samples
-    what: str
+    task: Task
     call: Callable[[Batch, Ids | None], None]
-    counts: bool
 
-    def fits(self, batch: Batch, ids: Ids) -> bool:
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.task.what} of {self.samples.name}"
+
+    def fits(self, batch: Batch, ids: Ids | None) -> bool:
         """Make the call; False where memory does not suffice for it."""
         try:
-            self.call(batch, ids if self.counts else None)
+            self.call(batch, ids)
         except RuntimeError as error:
             if not should_reduce_batch_size(error):
                 raise

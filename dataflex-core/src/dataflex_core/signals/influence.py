@@ -92,7 +92,7 @@ def _add_up(gradients: Gradients, engine: Engine, subtask: Samples, sums: Direct
         gradients.of(batch, body)
 
     shard = engine.shard(subtask, np.arange(len(subtask)))
-    engine.each(subtask, shard, f"target gradients of {subtask.name}", add)
+    engine.each(subtask, shard, Task(what="target gradients", signal="gradients"), add)
     return None if engine.ranks.largest(int(torn)) else torch.stack(counts).sum()
 
 
