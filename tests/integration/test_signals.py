@@ -136,7 +136,17 @@ class _Broken(Exception):
     pass
 
 
-@pytest.mark.parametrize("signal", ["losses", "influence"])
+ASKED = {
+    "losses": lambda signals: signals.losses(np.arange(SIZE)),
+    "losses of the base": lambda signals: signals.losses(np.arange(SIZE), model="base"),
+    "influence": lambda signals: signals.influence(np.arange(SIZE)),
+    "gradients": lambda signals: signals.gradients(np.arange(SIZE), dim=64),
+    "embeddings": lambda signals: signals.embeddings(np.arange(SIZE), layer=1),
+    "generations": lambda signals: signals.generations(np.arange(SIZE), max_new_tokens=2, temperature=1.0),
+}
+
+
+@pytest.mark.parametrize("signal", ASKED)
 @pytest.mark.parametrize("raises", [False, True])
 @pytest.mark.parametrize("reentrant", [None, True, False])
 def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
@@ -150,6 +160,8 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
         parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
     hooks = [len(module._forward_hooks) for module in model.modules()]
     values = [p.detach().clone() for p in model.parameters()]
+    trains = [p.requires_grad for p in model.parameters()]
+    settings = model.config.to_dict(), model.generation_config.to_dict()
     torch.manual_seed(5)
     state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
@@ -168,12 +180,15 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     engine.collate = drawing
     if raises:
         with pytest.raises(_Broken):
-            getattr(signals, signal)(np.arange(SIZE))
+            ASKED[signal](signals)
     else:
-        getattr(signals, signal)(np.arange(SIZE))
+        ASKED[signal](signals)
 
     assert [module.training for module in model.modules()] == modes
     assert [len(module._forward_hooks) for module in model.modules()] == hooks
+    assert not any(module._forward_pre_hooks for module in model.get_base_model().lm_head.modules())
+    assert [p.requires_grad for p in model.parameters()] == trains
+    assert (model.config.to_dict(), model.generation_config.to_dict()) == settings
     assert all(bool((p.grad == 1).all()) for p in model.parameters() if p.requires_grad)
     assert all(torch.equal(p, before) for p, before in zip(model.parameters(), values, strict=True))
     assert torch.equal(torch.get_rng_state(), state)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 import torch
+from torch import nn
 
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.signals.forward import base_of, inputs_of, takes
@@ -21,7 +22,7 @@ def embed(
     """Float32[B, H] of a batch of the run's samples, on either side padded."""
     if encoder.tokenizer is not None:
         batch = _retokenised(encoder.tokenizer, batch, decode)
-    return pooled(_hidden(encoder, batch, layer), batch["attention_mask"], pooling)
+    return pooled(_hidden(encoder.model, batch, layer), batch["attention_mask"], pooling)
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -37,36 +38,40 @@ def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tens
     return torch.bmm(weights.unsqueeze(1), states.float()).squeeze(1)
 
 
-def _hidden(encoder: Encoder, batch: Mapping[str, Any], layer: int) -> torch.Tensor:
-    """Hidden states Float[B, T, H] after ``layer``: 0 is the input embedding, -1 the last, normed."""
-    model = encoder.model
+def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Tensor:
+    """Hidden states Float[B, T, H] after ``layer``: 0 is the input embedding, the last is normed.
+
+    Taken by a hook: asked for them, transformers keeps those of all layers, and its own hooks on the model for good.
+    """
     inputs = inputs_of(model, batch)
     if takes(model, "logits_to_keep"):
         inputs["logits_to_keep"] = 1  # the head is not wanted
     if takes(model, "use_cache"):
         inputs["use_cache"] = False
-    if layer == -1:
-        return _last_hidden(model, inputs)
-    states = model(**inputs, output_hidden_states=True).hidden_states
-    if not -len(states) <= layer < len(states):
-        raise UnmetNeed(
-            f"layer {layer} is out of the model's {len(states) - 1}",
-            hint=f"use {-len(states)} to {len(states) - 1}; 0 is the embedding",
-        )
-    chosen: torch.Tensor = states[layer]
-    return chosen
-
-
-def _last_hidden(model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-    # By a hook on the inner model: the outer one may run under autocast, and keeps no hidden state but all.
     inner: Any = base_of(model).base_model
+    count = int(inner.config.get_text_config().num_hidden_layers)
+    if not -count - 1 <= layer <= count:
+        raise UnmetNeed(f"layer {layer} is out of the model's {count}", hint=f"use {-count - 1} to {count}; 0 embeds")
     kept: list[torch.Tensor] = []
-    handle = inner.register_forward_hook(lambda module, args, output: kept.append(output[0]))
+    if layer in (-1, count):
+        handle = inner.register_forward_hook(lambda module, args, output: kept.append(output[0]))
+    else:
+        into = _layers(inner, count)[layer % (count + 1)]
+        handle = into.register_forward_pre_hook(
+            lambda module, args, kwargs: kept.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        )
     try:
         model(**inputs)
     finally:
         handle.remove()
     return kept[-1]
+
+
+def _layers(inner: nn.Module, count: int) -> nn.ModuleList:
+    for module in inner.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise UnmetNeed(f"the layers of {type(inner).__name__} are not found", hint="use layer -1, the last")
 
 
 def _retokenised(tokenizer: Any, batch: Mapping[str, Any], decode: Callable[[list[int]], str]) -> dict[str, Any]:
