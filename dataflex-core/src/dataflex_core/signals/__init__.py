@@ -18,6 +18,7 @@ from dataflex_core.signals.engine import Batch, Engine, Ragged, Samples, Task, i
 from dataflex_core.signals.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.signals.generations import Sampling, complete, split_answer
 from dataflex_core.signals.gradients import Gradients
+from dataflex_core.signals.influence import Directions
 from dataflex_core.signals.losses import sample_means, token_losses
 from dataflex_core.signals.models import Models
 from dataflex_core.signals.moments import Moments, moments_of
@@ -42,17 +43,23 @@ class Facts:
     ends: Sequence[int] = ()
     step: int = 0
     gradients: Gradients = field(init=False)
-    directions: influence.Directions | None = field(default=None, init=False)
+    directions: Directions | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         self.gradients = Gradients(self.models.training, self.notice)
 
-    def state(self, model: nn.Module, moments: Mapping[nn.Parameter, Moments] | None = None) -> dict[str, str]:
-        """Digests of everything but the data that results depend on."""
+    def state(
+        self,
+        model: nn.Module,
+        moments: Mapping[nn.Parameter, Moments] | None = None,
+        targets: Sequence[Samples] = (),
+    ) -> dict[str, str]:
+        """Digests of everything but the samples that results depend on."""
         named = [pair for m in (moments or {}).values() for pair in (("first", m.first), ("second", m.second))]
         return {
             "model": digest_of_text(self.models.digest(model), digest_of_tensors(named)),
+            "target set": digest_of_text(*(samples.digest() for samples in targets)),
             "configuration": digest_of_text(self.configuration),
             "seed": str(self.seed),
             "code": digest_of_code(),
@@ -144,37 +151,41 @@ class ModelSignals:
             raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
         moments = self._moments(adam)
         with at_rest(facts.models.training):
-            if facts.directions is None:
-                facts.directions = influence.target_directions(facts.gradients, facts.engine, facts.targets)
-            sizes = {target.name: target.digest for target in facts.targets}
             task = Task(
                 what="influence",
                 signal="gradients",
-                request={"adam": adam, "targets": list(sizes)},
-                state=lambda: {
-                    **facts.state(facts.models.training, moments),
-                    "target set": digest_of_text(*(digest() for digest in sizes.values())),
-                },
+                request={"adam": adam, "targets": list(self.targets)},
+                state=lambda: facts.state(facts.models.training, moments, facts.targets),
             )
             return influence.cosines(
-                facts.gradients, facts.engine, self._samples, shard, task, facts.directions, moments
+                facts.gradients, facts.engine, self._samples, shard, task, self._directions(), moments
             )
 
-    def gradients(self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True) -> Rows:
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Rows:
         """Projected gradients, Float32[n, dim]."""
         facts = self._facts
+        plane = len(facts.targets) if keep_targets else 0
+        if dim <= plane:
+            raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
         moments = self._moments(adam)
-        task = Task(
-            what="gradients",
-            signal="gradients",
-            request={"dim": dim, "adam": adam, "unit": unit},
-            state=lambda: facts.state(facts.models.training, moments),
+        parameters = facts.gradients.parameters
+        projection = bank.Projection(
+            {name: p.numel() for name, p in parameters.items()}, dim=dim - plane, seed=facts.seed
         )
-        sizes = {name: p.numel() for name, p in facts.gradients.parameters.items()}
-        projection = bank.Projection(sizes, dim=dim, seed=facts.seed)
         with at_rest(facts.models.training):
+            kept = None
+            if plane:
+                kept = bank.Kept.of(self._directions(), projection, {p: name for name, p in parameters.items()})
+            task = Task(
+                what="gradients",
+                signal="gradients",
+                request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
+                state=lambda: facts.state(facts.models.training, moments, facts.targets if plane else ()),
+            )
             return bank.vectors(
-                facts.gradients, facts.engine, self._samples, shard, task, projection, moments, unit=unit
+                facts.gradients, facts.engine, self._samples, shard, task, projection, kept, moments, unit=unit
             )
 
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
@@ -246,6 +257,13 @@ class ModelSignals:
             texts=[[text(ids) for ids in runs] for runs in completions],
             references=[text(answer) for _, answer in split],
         )
+
+    def _directions(self) -> Directions:
+        """The target subtasks' mean unit gradients, taken once a decision."""
+        facts = self._facts
+        if facts.directions is None:
+            facts.directions = influence.target_directions(facts.gradients, facts.engine, facts.targets)
+        return facts.directions
 
     def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
         facts = self._facts

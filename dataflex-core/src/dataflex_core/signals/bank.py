@@ -2,12 +2,14 @@
 
 The projection is a sparse Johnson-Lindenstrauss transform: each coordinate of each parameter gets a random sign and a
 random place among ``dim``, and what shares a place is added. Signs are seeded by the parameter's name and places by
-the run's seed, so that every rank, and every run of one seed, projects alike.
+the run's seed, so that every rank, and every run of one seed, projects alike. What matters most is not left to chance:
+the directions of the target subtasks keep coordinates of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,8 +19,8 @@ from torch import nn
 from dataflex_core.plan import derive
 from dataflex_core.signals.engine import Engine, Samples, Task
 from dataflex_core.signals.gradients import Gradients, SampleLosses, squared_norms
+from dataflex_core.signals.influence import Directions
 from dataflex_core.signals.moments import Moments, direction
-from dataflex_core.signals.persample import Sink
 
 
 class Projection:
@@ -59,6 +61,33 @@ class Projection:
         return self._signs[name]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """The plane of the target subtasks' directions, whose coordinates a bank keeps as they are.
+
+    Chance is left the rest only: the mean of a subtask's target samples lies in the plane, so products with it are
+    exact. ``basis`` Float32[K, K] makes an orthonormal basis of the ``directions``, ``folded`` Float32[K, dim] is what
+    the projection makes of that basis.
+    """
+
+    directions: Directions
+    basis: torch.Tensor
+    folded: torch.Tensor
+
+    @classmethod
+    def of(cls, directions: Directions, projection: Projection, names: Mapping[nn.Parameter, str]) -> Kept:
+        """Of Float32[K, numel] for each parameter; directions that depend on others get no coordinate, but a zero."""
+        first = next(iter(directions.values()))
+        gram = sum((q @ q.T for q in directions.values()), start=first.new_zeros(len(first), len(first)))
+        values, vectors = torch.linalg.eigh(gram)
+        roots = torch.where(values > 1e-6 * values.max(), values.clamp(min=1e-30).rsqrt(), 0.0)
+        folded = first.new_zeros(len(first), projection.dim)
+        for parameter, q in directions.items():
+            projection.add(folded, names[parameter], q.clone())
+        basis = (vectors * roots).T
+        return cls(directions=directions, basis=basis, folded=basis @ folded)
+
+
 def vectors(
     gradients: Gradients,
     engine: Engine,
@@ -66,36 +95,36 @@ def vectors(
     shard: NDArray[np.int64],
     task: Task,
     projection: Projection,
+    kept: Kept | None,
     moments: Mapping[nn.Parameter, Moments] | None,
     *,
     unit: bool,
 ) -> NDArray[np.float32]:
-    """Projected gradients Float32[n, dim]; ``unit`` divides each by the exact norm of what was projected.
+    """Gradients as Float32[n, K + dim]: their coordinates in the plane that is ``kept``, and the rest, projected.
 
-    ``moments`` make Adam's direction of a sample's gradient. NaN where a sample has no target token.
+    ``unit`` divides each by its exact norm before projection. ``moments`` make Adam's direction of a sample's
+    gradient. NaN where a sample has no target token.
     """
     names = {p: name for name, p in gradients.parameters.items()}
+    plane = 0 if kept is None else len(kept.basis)
 
     def body(losses: SampleLosses) -> torch.Tensor:
         squares = torch.zeros_like(losses.values)
-        bank = squares.new_zeros(len(squares), projection.dim)
-        losses.differentiate(_fold_into(bank, squares, projection, names, moments), False)
+        dots, bank = squares.new_zeros(len(squares), plane), squares.new_zeros(len(squares), projection.dim)
+
+        def sink(parameter: nn.Parameter, rows: slice, part: torch.Tensor) -> None:
+            update = direction(part.flatten(1), parameter, moments)
+            squares[rows] += squared_norms(update)
+            if kept is not None:
+                dots[rows] += update @ kept.directions[parameter].T
+            projection.add(bank[rows], names[parameter], update)
+
+        losses.differentiate(sink, False)
+        if kept is not None:
+            inside = dots @ kept.basis.T
+            bank = torch.cat([inside, bank - inside @ kept.folded], dim=1)
         usable = losses.known & (squares > 0)
         return torch.where(usable[:, None], bank * squares.rsqrt()[:, None] if unit else bank, torch.nan)
 
-    return engine.map(samples, shard, task, lambda batch: torch.cat(gradients.of(batch, body)), row=(projection.dim,))
-
-
-def _fold_into(
-    bank: torch.Tensor,
-    squares: torch.Tensor,
-    projection: Projection,
-    names: Mapping[nn.Parameter, str],
-    moments: Mapping[nn.Parameter, Moments] | None,
-) -> Sink:
-    def sink(parameter: nn.Parameter, rows: slice, gradients: torch.Tensor) -> None:
-        update = direction(gradients.flatten(1), parameter, moments)
-        squares[rows] += squared_norms(update)
-        projection.add(bank[rows], names[parameter], update)
-
-    return sink
+    width = (plane + projection.dim,)
+    return engine.map(samples, shard, task, lambda batch: torch.cat(gradients.of(batch, body)), row=width)

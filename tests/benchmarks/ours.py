@@ -1,0 +1,42 @@
+"""DataFlex's signals without a run: the one place that constructs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+
+def make_signals(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    pool: Sequence[Any],
+    targets: Mapping[str, Sequence[Any]],
+    *,
+    token_budget: int,
+    seed: int,
+    collate: Callable[[list[Any]], Any],
+) -> Any:
+    """`ModelSignals` of ``pool`` and the target subtasks, on one process; ``seed`` is that of the projections."""
+    from accelerate import Accelerator
+
+    from dataflex_core.ranks import Ranks
+    from dataflex_core.signals import Facts, ModelSignals
+    from dataflex_core.signals.engine import Engine, Samples
+    from dataflex_core.signals.models import Models
+
+    ranks = Ranks(Accelerator(cpu=not torch.cuda.is_available()))
+    facts = Facts(
+        models=Models(training=model, tokenizer=None, device=ranks.device),
+        optimizer=lambda: optimizer,
+        engine=Engine(collate=collate, ranks=ranks, token_budget=token_budget, show_progress=False),
+        targets=[Samples(name=name, dataset=rows) for name, rows in targets.items()],
+        notice=_refuse,
+        seed=seed,
+    )
+    return ModelSignals(facts, Samples(name="pool", dataset=pool))
+
+
+def _refuse(text: str) -> None:
+    raise RuntimeError(f"what is measured is not the usual way: {text}")
