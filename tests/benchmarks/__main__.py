@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from benchmarks.measure import Measure, NotAvailable, Outcome
+from benchmarks.measure import Measure, Outcome
 from benchmarks.report import as_json, device_name, exit_code, show, write
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def _run(name: str, bench: Bench, repeats: int) -> Outcome:
     measure = load_measure(name)
     print(f"{name}: {measure.what}", file=sys.stderr, flush=True)
     start = time.monotonic()
-    try:
-        found = measure.run(bench, repeats)
-    except NotAvailable as missing:
-        return Outcome(measure=measure, finding=None, why=f"no {missing}", seconds=time.monotonic() - start)
+    found = measure.run(bench, repeats)
     return Outcome(measure=measure, finding=found, seconds=time.monotonic() - start)
 
 

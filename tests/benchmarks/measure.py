@@ -11,10 +11,6 @@ Run = Callable[[Any, int], "Finding"]
 """Takes a `benchmarks.bench.Bench` and how often to repeat."""
 
 
-class NotAvailable(Exception):
-    """What a measure is about does not exist in this version of DataFlex; the message names it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """What a value must reach."""
@@ -70,18 +66,15 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A measure that was run: ``finding`` is None where it was not available, and ``why`` says why not."""
+    """A measure that was run, and how long that took."""
 
     measure: Measure
-    finding: Finding | None
-    why: str = ""
+    finding: Finding
     seconds: float = field(default=0.0)
 
     @property
     def verdict(self) -> str:
-        """``ok``, ``missed`` or ``not available``."""
-        if self.finding is None:
-            return "not available"
+        """``ok`` or ``missed``."""
         return "ok" if self.measure.bound.holds(self.finding.value) else "missed"
 
 

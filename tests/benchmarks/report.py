@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.measure import Outcome
 
 _PACKAGES = ("torch", "transformers", "peft", "llamafactory", "dataflex-core", "dataflex-strategies", "dataflex-cli")
-_COLOUR = {"ok": "green", "missed": "bold red", "not available": "yellow"}
+_COLOUR = {"ok": "green", "missed": "bold red"}
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -33,8 +33,8 @@ def show(outcomes: Sequence[Outcome], console: Console, *, title: str) -> None:
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
         found, measure = outcome.finding, outcome.measure
-        value = "–" if found is None else f"{found.value:.3f}\n[dim]{min(found.repeats):.3f} … {max(found.repeats):.3f}"
-        sides = outcome.why if found is None else "\n".join(str(part) for part in (*found.sides, *found.notes))
+        value = f"{found.value:.3f}\n[dim]{min(found.repeats):.3f} … {max(found.repeats):.3f}"
+        sides = "\n".join(str(part) for part in (*found.sides, *found.notes))
         verdict = f"[{_COLOUR[outcome.verdict]}]{outcome.verdict}"
         table.add_row(f"{measure.name}\n[dim]{measure.what}", value, str(measure.bound), verdict, sides)
     console.print(table)
@@ -80,20 +80,20 @@ def device_name(cuda: bool) -> str:
 
 def _measure(outcome: Outcome) -> dict[str, Any]:
     measure, found = outcome.measure, outcome.finding
-    about = {
+    sides = [
+        {"label": side.label, "unit": side.unit, "median": side.middle, "each": side.values} for side in found.sides
+    ]
+    return {
         "name": measure.name,
         "what": measure.what,
         "threshold": {"at_most" if measure.bound.at_most else "at_least": measure.bound.value},
         "verdict": outcome.verdict,
         "seconds": round(outcome.seconds, 1),
+        "value": found.value,
+        "spread": {"lowest": min(found.repeats), "highest": max(found.repeats), "each": found.repeats},
+        "sides": sides,
+        "notes": found.notes,
     }
-    if found is None:
-        return {**about, "why": outcome.why}
-    sides = [
-        {"label": side.label, "unit": side.unit, "median": side.middle, "each": side.values} for side in found.sides
-    ]
-    spread = {"lowest": min(found.repeats), "highest": max(found.repeats), "each": found.repeats}
-    return {**about, "value": found.value, "spread": spread, "sides": sides, "notes": found.notes}
 
 
 def _version(name: str) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from benchmarks import __main__ as command
 from benchmarks.dense import Signs, features
-from benchmarks.measure import Bound, Finding, Measure, NotAvailable, Side, ratio
+from benchmarks.measure import Bound, Finding, Measure, Side, ratio
 from benchmarks.memory import peak_bytes
 from benchmarks.models import load_lora
 from benchmarks.ours import make_signals
@@ -96,12 +96,7 @@ def side(*values):
 
 
 def run_command(monkeypatch, tmp_path, bound, found):
-    def run(bench, repeats):
-        if found is None:
-            raise NotAvailable("signals.bank")
-        return found
-
-    measure = Measure(name="less-step", what="a thing", bound=bound, run=run)
+    measure = Measure(name="less-step", what="a thing", bound=bound, run=lambda bench, repeats: found)
     monkeypatch.setattr(command, "load_measure", lambda name: measure)
     monkeypatch.setattr(command, "build_bench", lambda name, folder: None)
     path = tmp_path / "bench.json"
@@ -133,9 +128,3 @@ def test_a_missed_bound_is_marked_and_exits_with_1(monkeypatch, tmp_path, capsys
 def test_nan_misses_every_bound(monkeypatch, tmp_path):
     found = Finding(value=float("nan"), repeats=(1.0,), sides=())
     assert [run_command(monkeypatch, tmp_path, Bound(value=1, at_most=a), found)[0] for a in (True, False)] == [1, 1]
-
-
-def test_what_does_not_exist_is_said_and_no_miss(monkeypatch, tmp_path, capsys):
-    code, written = run_command(monkeypatch, tmp_path, Bound(value=1, at_most=True), None)
-    assert (code, written["verdict"], written["why"]) == (0, "not available", "no signals.bank")
-    assert "not available" in capsys.readouterr().out
