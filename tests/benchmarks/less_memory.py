@@ -22,7 +22,7 @@ def run(bench: Bench, repeats: int) -> Finding:
     resident = [*bench.model.parameters(), *bench.model.buffers(), *filter(torch.is_tensor, states)]
 
     def score() -> None:
-        signals.new_decision()
+        signals.new_decision(0)
         signals.influence(longest)
 
     def step() -> None:

@@ -44,7 +44,8 @@ def _selection(candidates, count, seed=0):
 
 
 def _mix(seed=0):
-    return MixRequest(moment=MOMENT, domains=DOMAINS, previous=np.ones(3) / 3, rng=derive(seed), signals=None)
+    past = np.ones((1, 3)) / 3
+    return MixRequest(moment=MOMENT, domains=DOMAINS, previous=past[0], history=past, rng=derive(seed), signals=None)
 
 
 def _shares(mixer, seed=0):

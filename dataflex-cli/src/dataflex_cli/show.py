@@ -42,18 +42,18 @@ def outline(known: Mapping[str, Any]) -> None:
     warmup = f"{known['warmup_steps']} of warm-up"
     if planned:
         decisions, length = counted(known["decisions"], "decision"), counted(update, "step")
-        _say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
+        say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
     else:
-        _say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
-    _say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
+        say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
+    say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
     if known["targets"]:
         parts = ", ".join(f"{name} {size}" for name, size in known["targets"].items())
-        _say(f"target set of {sum(known['targets'].values())} samples: {parts}")
+        say(f"target set of {sum(known['targets'].values())} samples: {parts}")
     if known["candidates"]:
         cost = known["decision_cost"]
         total = cost * known["decisions"]
         share = total / known["steps"]
-        _say(
+        say(
             f"a decision judges {known['candidates']} samples, at the cost of about {cost:.1f} training steps: "
             f"{total:.0f} in all, {share:.2f}x the training itself"
             if cost
@@ -77,31 +77,38 @@ class Narrator:
             case "start":
                 self._start = event
                 outline(event)
-            case "notice":
-                _say(event["text"])
+            case "notice" if not event.get("past"):
+                say(event["text"])
             case "decision":
                 self._decided(event)
+            case "resume":
+                say(f"going on from {event['checkpoint']}, after step {event['step']}")
             case "step":
                 self._steps = event["step"]
                 self._samples += len(event["samples"])
 
     def _decided(self, event: Mapping[str, Any]) -> None:
+        if event["decision"] > 0:
+            self._decisions += 1
+            self._seconds += event["seconds"]
+            self._chosen.update(event["chosen"])
+        if not event.get("past"):
+            self._tell(event)
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
         assert self._start is not None
         chosen: Mapping[str, int] = event["chosen"]
         total = sum(chosen.values())
         shares = ", ".join(f"{name} {count / total:.0%}" for name, count in chosen.items())
         steps = f"steps {event['step'] + 1} to {event['until']}"
         if event["decision"] == 0:
-            _say(f"warm-up, {steps}: {shares}")
+            say(f"warm-up, {steps}: {shares}")
         else:
-            self._decisions += 1
-            self._seconds += event["seconds"]
-            self._chosen.update(chosen)
             of = f"decision {event['decision']} of {self._start['decisions']}"
-            _say(f"{of}, {steps}: {shares}  ({event['seconds']:.1f} s)")
+            say(f"{of}, {steps}: {shares}  ({event['seconds']:.1f} s)")
         for short in event["shortages"]:
             who = f"domain {short['domain']}" if short["domain"] else "the pool"
-            _say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
+            say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
 
     def summary(self) -> None:
         """After the run: what was trained on, and how the choice differs from the pool."""
@@ -111,7 +118,7 @@ class Narrator:
         from rich.table import Table
 
         took = f"{counted(self._decisions, 'decision')} in {self._seconds:.1f} s"
-        _say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
+        say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
         if not self._decisions:
             return
         pool: Mapping[str, int] = self._start["domains"]
@@ -125,7 +132,7 @@ class Narrator:
             table.add_row(name, str(size), f"{share:.1%}", str(self._chosen[name]), f"{taken:.1%}", ratio)
         Console().print(table)
         if self._samples > self._chosen.total():
-            _say(f"the {self._samples - self._chosen.total()} samples of the warm-up are not counted as chosen")
+            say(f"the {self._samples - self._chosen.total()} samples of the warm-up are not counted as chosen")
 
 
 def counted(number: int, noun: str) -> str:
@@ -133,7 +140,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print a line of ours."""
     line = click.style("DataFlex: ", fg="cyan") + text
     # Through tqdm where there may be a bar: a line of its own above it, not the rest of its line.
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)

@@ -84,14 +84,18 @@ def what_is_torn(checkpoint: Path) -> str | None:
         path = checkpoint / name
         if not path.is_file() or path.stat().st_size != size:
             return f"has lost {name}" if not path.is_file() else f"has a torn {name}"
-    if "trainer_state.json" not in listed or not any(name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed):
+    if "trainer_state.json" not in listed or not any(
+        name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed
+    ):
         return "has no optimizer state (save_only_model)"
     return None
 
 
 def checkpoints(output: Path) -> list[Path]:
     """The checkpoints of an output folder, newest first."""
-    found = [(int(match[1]), path) for path in output.glob("checkpoint-*") if (match := _number(path)) and path.is_dir()]
+    found = [
+        (int(match[1]), path) for path in output.glob("checkpoint-*") if (match := _number(path)) and path.is_dir()
+    ]
     return [path for _, path in sorted(found, reverse=True)]
 
 

@@ -39,7 +39,8 @@ class DataflexConfig:
     multiple from the share of the training cost that decisions may take. ``exhaustion`` says what happens when a
     domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
     tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
-    often the results of a long pass are written, so that a killed one repeats no more than that.
+    often the results of a long pass are written, so that a killed one repeats no more than that. ``allow_changed`` are
+    the parts in which a run may differ from the checkpoint that it goes on from.
     """
 
     warmup_steps: Annotated[int, Ge(0)] = 10
@@ -51,6 +52,7 @@ class DataflexConfig:
     warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]] = "size"
     token_budget: Annotated[int, Gt(0)] | None = None
     flush_seconds: Annotated[float, Ge(0)] = 60.0
+    allow_changed: tuple[Literal["strategies", "parameters", "schedule", "data"], ...] = ()
     selector: StrategyChoice | None = None
     mixer: StrategyChoice | None = None
     weighter: StrategyChoice | None = None

@@ -68,6 +68,16 @@ class RunFailed(DataflexError):
     """LLaMA-Factory or a strategy raised while a run was under way."""
 
 
+class RanksDisagree(RunFailed):
+    """The ranks of a run took different decisions."""
+
+
+class Interrupted(RunFailed):
+    """A scheduler asked for the end, and the run has left a checkpoint to go on from."""
+
+    exit_code = 143
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the nearest of ``known``, or the sorted list of them where none is near."""
     options = sorted(set(known))

@@ -14,8 +14,8 @@ Report = Callable[[Mapping[str, Any]], None]
 class Journal:
     """Writes events to ``folder/journal.jsonl`` on the rank that owns it, a flushed line each, and reports them.
 
-    An event is a JSON object with the key ``event``: ``start``, ``notice``, ``decision``, ``step`` or ``end``. A
-    journal that an earlier run left is kept, renamed to ``journal-1.jsonl`` and so on.
+    An event is a JSON object with the key ``event``: ``start``, ``resume``, ``notice``, ``decision``, ``step`` or
+    ``end``. A journal that an earlier run left is kept, renamed to ``journal-1.jsonl`` and so on.
     """
 
     def __init__(self, folder: Path, *, owner: bool, report: Report) -> None:
@@ -34,6 +34,28 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         self._report(record)
+
+    def size(self) -> int:
+        """Bytes written so far; 0 on the other ranks."""
+        return self.path.stat().st_size if self._owner and self._opened else 0
+
+    def go_on(self, source: Path, size: int, **details: Any) -> None:
+        """Continue from the first ``size`` bytes of ``source``, which may be this very journal, and say ``resume``.
+
+        What a killed run wrote after its checkpoint is dropped: it is done again. Past events are reported anew, with
+        ``past=True``.
+        """
+        if not self._owner:
+            return
+        kept = source.read_bytes()[:size] if source.is_file() else b""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_bytes(kept)
+        temporary.replace(self.path)
+        self._opened = True
+        for event in read_journal(self.path):
+            self._report({**event, "past": True})
+        self.write("resume", **details)
 
     def notice(self, text: str) -> None:
         """Something the user should know, once."""

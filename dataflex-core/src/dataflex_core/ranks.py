@@ -42,6 +42,14 @@ class Ranks:
         summed: torch.Tensor = tensor if self.world == 1 else self._accelerator.reduce(tensor, "sum")
         return summed
 
+    def odd(self, digest: bytes) -> list[int]:
+        """The ranks whose ``digest``, at least 8 bytes of it, is not that of rank 0; the same answer on every rank."""
+        if self.world == 1:
+            return []
+        number = int.from_bytes(digest[:8], "little", signed=True)
+        gathered = self._accelerator.gather(torch.tensor([number], device=self.device)).tolist()
+        return [rank for rank, other in enumerate(gathered) if other != gathered[0]]
+
     def largest(self, value: int) -> int:
         """The largest of every rank's integer."""
         if self.world == 1:

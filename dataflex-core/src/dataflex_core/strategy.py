@@ -203,11 +203,15 @@ class Selection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixRequest:
-    """Give the proportions of the next interval. ``previous`` is Float64[K], what the last interval used."""
+    """Give the proportions of the next interval.
+
+    ``previous`` is Float64[K], what the last interval used; ``history`` Float64[t, K], what all intervals used so far.
+    """
 
     moment: Moment
     domains: tuple[Domain, ...]
     previous: NDArray[np.float64]
+    history: NDArray[np.float64]
     rng: np.random.Generator
     signals: Signals
 

@@ -11,6 +11,7 @@ from dataflex_core.catalog import discover
 from dataflex_core.config import RunConfig, load_config
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import PreparedRun, prepare
+from dataflex_core.resume import resolved
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
@@ -23,6 +24,16 @@ NONE = "none"
 @click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use, or none.")
 @click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use, or none.")
 @click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the newest complete checkpoint of output_dir, if there is one."
+)
+@click.option(
+    "--allow-changed",
+    "allowed",
+    multiple=True,
+    type=click.Choice(["strategies", "parameters", "schedule", "data"]),
+    help="Go on although this differs from the run that wrote the checkpoint. Repeatable.",
+)
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -32,6 +43,8 @@ def run(
     mixer: str | None,
     weighter: str | None,
     settings: tuple[str, ...],
+    resume: bool,
+    allowed: tuple[str, ...],
     nproc: int | None,
     dry_run: bool,
     debug: bool,
@@ -48,10 +61,15 @@ def run(
     if path is None and names:
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
         overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
-    config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
-    prepared = prepare(config, discover())
+    if resume:
+        overrides = [*overrides, "resume_from_checkpoint=true"]
+    if allowed:
+        overrides = [*overrides, f"dataflex.allow_changed=[{','.join(allowed)}]"]
     from dataflex_cli import show
 
+    config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
+    config = resolved(config, show.say)
+    prepared = prepare(config, discover())
     show.header(prepared)
     if path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.

@@ -60,15 +60,6 @@ def check_run(args: Args) -> None:
         raise UnmetNeed("strategies do not work with Ray", hint="unset USE_RAY")
     if other := _first(args, _OTHER_TRAINERS):
         raise UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false")
-    output = Path(str(args.get("output_dir", "")))
-    resumes = args.get("resume_from_checkpoint")
-    if not resumes and not _is_on(args.get("overwrite_output_dir")) and output.is_dir():
-        resumes = next((path for path in sorted(output.glob("checkpoint-*")) if path.is_dir()), None)
-    if resumes:
-        raise UnmetNeed(
-            f"this run would resume from {resumes}, and a run with a strategy cannot be resumed yet",
-            hint="choose another output_dir, or set overwrite_output_dir: true",
-        )
 
 
 def check_needs(args: Args, spec: StrategySpec) -> None:

@@ -88,9 +88,12 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
-        session.set_up(known, loaded.targets)
-        details = start_details(prepared, known, ranks=training_args.world_size, seed=session.seed)
-        session.journal.write("start", **details)
+        session.set_up(known, loaded.module["train_dataset"], loaded.targets)
+        if training_args.resume_from_checkpoint:
+            session.go_on_from(Path(training_args.resume_from_checkpoint))
+        else:
+            details = start_details(prepared, known, ranks=training_args.world_size, seed=session.seed)
+            session.journal.write("start", **details)
         sessions.append(session)
         return loaded.module
 

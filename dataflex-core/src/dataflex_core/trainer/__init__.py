@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dataflex_core.spec import Kind
+from dataflex_core.trainer.checkpoints import CheckpointTrainer
 from dataflex_core.trainer.mix import MixTrainer
 from dataflex_core.trainer.select import SelectTrainer
 from dataflex_core.trainer.session import Session
@@ -18,4 +19,4 @@ def compose(base: type[Any], session: Session) -> type[Any]:
     mixins = tuple(_MIXINS[kind] for kind in Kind if kind in session.strategies)
     if not mixins:
         return base
-    return type(f"DataFlex{base.__name__}", (*mixins, base), {"session": session})
+    return type(f"DataFlex{base.__name__}", (CheckpointTrainer, *mixins, base), {"session": session})

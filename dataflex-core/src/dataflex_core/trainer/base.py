@@ -6,14 +6,14 @@ The mixins of this package extend LLaMA-Factory's own trainer class by ``super()
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from dataflex_core.errors import StrategyFault
+from dataflex_core.errors import RanksDisagree, StrategyFault
 from dataflex_core.plan import derive
 from dataflex_core.ranks import Ranks
 from dataflex_core.schedule import Interval
@@ -85,6 +85,24 @@ class FlexTrainer(Stock):
         """The error for a strategy that broke its contract at this step."""
         return StrategyFault(f"{self.session.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
 
+    def state_of_run(self) -> dict[str, Any]:
+        """What must survive: JSON values and numpy arrays. The same on every rank."""
+        return {
+            "step": self.state.global_step,
+            "journal": self.session.journal.size(),
+            "identity": self.session.identity(),
+            "scalars": dict(self._scalars),
+            "strategies": {kind.value: made.state_dict() for kind, made in self.session.strategies.items()},
+        }
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_of_run` gave."""
+        self._scalars = dict(state["scalars"])
+        known = self.session.identity()["strategies"]
+        for kind, strategy in self.session.strategies.items():
+            if state["identity"]["strategies"].get(kind.value) == known[kind.value]:
+                strategy.load_state_dict(state["strategies"][kind.value])
+
     def begin(self) -> None:
         """Before the first step: the number of steps is final."""
         known = self.session.known()
@@ -100,6 +118,15 @@ class FlexTrainer(Stock):
     def finish(self) -> None:
         """After the last step."""
         self.session.journal.write("end", step=self.state.global_step)
+
+
+def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:
+    """The error for ranks that decided otherwise than rank 0."""
+    odd = ", ".join(map(str, ranks))
+    return RanksDisagree(
+        f"{who}, step {step}: rank{'s' * (len(ranks) > 1)} {odd} decided otherwise than rank 0",
+        hint="draw from request.rng only, and give the same answer on every rank",
+    )
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped

@@ -42,6 +42,7 @@ class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
             moment=moment,
             domains=domains,
             previous=self._shares.copy(),
+            history=self.history(),
             rng=self.rng(Kind.MIXER),
             signals=self.signals(),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 from dataflex_core.outline import shares_of
 from dataflex_core.plan import Exhaustion, Shortage, draw, normalised, shuffled
 from dataflex_core.schedule import Interval
+from dataflex_core.spec import Kind
 from dataflex_core.strategy import Moment
-from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.base import FlexTrainer, disagreement
 from dataflex_core.trainer.loader import interval_loader, rank_batches
 
 Shares = NDArray[np.float64]
@@ -49,6 +50,8 @@ class PlannedTrainer(FlexTrainer):
         self._cursors = (0,) * (len(known.domains) if self._by_domain else 1)
         self._shares = self.proportions_of(self._warmup)
         self._interval: Interval | None = None
+        self._plan = np.empty(0, dtype=np.int64)
+        self._history: list[Shares] = []
         self._feed: Iterator[Any] = iter(())
 
     @property
@@ -97,7 +100,9 @@ class PlannedTrainer(FlexTrainer):
         """The next global batch of the plan; decides first where an interval begins."""
         step = self.state.global_step
         if self._interval is None or step >= self._interval.stop:
-            self._begin_interval(self.session.known().schedule.interval_at(step))
+            interval = self.session.known().schedule.interval_at(step)
+            # Later than its start only where a run goes on with another schedule, or other data.
+            self._begin_interval(replace(interval, start=step))
         return super().get_batch_samples(self._feed, self.args.gradient_accumulation_steps, device)
 
     def _begin_interval(self, interval: Interval) -> None:
@@ -109,16 +114,59 @@ class PlannedTrainer(FlexTrainer):
         filled = self.fill(moment, count, shares)
         assert filled.ids.shape == (count,), "a plan is exactly one interval"
         plan = filled.ids if filled.ordered else shuffled(filled.ids, self.session.seed, interval.start)
+        self._agree(plan, shares)
+        self._history.append(shares)
+        self._interval, self._plan = interval, plan
+        self._feed = self._fed_from(interval.start)
+        self._record(interval, plan, shares, filled, time.monotonic() - began)
+
+    def _fed_from(self, step: int) -> Iterator[Any]:
+        """This rank's batches of the plan, from optimizer step ``step`` on."""
+        assert self._interval is not None
+        done = (step - self._interval.start) * self.session.known().global_batch
         batches = rank_batches(
-            plan,
+            self._plan[done:],
             micro_batches=self.args.gradient_accumulation_steps,
             batch_size=self._train_batch_size,
             rank=self.ranks.rank,
             world=self.ranks.world,
         )
-        self._interval = interval
-        self._feed = iter(interval_loader(self.train_dataset, batches, self.data_collator, self.args))
-        self._record(interval, plan, shares, filled, time.monotonic() - began)
+        return iter(interval_loader(self.train_dataset, batches, self.data_collator, self.args))
+
+    def _agree(self, plan: NDArray[np.int64], shares: Shares) -> None:
+        """Raise `RanksDisagree`, on every rank, where one has decided otherwise."""
+        step = self.state.global_step
+        for kind, decision in ((Kind.MIXER, shares.astype("<f8")), (Kind.SELECTOR, plan.astype("<i8"))):
+            if odd := self.ranks.odd(sha256(decision.tobytes()).digest()):
+                chosen = self.session.prepared.strategies.get(kind)
+                raise disagreement("the plan" if chosen is None else chosen.title, step, odd)
+
+    def history(self) -> Shares:
+        """The proportions of every interval so far, Float64[t, K]."""
+        return np.stack(self._history) if self._history else np.empty((0, len(self._shares)))
+
+    def state_of_run(self) -> dict[str, Any]:
+        interval = self._interval
+        return {
+            **super().state_of_run(),
+            "cursors": list(self._cursors),
+            "shares": self._shares,
+            "history": self.history(),
+            "interval": None if interval is None else [interval.decision, interval.start, interval.stop],
+            "plan": self._plan,
+        }
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        super().take_up(state)
+        if "plan" not in state or "data" in self.session.changed or len(state["cursors"]) != len(self._cursors):
+            return  # what was planned is of other samples: the next step begins an interval
+        self._cursors = tuple(state["cursors"])
+        self._shares, self._plan = state["shares"], state["plan"]
+        self._history = list(state["history"])
+        if state["interval"] is not None and len(self._plan) % self.session.known().global_batch == 0:
+            decision, start, stop = state["interval"]
+            self._interval = Interval(decision=decision, start=start, stop=stop)
+            self._feed = self._fed_from(self.state.global_step)
 
     def _record(
         self, interval: Interval, plan: NDArray[np.int64], shares: Shares, filled: Filled, seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, cast
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from dataflex_core.signals.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind
 from dataflex_core.strategy import TokenLosses, WeighRequest, Weighter
-from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.base import FlexTrainer, disagreement
 
 
 class LossTrainer(FlexTrainer):
@@ -77,6 +78,7 @@ class WeightTrainer(LossTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._weighter = cast("Weighter[Any]", self.session.strategies[Kind.WEIGHTER])
         super().__init__(*args, **kwargs)
+        self._digest = sha256()
         schedule = self.session.known().schedule
         if self.session.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
@@ -103,7 +105,16 @@ class WeightTrainer(LossTrainer):
         except ValueError as wrong:
             raise self.fault(Kind.WEIGHTER, str(wrong)) from wrong
         self._note(everyones, losses)
+        self._digest.update(everyones.detach().cpu().numpy().tobytes())
         return everyones[mine, : values.shape[1]]
+
+    def finish_step(self) -> None:
+        """Make sure that all ranks weighed the step alike."""
+        super().finish_step()
+        if odd := self.ranks.odd(self._digest.digest()):
+            title = self.session.prepared.strategies[Kind.WEIGHTER].title
+            raise disagreement(title, self.state.global_step - 1, odd)
+        self._digest = sha256()
 
     def _global(
         self, ids: torch.Tensor, values: torch.Tensor, mask: torch.Tensor

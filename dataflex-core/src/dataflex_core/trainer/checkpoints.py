@@ -1,0 +1,97 @@
+"""Checkpoints that a run can go on from exactly: what is decided, beside what is learnt."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.checkpoint import seal, what_is_torn, write_state
+from dataflex_core.errors import DataflexError, Interrupted, RunFailed
+from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.interrupt import Termination
+
+
+class CheckpointTrainer(FlexTrainer):
+    """Writes its state into every checkpoint, and takes it up again from the one that the run goes on from."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._termination = Termination()
+
+    def begin(self) -> None:
+        """Take up the state of the checkpoint; from here on SIGTERM is waited for."""
+        super().begin()
+        if self.session.resumed is not None:
+            self.take_up(self.session.resumed)
+        self._termination.watch()
+
+    def finish_step(self) -> None:
+        """Where a scheduler has asked for the end, the step's checkpoint is the last thing that is done."""
+        super().finish_step()
+        asked = self.ranks.largest(int(self._termination.asked))
+        if asked and self.state.global_step < self.state.max_steps:
+            self._termination.agreed = True
+            self.control.should_save = True
+
+    def finish(self) -> None:
+        super().finish()
+        self._termination.restore()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+        state = self.state_of_run()
+        first = self.ranks.rank == 0
+        try:
+            if first:
+                if checkpoint.exists() and what_is_torn(checkpoint) is not None:
+                    shutil.rmtree(checkpoint)  # as an earlier, killed run left it
+                write_state(checkpoint, state)
+            self.accelerator.wait_for_everyone()
+            with self._unrotated():
+                super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if first:
+                seal(checkpoint)
+        except DataflexError:
+            raise
+        except Exception as error:
+            if first:
+                shutil.rmtree(checkpoint, ignore_errors=True)
+            raise RunFailed(
+                f"{checkpoint} could not be written: {_first_line(error)}",
+                hint="make room or choose another output_dir; dataflex run … --resume goes on from the one before",
+            ) from error
+        if first:
+            self._rotate()
+        if self._termination.agreed:
+            self._termination.restore()
+            raise Interrupted(
+                f"stopped by SIGTERM after step {self.state.global_step}: {checkpoint} is complete",
+                hint="dataflex run … --resume goes on from it",
+            )
+
+    @contextmanager
+    def _unrotated(self) -> Iterator[None]:
+        # An older checkpoint may go only when this one is sealed.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            yield
+        finally:
+            self.args.save_total_limit = limit
+
+    def _rotate(self) -> None:
+        from transformers.trainer_utils import rotate_checkpoints
+
+        rotate_checkpoints(
+            output_dir=self._get_output_dir(trial=None),
+            save_total_limit=self.args.save_total_limit,
+            best_model_checkpoint=self.state.best_model_checkpoint,
+            use_mtime=True,
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,75 @@
+"""What a run is: its strategies, their parameters, its schedule and its data, for a later run to compare with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dataflex_core
+from dataflex_core.outline import Outline
+from dataflex_core.prepare import PreparedRun
+from dataflex_core.signals.fingerprint import digest_of_samples
+
+Identity = Mapping[str, Mapping[str, Any]]
+"""Facts by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
+
+PARTS = ("strategies", "parameters", "schedule", "data")
+
+
+def identity_of(
+    prepared: PreparedRun, outline: Outline, pool: Any, targets: Mapping[str, Any], *, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Of a run whose data is loaded. Reads all of it: a second or so per gigabyte of token ids."""
+    chosen = prepared.strategies
+    schedule = outline.schedule
+    return {
+        "strategies": {kind.value: item.record.id for kind, item in chosen.items()},
+        "parameters": {
+            f"{kind.value}.{name}": json.loads(json.dumps(value, default=str))
+            for kind, item in chosen.items()
+            for name, value in _fields(item.params).items()
+        },
+        "schedule": {
+            "warmup_steps": schedule.warmup_steps,
+            "update_steps": schedule.update_steps,
+            "steps": schedule.total_steps,
+            "candidates": outline.candidates,
+            "global batch": outline.global_batch,
+            "exhaustion": prepared.config.dataflex.exhaustion,
+            "seed": seed,
+        },
+        "data": {
+            **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in outline.domains},
+            **{f"target set {name}": digest_of_samples(data) for name, data in targets.items()},
+        },
+        "versions": {
+            "dataflex-core": dataflex_core.__version__,
+            **{item.record.distribution: item.record.version for item in chosen.values()},
+        },
+    }
+
+
+def differences(before: Identity, now: Identity, part: str) -> list[str]:
+    """What is otherwise than it was, for people."""
+    was, is_ = before.get(part, {}), now[part]
+    told = []
+    for name in [*was, *(name for name in is_ if name not in was)]:
+        if was.get(name) == is_.get(name):
+            continue
+        if part == "data":
+            change = "is new" if name not in was else "is gone" if name not in is_ else "has changed"
+            told.append(f"{name if name.startswith('target set') else f'data set {name}'} {change}")
+        else:
+            told.append(f"{name} was {was.get(name, 'not there')}, is {is_.get(name, 'not there')}")
+    return told
+
+
+def _fields(params: Any) -> dict[str, Any]:
+    return {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+
+
+def _part(pool: Any, start: int, size: int) -> Any:
+    select = getattr(pool, "select", None)
+    return select(range(start, start + size)) if callable(select) else pool[start : start + size]
