@@ -105,6 +105,28 @@ class WatchingMixer(Mixer):
         return request.previous
 
 
+class RememberingMixer(Mixer):
+    """Proportions that follow from all losses it has observed: they differ if a single one was lost."""
+
+    def setup(self, context):
+        self.sums = np.ones(len(context.domains))
+        self.seen = 0
+
+    def observe(self, stats):
+        self.sums = self.sums + stats.loss_sum
+        self.seen += 1
+
+    def mix(self, request):
+        assert len(request.history) == request.moment.decision
+        return self.sums + self.seen
+
+    def state_dict(self):
+        return {"sums": self.sums, "seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.sums, self.seen = state["sums"], state["seen"]
+
+
 _KINDS = {"Selector": Kind.SELECTOR, "Mixer": Kind.MIXER, "Weighter": Kind.WEIGHTER}
 
 
@@ -115,7 +137,7 @@ def catalog() -> Catalog:
         for suffix, kind in _KINDS.items():
             if name.endswith(suffix) and name != suffix and name != f"Scoring{suffix}" and isinstance(value, type):
                 spec = StrategySpec(
-                    needs={Need.TRAINING_LOSSES} if name == "WatchingMixer" else set(),
+                    needs={Need.TRAINING_LOSSES} if name in ("WatchingMixer", "RememberingMixer") else set(),
                     kind=kind,
                     name=name.removesuffix(suffix).lower(),
                     target=f"broken_plugin:{name}",

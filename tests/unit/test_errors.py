@@ -7,7 +7,8 @@ import pytest
 from dataflex_core import errors
 
 ERRORS = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.DataflexError)]
-FAILED_RUNS = {errors.DataflexError, errors.StrategyFault, errors.RunFailed}
+FAILED_RUNS = {errors.DataflexError, errors.StrategyFault, errors.RunFailed, errors.RanksDisagree}
+STOPPED = {errors.Interrupted: 128 + 15}  # as a shell has it for SIGTERM
 
 
 def test_every_error_is_found():
@@ -16,7 +17,7 @@ def test_every_error_is_found():
 
 @pytest.mark.parametrize("kind", ERRORS)
 def test_exit_code_is_one_for_failed_runs_and_two_for_usage(kind):
-    assert kind.exit_code == (1 if kind in FAILED_RUNS else 2)
+    assert kind.exit_code == STOPPED.get(kind, 1 if kind in FAILED_RUNS else 2)
     assert issubclass(kind, errors.UsageError) == (kind.exit_code == 2)
 
 

@@ -54,6 +54,9 @@ def identity_of(
 def differences(before: Identity, now: Identity, part: str) -> list[str]:
     """What is otherwise than it was, for people."""
     was, is_ = before.get(part, {}), now[part]
+    if part == "parameters":  # those of another strategy are no change of this one's
+        kept = {kind for kind, name in now["strategies"].items() if before.get("strategies", {}).get(kind) == name}
+        was, is_ = ({key: v for key, v in given.items() if key.split(".")[0] in kept} for given in (was, is_))
     told = []
     for name in [*was, *(name for name in is_ if name not in was)]:
         if was.get(name) == is_.get(name):

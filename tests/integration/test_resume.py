@@ -1,0 +1,179 @@
+"""A run that goes on from a checkpoint is the run that was never stopped: plans, losses and weights, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from broken_plugin import catalog as extra_catalog
+from support import base_args, of_kind, train, weights
+
+from dataflex_core.catalog import Catalog, discover
+from dataflex_core.checkpoint import newest_complete, read_state, seal, what_is_torn, write_state
+from dataflex_core.errors import DataError, InvalidConfig, StrategyFault
+from dataflex_core.journal import read_journal
+
+COMMON = {
+    "max_steps": 11,
+    "save_steps": 2,
+    "save_strategy": "steps",
+    "logging_steps": 1,
+    "lora_dropout": 0.1,
+    "eval_dataset": "held,numbers_held",
+}
+SETS = {
+    "select": {"selector": "loss"},
+    "less": {"selector": "less"},
+    "mix": {"mixer": "random"},
+    "weigh": {"weighter": "loss"},
+    "remember": {"mixer": "remembering"},
+    "all": {"selector": "less", "mixer": "random", "weighter": "loss"},
+}
+
+
+def _catalog() -> Catalog:
+    return Catalog(records=(*discover().records, *extra_catalog().records))
+
+
+def _told(events):
+    kept = [e for e in events if e["event"] in ("start", "decision", "step", "end")]
+    return [{k: v for k, v in e.items() if k not in ("seconds", "past")} for e in kept]
+
+
+def _losses(output):
+    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
+    return [(entry["step"], entry["loss"], entry["grad_norm"]) for entry in history if "loss" in entry]
+
+
+@pytest.fixture(scope="module", params=SETS)
+def whole(request, model, data, tmp_path_factory):
+    """A run that was never stopped, with all its checkpoints."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    strategies = SETS[request.param]
+    events: list[dict] = []
+    args = base_args(model, data, output, **COMMON)
+    train(args, events=events, catalog=_catalog(), **strategies)
+    return args, strategies, events
+
+
+@pytest.mark.parametrize("step", [2, 4, 6])
+def test_the_rest_is_as_it_was(whole, tmp_path, step):
+    """From a checkpoint at the end of the warm-up, amid an interval, and one step later than its middle."""
+    args, strategies, events = whole
+    output = tmp_path / "run"
+    shutil.copytree(args["output_dir"], output)
+    again: list[dict] = []
+    resumed = {**args, "output_dir": str(output), "resume_from_checkpoint": str(output / f"checkpoint-{step}")}
+    train(resumed, events=again, catalog=_catalog(), **strategies)
+    assert _told(again) == _told(events)
+    journal = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    assert _told(journal) == _told(events)
+    assert [e["step"] for e in of_kind(journal, "resume")] == [step]
+    assert _losses(output) == _losses(Path(args["output_dir"]))
+    expected, found = weights(Path(args["output_dir"])), weights(output)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_journal_comes_along_to_another_folder(whole, tmp_path):
+    args, strategies, events = whole
+    resumed = {**args, "output_dir": str(tmp_path), "resume_from_checkpoint": f"{args['output_dir']}/checkpoint-8"}
+    train(resumed, catalog=_catalog(), **strategies)
+    assert _told(read_journal(tmp_path / "dataflex" / "journal.jsonl")) == _told(events)
+
+
+STATE = {"step": 4, "cursors": [3, 5], "plan": np.arange(6), "deep": {"a": [np.float32(0.1), None, {"b": np.eye(2)}]}}
+
+
+def _checkpoint(folder):
+    folder.mkdir(parents=True)
+    write_state(folder, STATE)
+    for name in ("model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"):
+        (folder / name).write_text("whole")
+    seal(folder)
+    return folder
+
+
+def test_a_state_is_read_as_it_was_written(tmp_path):
+    state = read_state(_checkpoint(tmp_path / "checkpoint-4"))
+    assert state["cursors"] == [3, 5]
+    assert state["deep"]["a"][:2] == [float(np.float32(0.1)), None]
+    np.testing.assert_array_equal(state["plan"], np.arange(6))
+    np.testing.assert_array_equal(state["deep"]["a"][2]["b"], np.eye(2))
+    assert state["plan"].dtype == np.int64
+
+
+TORN = {
+    "no state": (lambda c: shutil.rmtree(c / "dataflex"), "has no state of DataFlex"),
+    "no seal": (lambda c: (c / "dataflex" / "seal.json").unlink(), "is not complete"),
+    "a torn seal": (lambda c: (c / "dataflex" / "seal.json").write_text("{"), "has an unreadable seal"),
+    "a lost file": (lambda c: (c / "model.safetensors").unlink(), "has lost model.safetensors"),
+    "a torn file": (lambda c: (c / "optimizer.pt").write_text("wh"), "has a torn optimizer.pt"),
+}
+
+
+@pytest.mark.parametrize("how", TORN)
+def test_a_torn_checkpoint_is_passed_over_with_a_line(tmp_path, how):
+    older, newer = _checkpoint(tmp_path / "checkpoint-9"), _checkpoint(tmp_path / "checkpoint-10")
+    said: list[str] = []
+    assert newest_complete(tmp_path, said.append) == newer
+    tear, wrong = TORN[how]
+    tear(newer)
+    assert what_is_torn(newer) == wrong
+    assert newest_complete(tmp_path, said.append) == older
+    assert said == [f"{newer} {wrong}: passed over"]
+    with pytest.raises(DataError, match=wrong):
+        read_state(newer)
+
+
+def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):
+    folder = _checkpoint(tmp_path / "checkpoint-1")
+    (folder / "optimizer.pt").unlink()
+    seal(folder)
+    assert what_is_torn(folder) == "has no optimizer state (save_only_model)"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"a": object()}, "state.a is a object"),
+        ({"a": {1: 2}}, "state.a has the key 1, which is no text"),
+        ({"a": np.array([object()])}, "state.a is an array of objects"),
+        ({"a": torch.zeros(1)}, "state.a is a Tensor"),
+    ],
+)
+def test_a_state_that_is_no_data_is_refused_and_nothing_written(tmp_path, value, said):
+    with pytest.raises(StrategyFault, match=said):
+        write_state(tmp_path, value)
+    assert list(tmp_path.iterdir()) == []
+
+
+CHANGES = {
+    "strategies": (
+        {},
+        {"selector": "random"},
+        (),
+        "selector was dataflex-strategies/loss, is dataflex-strategies/random",
+    ),
+    "parameters": ({}, {"selector": "loss"}, ("selector.focus=low",), "selector.focus was high, is low"),
+    "schedule": ({"max_steps": 12}, {"selector": "loss"}, (), "steps was 11, is 12"),
+    "data": ({"eval_dataset": "held"}, {"selector": "loss"}, (), "target set numbers_held is gone"),
+}
+
+
+@pytest.mark.parametrize("part", CHANGES)
+def test_another_run_is_refused_unless_allowed(model, data, tmp_path, part):
+    output = tmp_path / "run"
+    train(base_args(model, data, output, **COMMON | {"max_steps": 11}), selector="loss")
+    changes, strategies, settings, said = CHANGES[part]
+    args = base_args(model, data, output, **COMMON | changes, resume_from_checkpoint=str(output / "checkpoint-6"))
+    with pytest.raises(InvalidConfig, match=said) as caught:
+        train(args, settings=settings, **strategies)
+    assert f"--allow-changed {part}" in str(caught.value.hint)
+    events: list[dict] = []
+    train({**args, "dataflex": {"allow_changed": [part]}}, events=events, settings=settings, **strategies)
+    assert of_kind(events, "end")[0]["step"] == args["max_steps"]
+    assert len(of_kind(events, "step")) == args["max_steps"]
