@@ -17,7 +17,7 @@ Args = Mapping[str, Any]
 STAGES = ("sft", "pt")
 _FUSED = ("enable_liger_kernel", "use_unsloth")
 _OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
-_SHARDED = ("deepspeed", "fsdp", "fsdp_config")
+_FSDP = ("fsdp", "fsdp_config")
 _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
@@ -80,7 +80,7 @@ def _needs_candidate_losses(args: Args, who: str) -> None:
 
 
 def _needs_forwards(args: Args, who: str) -> None:
-    if fsdp := _first(args, ("fsdp", "fsdp_config")):
+    if fsdp := _first(args, _FSDP):
         raise UnmetNeed(
             f"{who} needs the model between steps, which {fsdp} does not give yet", hint=f"leave {fsdp} out"
         )
@@ -103,11 +103,33 @@ def _needs_training_losses(args: Args, who: str) -> None:
 
 def _needs_gradients(args: Args, who: str) -> None:
     _needs_losses(args, who)
-    if engine := _first(args, _SHARDED):
+    if fsdp := _first(args, _FSDP):
         raise UnmetNeed(
-            f"{who} needs per-sample gradients, and {engine} shards what they are made of",
-            hint=f"leave {engine} out: plain data parallelism works on any number of devices",
+            f"{who} needs per-sample gradients, and {fsdp} shards what they are made of",
+            hint="use DeepSpeed, or plain data parallelism: both work on any number of devices",
         )
+    if zero_stage(args) < 3:
+        return
+    if args.get("finetuning_type", "lora") != "lora":
+        raise UnmetNeed(
+            f"{who} needs per-sample gradients, and ZeRO-3 shards the weights that they are of",
+            hint="use ZeRO-2, or finetuning_type: lora",
+        )
+    if whole := _first(args, ("use_dora", "additional_target")):
+        raise UnmetNeed(
+            f"{who} needs per-sample gradients, and under ZeRO-3 those of {whole} are out of reach",
+            hint=f"use ZeRO-2, or leave {whole} out",
+        )
+
+
+def zero_stage(args: Args) -> int:
+    """The ZeRO stage of the run's DeepSpeed configuration; 0 without one, or where it cannot be read."""
+    given: Any = args.get("deepspeed")
+    try:
+        config = json.loads(Path(given).read_text(encoding="utf-8")) if isinstance(given, str) else given
+        return int(config["zero_optimization"]["stage"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _needs_target_set(args: Args, who: str) -> None:

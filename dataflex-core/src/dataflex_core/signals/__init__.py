@@ -16,6 +16,7 @@ from dataflex_core.signals import bank, influence
 from dataflex_core.signals.embeddings import POOLINGS, embed
 from dataflex_core.signals.engine import Batch, Engine, Ragged, Samples, Task, in_order
 from dataflex_core.signals.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
+from dataflex_core.signals.forward import shape_of
 from dataflex_core.signals.generations import Sampling, complete, split_answer
 from dataflex_core.signals.gradients import Gradients
 from dataflex_core.signals.influence import Directions
@@ -172,7 +173,7 @@ class ModelSignals:
         moments = self._moments(adam)
         parameters = facts.gradients.parameters
         projection = bank.Projection(
-            {name: p.numel() for name, p in parameters.items()}, dim=dim - plane, seed=facts.seed
+            {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=facts.seed
         )
         with at_rest(facts.models.training):
             kept = None

@@ -17,6 +17,17 @@ def base_of(model: nn.Module) -> nn.Module:
     return base
 
 
+def shape_of(parameter: nn.Parameter) -> torch.Size:
+    """The parameter's own shape, also where DeepSpeed ZeRO-3 keeps only a part of it on this rank."""
+    shape: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
+    return shape
+
+
+def is_sharded(parameter: nn.Parameter) -> bool:
+    """Whether DeepSpeed ZeRO-3 keeps only a part of the parameter on this rank."""
+    return hasattr(parameter, "ds_shape")
+
+
 def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     """What ``model`` is called with: the batch without labels, with position ids where the padding is on the left.
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dataflex_core.signals.engine import Batch
+from dataflex_core.signals.forward import is_sharded
 from dataflex_core.signals.losses import sample_means, token_losses
 from dataflex_core.signals.persample import PerSample, Sink, Unreachable
 
@@ -39,13 +40,15 @@ class Gradients:
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._model = model
         self._notice = notice
+        self._sharded = any(map(is_sharded, self.parameters.values()))
         self._batched = True
         self._checked = 0
 
     def of(self, batch: Batch, body: Callable[[SampleLosses], T]) -> list[T]:
         """``body``'s answers for the batch in one piece, or for its samples one by one."""
         size = len(batch["input_ids"])
-        if self._batched and self._checked < min(size, 2):
+        # A parameter that is sharded has no gradient here to compare with; of those only linear layers are let in.
+        if self._batched and not self._sharded and self._checked < min(size, 2):
             self._batched, self._checked = self._hooks_reach(batch), size
         if self._batched:
             return [self._hooked(batch, body)]
@@ -56,9 +59,16 @@ class Gradients:
         with watcher.watch(self._model):
             with torch.enable_grad():
                 values, known = _means(self._model, batch)
+            graph: list[torch.Tensor] = [values]
 
             def differentiate(sink: Sink, keep: bool) -> None:
-                watcher.backward(values, sink, retain_graph=keep)
+                if not graph:  # ZeRO-3 gathers weights for one backward pass after each forward, not for two
+                    watcher.forget()
+                    with torch.enable_grad():
+                        graph.append(_means(self._model, batch)[0])
+                watcher.backward(graph[0], sink, retain_graph=keep and not self._sharded)
+                if self._sharded:
+                    graph.clear()
 
             return body(SampleLosses(values.detach(), known, differentiate))
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from dataflex_core.errors import DataError
 from dataflex_core.signals.engine import Batch, Engine, Samples, Task
+from dataflex_core.signals.forward import shape_of
 from dataflex_core.signals.gradients import Gradients, SampleLosses, squared_norms
 from dataflex_core.signals.moments import Moments, direction
 from dataflex_core.signals.persample import Sink
@@ -28,7 +29,8 @@ Directions = dict[nn.Parameter, torch.Tensor]
 
 def target_directions(gradients: Gradients, engine: Engine, subtasks: Sequence[Samples]) -> Directions:
     """The mean unit gradient of each subtask, the same on every rank. Raises `DataError` where one has none."""
-    q = {p: torch.zeros(len(subtasks), p.numel(), device=p.device) for p in gradients.parameters.values()}
+    parameters = gradients.parameters.values()
+    q = {p: torch.zeros(len(subtasks), shape_of(p).numel(), device=p.device) for p in parameters}
     for k, subtask in enumerate(subtasks):
         total = _add_up(gradients, engine, subtask, {p: vectors[k] for p, vectors in q.items()})
         while total is None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from dataflex_core.signals.forward import shape_of
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
@@ -22,18 +24,24 @@ class Moments:
 
 
 def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn.Parameter, Moments] | None:
-    """Each parameter's moments, or None where the optimizer is no Adam: it keeps no ``exp_avg`` and ``exp_avg_sq``."""
+    """Each parameter's moments, or None where the optimizer is no Adam: it keeps no ``exp_avg`` and ``exp_avg_sq``.
+
+    Under DeepSpeed every rank calls it, and moments are gathered a parameter at a time.
+    """
     inner = unwrapped(optimizer)
     if inner is None:
         return None
     groups = {p: group for group in inner.param_groups for p in group["params"]}
     found: dict[nn.Parameter, Moments] = {}
     for parameter in parameters:
-        group, state = groups.get(parameter, {}), inner.state.get(parameter, {})
+        # DeepSpeed's groups hold flat parts of many parameters; their settings are the same in all of them.
+        gathered = hasattr(parameter, "_hp_mapping") or hasattr(parameter, "ds_id")
+        group = inner.param_groups[0] if gathered else groups.get(parameter, {})
+        state = _gathered(parameter) if gathered else inner.state.get(parameter, {})
         betas, eps = group.get("betas"), group.get("eps")
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not isinstance(eps, float):
             return None
-        if state and not _is_adams(state, parameter):
+        if state and not _is_adams(state, shape_of(parameter)):
             return None
         found[parameter] = Moments(
             first=state["exp_avg"].detach().float().flatten() if state else None,
@@ -45,10 +53,18 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
     return found
 
 
-def _is_adams(state: Mapping[str, Any], parameter: nn.Parameter) -> bool:
+def _gathered(parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+    """A parameter's whole moments from DeepSpeed's parts of them; nothing before the first step."""
+    from deepspeed.utils import safe_get_full_optimizer_state  # type: ignore[import-untyped]  # DeepSpeed is
+
+    state = {key: safe_get_full_optimizer_state(parameter, key) for key in ("exp_avg", "exp_avg_sq")}
+    return {} if any(value is None for value in state.values()) else state
+
+
+def _is_adams(state: Mapping[str, Any], shape: torch.Size) -> bool:
     # Some optimizers keep moments under the same names in a projected or quantised form.
     moments = [state.get("exp_avg"), state.get("exp_avg_sq")]
-    return all(torch.is_tensor(m) and m.is_floating_point() and m.shape == parameter.shape for m in moments)
+    return all(torch.is_tensor(m) and m.is_floating_point() and m.shape == shape for m in moments)
 
 
 def unwrapped(optimizer: object) -> torch.optim.Optimizer | None:

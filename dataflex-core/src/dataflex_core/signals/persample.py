@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, vjp, vmap
 
+from dataflex_core.signals.forward import shape_of
+
 Sink = Callable[[nn.Parameter, slice, torch.Tensor], None]
 """Called with a parameter, a slice of the batch and Float32[slice, *parameter.shape]; may overwrite the tensor."""
 
@@ -67,8 +69,12 @@ class PerSample:
         finally:
             for handle in handles:
                 handle.remove()
-            self._anchors.clear()
-            self._calls.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Another forward comes."""
+        self._anchors.clear()
+        self._calls.clear()
 
     def backward(self, losses: torch.Tensor, sink: Sink, *, retain_graph: bool = False) -> None:
         """Differentiate ``losses`` Float[B] of the last forward: one gradient per sample and parameter to ``sink``."""
@@ -80,7 +86,7 @@ class PerSample:
                     raise Unreachable(f"{name} of {type(call.module).__name__} is applied to all samples at once")
             # An embedding adds to what a tied layer gave, row by row: dense contributions come first.
             calls.sort(key=lambda pair: isinstance(pair[1].module, nn.Embedding))
-            step = max(1, _CHUNK.get(parameter.device.type, _CHUNK_ELSEWHERE) // max(parameter.numel(), 1))
+            step = max(1, _CHUNK.get(parameter.device.type, _CHUNK_ELSEWHERE) // max(shape_of(parameter).numel(), 1))
             for start in range(0, len(losses), step):
                 rows = slice(start, min(start + step, len(losses)))
                 total: torch.Tensor | None = None
@@ -152,7 +158,7 @@ def _add_gradient(
 
 
 def _zeros(parameter: nn.Parameter, rows: slice) -> torch.Tensor:
-    return parameter.new_zeros((rows.stop - rows.start, *parameter.shape), dtype=torch.float32)
+    return parameter.new_zeros((rows.stop - rows.start, *shape_of(parameter)), dtype=torch.float32)
 
 
 def _linear(name: str, x: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
