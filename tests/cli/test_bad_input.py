@@ -85,12 +85,22 @@ LIGHT = {
     "another loss": ({"use_dft_loss": True}, ["--weighter", "loss"], "use_dft_loss"),
     "smoothed labels": ({"label_smoothing_factor": 0.1}, ["--weighter", "loss"], "label_smoothing_factor"),
     "sharded gradients": (
-        {"eval_dataset": "held", "deepspeed": "ds.json"},
+        {"eval_dataset": "held", "deepspeed": {"zero_optimization": {"stage": 3}}, "finetuning_type": "full"},
         ["--selector", "less"],
-        "needs per-sample gradients",
+        "use ZeRO-2, or finetuning_type: lora",
+    ),
+    "sharded magnitudes": (
+        {"eval_dataset": "held", "deepspeed": {"zero_optimization": {"stage": 3}}, "use_dora": True},
+        ["--selector", "less"],
+        "those of use_dora are out of reach",
+    ),
+    "gradients of an FSDP model": (
+        {"eval_dataset": "held", "fsdp": "full_shard"},
+        ["--selector", "less"],
+        "fsdp shards what they are made of",
     ),
     "a batch that changes": ({"auto_find_batch_size": True}, ["--mixer", "random"], "auto_find_batch_size"),
-    "losses of a sharded model": ({"fsdp": "full_shard"}, ["--selector", "loss"], "fsdp does not give yet"),
+    "losses of a sharded model": ({"fsdp": "full_shard"}, ["--selector", "loss"], "set fsdp_config: {version: 2}"),
     "candidates and budget": (
         {"dataflex": {"candidates": 3, "selection_budget": 0.5}},
         ["--selector", "loss"],
@@ -98,7 +108,13 @@ LIGHT = {
     ),
     "too few candidates": ({"dataflex": {"candidates": 0.5}}, ["--selector", "loss"], "greater than or equal to 1"),
     "unknown exhaustion": ({"dataflex": {"exhaustion": "stop"}}, ["--mixer", "random"], "'renormalise'"),
-    "resuming": ({"resume_from_checkpoint": "somewhere"}, ["--mixer", "random"], "cannot be resumed yet"),
+    "resuming from nowhere": ({"resume_from_checkpoint": "somewhere"}, ["--mixer", "random"], "does not exist"),
+    "resuming from no checkpoint of ours": (
+        {"resume_from_checkpoint": "."},
+        ["--mixer", "random"],
+        "has no state of DataFlex",
+    ),
+    "an unknown change": ({"dataflex": {"allow_changed": ["all"]}}, ["--mixer", "random"], "allow_changed"),
 }
 
 

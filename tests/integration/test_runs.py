@@ -9,7 +9,7 @@ import pytest
 from support import base_args, of_kind, train
 
 from dataflex_core.catalog import discover
-from dataflex_core.errors import DataError, UnmetNeed
+from dataflex_core.errors import DataError
 from dataflex_core.journal import read_journal
 from dataflex_core.spec import Kind
 
@@ -168,15 +168,6 @@ def test_an_earlier_journal_is_kept(model, data, tmp_path):
     first, second = (list(read_journal(folder / name)) for name in ("journal-1.jsonl", "journal.jsonl"))
     assert [e["event"] for e in first] == [e["event"] for e in second]
     assert first[-1]["event"] == "end"
-
-
-def test_a_run_with_a_strategy_does_not_resume_by_accident(model, data, tmp_path):
-    args = base_args(
-        model, data, tmp_path / "out", max_steps=3, save_strategy="steps", save_steps=3, overwrite_output_dir=False
-    )
-    train(args, mixer="random")
-    with pytest.raises(UnmetNeed, match="cannot be resumed yet"):
-        train(args, mixer="random")
 
 
 def test_kinds_are_all_covered():

@@ -74,20 +74,22 @@ def _needs_losses(args: Args, who: str) -> None:
         raise UnmetNeed(f"{who} needs per-sample losses, and {fused} computes a fused one", hint=f"set {fused}: false")
 
 
+def _needs_forwards(args: Args, who: str) -> None:
+    if (fsdp := _first(args, _FSDP)) and _setting(args, "fsdp_config", "version", "fsdp_version") != "2":
+        raise UnmetNeed(
+            f"{who} needs the model between steps, which the first version of {fsdp} does not give",
+            hint="set fsdp_config: {version: 2}",
+        )
+
+
 def _needs_candidate_losses(args: Args, who: str) -> None:
     _needs_losses(args, who)
     _needs_forwards(args, who)
 
 
-def _needs_forwards(args: Args, who: str) -> None:
-    if fsdp := _first(args, _FSDP):
-        raise UnmetNeed(
-            f"{who} needs the model between steps, which {fsdp} does not give yet", hint=f"leave {fsdp} out"
-        )
-
-
 def _needs_generations(args: Args, who: str) -> None:
-    _needs_forwards(args, who)
+    if fsdp := _first(args, _FSDP):
+        raise UnmetNeed(f"{who} generates, and {fsdp} shards the model that writes", hint=f"leave {fsdp} out")
     stage = args.get("stage", "sft")
     if stage != "sft":
         raise UnmetNeed(f"{who} completes prompts, and stage {stage} has none", hint="use stage sft")
@@ -124,12 +126,23 @@ def _needs_gradients(args: Args, who: str) -> None:
 
 def zero_stage(args: Args) -> int:
     """The ZeRO stage of the run's DeepSpeed configuration; 0 without one, or where it cannot be read."""
-    given: Any = args.get("deepspeed")
+    stage = _engine_config(args, "deepspeed").get("zero_optimization", {})
+    return int(_number(stage.get("stage"))) if isinstance(stage, Mapping) else 0
+
+
+def _setting(args: Args, key: str, *names: str) -> str:
+    config = _engine_config(args, key)
+    return next((str(config[name]) for name in names if name in config), "")
+
+
+def _engine_config(args: Args, key: str) -> Mapping[str, Any]:
+    """A configuration that is written in the run's own, or in a JSON file; empty where LLaMA-Factory will complain."""
+    given: Any = args.get(key)
     try:
         config = json.loads(Path(given).read_text(encoding="utf-8")) if isinstance(given, str) else given
-        return int(config["zero_optimization"]["stage"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    except (OSError, ValueError):
+        config = None
+    return config if isinstance(config, Mapping) else {}
 
 
 def _needs_target_set(args: Args, who: str) -> None:
