@@ -73,6 +73,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def distributed(session: nox.Session) -> None:
+    """Run the tests of several processes and of DeepSpeed, which take minutes; arguments go to pytest."""
+    install(session, "pytest", "hypothesis", "deepspeed")
+    with tempfile.TemporaryDirectory(prefix="dataflex-distributed-") as scratch:
+        env = {**QUIET, "HF_HOME": scratch}
+        session.run("pytest", "tests/distributed", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure what DataFlex costs: `--model smollm2`, `--only NAME[,NAME]`, `--json PATH`, `--repeats N`."""
     install(session)

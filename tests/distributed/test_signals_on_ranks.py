@@ -16,6 +16,8 @@ from support import base_args, build_model
 
 from dataflex_core.journal import read_journal
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 
