@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,25 @@ class CheckpointTrainer(FlexTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._termination = Termination()
+        self._stopped = False
+
+    def state_of_run(self) -> dict[str, Any]:
+        return {**super().state_of_run(), "stopped": self._is_stopped()}
+
+    def take_up(self, state: Mapping[str, Any]) -> None:
+        super().take_up(state)
+        self._stopped = bool(state["stopped"])
+
+    def _is_stopped(self) -> bool:
+        """Whether somebody, as early stopping does, has ended the run before its last step."""
+        return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
+
+    def _run_epoch(self, **kwargs: Any) -> None:
+        """Nothing where the checkpoint was the run's last: the stock loop looks for the end only after a step."""
+        if self._stopped or self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**kwargs)
 
     def begin(self) -> None:
         """Take up the state of the checkpoint; from here on SIGTERM is waited for."""
