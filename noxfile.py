@@ -79,6 +79,10 @@ def distributed(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory(prefix="dataflex-distributed-") as scratch:
         env = {**QUIET, "HF_HOME": scratch}
         session.run("pytest", "tests/distributed", *session.posargs, env=env)
+def faults(session: nox.Session) -> None:
+    """Kill short runs at random points and compare them with runs that were not: `--count N`, `--seed S`."""
+    install(session)
+    session.run("python", "-m", "faults", *session.posargs, env={**QUIET, "PYTHONPATH": "tests"})
 
 
 @nox.session(python=PYTHON)

@@ -1,0 +1,252 @@
+"""A run that was killed is the run that was not: killed at chosen points, gone on with, and compared bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from faults.bench import STEPS, Bench, Trial
+from faults.machine import Machine
+from faults.points import VARIABLE
+
+KILLS = [
+    pytest.param("select-loss", ["batch:9"], id="in a pass"),
+    pytest.param("select-loss", ["half:*-0.tmp:3"], id="in partial results"),
+    pytest.param("select-less", ["batch:40"], id="in a pass of gradients"),
+    pytest.param("select-less", ["half:arrays.safetensors:4"], id="in our arrays"),
+    pytest.param("mix-random", ["trained"], id="between the last step and the model"),
+    pytest.param("mix-random", ["step:1"], id="before any checkpoint"),
+    pytest.param("weigh-loss", ["gradient:7"], id="in a step, past an epoch"),
+    pytest.param("weigh-loss", ["trained"], id="after the last step, weighed"),
+    pytest.param("all", ["state:4"], id="between our state and the model's files"),
+    pytest.param("all", ["unsealed:6"], id="before the seal"),
+    pytest.param("all", ["rotating:1"], id="in the deletion of a checkpoint"),
+    pytest.param("all", ["line:9"], id="in a line of the journal"),
+    pytest.param("all", ["half:optimizer.pt:3"], id="in the optimizer's file"),
+    pytest.param("all", ["half:adapter_model.safetensors:2", "decided:3", "half:seal.json.tmp:1"], id="three times"),
+]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    with Machine(folder) as machine:
+        yield Bench(folder, machine)
+
+
+@pytest.mark.parametrize(("strategies", "points"), KILLS)
+def test_a_run_that_was_killed_is_the_run_that_was_not(bench, strategies, points):
+    assert bench.trial(strategies).suffer(points) == []
+
+
+def test_the_comparison_sees_another_run(bench):
+    trial = bench.trial("mix-random")
+    trial.write(learning_rate=0.0101)
+    assert trial.run().code == 0
+    assert [told.split()[0] for told in trial.differences()] == ["logs", "weights"]
+
+
+def test_sigterm_leaves_a_checkpoint_of_the_step_and_says_so(bench):
+    trial = bench.trial("all")
+    ended = trial.run(point="term@gradient:5")
+    assert ended.code == 143
+    checkpoint = trial.output / "checkpoint-5"
+    assert ended.ours[-2] == f"Error: stopped by SIGTERM after step 5: {checkpoint} is complete"
+    assert "Traceback" not in ended.text
+    ended = trial.resume()
+    assert f"DataFlex: going on from {checkpoint}, after step 5" in ended.ours
+    assert trial.differences() == []
+
+
+def test_a_later_torn_checkpoint_does_not_take_the_place_of_a_whole_one(bench):
+    trial = bench.trial("mix-random", save_total_limit=1)
+    assert trial.run(point="unsealed:6").code == -9
+    assert trial.resume(point="term@gradient:5").code == 143
+    assert f"DataFlex: going on from {trial.output / 'checkpoint-5'}, after step 5" in trial.resume().ours
+    assert trial.differences() == []
+
+
+@pytest.mark.parametrize("file", ["state.json", "optimizer.pt", "adapter_model.safetensors", "trainer_state.json"])
+def test_a_full_disk_is_one_line_and_costs_one_checkpoint(bench, file):
+    trial = bench.trial("mix-random")
+    _is_out_of_room(trial, trial.run(point=f"full@half:{file}:3"))
+
+
+def test_a_disk_that_is_full(bench):
+    trial = bench.trial("mix-random")
+    room = trial.config.parent / "small"
+    room.mkdir()
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "faults", room], check=False, capture_output=True
+    ).returncode:
+        pytest.skip("nothing can be mounted here: the injected faults stand for it")
+    try:
+        trial.write(output=room / "out")
+        assert trial.run(point="step:5").code == -9
+        (room / "filler").write_bytes(b"0" * (shutil.disk_usage(room).free - 100_000))
+        ended = trial.resume()
+        (room / "filler").unlink()
+        _is_out_of_room(trial, ended)
+    finally:
+        subprocess.run(["umount", room], check=True)
+
+
+def _is_out_of_room(trial: Trial, ended) -> None:
+    assert ended.code == 1, ended.text[-3000:]
+    assert ended.ours[-2].startswith(f"Error: {trial.output / 'checkpoint-6'} could not be written: ")
+    assert "Traceback" not in ended.text
+    assert not (trial.output / "checkpoint-6").exists()
+    ended = trial.resume()
+    assert f"DataFlex: going on from {trial.output / 'checkpoint-4'}, after step 4" in ended.ours
+    assert trial.differences() == []
+
+
+@pytest.mark.parametrize("strategies", ["mix-random", "weigh-loss"])
+def test_an_output_folder_that_cannot_be_written_is_one_line(bench, strategies):
+    trial = bench.trial(strategies)
+    trial.write(output=trial.config / "out")
+    ended = trial.run()
+    assert ended.code in (1, 2)
+    assert "Traceback" not in ended.text
+    assert str(trial.config) in next(line for line in ended.ours if line.startswith("Error: "))
+
+
+@pytest.fixture(scope="module")
+def stopped(bench):
+    """A run of all three strategies that was killed after step 7."""
+    trial = bench.trial("all")
+    assert trial.run(point="step:7").code == -9
+    return trial
+
+
+@pytest.fixture
+def torn(bench, stopped):
+    """A copy of it, to be damaged."""
+    trial = bench.trial("all")
+    shutil.copytree(stopped.output, trial.output)
+    return trial
+
+
+def _cut(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        ("optimizer.pt", _cut, "has a torn optimizer.pt"),
+        ("trainer_state.json", lambda path: path.unlink(), "has lost trainer_state.json"),
+        ("dataflex/state.json", lambda path: path.write_text("garbage"), "has a torn dataflex/state.json"),
+        (
+            "dataflex/state.json",
+            lambda path: path.write_bytes(b"?" * path.stat().st_size),
+            "has an unreadable dataflex/state.json",
+        ),
+        ("dataflex/seal.json", lambda path: path.write_text("{"), "has an unreadable seal"),
+        ("dataflex/seal.json", lambda path: path.write_text("[]"), "has an unreadable seal"),
+    ],
+    ids=["cut", "lost", "garbage", "garbage of the same size", "half a seal", "another seal"],
+)
+def test_a_checkpoint_that_is_torn_afterwards_is_passed_over(torn, file, damage, said):
+    damage(torn.output / "checkpoint-6" / file)
+    ended = torn.resume()
+    assert f"DataFlex: {torn.output / 'checkpoint-6'} {said}: passed over" in ended.ours
+    assert f"DataFlex: going on from {torn.output / 'checkpoint-4'}, after step 4" in ended.ours
+    assert ended.code == 0
+    assert torn.differences() == []
+
+
+def _other_data(trial, bench):
+    folder = shutil.copytree(bench.data, trial.config.parent / "data")
+    rows = json.loads((folder / "words.json").read_text())
+    (folder / "words.json").write_text(json.dumps([{**rows[0], "output": "the sea"}, *rows[1:]]))
+    trial.write(data=folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "words", "told"),
+    [
+        ("strategies", ["--mixer", "static"], "mixer was "),
+        ("parameters", ["--set", "weighter.temperature=3"], "weighter.temperature was "),
+        ("schedule", ["dataflex.update_steps=4"], "update_steps was 3, is 4"),
+        ("data", None, "data set words has changed"),
+    ],
+    ids=["strategies", "parameters", "schedule", "data"],
+)
+def test_another_run_is_refused_until_it_is_allowed(bench, torn, part, words, told):
+    if words is None:
+        _other_data(torn, bench)
+    ended = torn.resume(*(words or ()))
+    assert ended.code == 2
+    assert told in ended.ours[-2]
+    assert f"--allow-changed {part}" in ended.ours[-1]
+    allowed = ["--allow-changed", part]
+    if part == "strategies":
+        assert torn.resume(*words, *allowed).code == 2, "the parameters of another strategy are others"
+        allowed += ["--allow-changed", "parameters"]
+    assert torn.resume(*(words or ()), *allowed).code == 0
+
+
+@pytest.mark.parametrize("strategies", ["weigh-loss", "all"])
+def test_the_best_model_and_early_stopping_survive(bench, strategies):
+    changes = {
+        "eval_strategy": "steps",
+        "eval_steps": 2,
+        "load_best_model_at_end": True,
+        "early_stopping_steps": 1,
+        "save_total_limit": 1,
+        "learning_rate": 0.5,
+    }
+    reference = bench.reference(strategies, **changes)
+    assert len(reference.steps) < STEPS, "it stops early"
+    assert bench.trial(strategies, **changes).suffer(["step:3", "trained"]) == []
+
+
+def test_without_optimizer_states_the_run_starts_anew(bench):
+    trial = bench.trial("mix-random", save_only_model=True)
+    assert trial.run(point="step:7").code == -9
+    ended = trial.resume()
+    assert sum("has no optimizer state (save_only_model): passed over" in line for line in ended.ours) == 2
+    assert any("the run starts from the beginning" in line for line in ended.ours)
+    assert trial.differences() == []
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_the_run(bench, tmp_path):
+    """Two real processes: the fault reaches the ranks through a plugin."""
+    info = tmp_path / "faulty-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[dataflex]\nfaulty = faults.plugin\n")
+    trial = bench.trial("all")
+    tests = os.path.dirname(os.path.dirname(__file__))
+    path = os.pathsep.join(filter(None, [str(tmp_path), tests, os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "PYTHONPATH": path, VARIABLE: "rank=1/step:5", "FAULTS_TEST": str(tmp_path)}
+    command = [sys.executable, "-m", "dataflex_cli", "run", str(trial.config), "--nproc", "2"]
+    process = subprocess.Popen(
+        command, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    journal = trial.output / "dataflex" / "journal.jsonl"
+    deadline = time.monotonic() + 400
+    while not (journal.exists() and '"step": 5' in journal.read_text()) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, said[-3000:]
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    assert errors == ["Error: rank 1 was killed by SIGKILL"], said[-3000:]
+    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_ours(pid, str(tmp_path))]
+
+
+def _is_ours(pid: str, mark: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"FAULTS_TEST={mark}".encode() in file.read()
+    except OSError:
+        return False
