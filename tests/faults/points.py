@@ -190,10 +190,11 @@ def _shadow_rmtree(module: Any, told: Callable[..., None], *, first: bool = Fals
 def half(act: Act, name: str, number: str) -> None:
     """Half of file NAME is written, for the N-th time; ``*SUFFIX`` is any name that ends so."""
     import torch
-    from dataflex_core import checkpoint
-    from dataflex_core.signals import store
     from peft import peft_model
     from transformers import TrainerState
+
+    from dataflex_core import checkpoint
+    from dataflex_core.signals import store
 
     count = _Count(number)
 

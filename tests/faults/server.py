@@ -26,14 +26,15 @@ def main() -> None:
 
 
 def _import() -> None:
-    import dataflex_core.llamafactory.run
-    import dataflex_core.trainer
     import llamafactory.train.sft.workflow
     import llamafactory.train.tuner
     import peft
     import torch
     import transformers
     from transformers.models.llama import modeling_llama
+
+    import dataflex_core.llamafactory.run
+    import dataflex_core.trainer
 
     torch.set_num_threads(1)
     # LLaMA-Factory looks through them as it loads a model, and each look imports a hundred modules.

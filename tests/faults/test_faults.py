@@ -173,7 +173,7 @@ def _other_data(trial, bench):
     ("part", "words", "told"),
     [
         ("strategies", ["--mixer", "static"], "mixer was "),
-        ("parameters", ["--set", "weighter.temperature=3"], "weighter.temperature was "),
+        ("parameters", ["--set", "weighter.r=3"], "weighter.r was "),
         ("schedule", ["dataflex.update_steps=4"], "update_steps was 3, is 4"),
         ("data", None, "data set words has changed"),
     ],

@@ -75,10 +75,12 @@ def what_is_torn(checkpoint: Path) -> str | None:
     if not (checkpoint / FOLDER).is_dir():
         return "has no state of DataFlex"
     try:
-        listed = json.loads((checkpoint / FOLDER / _SEAL).read_text(encoding="utf-8"))
+        listed: dict[str, int] = dict(json.loads((checkpoint / FOLDER / _SEAL).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return "is not complete"
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
+        return "has an unreadable seal"
+    if f"{FOLDER}/{_STATE}" not in listed:
         return "has an unreadable seal"
     for name, size in listed.items():
         path = checkpoint / name
@@ -88,6 +90,10 @@ def what_is_torn(checkpoint: Path) -> str | None:
         name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed
     ):
         return "has no optimizer state (save_only_model)"
+    try:
+        json.loads((checkpoint / FOLDER / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"has an unreadable {FOLDER}/{_STATE}"
     return None
 
 
