@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -59,9 +60,7 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
             if told:
                 raise _as_error(json.loads(told[0].read_text(encoding="utf-8"))) from error
             rank, failure = error.get_first_failure()
-            raise RunFailed(
-                f"rank {rank} ended with exit code {failure.exitcode}", hint="its last lines are above"
-            ) from error
+            raise RunFailed(f"rank {rank} {_ending(failure.exitcode)}", hint="its last lines are above") from error
 
 
 def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[str]:
@@ -79,6 +78,10 @@ def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[s
     rank = str(_integer(env, "NODE_RANK", 0))
     nodes = str(wanted.nodes)
     return [*options, "--nnodes", nodes, "--node_rank", rank, "--master_addr", address, "--master_port", port]
+
+
+def _ending(code: int) -> str:
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _as_error(told: Mapping[str, object]) -> Exception:
