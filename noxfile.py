@@ -79,6 +79,9 @@ def distributed(session: nox.Session) -> None:
     with tempfile.TemporaryDirectory(prefix="dataflex-distributed-") as scratch:
         env = {**QUIET, "HF_HOME": scratch}
         session.run("pytest", "tests/distributed", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 def faults(session: nox.Session) -> None:
     """Kill short runs at random points and compare them with runs that were not: `--count N`, `--seed S`."""
     install(session)

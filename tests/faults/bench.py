@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
@@ -32,12 +33,11 @@ class Bench:
         # Six steps are an epoch: a run passes its border, and ends on one.
         self.data = build_data(folder / "data", sizes={"words": 14, "numbers": 10, "held": 6})
         self._references: dict[str, Outcome] = {}
-        self._number = 0
+        self._numbers = itertools.count()
 
     def trial(self, strategies: str, **changes: Any) -> Trial:
         """A run to be, in a folder of its own."""
-        self._number += 1
-        return Trial(self, self.folder / f"trial{self._number}", strategies, changes)
+        return Trial(self, self.folder / f"trial{next(self._numbers)}", strategies, changes)
 
     def reference(self, strategies: str, **changes: Any) -> Outcome:
         """What the run comes to when nothing happens to it; trained once."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import queue
 import select
 import signal
 import subprocess
@@ -30,11 +32,11 @@ class Ended:
 
 
 class Machine:
-    """Two warm processes whose hashes differ, taken in turns: nothing that is compared may depend on one process."""
+    """Two warm processes whose hashes differ: nothing that is compared may depend on one. Two threads may use it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._number = 0
+        self._numbers = itertools.count()
         tests = str(Path(__file__).parents[1])
         path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
         env = {
@@ -49,6 +51,9 @@ class Machine:
         self._servers = [_start({**env, "PYTHONHASHSEED": str(seed)}, folder / f"server{seed}.log") for seed in (1, 2)]
         for server in self._servers:
             _answer(server, 300)
+        self._free: queue.Queue[subprocess.Popen[str]] = queue.Queue()
+        for server in self._servers:
+            self._free.put(server)
 
     def __enter__(self) -> Machine:
         return self
@@ -59,24 +64,28 @@ class Machine:
             server.stdin.close()
             server.wait(timeout=60)
 
-    def dataflex(
-        self, *words: str, point: str | None = None, env: Mapping[str, str] | None = None, seconds: float = 120
-    ) -> Ended:
+    def dataflex(self, *words: str, point: str | None = None, seconds: float = 120) -> Ended:
         """``dataflex WORDS`` with a fault ``point``; killed after ``seconds``, which is a hang."""
-        self._number += 1
-        server = self._servers[self._number % 2]
-        output = self._folder / f"{self._number}.log"
-        request = {"words": words, "point": point, "output": str(output), "env": dict(env or {})}
-        _pipe(server.stdin).write(json.dumps(request) + "\n")
-        _pipe(server.stdin).flush()
-        pid = _answer(server, 10)
+        output = self._folder / f"{next(self._numbers)}.log"
+        server = self._free.get()
         try:
-            code = _answer(server, seconds)
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            _answer(server, 10)
-            raise
+            code = _run(server, {"words": words, "point": point, "output": str(output)}, seconds)
+        finally:
+            self._free.put(server)
         return Ended(code=code, text=output.read_text(encoding="utf-8", errors="replace"))
+
+
+def _run(server: subprocess.Popen[str], request: Mapping[str, object], seconds: float) -> int:
+    _pipe(server.stdin).write(json.dumps(request) + "\n")
+    _pipe(server.stdin).flush()
+    pid = _answer(server, 30)
+    try:
+        code: int = _answer(server, seconds)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+        _answer(server, 30)
+        raise
+    return code
 
 
 def _start(env: Mapping[str, str], log: Path) -> subprocess.Popen[str]:

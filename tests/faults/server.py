@@ -65,7 +65,6 @@ def _become(request: dict[str, object]) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (out, 2)):
         os.dup2(source, target)
-    os.environ.update(request.get("env") or {})  # type: ignore[call-overload]
     if request.get("point"):
         arm(str(request["point"]))
     sys.argv = ["dataflex", *request["words"]]  # type: ignore[misc]

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dataflex_core.errors import DataError, StrategyFault
+from dataflex_core.journal import run_of
 
 FORMAT = 1
 FOLDER = "dataflex"
@@ -57,7 +58,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         raise DataError(f"{checkpoint} {wrong}", hint="resume from another one")
     folder = checkpoint / FOLDER
     try:
-        read = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        read = _read(checkpoint)
         arrays = load_file(folder / _ARRAYS)
         if read["format"] != FORMAT:
             raise DataError(
@@ -91,7 +92,7 @@ def what_is_torn(checkpoint: Path) -> str | None:
     ):
         return "has no optimizer state (save_only_model)"
     try:
-        json.loads((checkpoint / FOLDER / _STATE).read_text(encoding="utf-8"))
+        _read(checkpoint)
     except (OSError, ValueError):
         return f"has an unreadable {FOLDER}/{_STATE}"
     return None
@@ -106,13 +107,25 @@ def checkpoints(output: Path) -> list[Path]:
 
 
 def newest_complete(output: Path, notice: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that is whole; each newer one is passed over with a line."""
+    """The newest checkpoint that is whole, of the run that the folder's journal is of.
+
+    Each newer one is passed over with a line.
+    """
+    journal = output / "dataflex" / "journal.jsonl"
+    run = run_of(journal) if journal.is_file() else None
     for path in checkpoints(output):
         wrong = what_is_torn(path)
+        if wrong is None and journal.is_file() and _read(path)["state"].get("run") != run:
+            wrong = "is of an earlier run"
         if wrong is None:
             return path
         notice(f"{path} {wrong}: passed over")
     return None
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    read: dict[str, Any] = dict(json.loads((checkpoint / FOLDER / _STATE).read_text(encoding="utf-8")))
+    return read
 
 
 def _number(path: Path) -> re.Match[str] | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 Report = Callable[[Mapping[str, Any]], None]
 """Told every event on rank 0, as it is journalled."""
@@ -14,12 +15,15 @@ Report = Callable[[Mapping[str, Any]], None]
 class Journal:
     """Writes events to ``folder/journal.jsonl`` on the rank that owns it, a flushed line each, and reports them.
 
+    ``run`` names the run, whatever folders and processes it is continued in: it stands in the ``start``.
+
     An event is a JSON object with the key ``event``: ``start``, ``resume``, ``notice``, ``decision``, ``step`` or
     ``end``. A journal that an earlier run left is kept, renamed to ``journal-1.jsonl`` and so on.
     """
 
     def __init__(self, folder: Path, *, owner: bool, report: Report) -> None:
         self.path = folder / "journal.jsonl"
+        self.run = uuid4().hex
         self._owner = owner
         self._report = report
         self._opened = False
@@ -34,6 +38,10 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, allow_nan=False) + "\n")
         self._report(record)
+
+    def start(self, **details: Any) -> None:
+        """The run begins."""
+        self.write("start", run=self.run, **details)
 
     def size(self) -> int:
         """Bytes written so far; 0 on the other ranks."""
@@ -53,6 +61,7 @@ class Journal:
         temporary.write_bytes(kept)
         temporary.replace(self.path)
         self._opened = True
+        self.run = run_of(self.path) or self.run
         for event in read_journal(self.path):
             self._report({**event, "past": True})
         self.write("resume", **details)
@@ -69,6 +78,12 @@ class Journal:
                 number += 1
             self.path.rename(kept)
         self._opened = True
+
+
+def run_of(path: Path) -> str | None:
+    """The run that a journal is of, or None where it was killed before it said so."""
+    first = next(read_journal(path), {})
+    return first.get("run")
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

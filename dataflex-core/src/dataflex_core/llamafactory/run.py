@@ -93,7 +93,7 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
             session.go_on_from(Path(training_args.resume_from_checkpoint))
         else:
             details = start_details(prepared, known, ranks=training_args.world_size, seed=session.seed)
-            session.journal.write("start", **details)
+            session.journal.start(**details)
         sessions.append(session)
         return loaded.module
 

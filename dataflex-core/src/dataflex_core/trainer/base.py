@@ -89,6 +89,7 @@ class FlexTrainer(Stock):
         """What must survive: JSON values and numpy arrays. The same on every rank."""
         return {
             "step": self.state.global_step,
+            "run": self.session.journal.run,
             "journal": self.session.journal.size(),
             "identity": self.session.identity(),
             "scalars": dict(self._scalars),
