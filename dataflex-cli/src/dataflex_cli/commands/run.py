@@ -11,7 +11,6 @@ from dataflex_core.catalog import discover
 from dataflex_core.config import RunConfig, load_config
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import PreparedRun, prepare
-from dataflex_core.resume import resolved
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
@@ -66,6 +65,7 @@ def run(
     if allowed:
         overrides = [*overrides, f"dataflex.allow_changed=[{','.join(allowed)}]"]
     from dataflex_cli import show
+    from dataflex_core.resume import resolved
 
     config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
     config = resolved(config, show.say)
