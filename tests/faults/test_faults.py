@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from faults.bench import STEPS, Bench, Trial
 from faults.machine import Machine
+from faults.outcome import outcome
 from faults.points import VARIABLE
+
+TESTS = Path(__file__).parents[1]
+MARK = "FAULTS_TEST"
 
 KILLS = [
     pytest.param("select-loss", ["batch:9"], id="in a pass"),
@@ -208,11 +214,7 @@ def test_another_run_is_refused_until_it_is_allowed(bench, torn, part, words, to
     assert ended.code == 2
     assert told in ended.ours[-2]
     assert f"--allow-changed {part}" in ended.ours[-1]
-    allowed = ["--allow-changed", part]
-    if part == "strategies":
-        assert torn.resume(*words, *allowed).code == 2, "the parameters of another strategy are others"
-        allowed += ["--allow-changed", "parameters"]
-    assert torn.resume(*(words or ()), *allowed).code == 0
+    assert torn.resume(*(words or ()), "--allow-changed", part).code == 0
 
 
 @pytest.mark.parametrize("strategies", ["weigh-loss", "all"])
@@ -239,37 +241,60 @@ def test_without_optimizer_states_the_run_starts_anew(bench):
     assert trial.differences() == []
 
 
-@pytest.mark.slow
-def test_a_rank_that_dies_ends_the_run(bench, tmp_path):
-    """Two real processes: the fault reaches the ranks through a plugin."""
+@pytest.fixture
+def ranks(tmp_path):
+    """Runs a trial on two real processes; the fault reaches them through a plugin."""
     info = tmp_path / "faulty-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[dataflex]\nfaulty = faults.plugin\n")
+    path = os.pathsep.join(filter(None, [str(tmp_path), str(TESTS), os.environ.get("PYTHONPATH")]))
+
+    def run(trial, *words, point="", dies_at=0):
+        """The exit code, and what was said; fails where the end is a minute away from the step that kills."""
+        env = {**os.environ, "PYTHONPATH": path, VARIABLE: point, MARK: str(tmp_path)}
+        command = [sys.executable, "-m", "dataflex_cli", "run", str(trial.config), *words, "--nproc", "2"]
+        log = tmp_path / "log"
+        with log.open("w") as out:
+            process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        journal = trial.output / "dataflex" / "journal.jsonl"
+        deadline = time.monotonic() + 400
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                if dies_at and journal.exists() and f'"step": {dies_at},' in journal.read_text():
+                    deadline, dies_at = time.monotonic() + 60, 0
+                time.sleep(0.2)
+            assert process.poll() is not None, "it hangs"
+        finally:
+            process.kill()
+        assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_ours(pid, str(tmp_path))]
+        return process.returncode, log.read_text()
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_and_a_launcher_that_is_stopped_end_the_run(bench, ranks):
+    never = bench.trial("all")
+    assert ranks(never)[0] == 0
     trial = bench.trial("all")
-    tests = os.path.dirname(os.path.dirname(__file__))
-    path = os.pathsep.join(filter(None, [str(tmp_path), tests, os.environ.get("PYTHONPATH")]))
-    env = {**os.environ, "PYTHONPATH": path, VARIABLE: "rank=1/step:5", "FAULTS_TEST": str(tmp_path)}
-    command = [sys.executable, "-m", "dataflex_cli", "run", str(trial.config), "--nproc", "2"]
-    process = subprocess.Popen(
-        command, env=env, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    journal = trial.output / "dataflex" / "journal.jsonl"
-    deadline = time.monotonic() + 400
-    while not (journal.exists() and '"step": 5' in journal.read_text()) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1, said[-3000:]
+    code, said = ranks(trial, point="rank=1/step:5", dies_at=5)
     errors = [line for line in said.splitlines() if line.startswith("Error: ")]
-    assert errors == ["Error: rank 1 was killed by SIGKILL"], said[-3000:]
-    assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and _is_ours(pid, str(tmp_path))]
+    assert (code, errors) == (1, ["Error: rank 1 was killed by SIGKILL"]), said[-3000:]
+    code, said = ranks(trial, "--resume", point="rank=1/parent@gradient:9")
+    errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+    stopped = re.fullmatch(r"Error: stopped by SIGTERM after step (\d+): (.*) is complete", "".join(errors))
+    assert code == 143, said[-3000:]
+    assert stopped, said[-3000:]
+    assert stopped[2] == str(trial.output / f"checkpoint-{stopped[1]}")
+    assert ranks(trial, "--resume")[0] == 0
+    assert outcome(never.output).differences(outcome(trial.output)) == []
 
 
 def _is_ours(pid: str, mark: str) -> bool:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"FAULTS_TEST={mark}".encode() in file.read()
+            return f"{MARK}={mark}".encode() in file.read()
     except OSError:
         return False
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataflex_core.config import RunConfig
-from dataflex_core.errors import InvalidConfig, RunFailed
+from dataflex_core.errors import Interrupted, InvalidConfig, RunFailed
 from dataflex_core.llamafactory.devices import device_count
 
 
@@ -43,6 +43,7 @@ def processes(nproc: int | None, env: Mapping[str, str] = os.environ) -> Process
 
 def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[str, str] = os.environ) -> None:
     """Train in ``wanted.per_node`` processes on this node. Raises what stopped them, in one error."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as elastic_run
@@ -56,11 +57,19 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
             options = parse_args([*words, "--debug"] if debug else words)  # type: ignore[no-untyped-call]  # in torch
             elastic_run(options)  # type: ignore[no-untyped-call]  # in torch
         except ChildFailedError as error:
-            told = sorted(errors.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-            if told:
-                raise _as_error(json.loads(told[0].read_text(encoding="utf-8"))) from error
-            rank, failure = error.get_first_failure()
-            raise RunFailed(f"rank {rank} {_ending(failure.exitcode)}", hint="its last lines are above") from error
+            # A rank that was killed says nothing, and the others' connections to it break: that is what they say.
+            killed = [(rank, failed.exitcode) for rank, failed in error.failures.items() if _is_killed(failed.exitcode)]
+            if not killed and (told := _told(errors)):
+                raise told from error
+            first, failure = error.get_first_failure()
+            rank, code = killed[0] if killed else (first, failure.exitcode)
+            raise RunFailed(f"rank {rank} {_ending(code)}", hint="its last lines are above") from error
+        except SignalException as error:
+            name = signal.Signals(error.sigval).name
+            raise _told(errors) or Interrupted(
+                f"stopped by {name} before the ranks had written a checkpoint",
+                hint="dataflex run … --resume goes on from the last one",
+            ) from error
 
 
 def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[str]:
@@ -78,6 +87,17 @@ def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[s
     rank = str(_integer(env, "NODE_RANK", 0))
     nodes = str(wanted.nodes)
     return [*options, "--nnodes", nodes, "--node_rank", rank, "--master_addr", address, "--master_port", port]
+
+
+def _told(errors: Path) -> Exception | None:
+    """The first error that a rank left."""
+    told = sorted(errors.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    return _as_error(json.loads(told[0].read_text(encoding="utf-8"))) if told else None
+
+
+def _is_killed(code: int) -> bool:
+    """By somebody else than torchrun, which ends the ranks that are left with SIGTERM."""
+    return code < 0 and code != -signal.SIGTERM
 
 
 def _ending(code: int) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from dataflex_core.checkpoint import seal, what_is_torn, write_state
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed
@@ -19,6 +22,7 @@ class CheckpointTrainer(FlexTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        _restore_to_numbered_cpus()
         self._termination = Termination()
         self._stopped = False
 
@@ -110,6 +114,16 @@ class CheckpointTrainer(FlexTrainer):
             best_model_checkpoint=self.state.best_model_checkpoint,
             use_mtime=True,
         )
+
+
+@cache
+def _restore_to_numbered_cpus() -> None:
+    """Several ranks on CPU load the optimizer to ``cpu:0``, as accelerate calls it; torch knows only ``cpu``."""
+
+    def restored(storage: Any, location: str) -> Any:
+        return storage if location.startswith("cpu:") else None
+
+    torch.serialization.register_package(1000, lambda storage: None, restored)
 
 
 def _first_line(error: BaseException) -> str:
