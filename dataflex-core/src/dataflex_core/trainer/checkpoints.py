@@ -106,10 +106,14 @@ class CheckpointTrainer(FlexTrainer):
             self.args.save_total_limit = limit
 
     def _rotate(self) -> None:
-        from transformers.trainer_utils import rotate_checkpoints
-
+        output = self._get_output_dir(trial=None)
+        try:
+            from transformers.trainer_utils import rotate_checkpoints
+        except ImportError:  # before transformers 5 it was the trainer's own
+            self._rotate_checkpoints(use_mtime=True, output_dir=output)
+            return
         rotate_checkpoints(
-            output_dir=self._get_output_dir(trial=None),
+            output_dir=output,
             save_total_limit=self.args.save_total_limit,
             best_model_checkpoint=self.state.best_model_checkpoint,
             use_mtime=True,
