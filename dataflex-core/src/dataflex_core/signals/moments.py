@@ -55,7 +55,7 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
 
 def _gathered(parameter: nn.Parameter) -> dict[str, torch.Tensor]:
     """A parameter's whole moments from DeepSpeed's parts of them; nothing before the first step."""
-    from deepspeed.utils import safe_get_full_optimizer_state  # type: ignore[import-untyped]  # DeepSpeed is
+    from deepspeed.utils import safe_get_full_optimizer_state
 
     state = {key: safe_get_full_optimizer_state(parameter, key) for key in ("exp_avg", "exp_avg_sq")}
     return {} if any(value is None for value in state.values()) else state
