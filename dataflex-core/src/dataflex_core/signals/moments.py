@@ -37,7 +37,7 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
         # DeepSpeed's groups hold flat parts of many parameters; their settings are the same in all of them.
         gathered = hasattr(parameter, "_hp_mapping") or hasattr(parameter, "ds_id")
         group = inner.param_groups[0] if gathered else groups.get(parameter, {})
-        state = _gathered(parameter) if gathered else inner.state.get(parameter, {})
+        state = _gathered(parameter, inner) if gathered else inner.state.get(parameter, {})
         betas, eps = group.get("betas"), group.get("eps")
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not isinstance(eps, float):
             return None
@@ -53,12 +53,26 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
     return found
 
 
-def _gathered(parameter: nn.Parameter) -> dict[str, torch.Tensor]:
+def _gathered(parameter: nn.Parameter, inner: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """A parameter's whole moments from DeepSpeed's parts of them; nothing before the first step."""
     from deepspeed.utils import safe_get_full_optimizer_state
 
+    if hasattr(parameter, "_hp_mapping") and not _linked(parameter, inner):
+        return {}
     state = {key: safe_get_full_optimizer_state(parameter, key) for key in ("exp_avg", "exp_avg_sq")}
     return {} if any(value is None for value in state.values()) else state
+
+
+def _linked(parameter: Any, inner: torch.optim.Optimizer) -> bool:
+    """Whether ZeRO-1 and ZeRO-2 have moments; the same on every rank."""
+    if not all(inner.state.get(flat) for group in inner.param_groups for flat in group["params"]):
+        return False
+    part = parameter._hp_mapping
+    # DeepSpeed links a parameter to its moments at the first step: after a restart they are there before that.
+    if part is not None and part.optim_fragment is None:
+        (flat,) = inner.param_groups[part.param_group_index]["params"]
+        part.set_optim_state_fragment(flat, inner.state[flat])
+    return True
 
 
 def _is_adams(state: Mapping[str, Any], shape: torch.Size) -> bool:
