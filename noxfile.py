@@ -75,7 +75,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def distributed(session: nox.Session) -> None:
     """Run the tests of several processes, of DeepSpeed and of killed runs that take minutes; arguments go to pytest."""
-    install(session, "pytest", "hypothesis", "deepspeed")
+    install(session, "pytest", "hypothesis", "deepspeed", "ray")
     with tempfile.TemporaryDirectory(prefix="dataflex-distributed-") as scratch:
         env = {**QUIET, "HF_HOME": scratch}
         session.run("pytest", "tests/distributed", "tests/faults", *session.posargs, env=env)

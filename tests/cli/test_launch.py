@@ -22,14 +22,14 @@ from dataflex_core.errors import InvalidConfig
     ],
 )
 def test_processes(nproc, env, expected):
-    assert processes(nproc, env) == expected
+    assert processes(nproc, {}, env) == expected
     assert expected.world == expected.per_node * expected.nodes
 
 
 @pytest.mark.parametrize("name", ["NNODES", "NPROC_PER_NODE"])
 def test_a_variable_that_is_no_number(name):
     with pytest.raises(InvalidConfig, match=name):
-        processes(None, {name: "two"})
+        processes(None, {}, {name: "two"})
 
 
 def test_the_address_of_a_node():

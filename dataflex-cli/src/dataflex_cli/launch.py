@@ -1,8 +1,7 @@
-"""Where a run's processes come from: this one, or torchrun's when there is more than one."""
+"""Where a run's processes come from: this one, torchrun's when there is more than one, or Ray's."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -10,19 +9,26 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from dataflex_cli.endings import as_error, told_in, was_killed, without_a_word
 from dataflex_core.config import RunConfig
-from dataflex_core.errors import Interrupted, InvalidConfig, RunFailed
+from dataflex_core.errors import Interrupted, InvalidConfig
+from dataflex_core.llamafactory.checks import uses_ray
 from dataflex_core.llamafactory.devices import device_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """How many processes on how many nodes; ``torchrun`` is whether they need a launcher."""
+    """How many processes on how many nodes; ``torchrun`` is whether they need a launcher, ``ray`` whether it is Ray.
+
+    Ray places its workers itself: they count as one node's.
+    """
 
     per_node: int
     nodes: int
     torchrun: bool
+    ray: bool = False
 
     @property
     def world(self) -> int:
@@ -30,11 +36,14 @@ class Processes:
         return self.per_node * self.nodes
 
 
-def processes(nproc: int | None, env: Mapping[str, str] = os.environ) -> Processes:
+def processes(nproc: int | None, args: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Processes:
     """Read LLaMA-Factory's environment variables; ``--nproc`` wins over ``NPROC_PER_NODE``, that over the devices.
 
-    Raises `InvalidConfig` when a variable is no number.
+    With Ray it wins over ``ray_num_workers``. Raises `InvalidConfig` when one of them is no number.
     """
+    if uses_ray(args, env):
+        workers = nproc or _integer({"ray_num_workers": str(args.get("ray_num_workers", 1))}, "ray_num_workers", 1)
+        return Processes(per_node=max(1, workers), nodes=1, torchrun=False, ray=True)
     nodes = max(1, _integer(env, "NNODES", 1))
     per_node = nproc if nproc is not None else _integer(env, "NPROC_PER_NODE", 0) or max(1, device_count())
     forced = env.get("FORCE_TORCHRUN", "0").lower() in {"1", "true", "y"}
@@ -58,15 +67,17 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
             elastic_run(options)  # type: ignore[no-untyped-call]  # in torch
         except ChildFailedError as error:
             # A rank that was killed says nothing, and the others' connections to it break: that is what they say.
-            killed = [(rank, failed.exitcode) for rank, failed in error.failures.items() if _is_killed(failed.exitcode)]
-            if not killed and (told := _told(errors)):
-                raise told from error
+            killed = [(rank, failed.exitcode) for rank, failed in error.failures.items() if was_killed(failed.exitcode)]
+            if not killed and (told := told_in(errors)):
+                raise as_error(told) from error
             first, failure = error.get_first_failure()
             rank, code = killed[0] if killed else (first, failure.exitcode)
-            raise RunFailed(f"rank {rank} {_ending(code)}", hint="its last lines are above") from error
+            raise without_a_word(rank, code) from error
         except SignalException as error:
             name = signal.Signals(error.sigval).name
-            raise _told(errors) or Interrupted(
+            if told := told_in(errors):
+                raise as_error(told) from error
+            raise Interrupted(
                 f"stopped by {name} before the ranks had written a checkpoint",
                 hint="dataflex run … --resume goes on from the last one",
             ) from error
@@ -87,27 +98,6 @@ def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[s
     rank = str(_integer(env, "NODE_RANK", 0))
     nodes = str(wanted.nodes)
     return [*options, "--nnodes", nodes, "--node_rank", rank, "--master_addr", address, "--master_port", port]
-
-
-def _told(errors: Path) -> Exception | None:
-    """The first error that a rank left."""
-    told = sorted(errors.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return _as_error(json.loads(told[0].read_text(encoding="utf-8"))) if told else None
-
-
-def _is_killed(code: int) -> bool:
-    """By somebody else than torchrun, which ends the ranks that are left with SIGTERM."""
-    return code < 0 and code != -signal.SIGTERM
-
-
-def _ending(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-
-
-def _as_error(told: Mapping[str, object]) -> Exception:
-    error = RunFailed(str(told["message"]), hint=None if told["hint"] is None else str(told["hint"]))
-    error.exit_code = int(str(told["exit_code"]))
-    return error
 
 
 def _integer(env: Mapping[str, str], name: str, default: int) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 
+from dataflex_cli.endings import tell
 from dataflex_cli.failures import one_line
 from dataflex_cli.show import Narrator
 from dataflex_core.catalog import discover
@@ -31,10 +30,7 @@ def main() -> None:
     try:
         train_here(prepare(load_config(task), discover()), debug=debug)
     except DataflexError as error:
-        told = {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
-        temporary = errors / f"{os.environ.get('RANK', '0')}.tmp"
-        temporary.write_text(json.dumps(told), encoding="utf-8")
-        temporary.rename(temporary.with_suffix(".json"))
+        tell(error, errors)
         sys.exit(error.exit_code)
 
 

@@ -111,7 +111,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     from dataflex_core.llamafactory.run import outline
 
     with one_line(debug=debug):
-        show.outline(outline(prepared, ranks=processes(nproc).world))
+        show.outline(outline(prepared, ranks=processes(nproc, prepared.config.args).world))
     click.echo("Nothing was trained or written.")
 
 
@@ -119,8 +119,12 @@ def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug
     from dataflex_cli.launch import processes, torchrun
     from dataflex_cli.worker import train_here
 
-    wanted = processes(nproc)
-    if wanted.torchrun:
+    wanted = processes(nproc, config.args)
+    if wanted.ray:
+        from dataflex_cli.in_ray import train_in_ray
+
+        train_in_ray(config, wanted, debug=debug)
+    elif wanted.torchrun:
         torchrun(config, wanted, debug=debug)
     else:
         train_here(prepared, debug=debug)

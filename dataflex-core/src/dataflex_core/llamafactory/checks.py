@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, did_you_mean
-from dataflex_core.llamafactory.keys import known_keys
+from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.spec import Need, StrategySpec
 
 Args = Mapping[str, Any]
@@ -28,7 +28,7 @@ def check_args(args: Args) -> None:
     """
     known = known_keys()
     if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
-        unknown = [f"{key} ({did_you_mean(key, known)})" for key in args if key not in known]
+        unknown = [f"{key} ({did_you_mean(key, known)})" for key in args if key not in known | LAUNCH_KEYS]
         if unknown and all("did you mean" in text for text in unknown):
             raise InvalidConfig(f"unknown key {'; '.join(unknown)}")
         if unknown:
@@ -56,8 +56,6 @@ def check_run(args: Args) -> None:
             "auto_find_batch_size changes the batch that an interval is planned for",
             hint="set per_device_train_batch_size to what fits",
         )
-    if _is_on(os.environ.get("USE_RAY")):
-        raise UnmetNeed("strategies do not work with Ray", hint="unset USE_RAY")
     if other := _first(args, _OTHER_TRAINERS):
         raise UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false")
 
@@ -122,6 +120,11 @@ def _needs_gradients(args: Args, who: str) -> None:
             f"{who} needs per-sample gradients, and under ZeRO-3 those of {whole} are out of reach",
             hint=f"use ZeRO-2, or leave {whole} out",
         )
+
+
+def uses_ray(args: Args, env: Mapping[str, str] = os.environ) -> bool:
+    """Whether the run asks for Ray workers: by ``use_ray``, else by LLaMA-Factory's environment variable."""
+    return _is_on(args.get("use_ray", env.get("USE_RAY")))
 
 
 def zero_stage(args: Args) -> int:

@@ -24,6 +24,9 @@ _FILES = (
 # transformers' TrainingArguments and LLaMA-Factory's share a name; the latter reaches the former through this one.
 _ALIASES = {"BaseTrainingArguments": "Seq2SeqTrainingArguments"}
 
+LAUNCH_KEYS = frozenset({"use_ray"})
+"""What LLaMA-Factory took from a configuration before it took it from the environment."""
+
 
 @lru_cache(maxsize=1)
 def known_keys() -> frozenset[str] | None:

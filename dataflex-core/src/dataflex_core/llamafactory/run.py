@@ -11,6 +11,7 @@ from typing import Any
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
+from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.outline import Outline, outline_of, start_details
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.spec import Kind
@@ -27,7 +28,7 @@ def train(prepared: PreparedRun, report: Report) -> None:
     """
     from llamafactory.train.tuner import run_exp
 
-    args = dict(prepared.config.args)
+    args = _args(prepared)
     with llamafactory_errors(), ExitStack() as stack:
         if prepared.strategies:
             stack.enter_context(_replaced(prepared, report))
@@ -41,7 +42,7 @@ def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
     from llamafactory.model import load_tokenizer
 
     with llamafactory_errors():
-        model_args, data_args, training_args, finetuning_args, _ = get_train_args(dict(prepared.config.args))
+        model_args, data_args, training_args, finetuning_args, _ = get_train_args(_args(prepared))
         tokenizer_module = load_tokenizer(model_args)
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
         if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
@@ -57,6 +58,10 @@ def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=ranks)
         return start_details(prepared, known, ranks=ranks, seed=_seed(training_args))
+
+
+def _args(prepared: PreparedRun) -> dict[str, Any]:
+    return {key: value for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
 
 
 @contextmanager

@@ -1,0 +1,185 @@
+"""A run in Ray workers: an agent a rank, which starts the process that torchrun would have started.
+
+LLaMA-Factory's own way (``USE_RAY=1 llamafactory-cli train``) trains inside the agents, asks ten CPUs for each and as
+many agents as the cluster has devices, and waits for ever where there are fewer: on CPU always.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dataflex_cli.endings import Told, as_error, told_in, was_killed, without_a_word
+from dataflex_cli.launch import Processes
+from dataflex_core.config import RunConfig
+from dataflex_core.errors import DataflexError, InvalidConfig, RunFailed, UnmetNeed
+
+# Where another node's differ, or Ray sets them for each worker.
+_NOT_PASSED_ON = ("RAY_", "CUDA_VISIBLE_DEVICES", "PATH", "HOME", "TMPDIR", "PWD", "OLDPWD", "HOSTNAME", "VIRTUAL_ENV")
+_GRACE_SECONDS = 5.0
+
+
+class Agent:
+    """On a worker of the cluster: starts one rank and tells how it ended. Its methods run in threads."""
+
+    def endpoint(self) -> tuple[str, int]:
+        """This node's address, and a port that is free there."""
+        import ray
+
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return str(ray.util.get_node_ip_address()).strip("[]"), int(probe.getsockname()[1])
+
+    def start(self, task: str, env: Mapping[str, str], folder: str, words: list[str]) -> None:
+        """Start the rank of ``env`` in ``folder``, where this node has it."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="dataflex-")
+        run, self._errors = Path(self._scratch.name) / "run.json", Path(self._scratch.name) / "errors"
+        run.write_text(task, encoding="utf-8")
+        self._errors.mkdir()
+        command = [sys.executable, "-m", "dataflex_cli.worker", str(run), str(self._errors), *words]
+        cwd = folder if Path(folder).is_dir() else None
+        self._process = subprocess.Popen(command, env={**os.environ, **env}, cwd=cwd)
+
+    def wait(self) -> tuple[int, Told | None, float]:
+        """Its exit code, the error that it left, and when."""
+        code = self._process.wait()
+        return code, told_in(self._errors), time.time()
+
+    def send(self, number: int) -> None:
+        """Signal the rank."""
+        self._process.send_signal(number)
+
+
+def train_in_ray(config: RunConfig, wanted: Processes, *, debug: bool, words: list[str] | None = None) -> None:
+    """Train in ``wanted.per_node`` workers of a Ray cluster, a local one where none is named by ``RAY_ADDRESS``.
+
+    ``words`` are passed on to every rank. Raises what stopped them, in one error.
+    """
+    with _cluster(config.args) as ray:
+        agents = _agents(ray, wanted.per_node)
+        address, port = ray.get(agents[0].endpoint.remote())
+        passed = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
+        for rank, agent in enumerate(agents):
+            # Ray shows a worker its own devices only: each is the first, and only one, of its rank.
+            env = {
+                **passed,
+                "RANK": str(rank),
+                "WORLD_SIZE": str(len(agents)),
+                "LOCAL_RANK": "0",
+                "LOCAL_WORLD_SIZE": "1",
+                "MASTER_ADDR": str(config.args.get("master_addr") or address),
+                "MASTER_PORT": str(config.args.get("master_port") or port),
+                "USE_RAY": "0",
+            }
+            options = [*(words or []), *(["--debug"] if debug else [])]
+            ray.get(agent.start.remote(config.to_json(), env, os.getcwd(), options))
+        _wait(ray, agents)
+
+
+@contextlib.contextmanager
+def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
+    try:
+        import ray
+    except ImportError:
+        raise UnmetNeed("use_ray is set, and Ray is not installed", hint="pip install ray") from None
+    given = args.get("ray_init_kwargs")
+    options = json.loads(given) if isinstance(given, str) else given or {}
+    if not isinstance(options, dict):
+        raise InvalidConfig(f"ray_init_kwargs is {given!r}", hint="write ray.init's arguments below it")
+    ray.init(**{"log_to_driver": True, **options})
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _agents(ray: Any, count: int) -> list[Any]:
+    """One for each rank, those of a node side by side."""
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    total = ray.cluster_resources()
+    share = {"CPU": 1, "GPU": 1} if total.get("GPU") else {"CPU": 1}
+    for device, each in share.items():
+        if total.get(device, 0) < count * each:
+            have = int(total.get(device, 0))
+            raise UnmetNeed(
+                f"ray_num_workers is {count}, and the Ray cluster has {have} {device}s",
+                hint=f"set ray_num_workers: {max(have, 1)}, or add nodes to the cluster",
+            )
+    group = ray.util.placement_group([share] * count, strategy="PACK")
+    if not group.wait(timeout_seconds=60):
+        raise RunFailed(
+            f"the Ray cluster had no room for {count} workers within a minute", hint="see ray status: others use it"
+        )
+    kind = ray.remote(Agent)
+    agents = [
+        kind.options(
+            num_cpus=1,
+            num_gpus=share.get("GPU", 0),
+            max_concurrency=2,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=index),
+        ).remote()
+        for index in range(count)
+    ]
+    nodes = [address for address, _ in ray.get([agent.endpoint.remote() for agent in agents])]
+    return [agents[index] for index in sorted(range(count), key=lambda index: (nodes.index(nodes[index]), index))]
+
+
+def _wait(ray: Any, agents: list[Any]) -> None:
+    running = {agent.wait.remote(): rank for rank, agent in enumerate(agents)}
+    ended: dict[int, tuple[int, Told | None, float]] = {}
+    deadline = float("inf")
+    with _termination() as asked:
+        while running and time.time() < deadline:
+            ready, _ = ray.wait(list(running), timeout=0.5)
+            for reference in ready:
+                ended[running.pop(reference)] = _ending(ray, reference)
+            if asked:
+                number = asked.pop()
+                ray.get([agents[rank].send.remote(number) for rank in running.values()])
+            # The others wait for a rank that is gone: what is left to them is time to say so.
+            if deadline == float("inf") and any(code for code, _, _ in ended.values()):
+                deadline = time.time() + _GRACE_SECONDS
+    for rank in running.values():
+        ray.kill(agents[rank])
+    if error := _first_error(ended):
+        raise error
+
+
+def _ending(ray: Any, reference: Any) -> tuple[int, Told | None, float]:
+    try:
+        code, told, when = ray.get(reference)
+        return int(code), told, float(when)
+    except ray.exceptions.RayError:
+        return -signal.SIGKILL, None, time.time()
+
+
+def _first_error(ended: Mapping[int, tuple[int, Told | None, float]]) -> DataflexError | None:
+    failed = sorted((when, rank, code, told) for rank, (code, told, when) in ended.items() if code)
+    # A rank that was killed says nothing, and the others' connections to it break: that is what they say.
+    for _, rank, code, told in sorted(failed, key=lambda ending: not was_killed(ending[2])):
+        if was_killed(code) or told is None:
+            return without_a_word(rank, code)
+        return as_error(told)
+    return None
+
+
+@contextlib.contextmanager
+def _termination() -> Iterator[list[int]]:
+    """SIGTERM is the ranks' to answer: each writes its checkpoint and ends."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,74 @@
+"""The world's size changes nothing: two and four gloo ranks choose, mix and weigh as one process does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import base_args, build_data, of_kind, train, weights
+
+from dataflex_core.journal import read_journal
+
+# No warm-up: the first decision is taken from the very same model state.
+SECTION = {"warmup_steps": 0, "update_steps": 3}
+ALL = {"selector": "loss", "mixer": "temperature", "weighter": "loss"}
+CASES = [
+    pytest.param(2, ALL, id="all three on 2"),
+    pytest.param(2, {"selector": "less"}, id="less on 2"),
+    pytest.param(2, {"weighter": "loss"}, id="weighter alone on 2", marks=pytest.mark.slow),
+    pytest.param(4, ALL, id="all three on 4", marks=pytest.mark.slow),
+    pytest.param(4, {"selector": "less"}, id="less on 4", marks=pytest.mark.slow),
+    pytest.param(4, {"mixer": "random", "weighter": "loss"}, id="mixer and weighter on 4", marks=pytest.mark.slow),
+]
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """A pool and target sets that no number of ranks divides."""
+    sizes = {"words": 61, "numbers": 42, "held": 7, "numbers_held": 5}
+    return build_data(tmp_path_factory.mktemp("uneven"), sizes=sizes)
+
+
+def _on_ranks(ranks, args, tmp_path, **strategies):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(args))
+    flags = [word for kind, name in strategies.items() for word in (f"--{kind}", name)]
+    command = [sys.executable, "-m", "dataflex_cli", "run", str(config), *flags, "--nproc", str(ranks)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+
+
+@pytest.mark.parametrize(("ranks", "strategies"), CASES)
+def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
+    common = {
+        "max_steps": 7,
+        "eval_dataset": "held,numbers_held",
+        "lr_scheduler_type": "constant",
+        "learning_rate": 1e-3,
+        "dataflex": SECTION,
+    }
+    one: list[dict] = []
+    train(base_args(model, uneven, tmp_path / "1", **common), events=one, **strategies)
+    args = base_args(model, uneven, tmp_path / "n", per_device_train_batch_size=4 // ranks, **common)
+    done = _on_ranks(ranks, args, tmp_path, **strategies)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stdout.count("done: 7 steps, 28 samples") == 1, "rank 0 alone tells"
+    shared = list(read_journal(tmp_path / "n" / "dataflex" / "journal.jsonl"))
+    assert of_kind(shared, "start")[0]["ranks"] == ranks
+    first, same = (of_kind(events, "decision")[:1] for events in (one, shared))
+    assert [(d["plan"], d["proportions"]) for d in first] == [(d["plan"], d["proportions"]) for d in same]
+    for alone, together in zip(of_kind(one, "step")[:3], of_kind(shared, "step")[:3], strict=True):
+        assert sorted(alone["samples"]) == sorted(together["samples"])
+    first, same = weights(tmp_path / "1"), weights(tmp_path / "n")
+    gap = max(float((first[name] - same[name]).abs().max()) for name in first)
+    assert gap < 1e-4, "same samples, same weights: the same model to rounding"
+
+
+def test_a_fault_in_the_ranks_is_one_line(model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", dataset="words", dataflex={"update_steps": 100, "updates": 1})
+    done = _on_ranks(2, args, tmp_path, selector="random")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "Error: an interval trains on 800 samples" in done.stderr
+    assert not (tmp_path / "out").exists()
