@@ -87,6 +87,38 @@ def test_sigterm_leaves_a_checkpoint_of_the_step_and_says_so(bench):
     assert trial.differences() == []
 
 
+@pytest.mark.parametrize(("batch", "step"), [(2, 2), (20, 5)], ids=["at a checkpoint", "past one"])
+def test_sigterm_in_a_decision_leaves_a_checkpoint_of_what_was_before_it(bench, batch, step):
+    trial = bench.trial("select-loss")
+    ended = trial.run(point=f"term@batch:{batch}")
+    assert ended.code == 143
+    assert ended.ours[-2].startswith(f"Error: stopped by SIGTERM after step {step}: ")
+    ended = trial.resume()
+    assert f"DataFlex: going on from {trial.output / f'checkpoint-{step}'}, after step {step}" in ended.ours
+    assert any("of a pass that was cut short are used" in line for line in ended.ours)
+    assert trial.differences() == []
+
+
+def test_sigterm_before_the_first_step_costs_nothing_but_the_batch(bench):
+    trial = bench.trial("select-loss", dataflex={"warmup_steps": 0})
+    ended = trial.run(point="term@batch:2")
+    assert ended.code == 143
+    assert ended.ours[-2].endswith("losses of candidates were cut short, nothing was trained yet")
+    ended = trial.resume()
+    assert any("of a pass that was cut short are used" in line for line in ended.ours)
+    assert trial.differences() == []
+
+
+def test_a_checkpoint_of_an_earlier_run_that_is_named_has_its_own_journal(bench):
+    trial = bench.trial("mix-random")
+    assert trial.run(point="step:5").code == -9
+    trial.write(learning_rate=0.02)
+    assert trial.run(point="step:1").code == -9
+    trial.write(resume_from_checkpoint=str(trial.output / "checkpoint-4"))
+    assert trial.run().code == 0
+    assert trial.differences() == []
+
+
 def test_a_later_torn_checkpoint_does_not_take_the_place_of_a_whole_one(bench):
     trial = bench.trial("mix-random", save_total_limit=1)
     assert trial.run(point="unsealed:6").code == -9

@@ -59,6 +59,8 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_bytes(kept)
+        if source != self.path:
+            self._move_away()
         temporary.replace(self.path)
         self._opened = True
         self.run = run_of(self.path) or self.run
@@ -72,18 +74,27 @@ class Journal:
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._move_away()
+        self._opened = True
+
+    def _move_away(self) -> None:
         if self.path.exists():
             number = 1
             while (kept := self.path.with_name(f"journal-{number}.jsonl")).exists():
                 number += 1
             self.path.rename(kept)
-        self._opened = True
 
 
 def run_of(path: Path) -> str | None:
     """The run that a journal is of, or None where it was killed before it said so."""
     first = next(read_journal(path), {})
     return first.get("run")
+
+
+def journal_of(folder: Path, run: str) -> Path:
+    """The journal of ``run``, also where later runs in the same folder have moved it out of their way."""
+    found = (path for path in sorted(folder.glob("journal*.jsonl")) if run_of(path) == run)
+    return next(found, folder / "journal.jsonl")
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from dataflex_core.errors import RunFailed
+from dataflex_core.errors import Interrupted, RunFailed
 from dataflex_core.ranks import Ranks
 from dataflex_core.signals.batching import deal, lengths_of, pack
 from dataflex_core.signals.fingerprint import digest_of_samples
@@ -75,7 +75,8 @@ class Engine:
     """Runs a function over batches of samples, sharded over the ranks with an equal number of calls on each.
 
     ``token_budget`` bounds a batch in tokens, padding included. A rank with fewer batches than the others repeats one
-    and drops the result, because a sharded model (``lockstep``) gathers its weights inside every forward.
+    and drops the result, because a sharded model (``lockstep``) gathers its weights inside every forward. A pass ends
+    with `Interrupted`, on all ranks after the same number of batches, where ``asked_to_end`` is true on one of them.
     """
 
     collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]
@@ -86,6 +87,7 @@ class Engine:
     lockstep: bool = False
     notice: Callable[[str], None] = lambda text: None
     store: PartialStore | None = None
+    asked_to_end: Callable[[], bool] = lambda: False
     _too_large: dict[str, int] = field(default_factory=dict, init=False)
 
     def shard(self, samples: Samples, ids: Ids) -> Ids:
@@ -149,7 +151,12 @@ class Engine:
                 if opened is not None:
                     opened.add(part)
 
-        self._run(samples, batches, task, keep)
+        try:
+            self._run(samples, batches, task, keep)
+        except Interrupted:
+            if opened is not None:
+                opened.keep()
+            raise
         if opened is not None:
             opened.close()
         return Part.joined(parts) if parts else None
@@ -170,6 +177,8 @@ class Engine:
         attempt = _Attempt(samples=samples, task=task, call=call)
         with tqdm(total=total, desc=attempt.title, unit="sample", disable=not self._shows(), leave=False) as bar:
             for index, batch in enumerate(self._load(samples, schedule)):
+                if self.ranks.largest(int(self.asked_to_end())):
+                    raise Interrupted(f"{attempt.title} were cut short", hint="dataflex run … --resume goes on")
                 ids, counts = schedule[index], index < len(batches)
                 self._attempt(attempt, batch, ids, counts)
                 if counts:

@@ -143,7 +143,12 @@ class OpenPass:
 
     def close(self) -> None:
         """The pass is complete. A long one is written to its end: the decision may take another pass yet."""
-        if self._wrote and self._pending:
+        if self._wrote:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write all there is: the pass goes on in another process."""
+        if self._pending:
             self._write()
 
     def _write(self) -> None:

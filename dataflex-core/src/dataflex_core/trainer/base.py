@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -103,6 +104,14 @@ class FlexTrainer(Stock):
         for kind, strategy in self.session.strategies.items():
             if state["identity"]["strategies"].get(kind.value) == known[kind.value]:
                 strategy.load_state_dict(state["strategies"][kind.value])
+
+    def asked_to_end(self) -> bool:
+        """Whether this rank is to end as soon as it can."""
+        return False
+
+    def deciding(self) -> AbstractContextManager[None]:
+        """Around every decision between two steps."""
+        return nullcontext()
 
     def begin(self) -> None:
         """Before the first step: the number of steps is final."""

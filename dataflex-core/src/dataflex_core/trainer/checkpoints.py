@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,13 @@ class CheckpointTrainer(FlexTrainer):
         _restore_to_numbered_cpus()
         self._termination = Termination()
         self._stopped = False
+        self._saved_at = 0
+        self._before_deciding: dict[str, Any] | None = None
 
     def state_of_run(self) -> dict[str, Any]:
+        """As it is between two steps; while a decision is taken, as it was before that."""
+        if self._before_deciding is not None:
+            return self._before_deciding
         return {**super().state_of_run(), "stopped": self._is_stopped()}
 
     def take_up(self, state: Mapping[str, Any]) -> None:
@@ -49,7 +55,34 @@ class CheckpointTrainer(FlexTrainer):
         super().begin()
         if self.session.resumed is not None:
             self.take_up(self.session.resumed)
+            self._saved_at = self.state.global_step
         self._termination.watch()
+
+    def asked_to_end(self) -> bool:
+        return self._termination.asked
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """A decision may be long: whoever asks for the end meanwhile gets a checkpoint of what was before it."""
+        self._before_deciding = deepcopy(self.state_of_run())
+        try:
+            yield
+        except Interrupted as cut_short:
+            self._end_before_deciding(cut_short)
+        finally:
+            self._before_deciding = None
+
+    def _end_before_deciding(self, cut_short: Interrupted) -> None:
+        step = self.state.global_step
+        if step > self._saved_at:
+            self._termination.agreed = True
+            self._save_checkpoint(self.model, trial=None)
+        self._termination.restore()
+        left = f"checkpoint-{step} is complete" if step else "nothing was trained yet"
+        raise Interrupted(
+            f"stopped by SIGTERM after step {step}: {cut_short.message}, {left}",
+            hint="dataflex run … --resume goes on from it, and from what was judged",
+        ) from cut_short
 
     def finish_step(self) -> None:
         """Where a scheduler has asked for the end, the step's checkpoint is the last thing that is done."""
@@ -89,6 +122,7 @@ class CheckpointTrainer(FlexTrainer):
             ) from error
         if first:
             self._rotate()
+        self._saved_at = self.state.global_step
         if self._termination.agreed:
             self._termination.restore()
             raise Interrupted(

@@ -102,7 +102,8 @@ class PlannedTrainer(FlexTrainer):
         if self._interval is None or step >= self._interval.stop:
             interval = self.session.known().schedule.interval_at(step)
             # Later than its start only where a run goes on with another schedule, or other data.
-            self._begin_interval(replace(interval, start=step))
+            with self.deciding():
+                self._begin_interval(replace(interval, start=step))
         return super().get_batch_samples(self._feed, self.args.gradient_accumulation_steps, device)
 
     def _begin_interval(self, interval: Interval) -> None:

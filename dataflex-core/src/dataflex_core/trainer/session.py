@@ -8,7 +8,7 @@ from typing import Any
 
 from dataflex_core.checkpoint import read_state
 from dataflex_core.errors import InvalidConfig, StrategyFault
-from dataflex_core.journal import Journal
+from dataflex_core.journal import Journal, journal_of
 from dataflex_core.outline import Outline
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.spec import Kind, Need
@@ -95,7 +95,7 @@ class Session:
                 "or choose another output_dir",
             )
         self.resumed = state
-        journal = checkpoint.parent / "dataflex" / "journal.jsonl"
+        journal = journal_of(checkpoint.parent / "dataflex", state["run"])
         self.journal.go_on(journal, state["journal"], step=state["step"], checkpoint=str(checkpoint))
         for text in differences(state["identity"], self.identity(), "versions"):
             self.journal.notice(f"the checkpoint is of other versions: {text}")

@@ -56,6 +56,7 @@ class SignalTrainer(FlexTrainer):
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
             notice=notice,
             store=self._store,
+            asked_to_end=self.asked_to_end,
         )
         models = Models(
             # Without the wrapper of distributed training: its forward hooks expect a backward.
