@@ -17,7 +17,13 @@ from support import base_args, of_kind, train, weights
 from dataflex_core.journal import read_journal
 
 STRATEGIES = [{"selector": "less"}, {"selector": "loss", "mixer": "random", "weighter": "loss"}]
-LOCAL = {"num_cpus": 2, "include_dashboard": False}
+# Not a cluster that happens to run on this machine.
+LOCAL = {"address": "local", "num_cpus": 2, "include_dashboard": False}
+
+
+@pytest.fixture(autouse=True)
+def _a_busy_machine(monkeypatch):
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
 
 
 def _command(args, tmp_path, *words):

@@ -27,6 +27,7 @@ from dataflex_core.errors import DataflexError, InvalidConfig, RunFailed, UnmetN
 # Where another node's differ, or Ray sets them for each worker.
 _NOT_PASSED_ON = ("RAY_", "CUDA_VISIBLE_DEVICES", "PATH", "HOME", "TMPDIR", "PWD", "OLDPWD", "HOSTNAME", "VIRTUAL_ENV")
 _GRACE_SECONDS = 5.0
+_START_SECONDS = 300
 
 
 class Agent:
@@ -96,7 +97,11 @@ def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
     options = json.loads(given) if isinstance(given, str) else given or {}
     if not isinstance(options, dict):
         raise InvalidConfig(f"ray_init_kwargs is {given!r}", hint="write ray.init's arguments below it")
-    ray.init(**{"log_to_driver": True, **options})
+    try:
+        ray.init(**options)
+    except Exception as error:  # Ray raises plain ones
+        said = " ".join(str(error).split())
+        raise RunFailed(f"no Ray cluster: {said}", hint="see RAY_ADDRESS, ray_init_kwargs and ray status") from error
     try:
         yield ray
     finally:
@@ -131,7 +136,13 @@ def _agents(ray: Any, count: int) -> list[Any]:
         ).remote()
         for index in range(count)
     ]
-    nodes = [address for address, _ in ray.get([agent.endpoint.remote() for agent in agents])]
+    try:
+        found = ray.get([agent.endpoint.remote() for agent in agents], timeout=_START_SECONDS)
+    except ray.exceptions.GetTimeoutError:
+        raise RunFailed(
+            f"the Ray workers did not start within {_START_SECONDS} seconds", hint="see the logs in /tmp/ray"
+        ) from None
+    nodes = [address for address, _ in found]
     return [agents[index] for index in sorted(range(count), key=lambda index: (nodes.index(nodes[index]), index))]
 
 
