@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dataflex_core.errors import UsageError, did_you_mean
@@ -86,8 +86,8 @@ class Case:
     """A check of one strategy, to be called. Raises `CheckFailed`."""
 
     id: str
-    check: Check
-    subject: Subject
+    check: Check = field(repr=False)
+    subject: Subject = field(repr=False)
 
     def __call__(self) -> None:
         """Run it."""

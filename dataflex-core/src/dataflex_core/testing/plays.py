@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from dataflex_core.testing.turns import Answer, Stage
 SEED = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what was validated is kept
 class Subject:
     """A strategy to be checked: its declaration, and values for its parameters."""
 
@@ -43,9 +45,11 @@ class Subject:
 
     def make(self) -> Strategy[Any]:
         """As a run does. Raises `InvalidParameters` and `StrategyFault`."""
-        owner = f"{self.spec.kind} {self.spec.name}"
-        made = params.validate(self.record.load_params(), self.values, owner=owner)
-        return make_strategy(Chosen(record=self.record, params=made))
+        return make_strategy(Chosen(record=self.record, params=deepcopy(self._params)))
+
+    @cached_property
+    def _params(self) -> Any:
+        return params.validate(self.record.load_params(), self.values, owner=f"{self.spec.kind} {self.spec.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -118,6 +122,8 @@ def _perform(
 
 def through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
     """A state as a run finds it again in a checkpoint. Raises `StrategyFault` where it cannot be written."""
+    if not state:
+        return {}
     with tempfile.TemporaryDirectory(prefix="dataflex-state-") as folder:
         write_state(Path(folder), {"strategy": state})
         found: dict[str, Any] = stored_state(Path(folder))["strategy"]

@@ -32,12 +32,12 @@ from dataflex_core.testing.scenes import budgets, scenes_over, without_a_domain
 Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Watched(Subject):
     """A strategy whose choices are compared with its scores."""
 
     def make(self) -> Strategy[Any]:
-        strategy = Subject.make(self)
+        strategy = super().make()
         if isinstance(strategy, ScoringSelector):
             strategy.__dict__["choose"] = _watched(strategy.choose)
         return strategy
