@@ -386,13 +386,25 @@ class UnloadedMixer(Counting, Mixer):
         pass
 
 
-@breaks("resumed_run_continues", "resumed after step 2")
+@breaks("resumed_run_continues", "step 8: ")
 class ForgetfulMixer(Counting, Mixer):
     def state_dict(self):
         return {}
 
     def load_state_dict(self, state):
         pass
+
+
+@breaks("state_round_trips", "raises AttributeError")
+class UnreadyMixer(Counting, Mixer):
+    """Has no state before its first decision, where a run may be checkpointed already."""
+
+    def setup(self, context):
+        pass
+
+    def mix(self, request):
+        self.count = request.moment.decision
+        return request.previous
 
 
 @breaks("resumed_run_continues", "state_dict() must change nothing")
@@ -402,7 +414,7 @@ class SpentMixer(Counting, Mixer):
         return {"count": saved}
 
 
-@breaks("resumed_run_continues", "resumed after the losses of step", needs={Need.TRAINING_LOSSES})
+@breaks("resumed_run_continues", "resumed before the losses of step 2, step 2: ", needs={Need.TRAINING_LOSSES})
 class LostLossesMixer(Counting, Mixer):
     """Saves its decisions, and not the losses since."""
 
@@ -417,7 +429,7 @@ class LostLossesMixer(Counting, Mixer):
         return self.sums
 
 
-@breaks("resumed_run_continues", "resumed after step 2", needs={Need.LOSSES})
+@breaks("resumed_run_continues", "resumed before step 8", needs={Need.LOSSES})
 class FirstLossSelector(ScoringSelector):
     """Compares with losses that it keeps to itself."""
 

@@ -51,9 +51,7 @@ def test_a_parameter_without_a_default_is_asked_for():
 
 
 def test_an_expected_failure_is_no_failure_and_must_fail():
-    reasons = dict.fromkeys(["declares_lightly", "is_documented"], "it is a test") | {
-        "inputs_are_untouched": "it grows"
-    }
+    reasons = dict.fromkeys(("declares_lightly", "is_documented", "inputs_are_untouched"), "it grows")
     check_strategy(SPECS["growing-selector"], expected_failures=reasons)
     with pytest.raises(NotConforming, match="one_domain: passes, and was expected to fail: nobody knows"):
         check_strategy(SPECS["growing-selector"], expected_failures={**reasons, "one_domain": "nobody knows"})
@@ -77,6 +75,16 @@ def test_the_ids_are_readable():
     assert ids([SOUND[Kind.MIXER]]) == [f"mixer-sound-{check}" for check in all_checks("mixer")]
     several = ids([SOUND[Kind.MIXER]], params={"sound": [{}, {}]})
     assert several == [f"mixer-sound-{n}-{check}" for n in (1, 2) for check in all_checks("mixer")]
+
+
+def test_the_page_lists_every_check():
+    page = (TESTS.parent / "docs" / "testing-a-strategy.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    told = {name.strip("` "): kinds.strip() for names, kinds in rows for name in names.split(",")}
+    assert list(told) == list(all_checks())
+    for name, kinds in told.items():
+        fitting = [f"{kind}s" for kind in Kind if name in all_checks(kind)]
+        assert kinds == ("all" if len(fitting) == 3 else ", ".join(fitting))
 
 
 def test_a_pytest_run_with_expected_failures(tmp_path):

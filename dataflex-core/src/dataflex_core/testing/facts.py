@@ -45,7 +45,7 @@ class Sample:
         tokens, labels = [int(token) for token in row["input_ids"]], [int(token) for token in row["labels"]]
         first = next((i for i, token in enumerate(labels) if token != IGNORE), len(labels))
         return cls(
-            key=sha256(repr((tokens, labels)).encode()).hexdigest(),
+            key=sha256(repr((tokens, labels)).encode()).hexdigest()[:16],
             tokens=tuple(tokens),
             prompt=tuple(tokens[:first]),
             answer=tuple(token for token in labels if token != IGNORE),
@@ -104,12 +104,13 @@ def embedding(sample: Sample, step: int, view: Mapping[str, object]) -> NDArray[
     return found.astype(np.float32)
 
 
-def completion(sample: Sample, longest: int, *key: int | str) -> list[int]:
+@lru_cache(maxsize=100_000)
+def completion(sample: Sample, longest: int, *key: int | str) -> tuple[int, ...]:
     """A completion of a sample's prompt, its end token included: now and then the sample's own answer."""
     rng = derive("completion", sample.key, *key)
     tokens = rng.integers(3, 100, size=rng.integers(1, 8)).tolist()
     made = [*(sample.answer if rng.random() < 1 / 3 else tokens), END]
-    return made[:longest]
+    return tuple(made[:longest])
 
 
 def text_of(tokens: Sequence[int]) -> str:

@@ -28,6 +28,8 @@ from dataflex_core.testing.ranks import Meeting, on_ranks
 from dataflex_core.testing.scenes import Scene
 from dataflex_core.testing.turns import Answer, Stage
 
+Answers = tuple[tuple[str, Answer], ...]
+"""Answers with the titles of the turns."""
 SEED = 7
 
 
@@ -63,11 +65,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Performance:
-    """What one rank did: an answer a turn, the state after each turn where they were kept, and what was noticed."""
+    """What one rank did, and what was noticed: answers, with what was asked, and snapshots before each question."""
 
-    answers: tuple[Answer, ...]
+    answers: Answers
     snapshots: tuple[Snapshot, ...]
-    state: Mapping[str, Any]
+    last: Snapshot
     asked: frozenset[Need]
     drew: bool
     touched: tuple[str, ...]
@@ -96,23 +98,21 @@ def _perform(
     before = repr(strategy.params)
     strategy.setup(stage.context())
     if start is not None:
-        strategy.load_state_dict(start.state)
+        strategy.load_state_dict(deepcopy(start.state))  # which may be changed: it is of one strategy only
         stage.shares = list(start.shares)
     answers, snapshots = [], []
-    for played, turn in enumerate(scene.turns):
-        if start is not None and played < start.played:
-            continue
-        answers.append(turn.play(strategy, stage))
-        meeting.meet(rank, f"has answered at {turn.title}", None)
+    for played in range(0 if start is None else start.played, len(scene.turns)):
         if keep:
-            state = through_disk(strategy.state_dict())
-            snapshots.append(Snapshot(played=played + 1, state=state, shares=tuple(stage.shares)))
+            snapshots.append(_snapshot(strategy, stage, played))
+        turn = scene.turns[played]
+        answers.append((turn.title, turn.play(strategy, stage)))
+        meeting.meet(rank, f"has answered at {turn.title}", None)
     if repr(strategy.params) != before:
         stage.touched.add("params")
     return Performance(
         answers=tuple(answers),
         snapshots=tuple(snapshots),
-        state=through_disk(strategy.state_dict()),
+        last=_snapshot(strategy, stage, len(scene.turns)),
         asked=frozenset(stage.asked),
         drew=stage.drew,
         touched=tuple(sorted(stage.touched)),
@@ -120,10 +120,14 @@ def _perform(
     )
 
 
-def through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state as a run finds it again in a checkpoint. Raises `StrategyFault` where it cannot be written."""
-    if not state:
-        return {}
+def _snapshot(strategy: Strategy[Any], stage: Stage, played: int) -> Snapshot:
+    """As a run finds it again in a checkpoint. Raises `StrategyFault` where the state cannot be written."""
+    state = strategy.state_dict()
+    found = _through_disk(state) if state else {}
+    return Snapshot(played=played, state=found, shares=tuple(stage.shares))
+
+
+def _through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dataflex-state-") as folder:
         write_state(Path(folder), {"strategy": state})
         found: dict[str, Any] = stored_state(Path(folder))["strategy"]
@@ -157,11 +161,11 @@ def _refusal(subject: Subject, scene: Scene) -> UsageError | None:
     return None
 
 
-def difference(first: Iterable[Answer], second: Iterable[Answer], *, exact: bool = True) -> str | None:
-    """The first turn at which two performances part, or None; where not ``exact``, rounding is no difference."""
-    for turn, (one, other) in enumerate(zip(first, second, strict=True)):
+def difference(first: Answers, second: Answers, *, exact: bool = True) -> str | None:
+    """The first question at which two performances part, or None; where not ``exact``, rounding is no difference."""
+    for (title, one), (_, other) in zip(first, second, strict=True):
         if len(one) != len(other) or not all(_alike(a, b, exact) for a, b in zip(one, other, strict=True)):
-            return f"question {turn + 1}: {_shown(one)} and {_shown(other)}"
+            return f"{title}: {_shown(one)} and {_shown(other)}"
     return None
 
 

@@ -155,7 +155,9 @@ class FakeSignals:
             raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
         asked = self._asked(shard)
         drawn = ("greedy", self.step) if temperature is None else (self.seed, self.step)
-        completions = [[facts.completion(sample, max_new_tokens, *drawn, j) for j in range(count)] for sample in asked]
+        completions = [
+            [list(facts.completion(sample, max_new_tokens, *drawn, j)) for j in range(count)] for sample in asked
+        ]
         return Generations(
             prompts=[list(sample.prompt) for sample in asked],
             completions=completions,

@@ -86,12 +86,13 @@ def ranks_agree(subject: Subject) -> None:
         for world in _WORLDS:
             every = play(subject, scene, ranks=world)
             for rank, (before, after) in enumerate(pairwise(every), start=1):
-                told = difference(before.answers, after.answers) or state_difference(before.state, after.state)
+                told = difference(before.answers, after.answers) or state_difference(
+                    before.last.state, after.last.state
+                )
                 if told:
                     raise CheckFailed(f"{scene.name}, ranks {rank - 1} and {rank} of {world}, {told}")
             told = difference(alone.answers, every[0].answers, exact=False)
-            told = told or state_difference(alone.state, every[0].state, exact=False)
-            if told:
+            if told := told or state_difference(alone.last.state, every[0].last.state, exact=False):
                 raise CheckFailed(f"{scene.name}, 1 rank and {world}, {told}")
 
 
