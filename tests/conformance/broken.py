@@ -579,6 +579,17 @@ class SortingSelector(ScoringSelector):
         return Selection(ids=request.candidates[np.argsort(scores)[-request.count :]])
 
 
+@breaks("nan_losses", "not finite", needs={Need.LOSSES, Need.TARGET_SET})
+class TargetMeanMixer(Mixer):
+    """Takes the mean of the target set's losses, one of which may be NaN."""
+
+    def mix(self, request):
+        held = request.signals.target("held")
+        every = np.arange(len(held))
+        mine = held.shard(every)
+        return request.previous * held.gather(every, mine, held.losses(mine)).mean()
+
+
 @breaks("nan_losses", "not finite")
 class MeanWeighter(Weighter):
     """Weighs by the distance from a mean that one sample makes NaN."""

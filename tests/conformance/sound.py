@@ -48,8 +48,8 @@ class SoundSelector(ScoringSelector[NoParams]):
         held = signals.target(signals.targets[0])
         every = np.arange(len(held))
         mine = held.shard(every)
-        direction = held.gather(every, mine, held.gradients(mine, dim=16, adam=False)).mean(axis=0)
-        vectors = signals.gradients(shard, dim=16)
+        directions = held.gather(every, mine, held.gradients(mine, dim=16, adam=False))
+        vectors = signals.gradients(shard, dim=16) @ np.nanmean(directions, axis=0)
         places = signals.embeddings(shard, pooling="weighted")
         made = signals.generations(shard, count=2, temperature=1.0)
         right = [
@@ -57,7 +57,7 @@ class SoundSelector(ScoringSelector[NoParams]):
         ]
         rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "attention_mask": [1, 1, 1]}] * 3
         own = signals.over(rows, "own rows").losses(np.arange(3)).mean()
-        table = [fallen, hardest, liked, vectors @ direction, places[:, 0], np.array(right, dtype=np.float32)]
+        table = [fallen, hardest, liked, vectors, places[:, 0], np.array(right, dtype=np.float32)]
         return np.sum([column.astype(np.float32) for column in table], axis=0) + own
 
     def choose(self, request, scores):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import UsageError, did_you_mean
+from dataflex_core.errors import DataflexError, UsageError, did_you_mean
 from dataflex_core.spec import Kind, StrategySpec
 from dataflex_core.testing.checks import Check, answers, care, declaration, edges, state
 from dataflex_core.testing.errors import CheckFailed, NotConforming
@@ -111,10 +113,19 @@ def _run(check: Check, subject: Subject) -> None:
     except CheckFailed:
         raise
     except Exception as error:
-        notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno} in {frame.name}"
-        raise CheckFailed(f"raises {type(error).__name__}{notes}: {error} ({where})") from error
+        raise CheckFailed(_told(error, subject)) from error
+
+
+def _told(error: Exception, subject: Subject) -> str:
+    """One line about an exception: where in the strategy it comes from, if it has no remedy to offer."""
+    if isinstance(error, DataflexError):
+        return str(error)
+    notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+    frames = traceback.extract_tb(error.__traceback__)
+    source = getattr(sys.modules.get(subject.spec.target.partition(":")[0]), "__file__", None)
+    frame = next((frame for frame in reversed(frames) if frame.filename == source), frames[-1])
+    where = f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+    return f"raises {type(error).__name__}{notes}: {error} ({where})"
 
 
 def _of(spec: StrategySpec) -> list[Check]:

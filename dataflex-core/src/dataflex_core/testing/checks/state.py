@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dataflex_core.testing.checks import check
+from dataflex_core.testing.compare import parting, state_difference
 from dataflex_core.testing.errors import CheckFailed
-from dataflex_core.testing.plays import (
-    Performance,
-    Subject,
-    difference,
-    fitting_some,
-    play,
-    state_difference,
-)
+from dataflex_core.testing.plays import Performance, Subject, fitting_some, play
 from dataflex_core.testing.scenes import Scene, everyday
 
 
@@ -33,7 +29,7 @@ def resumed_run_continues(subject: Subject) -> None:
     for scene in fitting_some(subject, everyday(subject.spec.kind)):
         (whole,) = play(subject, scene)
         (saved,) = play(subject, scene, keep=True)
-        if told := difference(whole.answers, saved.answers):
+        if told := parting(whole, saved):
             raise CheckFailed(f"{scene.name}, without and with checkpoints, {told}; state_dict() must change nothing")
         for snapshot in saved.snapshots:
             (resumed,) = play(subject, scene, start=snapshot)
@@ -43,6 +39,6 @@ def resumed_run_continues(subject: Subject) -> None:
 
 
 def _compare(scene: Scene, whole: Performance, resumed: Performance, played: int, *, exact: bool) -> None:
-    told = difference(whole.answers[played:], resumed.answers, exact=exact)
-    if told := told or state_difference(whole.last.state, resumed.last.state, exact=exact):
+    rest = replace(whole, answers=whole.answers[played:])
+    if told := parting(rest, resumed, exact=exact):
         raise CheckFailed(f"{scene.name}, resumed before {scene.turns[played].title}, {told}")
