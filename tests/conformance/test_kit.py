@@ -40,6 +40,16 @@ def test_checks_that_fail_for_one_reason_are_told_together():
     assert any("same_seed_same_answer, another_seed_another_answer" in line for line in lines)
 
 
+@pytest.mark.parametrize("error", [SystemExit("3"), KeyError("k")])
+def test_whatever_a_strategy_raises_is_a_failed_check(error, monkeypatch):
+    def leave(self, request):
+        raise error
+
+    monkeypatch.setattr(sound.SoundMixer, "mix", leave)
+    with pytest.raises(NotConforming, match=f"ranks_agree.*: raises {type(error).__name__}.* in leave"):
+        check_strategy(SOUND[Kind.MIXER])
+
+
 def test_a_parameter_without_a_default_is_asked_for():
     from dataflex_core.catalog import discover
 

@@ -112,11 +112,11 @@ def _run(check: Check, subject: Subject) -> None:
         check.run(subject)
     except CheckFailed:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CheckFailed(_told(error, subject)) from error
 
 
-def _told(error: Exception, subject: Subject) -> str:
+def _told(error: BaseException, subject: Subject) -> str:
     """One line about an exception: where in the strategy it comes from, if it has no remedy to offer."""
     if isinstance(error, DataflexError):
         return str(error)
