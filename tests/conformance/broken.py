@@ -303,7 +303,7 @@ class OwnStateSelector(ScoringSelector):
 # Collectives
 
 
-@breaks("collectives_match", "has answered at step 2", needs={Need.LOSSES})
+@breaks("collectives_match", "calls signals.losses()", needs={Need.LOSSES})
 class SkippingSelector(Selector):
     """Asks nothing where its shard is empty."""
 

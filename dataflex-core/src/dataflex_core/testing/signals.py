@@ -170,7 +170,7 @@ class FakeSignals:
 
     def _ask(self, method: str, *needs: Need, **options: object) -> None:
         self.asked.update(needs)
-        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
         self._meet(method, None, given)
 
     def _meet(self, method: str, value: Any, options: str = "") -> list[Any]:

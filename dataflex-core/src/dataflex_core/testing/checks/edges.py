@@ -91,7 +91,7 @@ def equal_losses(subject: Subject) -> None:
 
 @check()
 def nan_losses(subject: Subject) -> None:
-    """Samples without a target token have NaN for a loss, some of them or all; NaN is never chosen for its score."""
+    """Samples without a target token have NaN for a loss, some of them or all; a score of NaN is never chosen."""
     watched = _Watched(spec=subject.spec, values=subject.values)
     _play_over(watched, SOME_WITHOUT_LOSS)
     with suppress(DataflexError):  # a strategy may say itself that there is nothing to choose
