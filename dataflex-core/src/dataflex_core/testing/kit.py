@@ -43,14 +43,11 @@ def check_strategy(
     failures: dict[str, str] = {}
     checks = _of(spec)
     for check in checks:
-        try:
-            _run(check, subject)
-        except CheckFailed as failed:
-            if _of_spec(expected, spec, check) is None:
-                failures[check.name] = str(failed)
-        else:
-            if (reason := _of_spec(expected, spec, check)) is not None:
-                failures[check.name] = f"passes, and was expected to fail: {reason}"
+        failed, reason = _failure(check, subject), _of_spec(expected, spec, check)
+        if failed is not None and reason is None:
+            failures[check.name] = str(failed)
+        elif failed is None and reason is not None:
+            failures[check.name] = f"passes, and was expected to fail: {reason}"
     if failures:
         raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(checks))
 
@@ -93,7 +90,8 @@ class Case:
 
     def __call__(self) -> None:
         """Run it."""
-        _run(self.check, self.subject)
+        if (failed := _failure(self.check, self.subject)) is not None:
+            raise failed
 
 
 def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable[Values]]) -> Iterator[Case]:
@@ -106,14 +104,17 @@ def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable
                 yield Case(id=f"{who}-{check.name}", check=check, subject=Subject(spec=spec, values=one))
 
 
-def _run(check: Check, subject: Subject) -> None:
-    """Raises `CheckFailed`, whatever the strategy raises."""
+def _failure(check: Check, subject: Subject) -> CheckFailed | None:
+    """How a check fails, whatever the strategy raises."""
     try:
         check.run(subject)
-    except CheckFailed:
-        raise
+    except CheckFailed as failed:
+        return failed
     except (Exception, SystemExit) as error:
-        raise CheckFailed(_told(error, subject)) from error
+        raised = CheckFailed(_told(error, subject))
+        raised.__cause__ = error
+        return raised
+    return None
 
 
 def _told(error: BaseException, subject: Subject) -> str:
