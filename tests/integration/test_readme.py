@@ -13,6 +13,7 @@ from support import base_args, of_kind, train
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.prepare import prepare
+from dataflex_core.testing import check_strategy
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -36,6 +37,12 @@ def goldilocks(tmp_path, monkeypatch):
     points = "".join(f"{k} = {v}\n" for k, v in meta["entry-points"]["dataflex"].items())
     (info / "entry_points.txt").write_text(f"[dataflex]\n{points}")
     monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("goldilocks")
+def test_the_readmes_plugin_conforms():
+    (record,) = discover().named("goldilocks")
+    check_strategy(record.spec)
 
 
 @pytest.mark.usefixtures("goldilocks")
