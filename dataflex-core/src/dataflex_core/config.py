@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from dataflex_core.compat import translate
+from dataflex_core.compat import Translation, translate
 from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
 
@@ -99,7 +99,10 @@ def load_config(
     ``notice`` hears what keys of DataFlex 1.x became, where that is not what they were. Raises `InvalidConfig`: one
     line with every fault of our section.
     """
-    args, section = merged_config(path, overrides, strategies=strategies, notice=notice)
+    merged = merged_config(path, overrides, strategies=strategies)
+    section = merged.section
+    for line in merged.notices:
+        notice(line)
     faults: list[str] = []
     for kind in Kind:
         name = (strategies or {}).get(kind)
@@ -110,20 +113,13 @@ def load_config(
             section[kind.value] = None
     for setting in settings:
         _apply_setting(section, setting)
-    return RunConfig(args=args, dataflex=_validated(section, faults))
+    return RunConfig(args=merged.args, dataflex=_validated(section, faults))
 
 
 def merged_config(
-    path: Path | None,
-    overrides: Iterable[str] = (),
-    *,
-    strategies: Mapping[Kind, str] | None = None,
-    notice: Callable[[str], None] = lambda _: None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``path`` with its overrides, keys of DataFlex 1.x spelt anew: LLaMA-Factory's keys, and our section's as written.
-
-    Raises `InvalidConfig`.
-    """
+    path: Path | None, overrides: Iterable[str] = (), *, strategies: Mapping[Kind, str] | None = None
+) -> Translation:
+    """``path`` with its overrides, as it is written but for keys of DataFlex 1.x. Raises `InvalidConfig`."""
     merged = _merge(_read(path), overrides)
     section = merged.pop(SECTION, None)
     if section is None:
@@ -131,12 +127,7 @@ def merged_config(
     if not isinstance(section, dict):
         raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
     folders = [Path(), *([path.parent] if path is not None else [])]
-    translation = translate(
-        merged, section, strategies=strategies or {}, components=lambda name: _components(name, folders)
-    )
-    for line in translation.notices:
-        notice(line)
-    return translation.args, translation.section
+    return translate(merged, section, strategies=strategies or {}, components=lambda name: _components(name, folders))
 
 
 def _components(name: str, folders: Iterable[Path]) -> tuple[str, dict[str, Any]] | None:

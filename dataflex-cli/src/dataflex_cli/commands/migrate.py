@@ -24,10 +24,12 @@ def migrate(old: Path, output: Path | None) -> None:
     """
     if output is not None and output.exists():
         raise InvalidConfig(f"{output} exists", hint="name a file that does not exist yet")
-    args, section = merged_config(old, notice=_say)
-    text = _yaml({**args, SECTION: section} if section else args)
-    config = load_config(old)
+    config = load_config(old, notice=_say)
+    new = merged_config(old)
+    if not new.was_old:
+        _say(f"{old} holds no key of DataFlex 1.x")
     _say_what_is_missing(config)
+    text = _yaml({**new.args, SECTION: new.section} if new.section else new.args)
     if output is None:
         click.echo(text, nl=False)
     else:

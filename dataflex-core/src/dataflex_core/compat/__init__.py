@@ -22,10 +22,14 @@ _OF_COMPONENTS = ("component_name", "components_cfg_file")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translation:
-    """``args`` for LLaMA-Factory, the ``dataflex:`` section, and a line for whatever is not as it was."""
+    """``args`` for LLaMA-Factory, the ``dataflex:`` section, and a line for whatever is not as it was.
+
+    ``was_old`` is whether any key of 1.x was among them.
+    """
 
     args: dict[str, Any]
     section: dict[str, Any]
+    was_old: bool = False
     notices: tuple[str, ...] = ()
 
 
@@ -58,7 +62,10 @@ def translate(
     else:
         kept["max_steps"] = steps.max_steps
     return Translation(
-        args=kept, section=_laid_over({**steps.section, **made}, section), notices=(*steps.notices, *notices)
+        args=kept,
+        section=_laid_over({**steps.section, **made}, section),
+        was_old=True,
+        notices=(*steps.notices, *notices),
     )
 
 
