@@ -206,7 +206,7 @@ SAID = {
     "a rule that fixes": ({**MIX, **ONCE, "mixture_sample_rule": "stratified"}, "component_name is without effect"),
     "max_steps": ({**SELECT, **ONCE, "max_steps": 5}, "max_steps: without effect with dynamic_select"),
     "stages": (SELECT, "the 21 steps are 1.x's stages of 7"),
-    "passes": ({**MIX, "update_times": -1}, "update_times -1: ends after num_train_epochs passes"),
+    "passes": ({**MIX, "update_times": -1}, "update_times -1: the run ends after num_train_epochs passes"),
     "epochs of a mixer": ({**MIX, "num_train_epochs": 2}, "num_train_epochs: without effect"),
     "early stopping": ({**SELECT, **ONCE, "early_stopping_min_delta": 0.1}, "early_stopping_min_delta: "),
 }

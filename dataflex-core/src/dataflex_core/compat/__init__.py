@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.compat.components import Read, component, today
-from dataflex_core.compat.keys import NAMES, OldKeys, given, read, refuse_alone
+from dataflex_core.compat.keys import NAMES, OldKeys, given, idle, read, refuse_alone
 from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
 from dataflex_core.compat.steps import steps_of
 from dataflex_core.errors import InvalidConfig
@@ -15,9 +15,6 @@ from dataflex_core.llamafactory.checks import dataset_names
 from dataflex_core.spec import Kind
 
 __all__ = ["Translation", "translate"]
-
-_OF_MIXING = ("static_mix", "mixture_sample_rule", "init_mixture_proportions", "mixer_eval_dataset")
-_OF_COMPONENTS = ("component_name", "components_cfg_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,55 +46,44 @@ def translate(
     if old.freeze_gate:
         raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
     steps = steps_of(old, epochs=args.get("num_train_epochs"), max_steps=args.get("max_steps"))
-    made, unused, notices = _decisions(old, args, _elsewhere(section, strategies), components)
-    idle = [key for key in given(args) if key in (*unused, *steps.unused)]
-    if idle:
+    notices = list(steps.notices)
+    if unused := idle(old, args):
         setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
-        notices = (f"{', '.join(idle)}: without effect with {setting}, as in 1.x", *notices)
+        notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
+    made, said = _decisions(old, dataset_names(args.get("dataset")), _elsewhere(section, strategies), components)
+    notices.extend(said)
     if old.early_stopping_min_delta:
-        notices = (*notices, "early_stopping_min_delta: early stopping takes any improvement for one")
+        notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
     kept = {key: value for key, value in args.items() if key not in NAMES}
     if steps.max_steps is None:
         kept.pop("max_steps", None)
     else:
         kept["max_steps"] = steps.max_steps
-    return Translation(
-        args=kept,
-        section=_laid_over({**steps.section, **made}, section),
-        was_old=True,
-        notices=(*steps.notices, *notices),
-    )
+    merged = _laid_over({**steps.section, **made}, section)
+    return Translation(args=kept, section=merged, was_old=True, notices=tuple(notices))
 
 
 def _decisions(
-    old: OldKeys, args: Mapping[str, Any], elsewhere: Mapping[Kind, str | None], components: Read
-) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
-    """Strategy and proportions for the section, the keys that mean nothing beside them, and notices."""
-    domains, kind = dataset_names(args.get("dataset")), old.kind
+    old: OldKeys, domains: Sequence[str], elsewhere: Mapping[Kind, str | None], components: Read
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Proportions of the warm-up and the strategy, unless that is named elsewhere; and notices."""
+    kind = old.kind
     if kind is None:
-        return {}, (*_OF_MIXING, *_OF_COMPONENTS), ()
+        return {}, ()
     made: dict[str, Any] = {}
-    unused: tuple[str, ...] = _OF_MIXING
-    notices: tuple[str, ...] = ()
-    fixed: dict[str, Any] | None = None
-    if kind is Kind.MIXER:
-        unused = ("mixer_eval_dataset",)
-        if old.static_mix:
-            unused = (*unused, *_OF_COMPONENTS)
-        else:
-            made["warmup_proportions"] = warmup_of(old, domains)
-        if ignores_its_mixer(old):
-            fixed = fixed_mixer(old, domains)
+    if kind is Kind.MIXER and not old.static_mix:
+        made["warmup_proportions"] = warmup_of(old, domains)
+    fixed = fixed_mixer(old, domains) if kind is Kind.MIXER and ignores_its_mixer(old) else None
     name = today(old.component_name or "") if fixed is None else fixed["name"]
     if elsewhere.get(kind, name) != name:
-        return made, unused, ()
+        return made, ()
     if fixed is None:
-        made[kind.value], notices = component(old, kind, domains, components)
-        return made, unused, notices
-    if not old.static_mix:
-        rule = f"mixture_sample_rule {old.mixture_sample_rule}"
-        notices = (f"{rule}: fixes the proportions, so component_name is without effect, as in 1.x",)
-    return {**made, kind.value: fixed}, unused, notices
+        strategy, notices = component(old, kind, domains, components)
+        return {**made, kind.value: strategy}, notices
+    if old.static_mix:
+        return {**made, kind.value: fixed}, ()
+    said = f"mixture_sample_rule {old.mixture_sample_rule}: fixes the proportions, so component_name is without effect"
+    return {**made, kind.value: fixed}, (f"{said}, as in 1.x",)
 
 
 def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str]) -> dict[Kind, str | None]:

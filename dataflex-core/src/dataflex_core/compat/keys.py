@@ -43,6 +43,9 @@ class OldKeys:
 
 
 NAMES = frozenset(field.name for field in fields(OldKeys))
+_OF_STEPS = frozenset({"warmup_step", "update_step", "update_times"})
+_OF_MIXING = frozenset({"static_mix", "mixture_sample_rule", "init_mixture_proportions", "mixer_eval_dataset"})
+_OF_COMPONENTS = frozenset({"component_name", "components_cfg_file"})
 
 # How the keys are spelt where nothing else of the file is of 1.x.
 _TODAY = {
@@ -78,6 +81,18 @@ def read(args: Mapping[str, Any]) -> OldKeys:
         for details in error.errors(include_url=False):
             said.setdefault(str(details["loc"][0]), []).append(str(details["msg"]).lower())
         raise InvalidConfig("; ".join(f"{key}={written[key]!r}: {' or '.join(m)}" for key, m in said.items())) from None
+
+
+def idle(old: OldKeys, args: Iterable[str]) -> list[str]:
+    """The keys among ``args`` that mean nothing beside the others, in 1.x as here."""
+    if old.kind is None:
+        return [key for key in given(args) if key in _OF_STEPS | _OF_MIXING | _OF_COMPONENTS | {"train_step"}]
+    if old.kind is Kind.SELECTOR:
+        return [key for key in given(args) if key in _OF_MIXING]
+    if old.kind is Kind.WEIGHTER:
+        return [key for key in given(args) if key in _OF_MIXING | _OF_STEPS - {"warmup_step"}]
+    unused = {"mixer_eval_dataset"} | (_OF_STEPS | _OF_COMPONENTS if old.static_mix else frozenset())
+    return [key for key in given(args) if key in unused]
 
 
 def refuse_alone(args: Mapping[str, Any]) -> None:

@@ -19,7 +19,6 @@ class Steps:
 
     section: dict[str, int] = field(default_factory=dict)
     max_steps: int | None = None
-    unused: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
 
 
@@ -29,36 +28,36 @@ def steps_of(old: OldKeys, *, epochs: Any, max_steps: Any) -> Steps:
     Raises `InvalidConfig` where 1.x would divide by zero, or never decide.
     """
     if old.kind is None:
-        return Steps(max_steps=max_steps, unused=("warmup_step", "update_step", "update_times", "train_step"))
+        return Steps(max_steps=max_steps)
     if old.kind is Kind.WEIGHTER:
-        total = old.train_step if old.train_step > 0 else max_steps
-        return Steps(section={"warmup_steps": old.warmup_step}, max_steps=total, unused=("update_step", "update_times"))
-    notices: tuple[str, ...] = ()
-    if _number(max_steps, default=-1) > 0:
-        notices = (f"max_steps: without effect with {old.train_type}, as in 1.x; train_step sets the number of steps",)
-    if old.kind is Kind.MIXER and old.static_mix:
-        made = Steps(section={"warmup_steps": 0}, unused=("warmup_step", "update_step", "update_times"))
+        return Steps(section={"warmup_steps": old.warmup_step}, max_steps=_train_step(old) or max_steps)
+    if old.static_mix and old.kind is Kind.MIXER:
+        made = {"warmup_steps": 0}
     elif old.update_step == 0:
         raise InvalidConfig(f"{old.train_type} needs update_step", hint="set update_step to at least 1")
     else:
-        made = Steps(section={"warmup_steps": old.warmup_step, "update_steps": old.update_step})
+        made = {"warmup_steps": old.warmup_step, "update_steps": old.update_step}
     end = _of_selector(old, epochs) if old.kind is Kind.SELECTOR else _of_mixer(old, epochs)
-    return replace(end, section={**made.section, **end.section}, unused=made.unused, notices=(*notices, *end.notices))
+    notices = end.notices
+    if _number(max_steps, default=-1) > 0:
+        idle = f"max_steps: without effect with {old.train_type}, as in 1.x; train_step sets the number of steps"
+        notices = (idle, *notices)
+    return replace(end, section={**made, **end.section}, notices=notices)
 
 
 def _of_selector(old: OldKeys, epochs: Any) -> Steps:
     """Stages of a warm-up and ``update_times`` decisions, ``num_train_epochs`` of them, or ``train_step`` steps."""
     if old.update_times <= 0:
-        return Steps(max_steps=old.train_step if old.train_step > 0 else None)
+        return Steps(max_steps=_train_step(old))
     stage = old.warmup_step + old.update_step * old.update_times
-    total = old.train_step if old.train_step > 0 else math.ceil(_number(epochs) * stage)
+    total = _train_step(old) or math.ceil(_number(epochs) * stage)
     if total == stage:
         return Steps(section={"updates": old.update_times})
     if total < stage:
         return Steps(max_steps=total)
     stages = (
         f"the {total} steps are 1.x's stages of {stage}, each with a warm-up of its own; "
-        f"here the run warms up once, then decides every {counted(old.update_step)}"
+        "here the run warms up once, and goes on to decide"
     )
     return Steps(max_steps=total, notices=(stages,))
 
@@ -69,8 +68,8 @@ def _of_mixer(old: OldKeys, epochs: Any) -> Steps:
         return Steps(max_steps=old.train_step)
     if old.static_mix or old.update_times < 0:
         key = "static_mix" if old.static_mix else f"update_times {old.update_times}"
-        passes = f"{key}: ends after num_train_epochs passes over the data, each with its last, smaller batch"
-        return Steps(notices=(f"{passes}; 1.x leaves that out",))
+        passes = f"{key}: the run ends after num_train_epochs passes over the data"
+        return Steps(notices=(f"{passes}, rounded up to whole batches; 1.x rounds down",))
     if old.update_times == 0:
         raise InvalidConfig("update_times 0 leaves dynamic_mix no decision", hint="set static_mix: true and train_step")
     idle = "num_train_epochs: without effect with dynamic_mix and update_times, as in 1.x"
@@ -79,9 +78,8 @@ def _of_mixer(old: OldKeys, epochs: Any) -> Steps:
     )
 
 
-def counted(steps: int) -> str:
-    """``steps`` in words, after "every"."""
-    return "step" if steps == 1 else f"{steps} steps"
+def _train_step(old: OldKeys) -> int | None:
+    return old.train_step if old.train_step > 0 else None
 
 
 def _number(written: Any, default: float = _EPOCHS) -> float:
