@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from dataflex_core.catalog import discover
 from dataflex_core.compat import translate
 from dataflex_core.compat.components import is_of_old
+from dataflex_core.compat.keys import NAMES
 from dataflex_core.config import StrategyChoice, load_config
 from dataflex_core.errors import InvalidConfig, UnknownStrategy
 from dataflex_core.prepare import prepare
@@ -367,3 +369,13 @@ def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
     ) as caught:
         prepare(config, discover())
     assert "list-strategies" in caught.value.hint
+
+
+def test_every_key_is_in_the_documentation_and_its_example_is_what_migrate_prints(tmp_path, monkeypatch):
+    text = (OLD.parents[1] / "docs" / "from-dataflex-1.md").read_text(encoding="utf-8")
+    assert [key for key in NAMES if f"| `{key}` |" not in text] == []
+    old, new = re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text(old)
+    (tmp_path / "new.yaml").write_text(new)
+    assert load_config(Path("old.yaml")) == load_config(Path("new.yaml"))
