@@ -40,6 +40,7 @@ def config(model, data, tmp_path):
 
 
 # What is written, extra words on the command line, and what the error must say.
+OLD = {"train_type": "dynamic_select", "update_step": 2, "components_cfg_file": "configs/components.yaml"}
 LIGHT = {
     "malformed YAML": ({"text": "a: [1, 2\nb: }"}, [], "is malformed"),
     "no settings": ({"text": "- 1\n- 2\n"}, [], "no settings"),
@@ -51,6 +52,12 @@ LIGHT = {
     "section is no section": ({"dataflex": 3}, [], "not a section"),
     "negative steps": ({"dataflex": {"update_steps": 0}}, [], "greater than 0"),
     "steps that are words": ({"dataflex": {"warmup_steps": "many"}}, [], "valid integer"),
+    "a key of 1.x alone": ({}, ["--selector", "loss", "warmup_step=3"], "write dataflex.warmup_steps"),
+    "a train_type of 1.x that is gone": ({"train_type": "dynamic_lego"}, [], "dynamic_lego of DataFlex 1.x"),
+    "a component of 1.x that nobody offers": ({**OLD, "component_name": "nice"}, [], "offers the selector 'nice'"),
+    "a component of 1.x of another kind": ({**OLD, "component_name": "static"}, [], "'static' here is a mixer"),
+    "no components file": ({**OLD, "components_cfg_file": "x.yaml"}, ["component_name=less"], "x.yaml does not exist"),
+    "a component without a target set": ({**OLD, "component_name": "less"}, [], "needs a target set"),
     "unknown selector": ({}, ["--selector", "les"], "did you mean 'less'"),
     "unknown mixer": ({}, ["--mixer", "tmperature"], "did you mean 'temperature'"),
     "unknown weighter": ({}, ["--weighter", "los"], "did you mean 'loss'"),

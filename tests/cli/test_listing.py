@@ -35,6 +35,7 @@ def _imported(*words):
         ["--version"],
         ["run", "--help"],
         ["init", "--help"],
+        ["migrate", "--help"],
         ["list-strategies"],
         ["list-strategies", "--json"],
         *(["describe", record.spec.name] for record in RECORDS),
@@ -46,6 +47,10 @@ def test_nothing_heavy_is_imported(words):
     heavy, output = _imported(*words)
     assert heavy == "[]"
     assert output
+
+
+def test_train_is_run_under_another_name():
+    assert cli.get_command(None, "train") is cli.get_command(None, "run")
 
 
 def test_the_list_in_json():

@@ -11,6 +11,8 @@ from dataflex_core import DataflexError, __version__
 
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
+    "train": ("dataflex_cli.commands.run:run", "The same as run."),
+    "migrate": ("dataflex_cli.commands.migrate:migrate", "Print a configuration of DataFlex 1.x in its new form."),
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),

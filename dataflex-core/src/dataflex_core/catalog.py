@@ -12,6 +12,7 @@ from typing import Any
 
 import pluggy
 
+from dataflex_core.compat.components import is_of_old
 from dataflex_core.errors import AmbiguousStrategy, StrategyFault, UnknownStrategy, WrongKind, did_you_mean
 from dataflex_core.hooks import PROJECT, Hooks
 from dataflex_core.spec import Kind, StrategySpec
@@ -82,6 +83,11 @@ class Catalog:
             others = " and a ".join(sorted({r.spec.kind.value for r in found}))
             raise WrongKind(f"{name!r} here is a {others}, not a {kind}", hint=f"write --{found[0].spec.kind} {name}")
         known = [r.spec.name for r in self.of_kind(kind)]
+        if known and is_of_old(kind, name):
+            raise UnknownStrategy(
+                f"no installed plugin offers the {kind} {name!r} of DataFlex 1.x",
+                hint="dataflex list-strategies shows what is installed",
+            )
         raise UnknownStrategy(f"no {kind} is called {name!r}", hint=did_you_mean(name, known))
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from dataflex_core.compat import Translation, translate
 from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
 
@@ -91,17 +92,17 @@ def load_config(
     *,
     strategies: Mapping[Kind, str] | None = None,
     settings: Iterable[str] = (),
+    notice: Callable[[str], None] = lambda _: None,
 ) -> RunConfig:
     """Read ``path``, merge ``KEY=VALUE`` overrides, strategy flags and ``kind.param=value`` settings; validate.
 
-    Raises `InvalidConfig`: one line with every fault of our section.
+    ``notice`` hears what keys of DataFlex 1.x became, where that is not what they were. Raises `InvalidConfig`: one
+    line with every fault of our section.
     """
-    merged = _merge(_read(path), overrides)
-    section = merged.pop(SECTION, None)
-    if section is None:
-        section = {}
-    if not isinstance(section, dict):
-        raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
+    merged = merged_config(path, overrides, strategies=strategies)
+    section = merged.section
+    for line in merged.notices:
+        notice(line)
     faults: list[str] = []
     for kind in Kind:
         name = (strategies or {}).get(kind)
@@ -112,7 +113,28 @@ def load_config(
             section[kind.value] = None
     for setting in settings:
         _apply_setting(section, setting)
-    return RunConfig(args=merged, dataflex=_validated(section, faults))
+    return RunConfig(args=merged.args, dataflex=_validated(section, faults))
+
+
+def merged_config(
+    path: Path | None, overrides: Iterable[str] = (), *, strategies: Mapping[Kind, str] | None = None
+) -> Translation:
+    """``path`` with its overrides, as it is written but for keys of DataFlex 1.x. Raises `InvalidConfig`."""
+    merged = _merge(_read(path), overrides)
+    section = merged.pop(SECTION, None)
+    if section is None:
+        section = {}
+    if not isinstance(section, dict):
+        raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
+    folders = [Path(), *([path.parent] if path is not None else [])]
+    return translate(merged, section, strategies=strategies or {}, components=lambda name: _components(name, folders))
+
+
+def _components(name: str, folders: Iterable[Path]) -> tuple[str, dict[str, Any]] | None:
+    """A components file of 1.x, by its path from one of ``folders``, or lying in one of them."""
+    places = [folder / part for part in dict.fromkeys((name, Path(name).name)) for folder in folders]
+    found = next((place for place in places if place.is_file()), None)
+    return None if found is None else (str(found), _read(found))
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run(
     from dataflex_cli import show
     from dataflex_core.resume import resolved
 
-    config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
+    config = load_config(path or _demo(), overrides, strategies=names, settings=settings, notice=show.say)
     config = resolved(config, show.say)
     prepared = prepare(config, discover())
     show.header(prepared)

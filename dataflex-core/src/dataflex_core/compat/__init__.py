@@ -1,0 +1,110 @@
+"""Configurations of DataFlex 1.x, spelt anew. Reads nothing itself; what it needs of a file it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dataflex_core.compat.components import Read, component, today
+from dataflex_core.compat.keys import NAMES, OldKeys, given, idle, read, refuse_alone
+from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
+from dataflex_core.compat.steps import steps_of
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.llamafactory.checks import dataset_names
+from dataflex_core.spec import Kind
+
+__all__ = ["Translation", "translate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """``args`` for LLaMA-Factory, the ``dataflex:`` section, and a line for whatever is not as it was.
+
+    ``was_old`` is whether any key of 1.x was among them.
+    """
+
+    args: dict[str, Any]
+    section: dict[str, Any]
+    was_old: bool = False
+    notices: tuple[str, ...] = ()
+
+
+def translate(
+    args: Mapping[str, Any], section: Mapping[str, Any], *, strategies: Mapping[Kind, str], components: Read
+) -> Translation:
+    """``args`` and ``section`` with the keys of 1.x among ``args`` spelt anew; without any, as they are.
+
+    What the section says in today's keys, and the ``strategies`` that are asked for, win over the keys of 1.x.
+    Raises `InvalidConfig` for what 1.x would refuse too, and for what has no counterpart.
+    """
+    if not given(args):
+        return Translation(args=dict(args), section=dict(section))
+    if section or strategies:
+        refuse_alone(args)
+    old = read(args)
+    if old.freeze_gate:
+        raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
+    steps = steps_of(old, epochs=args.get("num_train_epochs"), max_steps=args.get("max_steps"))
+    notices = list(steps.notices)
+    if unused := idle(old, args):
+        setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
+        notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
+    made, said = _decisions(old, dataset_names(args.get("dataset")), _elsewhere(section, strategies), components)
+    notices.extend(said)
+    if old.early_stopping_min_delta:
+        notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
+    kept = {key: value for key, value in args.items() if key not in NAMES}
+    if steps.max_steps is None:
+        kept.pop("max_steps", None)
+    else:
+        kept["max_steps"] = steps.max_steps
+    merged = _laid_over({**steps.section, **made}, section)
+    return Translation(args=kept, section=merged, was_old=True, notices=tuple(notices))
+
+
+def _decisions(
+    old: OldKeys, domains: Sequence[str], elsewhere: Mapping[Kind, str | None], components: Read
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Proportions of the warm-up and the strategy, unless that is named elsewhere; and notices."""
+    kind = old.kind
+    if kind is None:
+        return {}, ()
+    made: dict[str, Any] = {}
+    if kind is Kind.MIXER and not old.static_mix:
+        made["warmup_proportions"] = warmup_of(old, domains)
+    fixed = fixed_mixer(old, domains) if kind is Kind.MIXER and ignores_its_mixer(old) else None
+    name = today(old.component_name or "") if fixed is None else fixed["name"]
+    if elsewhere.get(kind, name) != name:
+        return made, ()
+    if fixed is None:
+        strategy, notices = component(old, kind, domains, components)
+        return {**made, kind.value: strategy}, notices
+    if old.static_mix:
+        return {**made, kind.value: fixed}, ()
+    said = f"mixture_sample_rule {old.mixture_sample_rule}: fixes the proportions, so component_name is without effect"
+    return {**made, kind.value: fixed}, (f"{said}, as in 1.x",)
+
+
+def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str]) -> dict[Kind, str | None]:
+    """The kinds whose strategy is named in today's keys, or switched off there."""
+    found: dict[Kind, str | None] = {}
+    for kind in Kind:
+        written = section.get(kind.value)
+        name = written.get("name") if isinstance(written, Mapping) else written
+        if name is not None or (kind.value in section and written is None):
+            found[kind] = name
+    return found | dict(strategies)
+
+
+def _laid_over(made: dict[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """What was translated, below what the section says itself; a strategy's parameters go with its name."""
+    merged = {**made, **section}
+    for kind in Kind:
+        below, above = made.get(kind.value), section.get(kind.value)
+        if below is None or above is None:
+            continue
+        above = dict(above) if isinstance(above, Mapping) else {"name": above}
+        if above.get("name", below["name"]) == below["name"]:
+            merged[kind.value] = {**below, **above}
+    return merged

@@ -1,0 +1,136 @@
+"""The components of DataFlex 1.x: their names, and what their parameters are called here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from dataflex_core.compat.keys import KINDS, OldKeys
+from dataflex_core.compat.mixture import equal
+from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.spec import Kind
+
+Read = Callable[[str], tuple[str, Mapping[str, Any]] | None]
+"""Where a components file is found and what it holds, by the name that the run gives it; None where there is none."""
+
+_NAMES = {
+    Kind.SELECTOR: "less loss delta_loss nice icons cluster_less coincide zeroth tsds near random custom",
+    Kind.MIXER: "static random doremi odm dynamic_moe",
+    Kind.WEIGHTER: "loss adapt joint_update_aware custom",
+}
+# 1.1.0's own components file, for what is offered here. A run names it by where it lies in 1.x's checkout.
+_SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
+    (Kind.SELECTOR, "less"): {"gradient_type": "adam"},
+    (Kind.SELECTOR, "loss"): {"focus": "medium"},
+    (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
+    (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lost:
+    """A parameter without a counterpart: why, and the value that is no loss."""
+
+    why: str
+    same: Any = None
+
+
+_RENAMED = {
+    (Kind.SELECTOR, "less"): {"gradient_type": "gradient"},
+    (Kind.SELECTOR, "loss"): {"focus_weight": "boost"},
+}
+_SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
+_ONCE = _Lost(why="samples are drawn without replacement", same=False)
+_EVERYWHERE = {
+    "cache_dir": _Lost(why="decisions are kept in output_dir/dataflex"),
+    "save_interval": _Lost(why="dataflex.flush_seconds says how often results are written"),
+}
+_LOST = {
+    (Kind.SELECTOR, "less"): {"proj_dim": _Lost(why="scores are exact, without a projection"), "seed": _SEED},
+    (Kind.SELECTOR, "loss"): {
+        "replacement": _ONCE,
+        "quantiles": _Lost(why="the bands are cut at .33 and .66", same=[0.33, 0.66]),
+        "score_batch_size": _Lost(why="dataflex.token_budget bounds a batch of losses"),
+        "score_num_workers": _Lost(why="dataflex.token_budget bounds a batch of losses"),
+    },
+    (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
+    (Kind.MIXER, "random"): {
+        "seed": _Lost(why="proportions are drawn afresh at each decision, from the run's own seed")
+    },
+}
+
+
+def today(name: str) -> str:
+    """How a component's name is written here."""
+    return name.replace("_", "-")
+
+
+def is_of_old(kind: Kind, name: str) -> bool:
+    """Whether 1.x has a component of that kind and name, in its spelling or in ours."""
+    return today(name) in today(_NAMES[kind]).split()
+
+
+def component(old: OldKeys, kind: Kind, domains: Sequence[str], read: Read) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The strategy that ``old`` names, with its parameters as they are called here; and notices.
+
+    Parameters of names that are not offered here go through as they are. Raises `InvalidConfig` for a component that
+    its file does not have.
+    """
+    if old.component_name is None:
+        raise InvalidConfig(f"{old.train_type} needs component_name", hint=f"set it to a {kind} of components_cfg_file")
+    notices = []
+    found = read(old.components_cfg_file)
+    if found is not None:
+        name, params = _entry(*found, kind, old.component_name)
+    elif _is_shipped(old.components_cfg_file):
+        name, params = old.component_name, _SHIPPED.get((kind, old.component_name), {})
+        notices.append(f"{old.components_cfg_file} does not exist: {name} runs as in the file that came with 1.1.0")
+    else:
+        raise InvalidConfig(
+            f"components_cfg_file {old.components_cfg_file} does not exist",
+            hint="it is looked for in the working directory and beside the configuration",
+        )
+    made, lost = _params(kind, name, params, domains)
+    return made, (*notices, *lost)
+
+
+def _entry(file: str, held: Mapping[str, Any], kind: Kind, name: str) -> tuple[str, Mapping[str, Any]]:
+    """The name and the parameters of one component of a file."""
+    buckets = {each: held.get(f"{each}s") or {} for each in Kind}
+    if odd := next((f"{each}s" for each, bucket in buckets.items() if not isinstance(bucket, Mapping)), None):
+        raise InvalidConfig(f"{file}: {odd} is no section", hint="write 'NAME: {name: NAME, params: {...}}' below it")
+    if name not in buckets[kind]:
+        others = [f"train_type {train_type}" for train_type, other in KINDS.items() if name in buckets[other]]
+        hint = f"{name} there is for {' or '.join(others)}" if others else did_you_mean(name, buckets[kind])
+        raise InvalidConfig(f"{file} has no {kind} {name!r}", hint=hint)
+    entry = buckets[kind][name] or {}
+    params = entry.get("params") or {} if isinstance(entry, Mapping) else None
+    if not isinstance(params, Mapping):
+        raise InvalidConfig(f"{file}: {kind}s.{name} is no component", hint="write name: and params: below it")
+    return str(entry.get("name") or name), params
+
+
+def _is_shipped(file: str) -> bool:
+    return PurePosixPath(file).parts[-2:] == ("configs", "components.yaml")
+
+
+def _params(
+    kind: Kind, name: str, params: Mapping[str, Any], domains: Sequence[str]
+) -> tuple[dict[str, Any], list[str]]:
+    here = (kind, name)
+    lost = {**_EVERYWHERE, **_LOST.get(here, {})}
+    notices = [
+        f"{key} of {kind} {name}: without effect, {lost[key].why}"
+        for key, value in params.items()
+        if key in lost and value != lost[key].same
+    ]
+    renamed = _RENAMED.get(here, {})
+    kept = {renamed.get(key, key): value for key, value in params.items() if key not in lost}
+    if here == (Kind.MIXER, "static") and kept.get("proportions") is None:
+        kept["proportions"] = equal(domains)
+    if here == (Kind.WEIGHTER, "loss") and kept.get("strategy") == "uniform":
+        notices.append("strategy uniform of weighter loss: every sample weighs the same; 1.x's weights follow the loss")
+        return {"name": "uniform"}, notices
+    return {"name": today(name), **kept}, notices

@@ -1,0 +1,104 @@
+"""The keys that DataFlex 1.x adds to a LLaMA-Factory file, with its defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Lt
+
+from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.spec import Kind
+
+KINDS = {"dynamic_select": Kind.SELECTOR, "dynamic_mix": Kind.MIXER, "dynamic_weight": Kind.WEIGHTER}
+_TYPES = ("static", *KINDS)
+# 1.x trains in an order of samples with the first, and in a pipeline of its components with the second.
+_ELSEWHERE = {"dynamic_reorder": "a selector decides which samples come next", "dynamic_lego": "name a strategy a kind"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldKeys:
+    """What a file of 1.x says, as 1.x reads it. Steps are optimizer steps; 0 or less in ``train_step`` is unset."""
+
+    train_type: str = "static"
+    component_name: str | None = None
+    components_cfg_file: str = "configs/components.yaml"
+    warmup_step: Annotated[int, Ge(0)] = 0
+    update_step: Annotated[int, Ge(0)] = 0
+    update_times: int = 1
+    train_step: int = 0
+    static_mix: bool = False
+    mixture_sample_rule: Literal["mixture", "stratified", "uniform"] | None = None
+    init_mixture_proportions: list[Annotated[float, Ge(0), Lt(math.inf)]] | None = None
+    mixer_eval_dataset: str | list[str] | None = None
+    freeze_gate: bool = False
+    early_stopping_min_delta: Annotated[float, Ge(0)] = 0.0
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the run decides about; None for ``static``."""
+        return KINDS.get(self.train_type)
+
+
+NAMES = frozenset(field.name for field in fields(OldKeys))
+_OF_STEPS = frozenset({"warmup_step", "update_step", "update_times"})
+_OF_MIXING = frozenset({"static_mix", "mixture_sample_rule", "init_mixture_proportions", "mixer_eval_dataset"})
+_OF_COMPONENTS = frozenset({"component_name", "components_cfg_file"})
+
+# How the keys are spelt where nothing else of the file is of 1.x.
+_TODAY = {
+    "component_name": "--selector, --mixer or --weighter",
+    "warmup_step": "dataflex.warmup_steps",
+    "update_step": "dataflex.update_steps",
+    "update_times": "dataflex.updates",
+    "train_step": "max_steps",
+    "static_mix": "--mixer static",
+    "init_mixture_proportions": "dataflex.warmup_proportions",
+}
+
+
+def given(args: Iterable[str]) -> list[str]:
+    """The keys of 1.x among ``args``, in their order."""
+    return [key for key in args if key in NAMES]
+
+
+def read(args: Mapping[str, Any]) -> OldKeys:
+    """The keys of 1.x among ``args``. Raises `InvalidConfig` with every fault in one line."""
+    written = {key: args[key] for key in given(args) if args[key] is not None}
+    kind = written.get("train_type", "static")
+    if kind in _ELSEWHERE:
+        raise InvalidConfig(f"train_type {kind} of DataFlex 1.x is not offered", hint=_ELSEWHERE[kind])
+    if kind not in _TYPES:
+        raise InvalidConfig(f"train_type {kind!r} is none of DataFlex 1.x's", hint=did_you_mean(str(kind), _TYPES))
+    import pydantic
+
+    try:
+        return pydantic.TypeAdapter(OldKeys).validate_python(written)
+    except pydantic.ValidationError as error:
+        said: dict[str, list[str]] = {}
+        for details in error.errors(include_url=False):
+            said.setdefault(str(details["loc"][0]), []).append(str(details["msg"]).lower())
+        raise InvalidConfig("; ".join(f"{key}={written[key]!r}: {' or '.join(m)}" for key, m in said.items())) from None
+
+
+def idle(old: OldKeys, args: Iterable[str]) -> list[str]:
+    """The keys among ``args`` that mean nothing beside the others, in 1.x as here."""
+    if old.kind is None:
+        return [key for key in given(args) if key in _OF_STEPS | _OF_MIXING | _OF_COMPONENTS | {"train_step"}]
+    if old.kind is Kind.SELECTOR:
+        return [key for key in given(args) if key in _OF_MIXING]
+    if old.kind is Kind.WEIGHTER:
+        return [key for key in given(args) if key in _OF_MIXING | _OF_STEPS - {"warmup_step"}]
+    unused = {"mixer_eval_dataset"} | (_OF_STEPS | _OF_COMPONENTS if old.static_mix else frozenset())
+    return [key for key in given(args) if key in unused]
+
+
+def refuse_alone(args: Mapping[str, Any]) -> None:
+    """Raises `InvalidConfig` for a key of 1.x in a file that is of today in everything else."""
+    if "train_type" not in args and (odd := given(args)):
+        raise InvalidConfig(
+            f"{odd[0]} is a key of DataFlex 1.x, and the run has no train_type",
+            hint=f"write {_TODAY[odd[0]]}" if odd[0] in _TODAY else "leave it out, or add train_type",
+        )

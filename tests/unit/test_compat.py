@@ -1,0 +1,381 @@
+"""compat: what a configuration of DataFlex 1.x becomes. The arithmetic is 1.1.0's own."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflex_core.catalog import discover
+from dataflex_core.compat import translate
+from dataflex_core.compat.components import is_of_old
+from dataflex_core.compat.keys import NAMES
+from dataflex_core.config import StrategyChoice, load_config
+from dataflex_core.errors import InvalidConfig, UnknownStrategy
+from dataflex_core.prepare import prepare
+from dataflex_core.schedule import total_steps
+from dataflex_core.spec import Kind
+
+OLD = Path(__file__).parents[1] / "old"
+SELECT = {"train_type": "dynamic_select", "component_name": "random", "warmup_step": 3, "update_step": 4}
+MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 3, "update_step": 4, "dataset": "a, b"}
+WEIGHT = {"train_type": "dynamic_weight", "component_name": "loss", "warmup_step": 3}
+ONCE = {"num_train_epochs": 1}
+
+
+def spelt(args, section=(), *, strategies=(), components=None):
+    """The translation of ``args``, with ``components`` as what every components file holds."""
+    held = None if components is None else ("components.yaml", components)
+    return translate(args, dict(section), strategies=dict(strategies), components=lambda name: held)
+
+
+def refused(args, *rest, **options):
+    """The one line with which ``args`` are refused."""
+    with pytest.raises(InvalidConfig) as caught:
+        spelt(args, *rest, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------------ steps
+
+# What the file says beside the kind's own keys; LLaMA-Factory's max_steps, and the schedule.
+SCHEDULES = {
+    "select, one stage": (SELECT, {**ONCE, "update_times": 2}, None, (3, 4, 2)),
+    "select, update_times left out": (SELECT, ONCE, None, (3, 4, 1)),
+    "select, stages": (SELECT, {"num_train_epochs": 3.0, "update_times": 2}, 33, (3, 4, None)),
+    "select, transformers' own epochs": (SELECT, {"update_times": 2}, 33, (3, 4, None)),
+    "select, part of a stage": (SELECT, {"num_train_epochs": 0.5, "update_times": 2}, 6, (3, 4, None)),
+    "select, train_step": (SELECT, {"num_train_epochs": 3, "update_times": 2, "train_step": 20}, 20, (3, 4, None)),
+    "select, train_step of one stage": (SELECT, {"update_times": 2, "train_step": 11}, None, (3, 4, 2)),
+    "select, without end": (SELECT, {"num_train_epochs": 2, "update_times": -1}, None, (3, 4, None)),
+    "select, without end, train_step": (SELECT, {"update_times": -1, "train_step": 9}, 9, (3, 4, None)),
+    "select, max_steps": (SELECT, {**ONCE, "update_times": 2, "max_steps": 5}, None, (3, 4, 2)),
+    "mix": (MIX, {**ONCE, "update_times": 2}, None, (3, 4, 2)),
+    "mix, epochs": (MIX, {"num_train_epochs": 3, "update_times": 2}, None, (3, 4, 2)),
+    "mix, train_step": (MIX, {"update_times": 2, "train_step": 20}, 20, (3, 4, None)),
+    "mix, without end": (MIX, {"update_times": -1, "max_steps": 5}, None, (3, 4, None)),
+    "static mix": (MIX, {"static_mix": True}, None, (0, None, None)),
+    "static mix, train_step": (MIX, {"static_mix": True, "train_step": 20}, 20, (0, None, None)),
+    "weight": (WEIGHT, {"num_train_epochs": 3}, None, (3, None, None)),
+    "weight, train_step": (WEIGHT, {"train_step": 20}, 20, (3, None, None)),
+    "weight, max_steps": (WEIGHT, {"max_steps": 5}, 5, (3, None, None)),
+    "static": ({"train_type": "static"}, {"max_steps": 5, "train_step": 20}, 5, (None, None, None)),
+}
+
+
+@pytest.mark.parametrize(("base", "more", "max_steps", "schedule"), SCHEDULES.values(), ids=SCHEDULES)
+def test_the_schedule(base, more, max_steps, schedule):
+    made = spelt({**base, **more})
+    assert made.args.get("max_steps") == max_steps
+    assert tuple(made.section.get(key) for key in ("warmup_steps", "update_steps", "updates")) == schedule
+
+
+def steps_of_1_1_0(old, epochs, pool, batch):
+    """What 1.1.0's select and mix trainers publish as max_steps."""
+    stage = old["warmup_step"] + old["update_step"] * old["update_times"]
+    if old["train_step"] > 0:
+        return old["train_step"]
+    if old["train_type"] == "dynamic_select":
+        return math.ceil(epochs * (stage if old["update_times"] > 0 else math.ceil(pool / batch)))
+    return int(epochs * max(1, pool // batch)) if old["update_times"] < 0 else stage
+
+
+@given(
+    kind=st.sampled_from(["dynamic_select", "dynamic_mix"]),
+    warmup=st.integers(0, 9),
+    update=st.integers(1, 9),
+    times=st.integers(-1, 5).filter(bool),
+    train=st.integers(0, 40),
+    epochs=st.sampled_from([0.5, 1, 1.0, 2.5, 3]),
+    passes=st.integers(1, 12),
+)
+def test_a_run_has_as_many_steps_as_in_1x(kind, warmup, update, times, train, epochs, passes):
+    old = {"train_type": kind, "component_name": "random", "warmup_step": warmup, "update_step": update}
+    old |= {"update_times": times, "train_step": train}
+    made = spelt({**old, "num_train_epochs": epochs, "dataset": "a,b"})
+    steps = total_steps(
+        warmup_steps=made.section["warmup_steps"],
+        update_steps=made.section["update_steps"],
+        updates=made.section.get("updates"),
+        max_steps=made.args.get("max_steps", -1),
+        epochs=epochs,
+        steps_per_epoch=passes,
+    )
+    expected = steps_of_1_1_0(old, epochs, pool=8 * passes, batch=8)
+    # Half an epoch of a mixer is rounded up here, down there.
+    assert steps - expected in ({0, 1} if kind == "dynamic_mix" and times < 0 and not train else {0})
+
+
+# --------------------------------------------------------------------------------------------------------- mixtures
+
+HALVES = {"init_mixture_proportions": [0.75, 0.25]}
+MIXTURES = {
+    "given": ({**HALVES, "mixture_sample_rule": "mixture"}, {"a": 0.75, "b": 0.25}, None),
+    "given without a rule": (HALVES, {"a": 0.75, "b": 0.25}, None),
+    "nothing": ({}, "uniform", None),
+    "by size": ({**HALVES, "mixture_sample_rule": "stratified"}, "size", {"name": "temperature", "temperature": 1.0}),
+    "equal": (
+        {**HALVES, "mixture_sample_rule": "uniform"},
+        "uniform",
+        {"name": "static", "proportions": {"a": 1.0, "b": 1.0}},
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "warmup", "fixed"), MIXTURES.values(), ids=MIXTURES)
+def test_a_mixture(written, warmup, fixed):
+    made = spelt({**MIX, **written})
+    assert made.section["warmup_proportions"] == warmup
+    assert made.section["mixer"] == (fixed or {"name": "random"})
+
+
+@pytest.mark.parametrize(("written", "warmup", "fixed"), MIXTURES.values(), ids=MIXTURES)
+def test_a_static_mixture_keeps_to_its_proportions(written, warmup, fixed):
+    section = spelt({**MIX, **written, "static_mix": True, "component_name": "doremi"}).section
+    shares = {"a": 1.0, "b": 1.0} if warmup == "uniform" else warmup
+    assert section == {"warmup_steps": 0, "mixer": fixed or {"name": "static", "proportions": shares}}
+
+
+# ------------------------------------------------------------------------------------------------------- components
+
+COMPONENTS = {
+    "less": (SELECT, "less", {"gradient_type": "sgd", "proj_dim": 4096, "cache_dir": "x", "save_interval": 16},
+             {"name": "less", "gradient": "sgd"}, ["cache_dir", "proj_dim", "save_interval"]),
+    "loss": (SELECT, "loss", {"focus": "low", "focus_weight": 2.0, "temperature": 0.5, "quantiles": [0.2, 0.8]},
+             {"name": "loss", "focus": "low", "boost": 2.0, "temperature": 0.5}, ["quantiles"]),
+    "loss as it is": (SELECT, "loss", {"replacement": False, "quantiles": [0.33, 0.66]}, {"name": "loss"}, []),
+    "random": (SELECT, "random", {"seed": 1, "replacement": True}, {"name": "random"}, ["replacement", "seed"]),
+    "no parameters": (SELECT, "random", None, {"name": "random"}, []),
+    "random mixer": (MIX, "random", {"seed": 1}, {"name": "random"}, ["seed"]),
+    "static mixer": (MIX, "static", {"proportions": [1, 3]}, {"name": "static", "proportions": [1, 3]}, []),
+    "static mixer, equal": (MIX, "static", {"proportions": None},
+                            {"name": "static", "proportions": {"a": 1.0, "b": 1.0}}, []),
+    "weighter": (WEIGHT, "loss", {"strategy": "extremes", "delta": 2.0},
+                 {"name": "loss", "strategy": "extremes", "delta": 2.0}, []),
+    "weighter, uniform": (WEIGHT, "loss", {"strategy": "uniform", "delta": 1.0}, {"name": "uniform"}, ["strategy"]),
+    "of somebody else": (SELECT, "delta_loss", {"window_size": 0.2, "cache_dir": "x"},
+                         {"name": "delta-loss", "window_size": 0.2}, ["cache_dir"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "name", "params", "strategy", "told"), COMPONENTS.values(), ids=COMPONENTS)
+def test_a_component(base, name, params, strategy, told):
+    kind = {"dynamic_select": "selector", "dynamic_mix": "mixer", "dynamic_weight": "weighter"}[base["train_type"]]
+    held = {f"{kind}s": {name: {"name": name, "params": params}}}
+    made = spelt({**base, **ONCE, "component_name": name}, components=held)
+    assert made.section[kind] == strategy
+    assert sorted(line.split()[0] for line in made.notices if " of " in line) == told
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "strategy"),
+    [
+        (SELECT, "loss", {"name": "loss", "focus": "medium"}),
+        (SELECT, "less", {"name": "less", "gradient": "adam"}),
+        (MIX, "static", {"name": "static", "proportions": [0.5, 0.5]}),
+        (WEIGHT, "loss", {"name": "loss", "strategy": "linupper", "delta": 1.0}),
+    ],
+)
+def test_the_file_that_came_with_1x_need_not_be_there(base, name, strategy):
+    args = {**base, **ONCE, "component_name": name, "components_cfg_file": "src/dataflex/configs/components.yaml"}
+    made = spelt(args)
+    assert strategy in made.section.values()
+    assert any("src/dataflex/configs/components.yaml does not exist" in line for line in made.notices)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("name", ["custom", "nice", "delta_loss", "doremi", "odm", "joint_update_aware"])
+def test_names_of_1x_are_known_in_either_spelling(kind, name):
+    assert is_of_old(kind, name) == is_of_old(kind, name.replace("_", "-"))
+    assert any(is_of_old(each, name) for each in Kind)
+
+
+# ------------------------------------------------------------------------------------------- what is said and refused
+
+SAID = {
+    "an old key without meaning": (
+        {**SELECT, **ONCE, "static_mix": True},
+        "static_mix: without effect with train_type",
+    ),
+    "a static run": ({"train_type": "static", "warmup_step": 3}, "warmup_step: without effect with train_type static"),
+    "a static mixture": ({**MIX, "static_mix": True}, "component_name, warmup_step, update_step: without effect"),
+    "a rule that fixes": ({**MIX, **ONCE, "mixture_sample_rule": "stratified"}, "component_name is without effect"),
+    "max_steps": ({**SELECT, **ONCE, "max_steps": 5}, "max_steps: without effect with dynamic_select"),
+    "stages": (SELECT, "the 21 steps are 1.x's stages of 7"),
+    "passes": ({**MIX, "update_times": -1}, "update_times -1: the run ends after num_train_epochs passes"),
+    "epochs of a mixer": ({**MIX, "num_train_epochs": 2}, "num_train_epochs: without effect"),
+    "early stopping": ({**SELECT, **ONCE, "early_stopping_min_delta": 0.1}, "early_stopping_min_delta: "),
+}
+
+
+@pytest.mark.parametrize(("args", "line"), SAID.values(), ids=SAID)
+def test_what_is_not_as_it_was_is_said_in_a_line_each(args, line):
+    notices = spelt(args).notices
+    assert sum(line in notice for notice in notices) == 1
+    assert not any("\n" in notice for notice in notices)
+
+
+@pytest.mark.parametrize("args", [{}, {"learning_rate": 1e-3, "warmup_steps": 3, "max_steps": 5}])
+def test_other_configurations_are_left_alone(args):
+    made = spelt(args, {"update_steps": 3}, strategies={Kind.SELECTOR: "less"})
+    assert (made.args, made.section, made.notices) == (args, {"update_steps": 3}, ())
+
+
+REFUSED = {
+    "an unknown train_type": ({"train_type": "dynamic_selct"}, "did you mean 'dynamic_select'?"),
+    "reordering": ({"train_type": "dynamic_reorder"}, "dynamic_reorder of DataFlex 1.x is not offered"),
+    "a pipeline": ({"train_type": "dynamic_lego"}, "dynamic_lego of DataFlex 1.x is not offered"),
+    "steps that are words": ({**SELECT, "warmup_step": "many"}, "warmup_step='many': "),
+    "steps below zero": ({**SELECT, "update_step": -1}, "update_step=-1: "),
+    "a rule of no mixture": ({**MIX, "mixture_sample_rule": "fixed"}, "mixture_sample_rule='fixed': "),
+    "no interval": ({**SELECT, "update_step": 0}, "dynamic_select needs update_step"),
+    "no decision": ({**MIX, "update_times": 0}, "leaves dynamic_mix no decision"),
+    "no component": ({**SELECT, "component_name": None}, "dynamic_select needs component_name"),
+    "proportions of other data": ({**MIX, "init_mixture_proportions": [1]}, "1 shares for 2 data sets"),
+    "frozen gates": ({**SELECT, "freeze_gate": True}, "freeze_gate has no counterpart"),
+    "epochs that are words": ({**SELECT, "num_train_epochs": "few"}, "'few' is no number"),
+    "no components file": ({**SELECT, "components_cfg_file": "mine.yaml"}, "components_cfg_file mine.yaml does not"),
+}
+
+
+@pytest.mark.parametrize(("args", "line"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_is_refused(args, line):
+    assert line in refused(args)
+
+
+@pytest.mark.parametrize(
+    ("held", "line"),
+    [
+        ({}, "components.yaml has no selector 'random' (there are none)"),
+        ({"selectors": {"randm": {}}}, "did you mean 'randm'?"),
+        ({"selectors": {}, "mixers": {"random": {}}}, "random there is for train_type dynamic_mix"),
+        ({"selectors": ["random"]}, "selectors is no section"),
+        ({"selectors": {"random": 3}}, "selectors.random is no component"),
+        ({"selectors": {"random": {"params": 3}}}, "selectors.random is no component"),
+    ],
+)
+def test_a_components_file_that_does_not_have_it_is_refused(held, line):
+    assert line in refused({**SELECT, **ONCE}, components=held)
+
+
+# ------------------------------------------------------------------------------------------------ old and new together
+
+
+@pytest.fixture
+def old(tmp_path, data, monkeypatch):
+    """A working directory as the configurations of 1.x expect one; loads one of them."""
+    for path in OLD.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "data").symlink_to(data)
+    monkeypatch.chdir(tmp_path)
+
+    def load(name, *overrides, **options):
+        return load_config(Path(f"{name}.yaml"), overrides, **options)
+
+    return load
+
+
+LOSS = StrategyChoice(name="loss", params={"focus": "medium", "boost": 3.0})
+MIXED = {
+    "an old key overridden": (["warmup_step=5"], {}, {"warmup_steps": 5, "update_steps": 4, "selector": LOSS}),
+    "a new key overrides": (["dataflex.update_steps=5"], {}, {"warmup_steps": 3, "update_steps": 5, "selector": LOSS}),
+    "both, and the new key wins": (["update_step=6", "dataflex.update_steps=5"], {}, {"update_steps": 5}),
+    "an old key that ends the run": (["update_times=2"], {}, {"updates": 2}),
+    "a parameter": (
+        ["dataflex.selector.focus=low"],
+        {},
+        {"selector": StrategyChoice(name="loss", params={"focus": "low", "boost": 3.0})},
+    ),
+    "a setting": (
+        [],
+        {"settings": ["selector.focus=low"]},
+        {"selector": StrategyChoice(name="loss", params={"focus": "low", "boost": 3.0})},
+    ),
+    "another selector": ([], {"strategies": {Kind.SELECTOR: "less"}}, {"selector": StrategyChoice(name="less")}),
+    "the same selector": ([], {"strategies": {Kind.SELECTOR: "loss"}}, {"selector": LOSS}),
+    "another in the section": (["dataflex.selector=random"], {}, {"selector": StrategyChoice(name="random")}),
+    "none": (["dataflex.selector=null"], {}, {"selector": None, "warmup_steps": 3}),
+    "a mixer too": (
+        [],
+        {"strategies": {Kind.MIXER: "temperature"}},
+        {"selector": LOSS, "mixer": StrategyChoice(name="temperature")},
+    ),
+    "another component": (["component_name=random"], {}, {"selector": StrategyChoice(name="random")}),
+}
+
+
+@pytest.mark.parametrize(("overrides", "options", "expected"), MIXED.values(), ids=MIXED)
+def test_old_and_new_keys_together(old, overrides, options, expected):
+    made = old("select_loss", *overrides, **options).dataflex
+    assert {key: getattr(made, key) for key in expected} == expected
+
+
+def test_a_component_that_gives_way_is_not_looked_up(old):
+    said: list[str] = []
+    named = {"strategies": {Kind.SELECTOR: "random"}, "notice": said.append}
+    made = old("select_loss", "component_name=gone", "components_cfg_file=gone.yaml", **named)
+    assert made.dataflex.selector == StrategyChoice(name="random")
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"), [("warmup_step=5", "dataflex.warmup_steps"), ("update_times=2", "dataflex.updates")]
+)
+@pytest.mark.parametrize("how", ["flag", "section"])
+def test_an_old_key_in_a_new_configuration_is_refused_with_its_new_name(tmp_path, key, hint, how):
+    path = tmp_path / "new.yaml"
+    path.write_text("dataflex: {selector: loss}\n" if how == "section" else "seed: 1\n")
+    strategies = {Kind.SELECTOR: "loss"} if how == "flag" else {}
+    with pytest.raises(InvalidConfig, match=r"key of DataFlex 1\.x") as caught:
+        load_config(path, [key], strategies=strategies)
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("place", ["working directory", "beside the file", "a folder of its own"])
+def test_where_a_components_file_is_looked_for(tmp_path, monkeypatch, place):
+    away = tmp_path / "away"
+    away.mkdir()
+    monkeypatch.chdir(tmp_path)
+    named = {"working directory": tmp_path / "sub", "beside the file": away, "a folder of its own": away / "sub"}[place]
+    named.mkdir(exist_ok=True)
+    (named / "mine.yaml").write_text("selectors: {random: {name: loss, params: {focus: low}}}\n")
+    lines = [f"{key}: {value}" for key, value in SELECT.items()]
+    (away / "old.yaml").write_text("\n".join([*lines, "components_cfg_file: sub/mine.yaml"]))
+    made = load_config(away / "old.yaml")
+    assert made.dataflex.selector == StrategyChoice(name="loss", params={"focus": "low"})
+
+
+def test_what_is_said_is_said_once_and_the_ranks_read_the_new_form(old, tmp_path):
+    said: list[str] = []
+    config = old("select_less", notice=said.append)
+    assert len(said) == len(set(said)) > 0
+    again: list[str] = []
+    (tmp_path / "run.json").write_text(config.to_json())
+    assert load_config(tmp_path / "run.json", notice=again.append) == config
+    assert again == []
+
+
+@pytest.mark.parametrize("name", ["nice", "doremi"])
+def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
+    config = old("select_loss" if name == "nice" else "mix_random", f"component_name={name}")
+    with pytest.raises(
+        UnknownStrategy, match=rf"no installed plugin offers the \w+ '{name}' of DataFlex 1.x"
+    ) as caught:
+        prepare(config, discover())
+    assert "list-strategies" in caught.value.hint
+
+
+def test_every_key_is_in_the_documentation_and_its_example_is_what_migrate_prints(tmp_path, monkeypatch):
+    text = (OLD.parents[1] / "docs" / "from-dataflex-1.md").read_text(encoding="utf-8")
+    assert [key for key in NAMES if f"| `{key}` |" not in text] == []
+    old, new = re.findall(r"^```yaml\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text(old)
+    (tmp_path / "new.yaml").write_text(new)
+    assert load_config(Path("old.yaml")) == load_config(Path("new.yaml"))
