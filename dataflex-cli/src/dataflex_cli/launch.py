@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataflex_core.catalog import Plugins
 from dataflex_core.config import RunConfig
 from dataflex_core.errors import Interrupted, InvalidConfig, RunFailed
 from dataflex_core.llamafactory.devices import device_count
+
+PLUGINS = "plugins.json"
+"""Beside a worker's configuration: which plugins it looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +45,9 @@ def processes(nproc: int | None, env: Mapping[str, str] = os.environ) -> Process
     return Processes(per_node=per_node, nodes=nodes, torchrun=forced or per_node > 1 or nodes > 1)
 
 
-def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[str, str] = os.environ) -> None:
+def torchrun(
+    config: RunConfig, wanted: Processes, plugins: Plugins, *, debug: bool, env: Mapping[str, str] = os.environ
+) -> None:
     """Train in ``wanted.per_node`` processes on this node. Raises what stopped them, in one error."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -50,6 +56,7 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
 
     with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
         task, errors = Path(folder) / "run.json", Path(folder) / "errors"
+        task.with_name(PLUGINS).write_text(plugins.to_json(), encoding="utf-8")
         task.write_text(config.to_json(), encoding="utf-8")
         errors.mkdir()
         words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(task), str(errors)]

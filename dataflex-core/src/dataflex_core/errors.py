@@ -40,6 +40,10 @@ class InvalidParameters(UsageError):
     """Parameters of a strategy are unknown, of the wrong type or out of range."""
 
 
+class InvalidPlugin(UsageError):
+    """A plugin that was asked for by name or as a file cannot be used."""
+
+
 class UnknownStrategy(UsageError):
     """No installed plugin offers a strategy of that name."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from dataflex_core.catalog import discover
+from dataflex_cli.options import plugin_options
+from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import RunConfig, load_config
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import PreparedRun, prepare
@@ -36,6 +37,7 @@ NONE = "none"
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@plugin_options
 def run(
     words: tuple[str, ...],
     selector: str | None,
@@ -47,6 +49,7 @@ def run(
     nproc: int | None,
     dry_run: bool,
     debug: bool,
+    plugins: Plugins,
 ) -> None:
     """Fine-tune with LLaMA-Factory, strategies deciding about the data.
 
@@ -69,7 +72,7 @@ def run(
 
     config = load_config(path or _demo(), overrides, strategies=names, settings=settings)
     config = resolved(config, show.say)
-    prepared = prepare(config, discover())
+    prepared = prepare(config, discover(plugins=plugins))
     show.header(prepared)
     if path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
@@ -77,7 +80,7 @@ def run(
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:
-        _train(config, prepared, nproc, debug=debug)
+        _train(config, prepared, plugins, nproc, debug=debug)
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path | None, list[str]]:
@@ -115,12 +118,12 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     click.echo("Nothing was trained or written.")
 
 
-def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
+def _train(config: RunConfig, prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
     from dataflex_cli.launch import processes, torchrun
     from dataflex_cli.worker import train_here
 
     wanted = processes(nproc)
     if wanted.torchrun:
-        torchrun(config, wanted, debug=debug)
+        torchrun(config, wanted, plugins, debug=debug)
     else:
         train_here(prepared, debug=debug)
