@@ -13,6 +13,8 @@ _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
+    "plugins": ("dataflex_cli.commands.plugins:plugins", "List, install and uninstall plugins."),
+    "completion": ("dataflex_cli.commands.completion:completion", "Print what makes a shell complete names."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
 }
 

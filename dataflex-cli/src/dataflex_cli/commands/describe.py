@@ -7,7 +7,7 @@ import json
 
 import click
 
-from dataflex_cli.options import plugin_options
+from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
 from dataflex_core.errors import UnknownStrategy, did_you_mean
 from dataflex_core.params import Parameter
@@ -18,7 +18,7 @@ SCHEMA = 1
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=strategy_names())
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Where a name has more than one kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_options

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dataflex_cli.options import plugin_options
+from dataflex_cli.options import NONE, files, plugin_options, strategy_options
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import RunConfig, load_config
 from dataflex_core.errors import InvalidConfig
@@ -15,15 +15,11 @@ from dataflex_core.prepare import PreparedRun, prepare
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
-NONE = "none"
 
 
 @click.command("run")
-@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--selector", metavar="NAME", help="Which samples: the selector to use, or none.")
-@click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use, or none.")
-@click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use, or none.")
-@click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable.")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=files)
+@strategy_options
 @click.option(
     "--resume", is_flag=True, help="Go on from the newest complete checkpoint of output_dir, if there is one."
 )
