@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
 from dataflex_core.spec import Kind
 
 SECTION = "dataflex"
@@ -96,23 +96,44 @@ def load_config(
 
     Raises `InvalidConfig`: one line with every fault of our section.
     """
-    merged = _merge(_read(path), overrides)
+    config, faults = examine(path, overrides, strategies=strategies, settings=settings)
+    raise_any(faults)
+    return config
+
+
+def examine(
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    strategies: Mapping[Kind, str] | None = None,
+    settings: Iterable[str] = (),
+) -> tuple[RunConfig, tuple[UsageError, ...]]:
+    """The configuration as far as it makes sense, defaults in place of what does not, and every fault found.
+
+    Raises `InvalidConfig` where nothing more can be said: a file that cannot be read, text that cannot be merged.
+    """
+    faults: list[UsageError] = []
+    merged = _merge(_read(path), _well_formed(overrides, faults))
     section = merged.pop(SECTION, None)
     if section is None:
         section = {}
     if not isinstance(section, dict):
-        raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
-    faults: list[str] = []
+        wrong = f"{SECTION}: is {section!r}, not a section"
+        faults.append(InvalidConfig(wrong, hint="write its keys indented below it", key=[SECTION]))
+        section = {}
     for kind in Kind:
         name = (strategies or {}).get(kind)
         try:
             section[kind.value] = _choice(kind, section.get(kind.value), name)
         except InvalidConfig as error:
-            faults.append(str(error))
+            faults.append(error)
             section[kind.value] = None
     for setting in settings:
-        _apply_setting(section, setting)
-    return RunConfig(args=merged, dataflex=_validated(section, faults))
+        try:
+            _apply_setting(section, setting)
+        except InvalidConfig as error:
+            faults.append(error)
+    return RunConfig(args=merged, dataflex=_validated(section, faults)), tuple(faults)
 
 
 def _read(path: Path | None) -> dict[str, Any]:
@@ -148,15 +169,21 @@ def _read(path: Path | None) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def _well_formed(overrides: Iterable[str], faults: list[UsageError]) -> list[str]:
+    words = []
+    for word in overrides:
+        if re.fullmatch(r"[A-Za-z_][\w.-]*=.*", word, flags=re.DOTALL):
+            words.append(word)
+        else:
+            faults.append(InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE"))
+    return words
+
+
 def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    words = list(overrides)
-    for word in words:
-        if not re.fullmatch(r"[A-Za-z_][\w.-]*=.*", word, flags=re.DOTALL):
-            raise InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE")
     # `selector: less` and `dataflex.selector.name=less` mean the same: spell the first out before merging.
     section = base.get(SECTION)
     if isinstance(section, dict):
@@ -164,10 +191,11 @@ def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
             if isinstance(section.get(kind.value), str):
                 section[kind.value] = {"name": section[kind.value]}
     try:
-        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(words))
+        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(list(overrides)))
         container = OmegaConf.to_container(merged, resolve=True)
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
-        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}") from error
+        key = str(getattr(error, "full_key", None) or "").split(".")
+        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -176,11 +204,13 @@ def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None
     if written is None or isinstance(written, str):
         written = None if written is None else {"name": written}
     elif not isinstance(written, dict):
-        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}")
+        key = (SECTION, kind.value)
+        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}", key=key)
     chosen: dict[str, Any] | None = written
     if flag is None:
         if written is not None and not isinstance(written.get("name"), str):
-            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}")
+            key = (SECTION, kind.value)
+            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}", key=key)
         return chosen
     # Parameters in the file belong to the strategy named there: another name starts afresh.
     if written is not None and written.get("name") in (flag, None):
@@ -199,11 +229,15 @@ def _apply_setting(section: dict[str, Any], setting: str) -> None:
     section[match[1]] = _merge(chosen, [f"{match[2]}={match[3]}"])
 
 
-def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
+def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexConfig:
+    """The section as a value; ``faults`` grow by what is wrong with it, which is left at its default."""
     import pydantic
 
     known = [f.name for f in fields(DataflexConfig)]
-    faults += [f"unknown key {SECTION}.{key} ({did_you_mean(str(key), known)})" for key in section if key not in known]
+    for key in section:
+        if key not in known:
+            hint = did_you_mean(str(key), known)
+            faults.append(InvalidConfig(f"unknown key {SECTION}.{key}", hint=hint, key=(SECTION, key)))
     given = {key: value for key, value in section.items() if key in known}
     for kind in Kind:
         choice = given.get(kind.value)
@@ -212,19 +246,19 @@ def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
     match = re.fullmatch(r"\s*([\d.]+)\s*[x×]\s*", str(given.get("candidates", "")))
     if match:
         given["candidates"] = match[1]
-    both = section.get("selection_budget") is not None and section.get("candidates", "all") != "all"
-    if both:
-        faults.append("candidates and selection_budget exclude each other: set one of them")
+    if section.get("selection_budget") is not None and section.get("candidates", "all") != "all":
+        both = "candidates and selection_budget exclude each other"
+        faults.append(InvalidConfig(both, hint="set one of them", key=(SECTION, "selection_budget")))
+    adapter = pydantic.TypeAdapter(DataflexConfig)
     try:
-        config = pydantic.TypeAdapter(DataflexConfig).validate_python(given)
+        return adapter.validate_python(given)
     except pydantic.ValidationError as error:
-        seen: dict[Any, list[str]] = {}
+        seen: dict[str, list[str]] = {}
         for details in error.errors(include_url=False):
-            seen.setdefault(details["loc"][0], []).append(_msg(details))
-        faults.extend(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}" for key, said in seen.items())
-    if faults:
-        raise InvalidConfig("; ".join(faults))
-    return config
+            seen.setdefault(str(details["loc"][0]), []).append(_msg(details))
+    for key, said in seen.items():
+        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}", key=(SECTION, key)))
+    return adapter.validate_python({key: value for key, value in given.items() if key not in seen})
 
 
 def _msg(details: Mapping[str, Any]) -> str:
@@ -233,4 +267,7 @@ def _msg(details: Mapping[str, Any]) -> str:
 
 
 def _one_line(error: Exception) -> str:
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem and mark:
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     return " ".join(str(error).split())

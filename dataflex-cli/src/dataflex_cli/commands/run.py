@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from dataflex_cli.options import NONE, files, plugin_options, strategy_options
+from dataflex_cli.options import files, plugin_options, strategy_options
+from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import RunConfig, load_config
-from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import PreparedRun, prepare
 from dataflex_core.spec import Kind
 
@@ -52,10 +52,9 @@ def run(
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
-    path, overrides = _split(words)
     flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
-    names = {kind: name for kind, name in flags.items() if name not in (None, NONE)}
-    overrides = [*(f"dataflex.{kind}=null" for kind, name in flags.items() if name == NONE), *overrides]
+    request = Request.of(words, flags, settings)
+    path, names, overrides = request.path, request.strategies, list(request.overrides)
     if path is None and names:
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
         overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
@@ -77,20 +76,6 @@ def run(
         _outline(prepared, nproc, debug=debug)
     else:
         _train(config, prepared, plugins, nproc, debug=debug)
-
-
-def _split(words: tuple[str, ...]) -> tuple[Path | None, list[str]]:
-    """CONFIG, if the first word is one, and the overrides."""
-    if words and "=" not in words[0]:
-        return Path(words[0]), _overrides(words[1:])
-    return None, _overrides(words)
-
-
-def _overrides(words: tuple[str, ...]) -> list[str]:
-    for word in words:
-        if "=" not in word:
-            raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
-    return list(words)
 
 
 def _demo() -> Path:
