@@ -160,7 +160,8 @@ def test_a_quick_check_imports_none_of_the_heavy_things(write, module):
     ("changes", "said", "key"),
     [
         ({}, None, None),
-        ({"finetuning_type": "lara"}, "LLaMA-Factory refuses", "finetuning_type"),
+        ({"finetuning_type": "lara"}, "LLaMA-Factory refuses", None),
+        ({"lr_scheduler_type": "cosin"}, "LLaMA-Factory refuses", "lr_scheduler_type"),
         ({"dataflex": {"update_steps": 50, "updates": 1}}, "the pool has 100", "dataflex.update_steps"),
         ({"dataflex": {"warmup_proportions": {"words": 1}}}, "differ in numbers", "dataflex.warmup_proportions"),
         ({"model_name_or_path": "/no/model"}, "the run failed", None),

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from typing_extensions import Doc
 
 from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
 from dataflex_core.spec import Kind
@@ -43,19 +44,35 @@ class DataflexConfig:
     the parts in which a run may differ from the checkpoint that it goes on from.
     """
 
-    warmup_steps: Annotated[int, Ge(0)] = 10
-    update_steps: Annotated[int, Gt(0)] = 10
-    updates: Annotated[int, Gt(0)] | None = None
-    candidates: Literal["all"] | Annotated[float, Ge(1)] = "all"
-    selection_budget: Annotated[float, Gt(0), Le(100)] | None = None
-    exhaustion: Literal["next-epoch", "renormalise", "error"] = "next-epoch"
-    warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]] = "size"
-    token_budget: Annotated[int, Gt(0)] | None = None
-    flush_seconds: Annotated[float, Ge(0)] = 60.0
-    allow_changed: tuple[Literal["strategies", "parameters", "schedule", "data"], ...] = ()
-    selector: StrategyChoice | None = None
-    mixer: StrategyChoice | None = None
-    weighter: StrategyChoice | None = None
+    warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
+    update_steps: Annotated[int, Gt(0), Doc("optimizer steps between decisions")] = 10
+    updates: Annotated[Annotated[int, Gt(0)] | None, Doc("how many decisions; null: until training ends")] = None
+    candidates: Annotated[
+        Literal["all"] | Annotated[float, Ge(1)],
+        Doc("what a selector judges at a decision: all of the pool, or that multiple of what it chooses"),
+    ] = "all"
+    selection_budget: Annotated[
+        Annotated[float, Gt(0), Le(100)] | None,
+        Doc("instead of candidates: the share of an interval's training cost that a decision may take"),
+    ] = None
+    exhaustion: Annotated[
+        Literal["next-epoch", "renormalise", "error"], Doc("what happens when a domain has too few samples left")
+    ] = "next-epoch"
+    warmup_proportions: Annotated[
+        Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]],
+        Doc("how the warm-up mixes domains: by size, uniform, or shares by name"),
+    ] = "size"
+    token_budget: Annotated[
+        Annotated[int, Gt(0)] | None, Doc("tokens in a batch of signals, with padding; null: as in a training batch")
+    ] = None
+    flush_seconds: Annotated[float, Ge(0), Doc("how often the results of a long pass are written")] = 60.0
+    allow_changed: Annotated[
+        tuple[Literal["strategies", "parameters", "schedule", "data"], ...],
+        Doc("the parts in which a run may differ from the checkpoint that it goes on from"),
+    ] = ()
+    selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
+    mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
+    weighter: Annotated[StrategyChoice | None, Doc("with what weight in the loss")] = None
 
     def choice(self, kind: Kind) -> StrategyChoice | None:
         """The strategy of that kind, if one was asked for."""

@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -117,9 +118,10 @@ def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[Dataflex
         yield error
 
 
-def _named(message: str, keys: Iterable[str]) -> tuple[str, ...]:
-    """The one of ``keys`` that LLaMA-Factory speaks of, as `finetuning_type` or as words: finetuning type."""
-    found = [key for key in keys if re.search(rf"\b{re.escape(key).replace('_', '[_ ]')}\b", message, re.IGNORECASE)]
+def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The one key that LLaMA-Factory speaks of, by its name or by what it is set to."""
+    words = set(re.findall(r"\w+", message))
+    found = [key for key, value in args.items() if key in words or (isinstance(value, str) and repr(value) in message)]
     return (found[0],) if len(found) == 1 else ()
 
 
