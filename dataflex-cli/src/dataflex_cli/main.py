@@ -13,6 +13,7 @@ from dataflex_core.errors import ManyFaults
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
     "validate": ("dataflex_cli.commands.validate:validate", "Find every fault of a configuration, and its line."),
+    "doctor": ("dataflex_cli.commands.doctor:doctor", "Check versions, GPUs, engines, locks and plugins."),
     "schema": ("dataflex_cli.commands.schema:schema", "Print JSON Schema, for editors to complete a configuration."),
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
