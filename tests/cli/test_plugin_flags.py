@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support import install_plugin, offering
+from support import base_args, install_plugin, offering
 
 
 @pytest.fixture
@@ -65,3 +65,45 @@ def test_a_file_is_named_on_the_command_line(dataflex, tmp_path):
     (told,) = json.loads(dataflex("describe", "mine", "--plugin", "./mine.py", "--json").stdout)["strategies"]
     assert (told["id"], told["description"]) == ("mine.py/mine", "Mine.")
     assert [p["name"] for p in told["parameters"]] == ["k"]
+
+
+TRAINED = """
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+from dataflex_core import Kind, Selection, Selector, StrategySpec, hookimpl
+
+
+@hookimpl
+def dataflex_strategies():
+    yield StrategySpec(
+        kind=Kind.SELECTOR, name="mine", target="dfx_trained:Mine", params="dfx_trained:Params", summary="skips"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    skip: Annotated[int, Ge(0)] = 0
+
+
+class Mine(Selector[Params]):
+    def select(self, request):
+        skip = self.params.skip
+        return Selection(ids=np.sort(request.candidates)[skip : skip + request.count])
+"""
+
+
+def test_a_file_with_parameters_trains_in_a_process_that_torchrun_starts(dataflex, tmp_path, model, data):
+    (tmp_path / "dfx_trained.py").write_text(TRAINED)
+    section = {"warmup_steps": 1, "update_steps": 2, "updates": 1}
+    args = base_args(model, data, tmp_path / "out", max_steps=None, dataflex=section)
+    (tmp_path / "run.json").write_text(json.dumps(args))
+    flags = ["--plugin", "dfx_trained.py", "--selector", "mine", "--set", "selector.skip=3", "--no-plugins"]
+    done = dataflex("run", "run.json", *flags, "--nproc", "1", FORCE_TORCHRUN="1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    events = [json.loads(line) for line in (tmp_path / "out/dataflex/journal.jsonl").read_text().splitlines()]
+    assert events[0]["strategies"][0]["distribution"] == "dfx_trained.py"
+    chosen = {name for event in events if event["event"] == "step" and event["step"] > 1 for name in event["samples"]}
+    assert chosen == set(range(3, 3 + 8)), "two steps of four, after the three that are skipped"
