@@ -161,3 +161,27 @@ def weights(output: Path) -> dict[str, Any]:
 def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """The events of one kind."""
     return [event for event in events if event["event"] == kind]
+
+
+def install_plugin(
+    folder: Path, name: str, source: str, *, version: str = "1.0", requires: tuple[str, ...] = ()
+) -> Path:
+    """A distribution ``name`` in ``folder``, which is on the path: a module of that name, and the entry point to it."""
+    module = name.replace("-", "_")
+    (folder / f"{module}.py").write_text(source, encoding="utf-8")
+    info = folder / f"{module}-{version}.dist-info"
+    info.mkdir()
+    needed = "".join(f"Requires-Dist: {text}\n" for text in requires)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}")
+    (info / "entry_points.txt").write_text(f"[dataflex]\n{name} = {module}\n")
+    return folder
+
+
+def offering(
+    *names: str, kind: str = "selector", target: str = "m:C", params: str | None = None, head: str = ""
+) -> str:
+    """The source of a plugin that offers strategies of one kind; ``head`` comes first."""
+    fields = f"kind={kind!r}, target={target!r}, params={params!r}, summary='does it'"
+    lines = "".join(f"    yield StrategySpec(name={name!r}, {fields})\n" for name in names)
+    imports = "from dataflex_core import Kind, StrategySpec, hookimpl"
+    return f"{head}\n{imports}\n@hookimpl\ndef dataflex_strategies():\n{lines}"

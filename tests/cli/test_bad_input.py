@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
-from support import base_args, build_data
+from support import base_args, build_data, offering
 
 from dataflex_cli.main import main
 
@@ -121,6 +122,16 @@ LIGHT = {
         ["--mixer", "random"],
         "has no state of DataFlex",
     ),
+    "a section in a list": ({"dataflex": ["selector"]}, [], "not a section"),
+    "a strategy that is a number": ({"dataflex": {"mixer": 3}}, [], "dataflex.mixer is 3"),
+    "a strategy without a name": ({"dataflex": {"mixer": {"alpha": 1}}}, [], "dataflex.mixer has no name"),
+    "a reference to nothing": ({"output_dir": "${nowhere}"}, [], "'nowhere' not found"),
+    "duplicate keys": ({"text": "seed: 1\nseed: 2\n"}, [], "line 2, column 1"),
+    "shares that are negative": ({"dataflex": {"warmup_proportions": {"words": -1}}}, [], "greater than or equal to 0"),
+    "a budget of nothing": ({"dataflex": {"selection_budget": 0}}, [], "greater than 0"),
+    "an unknown distribution": ({}, ["--selector", "dataflex-strategie/less"], "dataflex-strategie/less"),
+    "no such plugin file": ({}, ["--plugin", "nowhere.py"], "nowhere.py does not exist"),
+    "a plugin file that is none": ({}, ["--plugin", "README.md"], "README.md is no Python module"),
     "an unknown change": ({"dataflex": {"allow_changed": ["all"]}}, ["--mixer", "random"], "allow_changed"),
 }
 
@@ -133,6 +144,77 @@ def test_one_line_before_anything_heavy(dataflex, config, tmp_path, case):
     assert code == 2
     _is_one_error(err, said)
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name], "nothing is written"
+
+
+def test_every_fault_is_a_line_of_its_own(dataflex, config):
+    path = config(learning_rat=1e-3, dataset="wrds", dataflex={"selector": "les"})
+    code, _, err = dataflex("run", path)
+    assert code == 2
+    assert [line.removeprefix("Error: ").split(" ")[0] for line in err.splitlines() if line.startswith("Error: ")] == [
+        "unknown",
+        "dataset",
+        "no",
+    ]
+
+
+# Commands without a configuration: the words, the exit code, and what stderr must say.
+COMMANDS = {
+    "no such command": (["rnu"], 2, "No such command 'rnu'"),
+    "no such option": (["run", "--selectr", "less"], 2, "--selectr"),
+    "a process count of nothing": (["run", "--nproc", "0"], 2, "--nproc"),
+    "an unknown change by flag": (["run", "--allow-changed", "all"], 2, "--allow-changed"),
+    "describing nothing": (["describe"], 2, "Missing argument 'NAME'"),
+    "describing an unknown name": (["describe", "les"], 2, "did you mean 'less'"),
+    "describing a name of another kind": (["describe", "less", "--kind", "mixer"], 2, "no mixer is called 'less'"),
+    "listing an unknown kind": (["list-strategies", "--kind", "selecter"], 2, "'selecter' is not one of"),
+    "listing a file that is not there": (["list-strategies", "--plugin", "none.py"], 2, "none.py does not exist"),
+    "a schema of a file that is not there": (["schema", "--plugin", "none.py"], 2, "none.py does not exist"),
+    "a doctor for a file that is not there": (["doctor", "--plugin", "none.py"], 2, "none.py does not exist"),
+    "plugins of a file that is not there": (["plugins", "list", "--plugin", "none.py"], 2, "none.py does not exist"),
+    "no such command of plugins": (["plugins", "remove", "x"], 2, "No such command 'remove'"),
+    "installing nothing": (["plugins", "install"], 2, "Missing argument"),
+    "installing an empty name": (["plugins", "install", ""], 2, "is no name of a plugin"),
+    "uninstalling what is no plugin": (["plugins", "uninstall", "torch"], 2, "no plugin is called 'torch'"),
+    "validating nothing": (["validate"], 2, "Missing argument"),
+    "validating overrides alone": (["validate", "seed=1"], 2, "no configuration is named"),
+    "validating two files": (["validate", "a.yaml", "b.yaml"], 2, "'b.yaml' is no override"),
+    "completion for an unknown shell": (["completion", "tcsh"], 2, "'tcsh' is not one of"),
+    "a demo in a folder that is not empty": (["init", "."], 2, "is not an empty folder"),
+}
+
+
+@pytest.mark.parametrize("case", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_refuses_in_one_line(dataflex, case):
+    words, expected, said = case
+    code, _, err = dataflex(*words)
+    assert code == expected
+    _is_one_error(err, said)
+
+
+# What is wrong with a plugin that was named on the command line.
+PLUGINS = {
+    "missing import": ("import dfx_absent", "ModuleNotFoundError"),
+    "syntax error": ("def (", "SyntaxError"),
+    "error at import": ("1 / 0", "ZeroDivisionError"),
+    "no hook": ("x = 1", "implements no hook"),
+    "misspelt hook": (offering("mine").replace("def dataflex_strategies", "def dataflex_strategy"), "register"),
+    "wrong type": (offering("mine") + "    yield 3\n", "yields int, not StrategySpec"),
+    "raising generator": (offering("mine") + "    raise KeyError('k')\n", "KeyError: 'k'"),
+    "malformed name": (offering("My Strategy"), "'My Strategy' is malformed"),
+    "a name twice": (offering("mine", "mine"), "offers selector 'mine' twice"),
+    "another contract": (offering("mine", head="DATAFLEX_API = 9"), "version 9 of DataFlex's plugin contract"),
+    "a class that is not there": (offering("mine", target="dfx_bad:Mine", params="dfx_bad:Params"), "does not load"),
+}
+
+
+@pytest.mark.parametrize("case", PLUGINS.values(), ids=PLUGINS)
+def test_a_bad_plugin_file_is_one_line(dataflex, tmp_path, case):
+    source, said = case
+    (tmp_path / "dfx_bad.py").write_text(source)
+    code, _, err = dataflex("describe", "mine", "--plugin", tmp_path / "dfx_bad.py")
+    sys.modules.pop("dfx_bad", None)
+    assert code == (1 if said == "does not load" else 2)
+    _is_one_error(err, said)
 
 
 def test_a_missing_file(dataflex, tmp_path):

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_cli.endings import Told, as_error, told_in, was_killed, without_a_word
-from dataflex_cli.launch import Processes
+from dataflex_cli.launch import PLUGINS, Processes
+from dataflex_core.catalog import Plugins
 from dataflex_core.config import RunConfig
 from dataflex_core.errors import DataflexError, InvalidConfig, RunFailed, UnmetNeed
 
@@ -41,13 +42,15 @@ class Agent:
             probe.bind(("", 0))
             return str(ray.util.get_node_ip_address()).strip("[]"), int(probe.getsockname()[1])
 
-    def start(self, task: str, env: Mapping[str, str], folder: str, words: list[str]) -> None:
-        """Start the rank of ``env`` in ``folder``, where this node has it."""
+    def start(self, files: Mapping[str, str], env: Mapping[str, str], folder: str, words: list[str]) -> None:
+        """Start the rank of ``env`` in ``folder``, where this node has it, with the worker's ``files``."""
         self._scratch = tempfile.TemporaryDirectory(prefix="dataflex-")
-        run, self._errors = Path(self._scratch.name) / "run.json", Path(self._scratch.name) / "errors"
-        run.write_text(task, encoding="utf-8")
+        place = Path(self._scratch.name)
+        self._errors = place / "errors"
         self._errors.mkdir()
-        command = [sys.executable, "-m", "dataflex_cli.worker", str(run), str(self._errors), *words]
+        for name, text in files.items():
+            (place / name).write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "dataflex_cli.worker", str(place / "run.json"), str(self._errors), *words]
         cwd = folder if Path(folder).is_dir() else None
         self._process = subprocess.Popen(command, env={**os.environ, **env}, cwd=cwd)
 
@@ -61,10 +64,10 @@ class Agent:
         self._process.send_signal(number)
 
 
-def train_in_ray(config: RunConfig, wanted: Processes, *, debug: bool, words: list[str] | None = None) -> None:
+def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debug: bool) -> None:
     """Train in ``wanted.per_node`` workers of a Ray cluster, a local one where none is named by ``RAY_ADDRESS``.
 
-    ``words`` are passed on to every rank. Raises what stopped them, in one error.
+    Raises what stopped them, in one error.
     """
     with _cluster(config.args) as ray:
         agents = _agents(ray, wanted.per_node)
@@ -82,8 +85,8 @@ def train_in_ray(config: RunConfig, wanted: Processes, *, debug: bool, words: li
                 "MASTER_PORT": str(config.args.get("master_port") or port),
                 "USE_RAY": "0",
             }
-            options = [*(words or []), *(["--debug"] if debug else [])]
-            ray.get(agent.start.remote(config.to_json(), env, os.getcwd(), options))
+            files = {"run.json": config.to_json(), PLUGINS: plugins.to_json()}
+            ray.get(agent.start.remote(files, env, os.getcwd(), ["--debug"] if debug else []))
         _wait(ray, agents)
 
 

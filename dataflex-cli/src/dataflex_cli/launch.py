@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_cli.endings import as_error, told_in, was_killed, without_a_word
+from dataflex_core.catalog import Plugins
 from dataflex_core.config import RunConfig
 from dataflex_core.errors import Interrupted, InvalidConfig
 from dataflex_core.llamafactory.checks import uses_ray
 from dataflex_core.llamafactory.devices import device_count
+
+PLUGINS = "plugins.json"
+"""Beside a worker's configuration: which plugins it looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,9 @@ def processes(nproc: int | None, args: Mapping[str, Any], env: Mapping[str, str]
     return Processes(per_node=per_node, nodes=nodes, torchrun=forced or per_node > 1 or nodes > 1)
 
 
-def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[str, str] = os.environ) -> None:
+def torchrun(
+    config: RunConfig, wanted: Processes, plugins: Plugins, *, debug: bool, env: Mapping[str, str] = os.environ
+) -> None:
     """Train in ``wanted.per_node`` processes on this node. Raises what stopped them, in one error."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -59,6 +65,7 @@ def torchrun(config: RunConfig, wanted: Processes, *, debug: bool, env: Mapping[
 
     with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
         task, errors = Path(folder) / "run.json", Path(folder) / "errors"
+        task.with_name(PLUGINS).write_text(plugins.to_json(), encoding="utf-8")
         task.write_text(config.to_json(), encoding="utf-8")
         errors.mkdir()
         words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(task), str(errors)]

@@ -8,13 +8,19 @@ import sys
 import click
 
 from dataflex_core import DataflexError, __version__
+from dataflex_core.errors import ManyFaults
 
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
     "train": ("dataflex_cli.commands.run:run", "The same as run."),
     "migrate": ("dataflex_cli.commands.migrate:migrate", "Print a configuration of DataFlex 1.x in its new form."),
+    "validate": ("dataflex_cli.commands.validate:validate", "Find every fault of a configuration, and its line."),
+    "doctor": ("dataflex_cli.commands.doctor:doctor", "Check versions, GPUs, engines, locks and plugins."),
+    "schema": ("dataflex_cli.commands.schema:schema", "Print JSON Schema, for editors to complete a configuration."),
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
+    "plugins": ("dataflex_cli.commands.plugins:plugins", "List, install and uninstall plugins."),
+    "completion": ("dataflex_cli.commands.completion:completion", "Print what makes a shell complete names."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
 }
 
@@ -56,7 +62,11 @@ def main() -> None:
 
 
 def show_error(error: DataflexError) -> None:
-    """Print an error and its remedy to stderr."""
+    """Print an error and its remedy to stderr, or each of many."""
+    if isinstance(error, ManyFaults):
+        for fault in error.faults:
+            show_error(fault)
+        return
     click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(error.message, err=True)
     if error.hint is not None:

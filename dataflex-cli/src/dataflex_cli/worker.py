@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dataflex_cli.endings import tell
 from dataflex_cli.failures import one_line
+from dataflex_cli.launch import PLUGINS
 from dataflex_cli.show import Narrator
-from dataflex_core.catalog import discover
+from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import load_config
 from dataflex_core.errors import DataflexError
 from dataflex_core.prepare import PreparedRun, prepare
@@ -28,7 +29,8 @@ def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it."""
     task, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
-        train_here(prepare(load_config(task), discover()), debug=debug)
+        plugins = Plugins.from_json(task.with_name(PLUGINS).read_text(encoding="utf-8"))
+        train_here(prepare(load_config(task), discover(plugins=plugins)), debug=debug)
     except DataflexError as error:
         tell(error, errors)
         sys.exit(error.exit_code)

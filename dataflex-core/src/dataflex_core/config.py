@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
+from typing_extensions import Doc
 
 from dataflex_core.compat import Translation, translate
-from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
 from dataflex_core.spec import Kind
 
 SECTION = "dataflex"
@@ -44,19 +45,35 @@ class DataflexConfig:
     the parts in which a run may differ from the checkpoint that it goes on from.
     """
 
-    warmup_steps: Annotated[int, Ge(0)] = 10
-    update_steps: Annotated[int, Gt(0)] = 10
-    updates: Annotated[int, Gt(0)] | None = None
-    candidates: Literal["all"] | Annotated[float, Ge(1)] = "all"
-    selection_budget: Annotated[float, Gt(0), Le(100)] | None = None
-    exhaustion: Literal["next-epoch", "renormalise", "error"] = "next-epoch"
-    warmup_proportions: Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]] = "size"
-    token_budget: Annotated[int, Gt(0)] | None = None
-    flush_seconds: Annotated[float, Ge(0)] = 60.0
-    allow_changed: tuple[Literal["strategies", "parameters", "schedule", "data"], ...] = ()
-    selector: StrategyChoice | None = None
-    mixer: StrategyChoice | None = None
-    weighter: StrategyChoice | None = None
+    warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
+    update_steps: Annotated[int, Gt(0), Doc("optimizer steps between decisions")] = 10
+    updates: Annotated[Annotated[int, Gt(0)] | None, Doc("how many decisions; null: until training ends")] = None
+    candidates: Annotated[
+        Literal["all"] | Annotated[float, Ge(1)],
+        Doc("what a selector judges at a decision: all of the pool, or that multiple of what it chooses"),
+    ] = "all"
+    selection_budget: Annotated[
+        Annotated[float, Gt(0), Le(100)] | None,
+        Doc("instead of candidates: the share of an interval's training cost that a decision may take"),
+    ] = None
+    exhaustion: Annotated[
+        Literal["next-epoch", "renormalise", "error"], Doc("what happens when a domain has too few samples left")
+    ] = "next-epoch"
+    warmup_proportions: Annotated[
+        Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]],
+        Doc("how the warm-up mixes domains: by size, uniform, or shares by name"),
+    ] = "size"
+    token_budget: Annotated[
+        Annotated[int, Gt(0)] | None, Doc("tokens in a batch of signals, with padding; null: as in a training batch")
+    ] = None
+    flush_seconds: Annotated[float, Ge(0), Doc("how often the results of a long pass are written")] = 60.0
+    allow_changed: Annotated[
+        tuple[Literal["strategies", "parameters", "schedule", "data"], ...],
+        Doc("the parts in which a run may differ from the checkpoint that it goes on from"),
+    ] = ()
+    selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
+    mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
+    weighter: Annotated[StrategyChoice | None, Doc("with what weight in the loss")] = None
 
     def choice(self, kind: Kind) -> StrategyChoice | None:
         """The strategy of that kind, if one was asked for."""
@@ -99,21 +116,41 @@ def load_config(
     ``notice`` hears what keys of DataFlex 1.x became, where that is not what they were. Raises `InvalidConfig`: one
     line with every fault of our section.
     """
-    merged = merged_config(path, overrides, strategies=strategies)
+    config, faults = examine(path, overrides, strategies=strategies, settings=settings, notice=notice)
+    raise_any(faults)
+    return config
+
+
+def examine(
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    *,
+    strategies: Mapping[Kind, str] | None = None,
+    settings: Iterable[str] = (),
+    notice: Callable[[str], None] = lambda text: None,
+) -> tuple[RunConfig, tuple[UsageError, ...]]:
+    """The configuration as far as it makes sense, defaults in place of what does not, and every fault found.
+
+    Raises `InvalidConfig` where nothing more can be said: a file that cannot be read, text that cannot be merged.
+    """
+    faults: list[UsageError] = []
+    merged = merged_config(path, _well_formed(overrides, faults), strategies=strategies)
     section = merged.section
     for line in merged.notices:
         notice(line)
-    faults: list[str] = []
     for kind in Kind:
         name = (strategies or {}).get(kind)
         try:
             section[kind.value] = _choice(kind, section.get(kind.value), name)
         except InvalidConfig as error:
-            faults.append(str(error))
+            faults.append(error)
             section[kind.value] = None
     for setting in settings:
-        _apply_setting(section, setting)
-    return RunConfig(args=merged.args, dataflex=_validated(section, faults))
+        try:
+            _apply_setting(section, setting)
+        except InvalidConfig as error:
+            faults.append(error)
+    return RunConfig(args=merged.args, dataflex=_validated(section, faults)), tuple(faults)
 
 
 def merged_config(
@@ -125,7 +162,8 @@ def merged_config(
     if section is None:
         section = {}
     if not isinstance(section, dict):
-        raise InvalidConfig(f"{SECTION}: is {section!r}, not a section", hint="write its keys indented below it")
+        wrong = f"{SECTION}: is {section!r}, not a section"
+        raise InvalidConfig(wrong, hint="write its keys indented below it", key=[SECTION])
     folders = [Path(), *([path.parent] if path is not None else [])]
     return translate(merged, section, strategies=strategies or {}, components=lambda name: _components(name, folders))
 
@@ -170,15 +208,21 @@ def _read(path: Path | None) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def _well_formed(overrides: Iterable[str], faults: list[UsageError]) -> list[str]:
+    words = []
+    for word in overrides:
+        if re.fullmatch(r"[A-Za-z_][\w.-]*=.*", word, flags=re.DOTALL):
+            words.append(word)
+        else:
+            faults.append(InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE"))
+    return words
+
+
 def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    words = list(overrides)
-    for word in words:
-        if not re.fullmatch(r"[A-Za-z_][\w.-]*=.*", word, flags=re.DOTALL):
-            raise InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE")
     # `selector: less` and `dataflex.selector.name=less` mean the same: spell the first out before merging.
     section = base.get(SECTION)
     if isinstance(section, dict):
@@ -186,10 +230,11 @@ def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
             if isinstance(section.get(kind.value), str):
                 section[kind.value] = {"name": section[kind.value]}
     try:
-        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(words))
+        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(list(overrides)))
         container = OmegaConf.to_container(merged, resolve=True)
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
-        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}") from error
+        key = str(getattr(error, "full_key", None) or "").split(".")
+        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from error
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -198,11 +243,13 @@ def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None
     if written is None or isinstance(written, str):
         written = None if written is None else {"name": written}
     elif not isinstance(written, dict):
-        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}")
+        key = (SECTION, kind.value)
+        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}", key=key)
     chosen: dict[str, Any] | None = written
     if flag is None:
         if written is not None and not isinstance(written.get("name"), str):
-            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}")
+            key = (SECTION, kind.value)
+            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}", key=key)
         return chosen
     # Parameters in the file belong to the strategy named there: another name starts afresh.
     if written is not None and written.get("name") in (flag, None):
@@ -221,11 +268,15 @@ def _apply_setting(section: dict[str, Any], setting: str) -> None:
     section[match[1]] = _merge(chosen, [f"{match[2]}={match[3]}"])
 
 
-def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
+def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexConfig:
+    """The section as a value; ``faults`` grow by what is wrong with it, which is left at its default."""
     import pydantic
 
     known = [f.name for f in fields(DataflexConfig)]
-    faults += [f"unknown key {SECTION}.{key} ({did_you_mean(str(key), known)})" for key in section if key not in known]
+    for key in section:
+        if key not in known:
+            hint = did_you_mean(str(key), known)
+            faults.append(InvalidConfig(f"unknown key {SECTION}.{key}", hint=hint, key=(SECTION, key)))
     given = {key: value for key, value in section.items() if key in known}
     for kind in Kind:
         choice = given.get(kind.value)
@@ -234,19 +285,19 @@ def _validated(section: dict[str, Any], faults: list[str]) -> DataflexConfig:
     match = re.fullmatch(r"\s*([\d.]+)\s*[x×]\s*", str(given.get("candidates", "")))
     if match:
         given["candidates"] = match[1]
-    both = section.get("selection_budget") is not None and section.get("candidates", "all") != "all"
-    if both:
-        faults.append("candidates and selection_budget exclude each other: set one of them")
+    if section.get("selection_budget") is not None and section.get("candidates", "all") != "all":
+        both = "candidates and selection_budget exclude each other"
+        faults.append(InvalidConfig(both, hint="set one of them", key=(SECTION, "selection_budget")))
+    adapter = pydantic.TypeAdapter(DataflexConfig)
     try:
-        config = pydantic.TypeAdapter(DataflexConfig).validate_python(given)
+        return adapter.validate_python(given)
     except pydantic.ValidationError as error:
-        seen: dict[Any, list[str]] = {}
+        seen: dict[str, list[str]] = {}
         for details in error.errors(include_url=False):
-            seen.setdefault(details["loc"][0], []).append(_msg(details))
-        faults.extend(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}" for key, said in seen.items())
-    if faults:
-        raise InvalidConfig("; ".join(faults))
-    return config
+            seen.setdefault(str(details["loc"][0]), []).append(_msg(details))
+    for key, said in seen.items():
+        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}", key=(SECTION, key)))
+    return adapter.validate_python({key: value for key, value in given.items() if key not in seen})
 
 
 def _msg(details: Mapping[str, Any]) -> str:
@@ -255,4 +306,7 @@ def _msg(details: Mapping[str, Any]) -> str:
 
 
 def _one_line(error: Exception) -> str:
+    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
+    if problem and mark:
+        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     return " ".join(str(error).split())

@@ -27,17 +27,34 @@ class DataflexError(Exception):
 
 
 class UsageError(DataflexError):
-    """The request cannot be carried out as it was written."""
+    """The request cannot be carried out as it was written.
+
+    ``key`` is the path of the configuration's key that it is about: ``("dataflex", "selector", "name")``.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None, key: Iterable[str | int] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.key = tuple(key)
 
 
 class InvalidConfig(UsageError):
     """A configuration file, an override or a flag is malformed, unknown or out of range."""
 
 
+class ManyFaults(InvalidConfig):
+    """Several faults of one request, each an error of its own."""
+
+    faults: tuple[UsageError, ...] = ()
+
+
 class InvalidParameters(UsageError):
     """Parameters of a strategy are unknown, of the wrong type or out of range."""
+
+
+class InvalidPlugin(UsageError):
+    """A plugin that was asked for by name or as a file cannot be used."""
 
 
 class UnknownStrategy(UsageError):
@@ -76,6 +93,17 @@ class Interrupted(RunFailed):
     """A scheduler asked for the end, and the run has left a checkpoint to go on from."""
 
     exit_code = 143
+
+
+def raise_any(faults: Iterable[UsageError]) -> None:
+    """Raise the fault, `ManyFaults` where there are several, nothing where there is none."""
+    found = tuple(faults)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        many = ManyFaults("; ".join(map(str, found)))
+        many.faults = found
+        raise many
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dataflex_core.config import SECTION
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.prepare import PreparedRun
 from dataflex_core.schedule import Schedule, candidates_for_budget, total_steps
@@ -91,6 +92,7 @@ def _selection(
             hint=f"set dataflex.update_steps to at most {pool // global_batch}"
             if pool >= global_batch
             else "use a smaller batch, or more data",
+            key=(SECTION, "update_steps"),
         )
     fixed = sum(targets.values()) if Need.TARGET_SET in spec.needs else 0
     if config.selection_budget is not None:
@@ -111,9 +113,13 @@ def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Doma
         raise InvalidConfig(
             f"dataflex.warmup_proportions and the domains differ in {', '.join(odd)}",
             hint=f"the domains are {', '.join(names)}",
+            key=(SECTION, "warmup_proportions"),
         )
     if sum(proportions.values()) <= 0:
-        raise InvalidConfig("dataflex.warmup_proportions are all zero", hint="give at least one domain a share")
+        key = (SECTION, "warmup_proportions")
+        raise InvalidConfig(
+            "dataflex.warmup_proportions are all zero", hint="give at least one domain a share", key=key
+        )
 
 
 def shares_of(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> list[float]:

@@ -53,9 +53,20 @@ def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
 
 def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
     """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
+    made, faults = examine(params, values)
+    if faults:
+        said = "; ".join(text for _, text in faults)
+        raise InvalidParameters(f"{owner}: {said}", hint=f"see: dataflex describe {owner.split()[-1]}")
+    return made
+
+
+def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, list[tuple[str | None, str]]]:
+    """An instance of ``params``, or None and every fault: the parameter, if it is of one, and what is wrong."""
     kind = NoParams if params is None else params
     known = [field.name for field in _given(kind)]
-    faults = [f"no parameter {key!r} ({did_you_mean(key, known)})" for key in values if key not in known]
+    faults: list[tuple[str | None, str]] = [
+        (key, f"no parameter {key!r} ({did_you_mean(key, known)})") for key in values if key not in known
+    ]
     given = {key: value for key, value in values.items() if key in known}
     import pydantic
 
@@ -63,13 +74,9 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
         made = pydantic.TypeAdapter(kind).validate_python(given)
     except pydantic.ValidationError as error:
         faults.extend(_faults(error))
-        made = None
     except ValueError as error:
-        faults.append(str(error))
-        made = None
-    if faults:
-        raise InvalidParameters(f"{owner}: " + "; ".join(faults), hint=f"see: dataflex describe {owner.split()[-1]}")
-    return made
+        faults.append((None, str(error)))
+    return (None if faults else made), faults
 
 
 def _given(params: type[Any]) -> list[Field[Any]]:
@@ -78,19 +85,20 @@ def _given(params: type[Any]) -> list[Field[Any]]:
     return [field for field in fields(params) if field.init]
 
 
-def _faults(error: Any) -> list[str]:
+def _faults(error: Any) -> list[tuple[str | None, str]]:
     # A value that fits no arm of a union is reported once an arm, the arm's name in its place.
     seen: dict[Any, list[Any]] = {}
     for details in error.errors(include_url=False):
         key = (details["loc"][:1], repr(details["input"]))
         seen.setdefault(key, []).append(details)
-    found = []
-    for group in seen.values():
+    found: list[tuple[str | None, str]] = []
+    for (path, _), group in seen.items():
         if len(group) > 1:
             said = " or ".join(d["msg"][0].lower() + d["msg"][1:] for d in group)
-            found.append(f"{group[0]['loc'][0]}={group[0]['input']!r}: {said}")
+            text = f"{path[0]}={group[0]['input']!r}: {said}"
         else:
-            found.append(_fault(group[0]))
+            text = _fault(group[0])
+        found.append((str(path[0]) if path else None, text))
     return found
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from dataflex_core import params
 from dataflex_core.catalog import Catalog, Record
-from dataflex_core.config import RunConfig
+from dataflex_core.config import SECTION, RunConfig
+from dataflex_core.errors import InvalidParameters, UsageError, raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.spec import Kind
 
@@ -41,15 +42,31 @@ class PreparedRun:
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
     """Resolve names, validate parameters, check needs. Raises a `UsageError` that names what to change."""
-    check_args(config.args)
+    prepared, faults = examine(config, catalog)
+    raise_any(faults)
+    return prepared
+
+
+def examine(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[UsageError, ...]]:
+    """The run as far as it is possible, and everything that stands in its way."""
+    faults = list(check_args(config.args))
     if config.dataflex.active:
-        check_run(config.args)
+        faults.extend(check_run(config.args))
     strategies: dict[Kind, Chosen] = {}
     for kind in config.dataflex.active:
         choice = config.dataflex.choice(kind)
         assert choice is not None
-        record = catalog.resolve(kind, choice.name)
-        made = params.validate(record.load_params(), choice.params, owner=f"{kind} {choice.name}")
-        strategies[kind] = Chosen(record=record, params=made)
-        check_needs(config.args, record.spec)
-    return PreparedRun(config=config, strategies=strategies)
+        try:
+            record = catalog.resolve(kind, choice.name)
+        except UsageError as error:
+            error.key = (SECTION, kind.value, "name")
+            faults.append(error)
+            continue
+        faults.extend(check_needs(config.args, record.spec))
+        made, wrong = params.examine(record.load_params(), choice.params)
+        for name, said in wrong:
+            hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
+            faults.append(InvalidParameters(f"{kind} {choice.name}: {said}", hint=hint, key=key))
+        if not wrong:
+            strategies[kind] = Chosen(record=record, params=made)
+    return PreparedRun(config=config, strategies=strategies), tuple(faults)

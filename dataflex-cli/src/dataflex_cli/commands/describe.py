@@ -7,7 +7,8 @@ import json
 
 import click
 
-from dataflex_core.catalog import Record, discover
+from dataflex_cli.options import plugin_options, strategy_names
+from dataflex_core.catalog import Plugins, Record, discover
 from dataflex_core.errors import UnknownStrategy, did_you_mean
 from dataflex_core.params import Parameter
 from dataflex_core.params import describe as describe_params
@@ -17,12 +18,13 @@ SCHEMA = 1
 
 
 @click.command("describe")
-@click.argument("name")
+@click.argument("name", shell_complete=strategy_names())
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Where a name has more than one kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def describe(name: str, kind: str | None, as_json: bool) -> None:
+@plugin_options
+def describe(name: str, kind: str | None, as_json: bool, plugins: Plugins) -> None:
     """Show what strategy NAME does: its parameters with types, defaults and limits, what it needs, its paper."""
-    catalog = discover()
+    catalog = discover(plugins=plugins)
     found = [record for record in catalog.named(name) if kind is None or record.spec.kind.value == kind]
     if not found:
         what = kind or "strategy"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 
-from dataflex_core.catalog import Catalog, discover
+from dataflex_cli.options import plugin_options
+from dataflex_core.catalog import Catalog, Plugins, discover
 from dataflex_core.spec import Kind
 
 SCHEMA = 1
@@ -15,9 +17,10 @@ SCHEMA = 1
 @click.command("list-strategies")
 @click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only strategies of this kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_strategies(kind: str | None, as_json: bool) -> None:
+@plugin_options
+def list_strategies(kind: str | None, as_json: bool, plugins: Plugins) -> None:
     """List the installed strategies: what each does and needs, and which distribution provides it."""
-    catalog = discover()
+    catalog = discover(plugins=plugins)
     wanted = Kind(kind) if kind else None
     if as_json:
         click.echo(json.dumps(_document(catalog, wanted), indent=2))
@@ -26,6 +29,7 @@ def list_strategies(kind: str | None, as_json: bool) -> None:
 
 
 def _document(catalog: Catalog, kind: Kind | None) -> dict[str, object]:
+    ambiguous = catalog.ambiguous()
     strategies = [
         {
             "kind": record.spec.kind.value,
@@ -36,20 +40,11 @@ def _document(catalog: Catalog, kind: Kind | None) -> dict[str, object]:
             "reference": record.spec.reference,
             "distribution": record.distribution,
             "version": record.version,
+            "ambiguous": record in ambiguous,
         }
         for record in catalog.of_kind(kind)
     ]
-    faults = [
-        {
-            "entry_point": fault.entry_point,
-            "distribution": fault.distribution,
-            "version": fault.version,
-            "stage": fault.stage,
-            "error": fault.error,
-        }
-        for fault in catalog.faults
-    ]
-    return {"schema": SCHEMA, "strategies": strategies, "faults": faults}
+    return {"schema": SCHEMA, "strategies": strategies, "faults": [asdict(fault) for fault in catalog.faults]}
 
 
 def _print(catalog: Catalog, kind: Kind | None) -> None:
@@ -59,12 +54,13 @@ def _print(catalog: Catalog, kind: Kind | None) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("kind", "name", "what it does", "needs", "provided by"):
         table.add_column(column, no_wrap=column in ("kind", "name"))
+    ambiguous = catalog.ambiguous()
     for record in catalog.of_kind(kind):
+        name = record.id if record in ambiguous else record.spec.name
         needs = ", ".join(sorted(need.value for need in record.spec.needs)) or "nothing"
         provider = f"{record.distribution} {record.version}"
-        table.add_row(record.spec.kind.value, record.spec.name, record.spec.summary, needs, provider)
+        table.add_row(record.spec.kind.value, name, record.spec.summary, needs, provider)
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
     for fault in catalog.faults:
-        text = f"{fault.distribution} {fault.version}: {fault.entry_point} failed at {fault.stage}: {fault.error}"
-        click.secho(f"fault: {text}", fg="yellow", err=True)
+        click.secho(f"fault: {fault}", fg="yellow", err=True)

@@ -7,22 +7,19 @@ from pathlib import Path
 
 import click
 
-from dataflex_core.catalog import discover
+from dataflex_cli.options import files, plugin_options, strategy_options
+from dataflex_cli.request import Request
+from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import RunConfig, load_config
-from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import PreparedRun, prepare
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
-NONE = "none"
 
 
 @click.command("run")
-@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...")
-@click.option("--selector", metavar="NAME", help="Which samples: the selector to use, or none.")
-@click.option("--mixer", metavar="NAME", help="In what proportion of domains: the mixer to use, or none.")
-@click.option("--weighter", metavar="NAME", help="With what weight in the loss: the weighter to use, or none.")
-@click.option("--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable.")
+@click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=files)
+@strategy_options
 @click.option(
     "--resume", is_flag=True, help="Go on from the newest complete checkpoint of output_dir, if there is one."
 )
@@ -36,6 +33,7 @@ NONE = "none"
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
+@plugin_options
 def run(
     words: tuple[str, ...],
     selector: str | None,
@@ -47,16 +45,16 @@ def run(
     nproc: int | None,
     dry_run: bool,
     debug: bool,
+    plugins: Plugins,
 ) -> None:
     """Fine-tune with LLaMA-Factory, strategies deciding about the data.
 
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
-    path, overrides = _split(words)
     flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
-    names = {kind: name for kind, name in flags.items() if name not in (None, NONE)}
-    overrides = [*(f"dataflex.{kind}=null" for kind, name in flags.items() if name == NONE), *overrides]
+    request = Request.of(words, flags, settings)
+    path, names, overrides = request.path, request.strategies, list(request.overrides)
     if path is None and names:
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
         overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
@@ -69,7 +67,7 @@ def run(
 
     config = load_config(path or _demo(), overrides, strategies=names, settings=settings, notice=show.say)
     config = resolved(config, show.say)
-    prepared = prepare(config, discover())
+    prepared = prepare(config, discover(plugins=plugins))
     show.header(prepared)
     if path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
@@ -77,21 +75,7 @@ def run(
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:
-        _train(config, prepared, nproc, debug=debug)
-
-
-def _split(words: tuple[str, ...]) -> tuple[Path | None, list[str]]:
-    """CONFIG, if the first word is one, and the overrides."""
-    if words and "=" not in words[0]:
-        return Path(words[0]), _overrides(words[1:])
-    return None, _overrides(words)
-
-
-def _overrides(words: tuple[str, ...]) -> list[str]:
-    for word in words:
-        if "=" not in word:
-            raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
-    return list(words)
+        _train(config, prepared, plugins, nproc, debug=debug)
 
 
 def _demo() -> Path:
@@ -115,7 +99,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     click.echo("Nothing was trained or written.")
 
 
-def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
+def _train(config: RunConfig, prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
     from dataflex_cli.launch import processes, torchrun
     from dataflex_cli.worker import train_here
 
@@ -123,8 +107,8 @@ def _train(config: RunConfig, prepared: PreparedRun, nproc: int | None, *, debug
     if wanted.ray:
         from dataflex_cli.in_ray import train_in_ray
 
-        train_in_ray(config, wanted, debug=debug)
+        train_in_ray(config, wanted, plugins, debug=debug)
     elif wanted.torchrun:
-        torchrun(config, wanted, debug=debug)
+        torchrun(config, wanted, plugins, debug=debug)
     else:
         train_here(prepared, debug=debug)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, did_you_mean
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError, did_you_mean
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.spec import Need, StrategySpec
 
@@ -21,105 +21,111 @@ _FSDP = ("fsdp", "fsdp_config")
 _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
-def check_args(args: Args) -> None:
-    """Keys that LLaMA-Factory does not know, and data sets that are not there.
-
-    Raises `InvalidConfig` or `DataError`, with every unknown key in one line.
-    """
+def check_args(args: Args) -> Iterator[UsageError]:
+    """Keys that LLaMA-Factory does not know, no model, and data sets that are not there."""
     known = known_keys()
     if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
-        unknown = [f"{key} ({did_you_mean(key, known)})" for key in args if key not in known | LAUNCH_KEYS]
-        if unknown and all("did you mean" in text for text in unknown):
-            raise InvalidConfig(f"unknown key {'; '.join(unknown)}")
-        if unknown:
-            names = "; ".join(text if "did you mean" in text else text.split(" (")[0] for text in unknown)
-            raise InvalidConfig(f"unknown key {names}", hint="keys are LLaMA-Factory's, or go below dataflex:")
+        for key in args:
+            if key not in known | LAUNCH_KEYS:
+                near = did_you_mean(key, known)
+                hint = near if "did you mean" in near else "keys are LLaMA-Factory's, or go below dataflex:"
+                yield InvalidConfig(f"unknown key {key}", hint=hint, key=[key])
     if not args.get("model_name_or_path"):
-        raise InvalidConfig("model_name_or_path is missing", hint="name the model to train")
+        yield InvalidConfig("model_name_or_path is missing", hint="name the model to train", key=["model_name_or_path"])
     for key in ("dataset", "eval_dataset"):
-        _check_datasets(args, key)
+        yield from _check_datasets(args, key)
 
 
-def check_run(args: Args) -> None:
-    """What no strategy works with. Raises `InvalidConfig`, `DataError` or `UnmetNeed`."""
+def check_run(args: Args) -> Iterator[UsageError]:
+    """What no strategy works with."""
     stage = args.get("stage", "sft")
     if stage not in STAGES:
-        raise UnmetNeed(
-            f"stage {stage} is not supported with a strategy", hint=f"use stage {' or '.join(STAGES)}, or no strategy"
-        )
+        hint = f"use stage {' or '.join(STAGES)}, or no strategy"
+        yield UnmetNeed(f"stage {stage} is not supported with a strategy", hint=hint, key=["stage"])
     if not _is_on(args.get("do_train")):
-        raise UnmetNeed("do_train is not set: there is nothing to decide about", hint="set do_train: true")
+        hint = "set do_train: true"
+        yield UnmetNeed("do_train is not set: there is nothing to decide about", hint=hint, key=["do_train"])
     if _is_on(args.get("streaming")):
-        raise DataError("a streaming data set cannot be selected from or mixed", hint="set streaming: false")
+        hint = "set streaming: false"
+        yield DataError("a streaming data set cannot be selected from or mixed", hint=hint, key=["streaming"])
     if _is_on(args.get("auto_find_batch_size")):
-        raise UnmetNeed(
+        yield UnmetNeed(
             "auto_find_batch_size changes the batch that an interval is planned for",
             hint="set per_device_train_batch_size to what fits",
+            key=["auto_find_batch_size"],
         )
     if other := _first(args, _OTHER_TRAINERS):
-        raise UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false")
+        yield UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false", key=[other])
 
 
-def check_needs(args: Args, spec: StrategySpec) -> None:
-    """Whether a run with ``args`` gives what ``spec`` declares. Raises `UnmetNeed` with the first thing it does not."""
+def check_needs(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
+    """What ``spec`` declares that it needs, and a run with ``args`` does not give."""
+    said: set[str] = set()
     for need in Need:
         if need in spec.needs and need in _CHECKS:
-            _CHECKS[need](args, f"{spec.kind} {spec.name}")
+            for fault in _CHECKS[need](args, spec):
+                if fault.message not in said:
+                    said.add(fault.message)
+                    yield fault
 
 
-def _needs_losses(args: Args, who: str) -> None:
+def _unmet(spec: StrategySpec, why: str, *, hint: str, key: str | None = None) -> UnmetNeed:
+    """``key`` is the one that stands in the way; None: the strategy asks for too much."""
+    return UnmetNeed(
+        f"{spec.kind} {spec.name} {why}", hint=hint, key=[key] if key else ["dataflex", spec.kind.value, "name"]
+    )
+
+
+def _needs_losses(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     if fused := _first(args, _FUSED):
-        raise UnmetNeed(f"{who} needs per-sample losses, and {fused} computes a fused one", hint=f"set {fused}: false")
+        why = f"needs per-sample losses, and {fused} computes a fused one"
+        yield _unmet(spec, why, hint=f"set {fused}: false", key=fused)
 
 
-def _needs_forwards(args: Args, who: str) -> None:
+def _needs_forwards(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     if (fsdp := _first(args, _FSDP)) and _setting(args, "fsdp_config", "version", "fsdp_version") != "2":
-        raise UnmetNeed(
-            f"{who} needs the model between steps, which the first version of {fsdp} does not give",
-            hint="set fsdp_config: {version: 2}",
-        )
+        why = f"needs the model between steps, which the first version of {fsdp} does not give"
+        yield _unmet(spec, why, hint="set fsdp_config: {version: 2}", key=fsdp)
 
 
-def _needs_candidate_losses(args: Args, who: str) -> None:
-    _needs_losses(args, who)
-    _needs_forwards(args, who)
+def _needs_candidate_losses(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
+    yield from _needs_losses(args, spec)
+    yield from _needs_forwards(args, spec)
 
 
-def _needs_generations(args: Args, who: str) -> None:
+def _needs_generations(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     if fsdp := _first(args, _FSDP):
-        raise UnmetNeed(f"{who} generates, and {fsdp} shards the model that writes", hint=f"leave {fsdp} out")
+        why = f"generates, and {fsdp} shards the model that writes"
+        yield _unmet(spec, why, hint=f"leave {fsdp} out", key=fsdp)
     stage = args.get("stage", "sft")
     if stage != "sft":
-        raise UnmetNeed(f"{who} completes prompts, and stage {stage} has none", hint="use stage sft")
+        yield _unmet(spec, f"completes prompts, and stage {stage} has none", hint="use stage sft", key="stage")
     if merging := _first(args, ("packing", "neat_packing", "train_on_prompt")):
-        raise UnmetNeed(f"{who} completes prompts, and {merging} hides where they end", hint=f"set {merging}: false")
+        why = f"completes prompts, and {merging} hides where they end"
+        yield _unmet(spec, why, hint=f"set {merging}: false", key=merging)
 
 
-def _needs_training_losses(args: Args, who: str) -> None:
-    _needs_losses(args, who)
+def _needs_training_losses(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
+    yield from _needs_losses(args, spec)
     if other := _first(args, _OTHER_LOSSES):
-        raise UnmetNeed(f"{who} weighs the token losses, and {other} replaces them", hint=f"leave {other} out")
+        why = f"weighs the token losses, and {other} replaces them"
+        yield _unmet(spec, why, hint=f"leave {other} out", key=other)
 
 
-def _needs_gradients(args: Args, who: str) -> None:
-    _needs_losses(args, who)
+def _needs_gradients(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
+    yield from _needs_losses(args, spec)
     if fsdp := _first(args, _FSDP):
-        raise UnmetNeed(
-            f"{who} needs per-sample gradients, and {fsdp} shards what they are made of",
-            hint="use DeepSpeed, or plain data parallelism: both work on any number of devices",
-        )
+        why = f"needs per-sample gradients, and {fsdp} shards what they are made of"
+        hint = "use DeepSpeed, or plain data parallelism: both work on any number of devices"
+        yield _unmet(spec, why, hint=hint, key=fsdp)
     if zero_stage(args) < 3:
         return
     if args.get("finetuning_type", "lora") != "lora":
-        raise UnmetNeed(
-            f"{who} needs per-sample gradients, and ZeRO-3 shards the weights that they are of",
-            hint="use ZeRO-2, or finetuning_type: lora",
-        )
+        why = "needs per-sample gradients, and ZeRO-3 shards the weights that they are of"
+        yield _unmet(spec, why, hint="use ZeRO-2, or finetuning_type: lora", key="deepspeed")
     if whole := _first(args, ("use_dora", "additional_target")):
-        raise UnmetNeed(
-            f"{who} needs per-sample gradients, and under ZeRO-3 those of {whole} are out of reach",
-            hint=f"use ZeRO-2, or leave {whole} out",
-        )
+        why = f"needs per-sample gradients, and under ZeRO-3 those of {whole} are out of reach"
+        yield _unmet(spec, why, hint=f"use ZeRO-2, or leave {whole} out", key=whole)
 
 
 def uses_ray(args: Args, env: Mapping[str, str] = os.environ) -> bool:
@@ -148,17 +154,15 @@ def _engine_config(args: Args, key: str) -> Mapping[str, Any]:
     return config if isinstance(config, Mapping) else {}
 
 
-def _needs_target_set(args: Args, who: str) -> None:
+def _needs_target_set(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     if _is_on(args.get("predict_with_generate")):
-        raise UnmetNeed(
-            f"{who} needs the answers of the target set, and predict_with_generate takes them away",
-            hint="set predict_with_generate: false",
-        )
+        why = "needs the answers of the target set, and predict_with_generate takes them away"
+        yield _unmet(spec, why, hint="set predict_with_generate: false", key="predict_with_generate")
     if not args.get("eval_dataset") and not _number(args.get("val_size")) > 0 and not args.get("tokenized_path"):
-        raise UnmetNeed(f"{who} needs a target set, and the run has none", hint="set eval_dataset")
+        yield _unmet(spec, "needs a target set, and the run has none", hint="set eval_dataset")
 
 
-_CHECKS: dict[Need, Callable[[Args, str], None]] = {
+_CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
     Need.LOSSES: _needs_candidate_losses,
     Need.TRAINING_LOSSES: _needs_training_losses,
     Need.GRADIENTS: _needs_gradients,
@@ -174,7 +178,7 @@ def dataset_names(value: object) -> list[str]:
     return list(dict.fromkeys(str(item).strip() for item in items))
 
 
-def _check_datasets(args: Args, key: str) -> None:
+def _check_datasets(args: Args, key: str) -> Iterator[UsageError]:
     names = dataset_names(args.get(key))
     folder = args.get("dataset_dir", "data")
     tokenized = args.get("tokenized_path")
@@ -186,15 +190,22 @@ def _check_datasets(args: Args, key: str) -> None:
     try:
         known = json.loads(index.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{index} does not exist", hint="point dataset_dir at the folder that holds it") from None
+        if key == "dataset" or not args.get("dataset"):  # said once
+            hint = "point dataset_dir at the folder that holds it"
+            yield DataError(f"{index} does not exist", hint=hint, key=["dataset_dir" if "dataset_dir" in args else key])
+        return
     except (OSError, ValueError) as error:
-        raise DataError(f"{index} cannot be read: {error}") from None
-    for name in names:
-        if name not in known:
-            raise DataError(f"{key} {name!r} is not in {index}", hint=did_you_mean(name, known))
+        yield DataError(f"{index} cannot be read: {error}", key=["dataset_dir"])
+        return
+    for place, name in enumerate(names):
+        where: list[str | int] = [key, place] if isinstance(args.get(key), list) else [key]
+        if not isinstance(known, dict) or name not in known:
+            yield DataError(f"{key} {name!r} is not in {index}", hint=did_you_mean(name, known), key=where)
+            continue
         file = known[name].get("file_name") if isinstance(known[name], dict) else None
         if file is not None and not _elsewhere(known[name]) and not (Path(folder) / file).exists():
-            raise DataError(f"{key} {name!r}: {Path(folder) / file} does not exist", hint=f"see {index}")
+            missing = f"{key} {name!r}: {Path(folder) / file} does not exist"
+            yield DataError(missing, hint=f"see {index}", key=where)
 
 
 def _elsewhere(entry: Mapping[str, Any]) -> bool:

@@ -1,20 +1,14 @@
-"""Which strategies are installed: discovery through entry points, faults as data, resolution of names."""
+"""Strategies that were found, faults as data, resolution of names."""
 
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import redirect_stdout
+from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
-
-import pluggy
 
 from dataflex_core.compat.components import is_of_old
 from dataflex_core.errors import AmbiguousStrategy, StrategyFault, UnknownStrategy, WrongKind, did_you_mean
-from dataflex_core.hooks import PROJECT, Hooks
 from dataflex_core.spec import Kind, StrategySpec
 
 
@@ -42,13 +36,22 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A plugin that could not be used, and why. ``stage`` is ``import``, ``register`` or ``yield``."""
+    """What is wrong with a plugin. ``stage`` is ``find``, ``version``, ``import``, ``register`` or ``yield``.
+
+    ``withdrawn`` is whether its strategies are not offered: a plugin that is only slow to declare keeps them.
+    """
 
     entry_point: str
     distribution: str
     version: str
     stage: str
     error: str
+    withdrawn: bool = True
+
+    def __str__(self) -> str:
+        """One line for people."""
+        plugin = f"{self.distribution} {self.version}".rstrip()
+        return f"{plugin}: {self.entry_point} {'failed' if self.withdrawn else 'is slow'} at {self.stage}: {self.error}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,11 @@ class Catalog:
     def named(self, name: str) -> tuple[Record, ...]:
         """The records of that name (``name`` or ``distribution/name``), of whatever kind."""
         return tuple(r for r in self.of_kind() if name in (r.spec.name, r.id))
+
+    def ambiguous(self) -> frozenset[Record]:
+        """The records whose name another distribution offers too: they are asked for by their `Record.id`."""
+        offered = Counter((r.spec.kind, r.spec.name) for r in self.records)
+        return frozenset(r for r in self.records if offered[r.spec.kind, r.spec.name] > 1)
 
     def resolve(self, kind: Kind, name: str) -> Record:
         """The one record that ``name`` means. Raises `UnknownStrategy`, `WrongKind` or `AmbiguousStrategy`."""
@@ -89,62 +97,6 @@ class Catalog:
                 hint="dataflex list-strategies shows what is installed",
             )
         raise UnknownStrategy(f"no {kind} is called {name!r}", hint=did_you_mean(name, known))
-
-
-def discover(points: Iterable[EntryPoint] | None = None) -> Catalog:
-    """Look through the entry points of group ``dataflex``; one bad plugin is a fault, and spoils no other."""
-    records: list[Record] = []
-    faults: list[Fault] = []
-    for point in entry_points(group=PROJECT) if points is None else points:
-        distribution = point.dist.name if point.dist is not None else point.module
-        version = point.dist.version if point.dist is not None else ""
-        stage = "import"
-        offered: list[Record] = []
-        try:
-            # What a plugin prints may not spoil `list-strategies --json`.
-            with redirect_stdout(sys.stderr):
-                plugin = point.load()
-                stage = "register"
-                manager = _register(plugin, point.name)
-                stage = "yield"
-                for spec in _specs(manager):
-                    if any((spec.kind, spec.name) == (r.spec.kind, r.spec.name) for r in offered):
-                        raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
-                    offered.append(Record(spec=spec, distribution=distribution, version=version))
-        except KeyboardInterrupt:
-            raise
-        # A plugin is somebody else's code: whatever it raises, SystemExit too, may spoil only itself.
-        except BaseException as error:
-            fault = Fault(
-                entry_point=f"{point.name} = {point.value}",
-                distribution=distribution,
-                version=version,
-                stage=stage,
-                error=f"{type(error).__name__}: {error}".strip().splitlines()[0],
-            )
-            faults.append(fault)
-        else:
-            records.extend(offered)
-    return Catalog(records=tuple(records), faults=tuple(faults))
-
-
-def _register(plugin: object, name: str) -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Hooks)
-    manager.register(plugin, name=name)
-    manager.check_pending()
-    return manager
-
-
-def _specs(manager: pluggy.PluginManager) -> Iterator[StrategySpec]:
-    answers = manager.hook.dataflex_strategies()
-    if not answers:
-        raise StrategyFault("implements no hook", hint="decorate dataflex_strategies() with dataflex_core.hookimpl")
-    for answer in answers:
-        for spec in answer:
-            if not isinstance(spec, StrategySpec):
-                raise StrategyFault(f"yields {type(spec).__name__}, not StrategySpec")
-            yield spec
 
 
 def _load(record: Record, target: str) -> Any:

@@ -1,0 +1,149 @@
+"""``dataflex validate``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataflex_cli.options import files, plugin_options, strategy_options
+from dataflex_cli.request import Request
+from dataflex_core import config as configs
+from dataflex_core import prepare as preparing
+from dataflex_core.catalog import Plugins, discover
+from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
+from dataflex_core.locate import locate, positions, syntax_position
+from dataflex_core.prepare import PreparedRun
+from dataflex_core.spec import Kind
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A fault, and where it stands: a line and column of the file, from one, where it stands there."""
+
+    message: str
+    hint: str | None
+    key: str
+    file: str
+    line: int | None
+    column: int | None
+
+    @property
+    def text(self) -> str:
+        """One line, which editors take for a link."""
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+@click.command("validate")
+@click.argument("words", nargs=-1, required=True, metavar="CONFIG [KEY=VALUE]...", shell_complete=files)
+@strategy_options
+@click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
+@click.option("--quick", is_flag=True, help="Neither import LLaMA-Factory nor read the data: takes no second.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_options
+def validate(
+    words: tuple[str, ...],
+    selector: str | None,
+    mixer: str | None,
+    weighter: str | None,
+    settings: tuple[str, ...],
+    nproc: int | None,
+    quick: bool,
+    as_json: bool,
+    plugins: Plugins,
+) -> None:
+    """Find every fault of CONFIG that can be found without loading a model, each with its line.
+
+    Where the configuration itself has none, LLaMA-Factory is asked for its opinion and the data is loaded, as it is
+    in `dataflex run --dry-run`. The exit code is 2 where there is a fault.
+    """
+    flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
+    request = Request.of(words, flags, settings)
+    if request.path is None:
+        raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
+    with _quiet():
+        faults = _faults(request, plugins, nproc, quick=quick)
+    found = [_finding(fault, request, request.path) for fault in faults]
+    found.sort(key=lambda finding: (finding.line is None, finding.line or 0, finding.column or 0))
+    if as_json:
+        told = {"schema": SCHEMA, "file": str(request.path), "quick": quick, "valid": not found}
+        click.echo(json.dumps({**told, "faults": [asdict(finding) for finding in found]}, indent=2))
+    else:
+        for finding in found:
+            click.echo(finding.text)
+        if not found:
+            click.echo(f"{request.path}: no fault found")
+    sys.exit(2 if found else 0)
+
+
+def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: bool) -> Sequence[DataflexError]:
+    try:
+        config, faults = configs.examine(
+            request.path, request.overrides, strategies=request.strategies, settings=request.settings
+        )
+    except InvalidConfig as error:
+        return [error]
+    catalog = discover(plugins=plugins)
+    try:
+        prepared, more = preparing.examine(config, catalog)
+    except DataflexError as error:  # a strategy that does not load
+        return [*faults, error]
+    faults = (*faults, *more)
+    return faults if faults or quick else list(_heavy_faults(prepared, nproc))
+
+
+def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[DataflexError]:
+    """What LLaMA-Factory and the data say: the first of it, as they stop there."""
+    from dataflex_cli.failures import one_line
+    from dataflex_cli.launch import processes
+    from dataflex_core.llamafactory.run import outline
+
+    try:
+        with one_line(debug=False):
+            outline(prepared, ranks=processes(nproc, prepared.config.args).world)
+    except DataflexError as error:
+        if isinstance(error, UsageError) and not error.key:
+            error.key = _named(error.message, prepared.config.args)
+        yield error
+
+
+def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:
+    """The one key that LLaMA-Factory speaks of, by its name or by what it is set to."""
+    words = set(re.findall(r"\w+", message))
+    found = [key for key, value in args.items() if key in words or (isinstance(value, str) and repr(value) in message)]
+    return (found[0],) if len(found) == 1 else ()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What libraries say goes to stderr: stdout is the answer."""
+    os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "ERROR")
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+def _finding(fault: DataflexError, request: Request, path: Path) -> Finding:
+    key = tuple(str(part) if isinstance(part, str) else part for part in getattr(fault, "key", ()))
+    known, given = positions(path), set(request.given())
+    of_flag = (*key[:2], "name") in given and key not in known  # what a strategy named by a flag lacks
+    by_flag = of_flag or any(key[:n] in given for n in range(1, len(key) + 1))
+    place = None if by_flag else locate(key, known) or syntax_position(fault)
+    return Finding(
+        message=fault.message,
+        hint=fault.hint,
+        key=".".join(map(str, key)),
+        file="command line" if by_flag else str(path),
+        line=place[0] if place else None,
+        column=place[1] if place else None,
+    )

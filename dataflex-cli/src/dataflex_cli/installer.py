@@ -1,0 +1,32 @@
+"""The installer of this environment: its own pip, or uv."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from dataflex_core.errors import DataflexError, RunFailed
+
+
+def command(verb: str, names: Sequence[str]) -> tuple[str, ...] | None:
+    """The words that ``install`` or ``uninstall`` here, without questions; None where there is neither pip nor uv."""
+    if importlib.util.find_spec("pip") is not None:
+        agreed = ("--yes",) if verb == "uninstall" else ()
+        return (sys.executable, "-m", "pip", verb, *agreed, *names)
+    if (uv := shutil.which("uv")) is not None:
+        return (uv, "pip", verb, "--python", sys.executable, *names)
+    return None
+
+
+def call(verb: str, names: Sequence[str]) -> None:
+    """Install or uninstall. Raises `RunFailed` where the installer does not end well, `DataflexError` without one."""
+    words = command(verb, names)
+    if words is None:
+        by_hand = f"uv pip {verb} --python {sys.executable} {' '.join(names)}"
+        raise DataflexError("this environment has no pip, and uv is not on the PATH", hint=f"get uv, then: {by_hand}")
+    done = subprocess.run(words, check=False)
+    if done.returncode:
+        raise RunFailed(f"{verb} ended with exit code {done.returncode}", hint="its last lines are above")

@@ -1,0 +1,92 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from dataflex_core.catalog import Plugins, discover
+from dataflex_core.errors import DataflexError
+from dataflex_core.spec import Kind
+
+Command = Callable[..., Any]
+Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+NONE = "none"
+"""Asks for a kind of strategy to be left out of a run."""
+
+
+def plugin_options(command: Command) -> Command:
+    """``--plugin FILE`` and ``--no-plugins``; the command is given them as ``plugins``."""
+
+    @click.option(
+        "--plugin",
+        "files",
+        type=click.Path(),
+        multiple=True,
+        metavar="FILE",
+        help="A .py file with strategies; repeatable.",
+    )
+    @click.option("--no-plugins", is_flag=True, help="Leave installed plugins out, but DataFlex's own.")
+    @wraps(command)
+    def given(*args: Any, files: tuple[str, ...], no_plugins: bool, **others: Any) -> Any:
+        return command(*args, plugins=chosen_plugins(files, no_plugins=no_plugins), **others)
+
+    return given
+
+
+def chosen_plugins(files: Iterable[str], *, no_plugins: bool) -> Plugins:
+    """What the environment variables say, and the options over them."""
+    said = Plugins.of(os.environ)
+    found = tuple(dict.fromkeys(Path(file).absolute() for file in files))
+    return replace(said, only=frozenset() if no_plugins else said.only, files=found)
+
+
+def strategy_names(kind: Kind | None = None, *others: str) -> Completer:
+    """A completion of strategies by name, of one kind or of that in ``--kind``; ``others`` are offered too."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        wanted = kind or ctx.params.get("kind")
+        files, no_plugins = ctx.params.get("files") or (), bool(ctx.params.get("no_plugins"))
+        try:
+            catalog = discover(plugins=chosen_plugins(files, no_plugins=no_plugins))
+        except DataflexError:
+            return []  # the command itself will say what is wrong
+        ambiguous = catalog.ambiguous()
+        found = {
+            record.id if record in ambiguous else record.spec.name: record.spec.summary
+            for record in catalog.of_kind(Kind(wanted) if wanted else None)
+        }
+        names = {**found, **dict.fromkeys(others)}
+        return [CompletionItem(name, help=told) for name, told in names.items() if name.startswith(incomplete)]
+
+    return complete
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A completion of paths, for words that may be something else too."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def strategy_options(command: Command) -> Command:
+    """``--selector``, ``--mixer``, ``--weighter`` and ``--set``."""
+    asked = {
+        Kind.SELECTOR: "Which samples: the selector to use, or none.",
+        Kind.MIXER: "In what proportion of domains: the mixer to use, or none.",
+        Kind.WEIGHTER: "With what weight in the loss: the weighter to use, or none.",
+    }
+    settings = click.option(
+        "--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable."
+    )
+    command = settings(command)
+    for kind, text in reversed(asked.items()):
+        complete = strategy_names(kind, NONE)
+        command = click.option(f"--{kind}", metavar="NAME", help=text, shell_complete=complete)(command)
+    return command

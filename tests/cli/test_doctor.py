@@ -1,0 +1,176 @@
+"""`dataflex doctor`: each check is fed what it must find, and the whole is run once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dataflex_cli import doctor
+from dataflex_cli.doctor.check import Check, State
+from dataflex_cli.doctor.locks import extensions_folder, lock_checks
+from dataflex_cli.doctor.machine import machine_checks
+from dataflex_cli.doctor.plugins import plugin_checks
+from dataflex_cli.doctor.versions import SHOWN, version_checks
+from dataflex_cli.main import cli
+from dataflex_core.catalog import Catalog, Fault, Record
+from dataflex_core.spec import Kind, StrategySpec
+
+INSTALLED = {
+    "dataflex-core": "2.0.0",
+    "llamafactory": "0.9.5",
+    "torch": "2.11.0",
+    "torchaudio": "2.11.0",
+    "transformers": "5.6.0",
+    "accelerate": "1.11.0",
+    "peft": "0.18.1",
+    "trl": "0.20",
+}
+REQUIRED = {
+    "dataflex-core": [
+        "torch>=2.4,<2.12",
+        "llamafactory==0.9.5",
+        "transformers>=4.55",
+        "deepspeed<=0.19.8; extra == 'deepspeed'",
+    ],
+    "llamafactory": [
+        "torch>=2.4",
+        "transformers<=5.6.0",
+        "accelerate",
+        "peft",
+        "trl<=0.24",
+        "vllm<1; extra == 'vllm'",
+    ],
+}
+
+
+def _versions(**changes):
+    installed = {**INSTALLED, **changes}
+    asking = ("dataflex-core", "llamafactory")
+    return {check.name: check for check in version_checks(REQUIRED.get, installed.get, asking)}
+
+
+def test_versions_that_go_together():
+    found = _versions()
+    assert list(found) == [*SHOWN, "torchaudio"]
+    assert {check.state for check in found.values()} == {State.OK}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "said"),
+    [
+        ({"torch": "2.12.1", "torchaudio": "2.12.0"}, "torch", "dataflex-core allows <2.12,>=2.4"),
+        ({"transformers": "5.7"}, "transformers", "llamafactory allows <=5.6.0"),
+        ({"llamafactory": "0.9.4"}, "llamafactory", "dataflex-core allows ==0.9.5"),
+        ({"deepspeed": "0.20"}, "deepspeed", "dataflex-core allows <=0.19.8"),
+        ({"trl": "0.25"}, "trl", "llamafactory allows <=0.24"),
+        ({"peft": None}, "peft", "not installed; llamafactory needs it"),
+        ({"torchaudio": "2.10.0"}, "torchaudio", "is not built for torch 2.11.0"),
+    ],
+    ids=str,
+)
+def test_versions_that_do_not(changes, name, said):
+    found = _versions(**changes)
+    assert [check.name for check in found.values() if check.state is State.PROBLEM] == [name]
+    assert said in found[name].detail
+    assert "pip install" in found[name].remedy
+
+
+WELL = {"cuda": "13.0", "devices": [], "gloo": True, "nccl": True, "driver": []}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "state", "said"),
+    [
+        ({}, "GPUs", State.OK, "none: training runs on the CPU"),
+        ({"devices": ["H200", "H200"], "driver": ["H200, 575"]}, "GPUs", State.OK, "2: H200"),
+        ({"driver": ["H200, 575"]}, "GPUs", State.PROBLEM, "torch, built for CUDA 13.0, sees none"),
+        ({"driver": ["H200, 575"], "cuda": None}, "GPUs", State.PROBLEM, "built for the CPU alone"),
+        ({"gloo": False}, "gloo", State.WARNING, "not in this torch"),
+        ({"nccl": False}, "nccl", State.OK, "not in this torch"),
+        ({"nccl": False, "devices": ["H200"]}, "nccl", State.WARNING, "not in this torch"),
+        ({"deepspeed_error": None}, "deepspeed import", State.OK, "imports"),
+        ({"deepspeed_error": "ImportError: no"}, "deepspeed import", State.PROBLEM, "ImportError: no"),
+        ({"error": "OSError: libcudart"}, "torch import", State.PROBLEM, "libcudart"),
+    ],
+    ids=str,
+)
+def test_gpus_and_engines(changes, name, state, said):
+    found = {check.name: check for check in machine_checks({**WELL, **changes})}
+    assert found[name].state is state
+    assert said in found[name].detail
+    assert bool(found[name].remedy) is (state is not State.OK)
+
+
+@pytest.mark.parametrize("below", ["fused_adam", "py311_cu130/fused_adam"])
+@pytest.mark.parametrize(("minutes", "state"), [(30, State.PROBLEM), (1, State.OK)])
+def test_a_lock_that_nobody_holds(tmp_path, below, minutes, state):
+    lock = tmp_path / below / "lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    os.utime(lock, (time.time() - 60 * minutes,) * 2)
+    (found,) = lock_checks(tmp_path)
+    assert found.state is state
+    if state is State.PROBLEM:
+        assert found.remedy == f"rm {lock}"
+        subprocess.run(found.remedy, shell=True, check=True)
+        assert [check.state for check in lock_checks(tmp_path)] == [State.OK]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_lock_that_somebody_holds(tmp_path):
+    lock = tmp_path / "op" / "lock"
+    lock.parent.mkdir()
+    with lock.open("w"):
+        os.utime(lock, (0, 0))
+        assert [check.state for check in lock_checks(tmp_path)] == [State.OK]
+    assert [check.state for check in lock_checks(tmp_path)] == [State.PROBLEM]
+
+
+def test_where_extensions_are_built(tmp_path):
+    assert extensions_folder({"TORCH_EXTENSIONS_DIR": "/a"}, tmp_path) == Path("/a")
+    assert extensions_folder({}, tmp_path).is_relative_to(tmp_path)
+
+
+def _record(distribution):
+    spec = StrategySpec(kind=Kind.MIXER, name="mine", target="m:C", summary="s")
+    return Record(spec=spec, distribution=distribution, version="1")
+
+
+def test_plugins():
+    told = {"entry_point": "a = a", "distribution": "a", "version": "1"}
+    slow = Fault(**told, stage="import", error="imports torch", withdrawn=False)
+    bad = Fault(entry_point="b = b", distribution="b", version="2", stage="yield", error="KeyError: 1")
+    found = list(plugin_checks(Catalog(records=(_record("one"), _record("two")), faults=(slow, bad))))
+    assert [check.state for check in found] == [State.WARNING, State.PROBLEM, State.WARNING, State.OK]
+    assert "b 2: b = b failed at yield: KeyError: 1" in found[1].detail
+    assert found[2].remedy == "write one/mine or two/mine"
+
+
+@pytest.mark.parametrize(("state", "code"), [(State.OK, 0), (State.WARNING, 0), (State.PROBLEM, 1)])
+def test_the_exit_code(monkeypatch, state, code):
+    monkeypatch.setattr(doctor, "checks", lambda catalog: [Check(name="n", state=state, detail="d", remedy="[r]")])
+    plain, told = (CliRunner().invoke(cli, ["doctor", *words]) for words in ([], ["--json"]))
+    assert plain.exit_code == told.exit_code == code
+    assert "[r]" in plain.stdout
+    assert json.loads(told.stdout) == {
+        "schema": 1,
+        "ok": code == 0,
+        "checks": [{"name": "n", "state": state.value, "detail": "d", "remedy": "[r]"}],
+    }
+
+
+def test_this_environment(tmp_path):
+    words = [sys.executable, "-m", "dataflex_cli", "doctor", "--json"]
+    env = {**os.environ, "TORCH_EXTENSIONS_DIR": str(tmp_path)}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    told = json.loads(done.stdout)
+    states = {check["name"]: check["state"] for check in told["checks"]}
+    assert {states[name] for name in (*SHOWN, "torchaudio", "extension lock", "strategies")} == {"ok"}, told
+    assert {"GPUs", "gloo"} <= states.keys()

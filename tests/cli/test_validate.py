@@ -1,0 +1,183 @@
+"""`dataflex validate`: every fault at once, in the file's own lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from support import base_args, offering
+
+from dataflex_cli.main import cli
+
+FAULTY = """\
+model_name_or_path: somewhere
+stage: sft
+do_train: true
+lora_rnk: 3
+dataset:
+  - wrds
+  - numbers
+dataset_dir: {data}
+enable_liger_kernel: true
+dataflex:
+  warmup_stps: 3
+  update_steps: 0
+  selector:
+    name: loss
+    focus: top
+    bost: 3
+  mixer: tmperature
+"""
+EXPECTED = [
+    (4, 1, "unknown key lora_rnk"),
+    (6, 5, "dataset 'wrds' is not in"),
+    (9, 1, "selector loss needs per-sample losses"),
+    (11, 3, "unknown key dataflex.warmup_stps"),
+    (12, 3, "dataflex.update_steps=0"),
+    (15, 5, "focus='top'"),
+    (16, 5, "no parameter 'bost'"),
+    (17, 3, "no mixer is called 'tmperature'"),
+]
+
+
+def _validate(*words):
+    return CliRunner().invoke(cli, ["validate", *map(str, words)])
+
+
+def _json(*words):
+    done = _validate(*words, "--json")
+    told = json.loads(done.stdout)
+    assert told["schema"] == 1
+    assert told["valid"] is (done.exit_code == 0)
+    assert done.exit_code == (2 if told["faults"] else 0)
+    return told["faults"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to(text, name="run.yaml"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return to
+
+
+def test_every_fault_at_once_each_with_its_line(write, data):
+    path = write(FAULTY.format(data=data))
+    done = _validate(path)
+    assert done.exit_code == 2
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(EXPECTED), "one line a fault"
+    for line, (row, column, said) in zip(lines, EXPECTED, strict=True):
+        assert line.startswith(f"{path}:{row}:{column}: ")
+        assert said in line
+
+
+def test_the_same_in_json(write, data):
+    found = _json(write(FAULTY.format(data=data)))
+    assert [(f["line"], f["column"]) for f in found] == [(line, column) for line, column, _ in EXPECTED]
+    assert found[0] | {"file": ""} == {
+        "message": "unknown key lora_rnk",
+        "hint": "did you mean 'lora_rank'?",
+        "key": "lora_rnk",
+        "file": "",
+        "line": 4,
+        "column": 1,
+    }
+
+
+def test_a_json_file_has_lines_too(write):
+    content = {"model_name_or_path": "m", "do_train": True, "dataflex": {"updats": 3}}
+    path = write(json.dumps(content, indent=2), "run.json")
+    (fault,) = _json(path, "--quick")
+    assert (fault["key"], fault["line"], fault["column"]) == ("dataflex.updats", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "line"),
+    [("a: 1\nb: [1\n", "run.yaml", 3), ("a: 1\n b: 2\n", "run.yaml", 2), ('{\n"a": 1,\n}', "run.json", 3)],
+)
+def test_where_the_syntax_breaks(write, text, name, line):
+    (fault,) = _json(write(text, name))
+    assert "is malformed" in fault["message"]
+    assert fault["line"] == line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["learning_rat=3"], "unknown key learning_rat"),
+        (["dataflex.updates=0"], "dataflex.updates=0"),
+        (["--selector", "les"], "no selector is called 'les'"),
+        (["--selector", "loss", "--set", "selector.focus=top"], "focus='top'"),
+        (["--mixer", "static"], "proportions is required"),
+    ],
+)
+def test_what_the_command_line_sets_has_no_line(write, words, said):
+    (fault,) = _json(write("model_name_or_path: m\ndo_train: true\ndataflex: {updates: 3}\n"), "--quick", *words)
+    assert said in fault["message"]
+    assert (fault["file"], fault["line"]) == ("command line", None)
+
+
+def test_a_key_that_is_missing_has_no_line(write):
+    (fault,) = _json(write("do_train: true\n"), "--quick")
+    assert (fault["key"], fault["line"]) == ("model_name_or_path", None)
+    assert fault["file"].endswith("run.yaml")
+
+
+def test_a_required_parameter_is_missed_where_the_strategy_stands(write):
+    text = "model_name_or_path: m\ndo_train: true\ndataflex:\n  mixer:\n    name: static\n"
+    (fault,) = _json(write(text), "--quick")
+    assert fault["line"] == 4
+
+
+def test_strategies_of_a_file(write):
+    write("from dataclasses import dataclass\n@dataclass\nclass Params:\n    k: int = 3\n" + PLUGIN, "dfx_valid.py")
+    path = write("model_name_or_path: m\ndo_train: true\ndataflex:\n  selector: {name: mine, k: many}\n")
+    plugin = path.with_name("dfx_valid.py")
+    (fault,) = _json(path, "--quick", "--plugin", plugin)
+    assert "k='many'" in fault["message"]
+    (fault,) = _json(path, "--quick")
+    assert "no selector is called 'mine'" in fault["message"]
+
+
+PLUGIN = offering("mine", target="dfx_valid:Mine", params="dfx_valid:Params")
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "llamafactory"])
+def test_a_quick_check_imports_none_of_the_heavy_things(write, module):
+    path = write("model_name_or_path: m\ndo_train: true\n")
+    code = f"import sys\nfrom dataflex_cli.main import cli\ntry: cli(['validate', {str(path)!r}, '--quick'])\n"
+    code += f"except SystemExit as stop: assert not stop.code\nassert {module!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said", "key"),
+    [
+        ({}, None, None),
+        ({"finetuning_type": "lara"}, "LLaMA-Factory refuses", None),
+        ({"lr_scheduler_type": "cosin"}, "LLaMA-Factory refuses", "lr_scheduler_type"),
+        ({"dataflex": {"update_steps": 50, "updates": 1}}, "the pool has 100", "dataflex.update_steps"),
+        ({"dataflex": {"warmup_proportions": {"words": 1}}}, "differ in numbers", "dataflex.warmup_proportions"),
+        ({"model_name_or_path": "/no/model"}, "the run failed", None),
+    ],
+    ids=str,
+)
+def test_what_llamafactory_and_the_data_say(write, model, data, tmp_path, changes, said, key):
+    args = base_args(model, data, tmp_path / "out", max_steps=30, **changes)
+    path = write(json.dumps(args, indent=1), "run.json")
+    found = _json(path, "--selector", "random")
+    assert not (tmp_path / "out").exists(), "nothing is written"
+    if said is None:
+        assert found == []
+        return
+    (fault,) = found
+    assert said in fault["message"]
+    if key is not None:
+        assert fault["key"] == key
+        assert f'"{key.split(".")[-1]}"' in path.read_text().splitlines()[fault["line"] - 1]
