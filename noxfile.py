@@ -62,7 +62,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes; arguments go to pytest, `-m slow` chooses the others."""
-    install(session, "pytest", "hypothesis")
+    install(session, "pytest", "hypothesis", "ruff", "mypy")  # a new plugin is to pass the last two
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,

@@ -35,6 +35,7 @@ def _imported(*words):
         ["--version"],
         ["run", "--help"],
         ["init", "--help"],
+        ["new", "--help"],
         ["list-strategies"],
         ["list-strategies", "--json"],
         *(["describe", record.spec.name] for record in RECORDS),

@@ -14,6 +14,7 @@ _COMMANDS = {
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
+    "new": ("dataflex_cli.commands.new:new", "Write a plugin with a strategy of your own."),
 }
 
 
