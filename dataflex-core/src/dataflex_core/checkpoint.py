@@ -56,6 +56,11 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     """What `write_state` wrote. Raises `DataError` where the checkpoint is torn, or of a later version."""
     if (wrong := what_is_torn(checkpoint)) is not None:
         raise DataError(f"{checkpoint} {wrong}", hint="resume from another one")
+    return stored_state(checkpoint)
+
+
+def stored_state(checkpoint: Path) -> dict[str, Any]:
+    """What `write_state` wrote, whatever else the checkpoint has. Raises `DataError` where it cannot be read."""
     folder = checkpoint / FOLDER
     try:
         read = _read(checkpoint)

@@ -8,10 +8,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.contracts import selections, what_is_wrong
 from dataflex_core.errors import DataError
 from dataflex_core.plan import Exhaustion, Shortage, quotas, stretched
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Moment, ScoringSelector, Selection, SelectionRequest, Selector
+from dataflex_core.strategy import Moment, Selection, SelectionRequest, Selector
 from dataflex_core.trainer.planned import Filled, PlannedTrainer, Shares
 from dataflex_core.trainer.signals import SignalTrainer
 
@@ -81,8 +82,7 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
     ) -> Iterator[tuple[int, SelectionRequest, Selection]]:
         """Each group that has a quota, what the selector was asked for, and its answer, checked."""
         selector = cast("Selector[Any]", self.session.strategies[Kind.SELECTOR])
-        active = [k for k in range(len(groups)) if wanted[k] > 0]
-        every = np.sort(np.concatenate([groups[k] for k in active]))
+        every = np.sort(np.concatenate([groups[k] for k in np.flatnonzero(wanted)]))
         request = SelectionRequest(
             moment=moment,
             domains=self.session.known().domains,
@@ -91,29 +91,7 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
             rng=self.rng(Kind.SELECTOR),
             signals=self.signals(),
         )
-        # One pass over all domains: scoring a domain at a time would pad more, and take target gradients no less.
-        scores = selector.scores(request) if isinstance(selector, ScoringSelector) else None
-        for k in active:
-            count = min(int(wanted[k]), len(groups[k]))
-            part = request.narrowed(groups[k], count, self.rng(Kind.SELECTOR, k))
-            if isinstance(selector, ScoringSelector) and scores is not None:
-                made = selector.choose(part, scores[np.searchsorted(every, groups[k])])
-            else:
-                made = selector.select(part)
+        for k, part, made in selections(selector, request, groups, wanted, lambda k: self.rng(Kind.SELECTOR, k)):
             if wrong := what_is_wrong(made, part):
                 raise self.fault(Kind.SELECTOR, wrong)
             yield k, part, made
-
-
-def what_is_wrong(selection: Selection, request: SelectionRequest) -> str | None:
-    """How a selection breaks its contract, or None."""
-    ids = np.asarray(selection.ids)
-    if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
-        return f"answers with {ids.dtype} of shape {ids.shape}, not with sample ids"
-    if len(ids) > request.count:
-        return f"chose {len(ids)} samples, {request.count} were asked for"
-    if len(np.unique(ids)) < len(ids):
-        return "chose a sample twice"
-    if not np.isin(ids, request.candidates).all():
-        return "chose a sample that is no candidate"
-    return None

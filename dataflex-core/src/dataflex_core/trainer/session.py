@@ -7,36 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.checkpoint import read_state
-from dataflex_core.errors import InvalidConfig, StrategyFault
+from dataflex_core.contracts import make_strategy
+from dataflex_core.errors import InvalidConfig
 from dataflex_core.journal import Journal
 from dataflex_core.outline import Outline
 from dataflex_core.prepare import PreparedRun
-from dataflex_core.spec import Kind, Need
-from dataflex_core.strategy import Mixer, Selector, SetupContext, Strategy, Weighter
+from dataflex_core.spec import Kind
+from dataflex_core.strategy import SetupContext, Strategy
 from dataflex_core.trainer.identity import PARTS, differences, identity_of
-
-_CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
 
 
 def make_strategies(prepared: PreparedRun) -> dict[Kind, Strategy[Any]]:
     """Import and build each strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
-    made: dict[Kind, Strategy[Any]] = {}
-    for kind, chosen in prepared.strategies.items():
-        implementation = chosen.record.load()
-        contract = _CONTRACTS[kind]
-        if not isinstance(implementation, type) or not issubclass(implementation, contract):
-            raise StrategyFault(f"{chosen.title}: {chosen.record.spec.target} is no {contract.__name__}")
-        missing = sorted(getattr(implementation, "__abstractmethods__", ()))
-        if missing:
-            raise StrategyFault(f"{chosen.title}: {implementation.__name__} lacks {', '.join(missing)}()")
-        observes = issubclass(implementation, Mixer) and implementation.observe is not Mixer.observe
-        if observes and Need.TRAINING_LOSSES not in chosen.record.spec.needs:
-            raise StrategyFault(
-                f"{chosen.title} observes training losses and does not declare it",
-                hint="add Need.TRAINING_LOSSES to the needs of its StrategySpec",
-            )
-        made[kind] = implementation(chosen.params)
-    return made
+    return {kind: make_strategy(chosen) for kind, chosen in prepared.strategies.items()}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

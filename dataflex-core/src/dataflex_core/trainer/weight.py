@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from dataflex_core.contracts import token_weights
 from dataflex_core.signals.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind
 from dataflex_core.strategy import TokenLosses, WeighRequest, Weighter
@@ -146,22 +147,3 @@ class WeightTrainer(LossTrainer):
 def effective_share(weights: torch.Tensor) -> float:
     """The effective sample size of weights Float32[B] (Kish, 1965), as a share of B: 1 where all weigh the same."""
     return float(weights.sum().square() / weights.square().sum() / len(weights))
-
-
-def token_weights(weights: Any, losses: TokenLosses) -> torch.Tensor:
-    """Float32[B, T] weights whose mean over the target tokens is one; raises ValueError saying how they cannot be."""
-    rows, width = losses.values.shape
-    shape = tuple(weights.shape) if torch.is_tensor(weights) else type(weights).__name__
-    if shape not in {(rows,), (rows, width)}:
-        raise ValueError(f"answers with {shape}, not with {rows} or {rows} x {width} weights")
-    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
-        raise ValueError("answers with weights that are not finite and >= 0")
-    tokens = weights.detach().to(losses.values)
-    tokens = tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens
-    if not bool(losses.mask.any()):
-        return torch.ones_like(losses.values)
-    mean = tokens[losses.mask].mean()
-    if not bool(mean > 0):
-        raise ValueError("answers with zero for every target token")
-    normalised: torch.Tensor = tokens / mean
-    return normalised

@@ -1,0 +1,105 @@
+"""Answers: within the contract, the same for one seed, and the same on any number of ranks."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from dataflex_core.spec import Kind
+from dataflex_core.testing.checks import check
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.plays import (
+    SEED,
+    Subject,
+    difference,
+    fitting,
+    fitting_some,
+    play,
+    state_difference,
+)
+from dataflex_core.testing.pools import ALIKE, ONE_SAMPLE, SOME_WITHOUT_LOSS
+from dataflex_core.testing.scenes import everyday, scenes_over
+
+_OTHER_SEEDS = (SEED + 1, SEED + 2, SEED + 3)
+_WORLDS = (2, 4)
+
+
+@check(Kind.SELECTOR)
+def selections_fit(subject: Subject) -> None:
+    """A selection is distinct sample ids, of the candidates, no more than asked for, and some where any is usable."""
+    _answers(subject)
+
+
+@check(Kind.MIXER)
+def proportions_fit(subject: Subject) -> None:
+    """Proportions are one number a domain, finite, >= 0 and not all zero."""
+    _answers(subject)
+
+
+@check(Kind.WEIGHTER)
+def weights_fit(subject: Subject) -> None:
+    """Weights are one number a sample or a token, finite, >= 0 and not all zero over the target tokens."""
+    _answers(subject)
+
+
+def _answers(subject: Subject) -> None:
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        play(subject, scene)
+
+
+@check(Kind.WEIGHTER)
+def weights_are_detached(subject: Subject) -> None:
+    """Weights take no part in differentiation."""
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        (played,) = play(subject, scene)
+        if played.attached:
+            raise CheckFailed("weights require a gradient: detach() them")
+
+
+@check()
+def same_seed_same_answer(subject: Subject) -> None:
+    """Two runs of one seed are given the same answers."""
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        (first,), (second,) = play(subject, scene), play(subject, scene)
+        if told := difference(first.answers, second.answers):
+            raise CheckFailed(f"{scene.name}, the same seed twice, {told}; draw from request.rng only")
+
+
+@check()
+def another_seed_another_answer(subject: Subject) -> None:
+    """A strategy that draws random numbers answers otherwise for another seed."""
+    drew = False
+    for scene in fitting_some(subject, [*everyday(subject.spec.kind), *scenes_over(ALIKE, subject.spec.kind)]):
+        (first,) = play(subject, scene)
+        drew = drew or first.drew
+        for seed in _OTHER_SEEDS:
+            if difference(first.answers, play(subject, scene, seed=seed)[0].answers):
+                return
+    if drew:
+        raise CheckFailed(f"draws from request.rng, and answers seeds {(SEED, *_OTHER_SEEDS)} alike")
+
+
+@check()
+def ranks_agree(subject: Subject) -> None:
+    """1, 2 and 4 ranks take the same decisions, and every rank has the same state."""
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        (alone,) = play(subject, scene)
+        for world in _WORLDS:
+            every = play(subject, scene, ranks=world)
+            for rank, (before, after) in enumerate(pairwise(every), start=1):
+                told = difference(before.answers, after.answers) or state_difference(before.state, after.state)
+                if told:
+                    raise CheckFailed(f"{scene.name}, ranks {rank - 1} and {rank} of {world}, {told}")
+            told = difference(alone.answers, every[0].answers, exact=False)
+            told = told or state_difference(alone.state, every[0].state, exact=False)
+            if told:
+                raise CheckFailed(f"{scene.name}, 1 rank and {world}, {told}")
+
+
+@check(Kind.SELECTOR, Kind.MIXER)
+def collectives_match(subject: Subject) -> None:
+    """Every rank asks signals the same questions in the same order, also a rank that has no samples."""
+    kind = subject.spec.kind
+    scenes = [*everyday(kind), *scenes_over(ONE_SAMPLE, kind), *scenes_over(SOME_WITHOUT_LOSS, kind)]
+    for scene in fitting(subject, scenes):
+        for world in _WORLDS:
+            play(subject, scene, ranks=world)

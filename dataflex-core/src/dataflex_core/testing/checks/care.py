@@ -1,0 +1,41 @@
+"""Care: what a strategy leaves as it found it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from dataflex_core.testing.checks import check
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.plays import Subject, fitting_some, play
+from dataflex_core.testing.scenes import everyday
+
+
+@check()
+def inputs_are_untouched(subject: Subject) -> None:
+    """Requests, losses and parameters are as they were before the strategy was asked."""
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        (played,) = play(subject, scene)
+        if played.touched:
+            raise CheckFailed(f"{scene.name}: changes {', '.join(played.touched)} in place; work on a copy")
+
+
+@check()
+def random_state_is_untouched(subject: Subject) -> None:
+    """The random state of Python, numpy and torch, which training draws from, is as it was."""
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        play(subject, scene)  # what it imports may draw; a run has imported it before
+        before = dict(_states())
+        play(subject, scene)
+        if changed := [name for name, state in _states() if before[name] != state]:
+            raise CheckFailed(f"{scene.name}: draws from, or seeds, {', '.join(changed)}; draw from request.rng only")
+
+
+def _states() -> Iterator[tuple[str, str]]:
+    yield "random", repr(random.getstate())
+    yield "numpy.random", repr([np.asarray(part).tolist() for part in np.random.get_state()])
+    if (torch := sys.modules.get("torch")) is not None:
+        yield "torch", repr(torch.get_rng_state().tolist())

@@ -1,0 +1,118 @@
+"""The declaration: what a plugin says of a strategy, and what saying it costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from dataflex_core import params
+from dataflex_core.catalog import discover
+from dataflex_core.errors import InvalidParameters
+from dataflex_core.hooks import PROJECT
+from dataflex_core.spec import Kind, Need, StrategySpec
+from dataflex_core.testing.checks import check
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.plays import Subject, fitting_some, play
+from dataflex_core.testing.scenes import everyday
+
+HEAVY = ("torch", "transformers", "numpy", "pydantic")
+"""What costs every ``dataflex`` command seconds, or tenths of them, where a declaration imports it."""
+
+# In a process of its own: this one has imported everything.
+_IMPORTS = """
+import importlib, json, sys
+from importlib.metadata import EntryPoint
+from dataflex_core.catalog import discover
+before = set(sys.modules)
+for name, value, group in json.loads(sys.argv[1]):
+    discover([EntryPoint(name, value, group)])
+for module in json.loads(sys.argv[2]):
+    importlib.import_module(module)
+print(json.dumps([name for name in json.loads(sys.argv[3]) if name in sys.modules and name not in before]))
+"""
+
+
+@check()
+def declares_lightly(subject: Subject) -> None:
+    """Declaring the strategy, and describing its parameters, imports no torch, transformers, numpy or pydantic."""
+    if heavy := _imported_by_declaring(subject.spec):
+        raise CheckFailed(f"declaring imports {', '.join(heavy)}; import them in the function that needs them")
+
+
+@check()
+def builds(subject: Subject) -> None:
+    """The target is a class of its kind that lacks no method, and is built from its parameters."""
+    subject.make()
+
+
+@check()
+def is_documented(subject: Subject) -> None:
+    """The class has a docstring of its own, and every parameter a Doc."""
+    implementation = subject.record.load()
+    if not (vars(implementation).get("__doc__") or "").strip():
+        raise CheckFailed(f"{implementation.__name__} has no docstring: `dataflex describe` prints it")
+    known = params.describe(subject.record.load_params())
+    if silent := [parameter.name for parameter in known if not parameter.help.strip()]:
+        raise CheckFailed(f"nothing says what {', '.join(silent)} means: write name: Annotated[type, Doc('…')]")
+
+
+@check()
+def parameters_are_validated(subject: Subject) -> None:
+    """Defaults keep their own limits, and no parameter takes NaN or an object of any type."""
+    kind, owner = subject.record.load_params(), f"{subject.spec.kind} {subject.spec.name}"
+    params.validate(kind, subject.values, owner=owner)
+    for parameter in params.describe(kind):
+        if not parameter.required:
+            try:
+                params.validate(kind, {**subject.values, parameter.name: parameter.default}, owner=owner)
+            except InvalidParameters as error:
+                raise CheckFailed(f"the default of {parameter.name} is refused: {error.message}") from error
+        for value in (float("nan"), object()):
+            try:
+                params.validate(kind, {**subject.values, parameter.name: value}, owner=owner)
+            except InvalidParameters:
+                continue
+            what = "NaN: give it limits" if isinstance(value, float) else "any object: give it a type"
+            raise CheckFailed(f"{parameter.name} takes {what}")
+
+
+@check()
+def needs_are_declared(subject: Subject) -> None:
+    """What the strategy asks signals for is among the needs of its spec, by which a run is refused or reckoned."""
+    needs, asked = frozenset(subject.spec.needs), set[Need]()
+    if subject.spec.kind is Kind.WEIGHTER:
+        asked.add(Need.TRAINING_LOSSES)
+    for scene in fitting_some(subject, everyday(subject.spec.kind)):
+        asked |= play(subject, scene)[0].asked
+    if missing := [f"Need.{need.name}" for need in Need if need in asked - needs]:
+        raise CheckFailed(f"asks for what the spec does not declare: add {', '.join(missing)} to its needs")
+
+
+@cache
+def _imported_by_declaring(spec: StrategySpec) -> tuple[str, ...]:
+    points = [(point.name, point.value, point.group) for point in _points_of(spec)]
+    modules = [] if spec.params is None else [spec.params.partition(":")[0]]
+    arguments = [json.dumps(given) for given in (points, modules, HEAVY)]
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORTS, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise CheckFailed(f"cannot be declared in a process of its own: {told}")
+    return tuple(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _points_of(spec: StrategySpec) -> Iterator[EntryPoint]:
+    """The installed entry points that declare exactly this strategy; none where it is not installed."""
+    for point in entry_points(group=PROJECT):
+        if any(record.spec == spec for record in discover([point]).records):
+            yield point

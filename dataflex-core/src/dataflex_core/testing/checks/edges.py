@@ -1,0 +1,112 @@
+"""Edges: pools, losses and budgets that a run may come to and that nobody tries first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.errors import DataflexError
+from dataflex_core.spec import Kind
+from dataflex_core.strategy import ScoringSelector, Selection, SelectionRequest, Strategy
+from dataflex_core.testing.checks import check
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.plays import Subject, fitting, fitting_some, play
+from dataflex_core.testing.pools import (
+    ALIKE,
+    ALL_WITHOUT_LOSS,
+    EMPTY_DOMAIN,
+    EVERYDAY,
+    MANY_DOMAINS,
+    ONE_DOMAIN,
+    ONE_SAMPLE,
+    SOME_WITHOUT_LOSS,
+    Pool,
+)
+from dataflex_core.testing.scenes import budgets, scenes_over, without_a_domain
+
+Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watched(Subject):
+    """A strategy whose choices are compared with its scores."""
+
+    def make(self) -> Strategy[Any]:
+        strategy = Subject.make(self)
+        if isinstance(strategy, ScoringSelector):
+            strategy.__dict__["choose"] = _watched(strategy.choose)
+        return strategy
+
+
+def _watched(choose: Choose) -> Choose:
+    def watched(request: SelectionRequest, scores: NDArray[np.float32]) -> Selection:
+        unscored = request.candidates[np.isnan(scores)]
+        made = choose(request, scores)
+        if chosen := np.intersect1d(unscored, made.ids).tolist():
+            raise CheckFailed(f"step {request.moment.step}: chooses {chosen}, whose score is NaN")
+        return made
+
+    return watched
+
+
+def _play_over(subject: Subject, pool: Pool) -> None:
+    for scene in fitting(subject, scenes_over(pool, subject.spec.kind)):
+        play(subject, scene)
+
+
+@check()
+def one_domain(subject: Subject) -> None:
+    """A pool may have one domain."""
+    _play_over(subject, ONE_DOMAIN)
+
+
+@check()
+def many_domains(subject: Subject) -> None:
+    """A pool may have forty domains, some of a single sample."""
+    _play_over(subject, MANY_DOMAINS)
+
+
+@check()
+def empty_domain(subject: Subject) -> None:
+    """A domain may have no samples."""
+    _play_over(subject, EMPTY_DOMAIN)
+
+
+@check()
+def one_sample(subject: Subject) -> None:
+    """A pool, and a batch, may have one sample."""
+    _play_over(subject, ONE_SAMPLE)
+
+
+@check()
+def equal_losses(subject: Subject) -> None:
+    """Samples may be alike, with the same loss, gradient and embedding."""
+    _play_over(subject, ALIKE)
+
+
+@check()
+def nan_losses(subject: Subject) -> None:
+    """Samples without a target token have NaN for a loss, some of them or all; NaN is never chosen for its score."""
+    watched = _Watched(spec=subject.spec, values=subject.values)
+    _play_over(watched, SOME_WITHOUT_LOSS)
+    with suppress(DataflexError):  # a strategy may say itself that there is nothing to choose
+        _play_over(watched, ALL_WITHOUT_LOSS)
+
+
+@check(Kind.SELECTOR)
+def budget_edges(subject: Subject) -> None:
+    """One sample, all, more than all, and none of a domain may be asked for."""
+    for scene in fitting_some(subject, [*budgets(EVERYDAY), *budgets(ONE_DOMAIN)]):
+        play(subject, scene)
+
+
+@check(Kind.MIXER)
+def undrawn_domains(subject: Subject) -> None:
+    """A domain may be missing from a step, or from all: no samples, no tokens, a loss of zero."""
+    for scene in fitting(subject, [without_a_domain(EVERYDAY)]):
+        play(subject, scene)

@@ -1,0 +1,72 @@
+"""Made-up pools: tokenised samples in domains, and a target set. The same in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataflex_core.plan import derive
+from dataflex_core.strategy import Domain
+from dataflex_core.testing.facts import IGNORE, Row
+
+Samples = tuple[Row, ...]
+_TARGETS = {"held": 5, "held-more": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool:
+    """Samples, in the order of their ids, their domains, and the subtasks of the target set."""
+
+    name: str
+    domains: tuple[Domain, ...]
+    samples: Samples
+    targets: Mapping[str, Samples]
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    def usable(self, sample: int) -> bool:
+        """Whether a sample has a target token."""
+        return any(token != IGNORE for token in self.samples[sample]["labels"])
+
+
+def make_pool(
+    name: str, sizes: Mapping[str, int], *, subtasks: int = 2, unlabelled: int = 0, alike: bool = False
+) -> Pool:
+    """A pool of ``sizes`` samples by domain: every ``unlabelled``-th has no target token, or all are ``alike``."""
+    domains: list[Domain] = []
+    samples: list[Row] = []
+    for domain, size in sizes.items():
+        domains.append(Domain(name=domain, start=len(samples), size=size))
+        for _ in range(size):
+            which = 0 if alike else len(samples)
+            labelled = not unlabelled or len(samples) % unlabelled > 0
+            samples.append(_row(0 if alike else len(domains), f"sample {which}", labelled=labelled))
+    targets = {
+        subtask: tuple(_row(1 + k, f"{subtask} {i}") for i in range(size))
+        for k, (subtask, size) in enumerate(list(_TARGETS.items())[:subtasks])
+    }
+    return Pool(name=name, domains=tuple(domains), samples=tuple(samples), targets=targets)
+
+
+def _row(domain: int, name: str, *, labelled: bool = True) -> Row:
+    """A sample of 4 to 39 tokens, a third of them its prompt; samples of one domain begin alike."""
+    rng = derive("row", name)
+    tokens = [10 + domain, *rng.integers(20, 100, size=rng.integers(3, 39)).tolist()]
+    prompt = max(1, len(tokens) // 3) if labelled else len(tokens)
+    return {
+        "input_ids": tokens,
+        "labels": [IGNORE] * prompt + tokens[prompt:],
+        "attention_mask": [1] * len(tokens),
+    }
+
+
+EVERYDAY = make_pool("three domains", {"words": 24, "code": 13, "numbers": 7})
+ONE_DOMAIN = make_pool("one domain", {"words": 20}, subtasks=1)
+MANY_DOMAINS = make_pool("forty domains", {f"domain-{k}": 1 + k % 4 for k in range(40)})
+EMPTY_DOMAIN = make_pool("an empty domain", {"words": 14, "code": 0, "numbers": 9})
+ONE_SAMPLE = make_pool("one sample", {"words": 1})
+ALIKE = make_pool("samples that are alike", {"words": 12, "code": 9, "numbers": 4}, alike=True)
+SOME_WITHOUT_LOSS = make_pool("samples without a loss", {"words": 15, "code": 9, "numbers": 6}, unlabelled=3)
+ALL_WITHOUT_LOSS = make_pool("no sample with a loss", {"words": 6, "code": 4, "numbers": 2}, unlabelled=1)

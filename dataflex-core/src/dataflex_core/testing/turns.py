@@ -1,0 +1,256 @@
+"""What a run asks of a strategy, one question at a time, on one rank: through the functions that a run asks through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.contracts import selections, token_weights, what_is_wrong
+from dataflex_core.errors import StrategyFault
+from dataflex_core.plan import derive, normalised
+from dataflex_core.schedule import Schedule
+from dataflex_core.spec import Need, StrategySpec
+from dataflex_core.strategy import (
+    DomainStats,
+    Mixer,
+    MixRequest,
+    Moment,
+    SelectionRequest,
+    Selector,
+    SetupContext,
+    TokenLosses,
+    WeighRequest,
+    Weighter,
+)
+from dataflex_core.testing import facts
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.pools import Pool
+from dataflex_core.testing.ranks import Meeting
+from dataflex_core.testing.signals import FakeSignals
+
+Ids = NDArray[np.int64]
+Answer = tuple[NDArray[Any], ...]
+"""A decision, as a run would act on it: ids, proportions or weights; nothing where a strategy only watches."""
+
+SCHEDULE = Schedule(warmup_steps=2, update_steps=6, total_steps=20)
+DECISIONS = (2, 8, 14)
+"""The steps of `SCHEDULE` at which a run decides."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Stage:
+    """A run of ``spec`` over a pool as one rank sees it, and what was noticed on the way."""
+
+    spec: StrategySpec
+    pool: Pool
+    seed: int
+    rank: int
+    meeting: Meeting
+    shares: list[NDArray[np.float64]]
+    """The proportions of every interval so far."""
+    asked: set[Need] = field(default_factory=set)
+    drew: bool = False
+    """Whether the strategy drew from a generator that it was given."""
+    touched: set[str] = field(default_factory=set)
+    """What the strategy was given, and changed."""
+    attached: bool = False
+    """Whether an answer would be differentiated."""
+
+    def context(self) -> SetupContext:
+        """What a strategy is told once."""
+        return SetupContext(
+            domains=self.pool.domains,
+            targets=tuple(self.pool.targets),
+            total_steps=SCHEDULE.total_steps,
+            seed=self.seed,
+        )
+
+    def moment(self, step: int) -> Moment:
+        """Where the run stands."""
+        return Moment(
+            step=step,
+            total_steps=SCHEDULE.total_steps,
+            decision=SCHEDULE.interval_at(step).decision,
+            decisions=SCHEDULE.decisions,
+            epoch=step / SCHEDULE.total_steps,
+            learning_rate=1e-3 * (1 - step / SCHEDULE.total_steps),
+            seed=self.seed,
+        )
+
+    def rng(self, step: int, *key: int) -> np.random.Generator:
+        """As a run derives it."""
+        return derive(self.seed, self.spec.kind.value, self.spec.name, step, *key)
+
+    def signals(self, step: int) -> FakeSignals:
+        """Facts about the pool."""
+        return FakeSignals(
+            samples=self.pool.samples,
+            subtasks=self.pool.targets,
+            step=step,
+            seed=self.seed,
+            rank=self.rank,
+            meeting=self.meeting,
+            asked=self.asked,
+        )
+
+    def watch(self, given: dict[str, Any], *generators: np.random.Generator) -> _Watch:
+        """Note, at the end of a ``with``, which of the arrays were changed and whether a generator was drawn from."""
+        return _Watch(self, given, generators)
+
+
+class _Watch:
+    def __init__(self, stage: Stage, given: dict[str, Any], generators: tuple[np.random.Generator, ...]) -> None:
+        self._stage, self._given, self._generators = stage, given, generators
+        self._before = {name: np.array(value, copy=True) for name, value in given.items()}
+        self._states = [repr(rng.bit_generator.state) for rng in generators]
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._given.items():
+            if not np.array_equal(self._before[name], np.asarray(value), equal_nan=value.dtype.kind == "f"):
+                self._stage.touched.add(name)
+        states = [repr(rng.bit_generator.state) for rng in self._generators]
+        self._stage.drew = self._stage.drew or states != self._states
+
+
+class Turn(Protocol):
+    """One question of a run."""
+
+    @property
+    def title(self) -> str:
+        """Where in the run, for people."""
+
+    def play(self, strategy: Any, stage: Stage) -> Answer:
+        """Ask. Raises `CheckFailed` where the answer is none that a run would act on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """A selector's decision: ``wanted[k]`` samples of each group of ids."""
+
+    step: int
+    groups: tuple[Ids, ...]
+    wanted: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        return f"step {self.step}"
+
+    def play(self, strategy: Selector[Any], stage: Stage) -> Answer:
+        groups, wanted = [ids.copy() for ids in self.groups], np.array(self.wanted)
+        rngs = [stage.rng(self.step, k) for k in range(len(groups))]
+        every = np.sort(np.concatenate([groups[k] for k in np.flatnonzero(wanted)]))
+        request = SelectionRequest(
+            moment=stage.moment(self.step),
+            domains=stage.pool.domains,
+            candidates=every,
+            count=min(int(wanted.sum()), len(every)),
+            rng=stage.rng(self.step),
+            signals=stage.signals(self.step),
+        )
+        given = {"request.candidates": every, **{f"request.candidates of group {k}": g for k, g in enumerate(groups)}}
+        answer = []
+        with stage.watch(given, request.rng, *rngs):
+            for _, part, made in selections(strategy, request, groups, wanted, rngs.__getitem__):
+                if wrong := what_is_wrong(made, part):
+                    raise CheckFailed(f"{self.title}: {wrong}")
+                if len(made.ids) == 0 and any(map(stage.pool.usable, part.candidates.tolist())):
+                    raise CheckFailed(f"{self.title}: found no usable sample among {len(part.candidates)} candidates")
+                answer.append(np.array(made.ids, dtype=np.int64))
+        return tuple(answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mixing:
+    """A mixer's decision."""
+
+    step: int
+
+    @property
+    def title(self) -> str:
+        return f"step {self.step}"
+
+    def play(self, strategy: Mixer[Any], stage: Stage) -> Answer:
+        request = MixRequest(
+            moment=stage.moment(self.step),
+            domains=stage.pool.domains,
+            previous=stage.shares[-1].copy(),
+            history=np.stack(stage.shares),
+            rng=stage.rng(self.step),
+            signals=stage.signals(self.step),
+        )
+        with stage.watch({"request.previous": request.previous, "request.history": request.history}, request.rng):
+            answer = strategy.mix(request)
+        try:
+            shares = normalised(answer, len(stage.pool.domains))
+        except StrategyFault as wrong:
+            raise CheckFailed(f"{self.title}: {wrong.message}") from wrong
+        stage.shares.append(shares)
+        return (shares,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observing:
+    """A mixer is shown the losses of a step, which drew ``samples``."""
+
+    step: int
+    samples: Ids
+
+    @property
+    def title(self) -> str:
+        return f"the losses of step {self.step}"
+
+    def play(self, strategy: Mixer[Any], stage: Stage) -> Answer:
+        if type(strategy).observe is Mixer.observe:
+            return ()
+        size = len(stage.pool.domains)
+        sums, tokens, counts = np.zeros(size), np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
+        ends = [domain.start + domain.size for domain in stage.pool.domains]
+        for sample, k in zip(self.samples.tolist(), np.searchsorted(ends, self.samples, side="right"), strict=True):
+            losses = facts.token_losses(stage.pool.samples[sample], self.step, None)
+            sums[k], tokens[k], counts[k] = sums[k] + losses.sum(), tokens[k] + losses.size, counts[k] + 1
+        stats = DomainStats(moment=stage.moment(self.step), loss_sum=sums, tokens=tokens, samples=counts)
+        with stage.watch({"stats.loss_sum": sums, "stats.tokens": tokens, "stats.samples": counts}):
+            strategy.observe(stats)
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Weighing:
+    """A weighter's answer to a global micro-batch of ``samples``."""
+
+    step: int
+    micro: int
+    samples: Ids
+
+    @property
+    def title(self) -> str:
+        return f"step {self.step}, micro-batch {self.micro}"
+
+    def play(self, strategy: Weighter[Any], stage: Stage) -> Answer:
+        import torch
+
+        found = [facts.token_losses(stage.pool.samples[i], self.step, None) for i in self.samples.tolist()]
+        width = max(1, *(len(losses) for losses in found))
+        values, mask = torch.zeros(len(found), width), torch.zeros(len(found), width, dtype=torch.bool)
+        for row, losses in enumerate(found):
+            values[row, : len(losses)], mask[row, : len(losses)] = torch.from_numpy(losses), True
+        shown = TokenLosses(values=values, mask=mask)
+        request = WeighRequest(
+            moment=stage.moment(self.step),
+            domains=stage.pool.domains,
+            ids=torch.from_numpy(self.samples.copy()),
+            rng=stage.rng(self.step, self.micro),
+        )
+        given = {"losses.values": values.numpy(), "losses.mask": mask.numpy(), "request.ids": request.ids.numpy()}
+        with stage.watch(given, request.rng), torch.no_grad():
+            answer = strategy.weigh(request, shown)
+        stage.attached = stage.attached or bool(getattr(answer, "requires_grad", False))
+        try:
+            return (token_weights(answer, shown).numpy(),)
+        except ValueError as wrong:
+            raise CheckFailed(f"{self.title}: {wrong}") from wrong
