@@ -27,8 +27,8 @@ def shell(tmp_path_factory):
     """Run lines of bash in a folder, in a fresh environment with the three packages; what they printed."""
     fresh = tmp_path_factory.mktemp("fresh")
     subprocess.run([sys.executable, "-m", "venv", fresh], check=True)
-    # PyTorch and the like are this environment's: gigabytes not installed again. The three packages and the plugin,
-    # found there first, are really installed.
+    # PyTorch and the like are this environment's: gigabytes not installed again. What comes with a command, the three
+    # packages and the plugin are really installed, and found first.
     site = sysconfig.get_path("purelib", vars={"base": str(fresh)})
     Path(site, "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
@@ -49,7 +49,7 @@ def shell(tmp_path_factory):
         return done.stdout
 
     packages = " ".join(f"./dataflex-{name}" for name in ("core", "strategies", "cli"))
-    run(f"python -m pip install --no-deps {packages}", ROOT)
+    run(f"python -m pip install --no-deps --ignore-installed -c constraints.txt pytest {packages}", ROOT)
     where = "import dataflex_core, dataflex_cli; print(dataflex_core.__file__, dataflex_cli.__file__)"
     assert run(f"python -c '{where}'", fresh).count(str(fresh)) == 2
     return run
@@ -101,4 +101,4 @@ def test_its_readme_and_its_ci_run_as_written(shell, tmp_path, sketch):
 def decided_by(output: Path) -> set[str]:
     """The strategies of the run that wrote ``output``."""
     (start,) = [event for event in read_journal(output / "dataflex" / "journal.jsonl") if event["event"] == "start"]
-    return {strategy["name"] for strategy in start["strategies"].values()}
+    return {strategy["name"] for strategy in start["strategies"]}
