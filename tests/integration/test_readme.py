@@ -16,6 +16,7 @@ from dataflex_core import Need
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.prepare import prepare
+from dataflex_core.testing import check_strategy
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -32,7 +33,7 @@ def _new(line: str, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_the_readmes_plugin_trains(model, data, tmp_path, monkeypatch):
+def test_the_readmes_plugin_conforms_and_trains(model, data, tmp_path, monkeypatch):
     commands = next(block for block in _blocks("bash") if block.startswith("dataflex new"))
     folder = tmp_path / "plugin"
     _new(commands.splitlines()[0], folder)
@@ -42,7 +43,9 @@ def test_the_readmes_plugin_trains(model, data, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(folder / "src")
     catalog = discover()
     assert catalog.faults == ()
-    assert [r.id for r in catalog.named("goldilocks")] == ["dataflex-goldilocks/goldilocks"]
+    (record,) = catalog.named("goldilocks")
+    assert record.id == "dataflex-goldilocks/goldilocks"
+    check_strategy(record.spec)
     events: list[dict] = []
     args = base_args(model, data, tmp_path / "out")
     train(args, events=events, selector="goldilocks", settings=("selector.quantile=0.3",), catalog=catalog)

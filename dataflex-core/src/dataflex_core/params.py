@@ -9,7 +9,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types as at
@@ -46,16 +46,15 @@ def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
     """The parameters of a dataclass, in order."""
     if params is None:
         return ()
-    if not is_dataclass(params):
-        raise StrategyFault(f"{params!r} is no dataclass", hint="parameters are the fields of a dataclass")
+    given = _given(params)
     hints = typing.get_type_hints(params, include_extras=True)
-    return tuple(_parameter(f, hints[f.name]) for f in fields(params) if f.init)
+    return tuple(_parameter(field, hints[field.name]) for field in given)
 
 
 def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
     """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
     kind = NoParams if params is None else params
-    known = [f.name for f in fields(kind) if f.init]
+    known = [field.name for field in _given(kind)]
     faults = [f"no parameter {key!r} ({did_you_mean(key, known)})" for key in values if key not in known]
     given = {key: value for key, value in values.items() if key in known}
     import pydantic
@@ -71,6 +70,12 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
     if faults:
         raise InvalidParameters(f"{owner}: " + "; ".join(faults), hint=f"see: dataflex describe {owner.split()[-1]}")
     return made
+
+
+def _given(params: type[Any]) -> list[Field[Any]]:
+    if not is_dataclass(params):
+        raise StrategyFault(f"{params!r} is no dataclass", hint="parameters are the fields of a dataclass")
+    return [field for field in fields(params) if field.init]
 
 
 def _faults(error: Any) -> list[str]:

@@ -8,6 +8,7 @@ each other, and a sample without a target token has no loss and no gradient: NaN
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 
@@ -16,8 +17,6 @@ from numpy.typing import NDArray
 
 from dataflex_core.plan import derive
 
-Row = Mapping[str, Sequence[int]]
-"""A tokenised sample: ``input_ids``, ``labels`` and ``attention_mask``, lists of one length."""
 Vector = NDArray[np.float64]
 
 IGNORE = -100
@@ -29,38 +28,45 @@ PARAMETERS = 32
 _SLOWNESS = 40.0
 
 
-def key_of(row: Row) -> str:
-    """What a sample's facts depend on, besides the model."""
-    return sha256(repr((list(row["input_ids"]), list(row["labels"]))).encode()).hexdigest()
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """A tokenised sample. ``key`` is of its content: what its facts depend on, besides the model."""
 
-
-def answer_of(row: Row) -> list[int]:
-    """The target tokens."""
-    return [int(token) for token in row["labels"] if token != IGNORE]
-
-
-def prompt_of(row: Row) -> list[int]:
+    key: str
+    tokens: tuple[int, ...]
+    prompt: tuple[int, ...]
     """The tokens before the first target token."""
-    labels = list(row["labels"])
-    stop = next((i for i, token in enumerate(labels) if token != IGNORE), len(labels))
-    return [int(token) for token in list(row["input_ids"])[:stop]]
+    answer: tuple[int, ...]
+    """The target tokens."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Sequence[int]]) -> Sample:
+        """Of ``input_ids`` and ``labels``, as a run's data sets have them."""
+        tokens, labels = [int(token) for token in row["input_ids"]], [int(token) for token in row["labels"]]
+        first = next((i for i, token in enumerate(labels) if token != IGNORE), len(labels))
+        return cls(
+            key=sha256(repr((tokens, labels)).encode()).hexdigest()[:16],
+            tokens=tuple(tokens),
+            prompt=tuple(tokens[:first]),
+            answer=tuple(token for token in labels if token != IGNORE),
+        )
 
 
-def token_losses(row: Row, step: int, model: str | None) -> NDArray[np.float32]:
+def token_losses(sample: Sample, step: int, model: str | None) -> NDArray[np.float32]:
     """Float32[t], one a target token. ``model`` None is the one in training, ``base`` what it was at step 0."""
-    count = len(answer_of(row))
+    count = len(sample.answer)
     own = "training" if model in (None, "base") else f"model {model}"
-    start, slope = np.exp(_noise(key_of(row), f"{own} losses", 2) * 0.5)
+    start, slope = np.exp(_noise(sample.key, f"{own} losses", 2) * 0.5)
     level = 2.0 * start * np.exp(-slope * (0 if model is not None else step) / _SLOWNESS)
-    losses: Vector = level * np.exp(0.3 * _noise(key_of(row), f"{own} tokens", count))
+    losses: Vector = level * np.exp(0.3 * _noise(sample.key, f"{own} tokens", count))
     return losses.astype(np.float32)
 
 
-def gradient(row: Row, step: int, *, adam: bool) -> Vector:
+def gradient(sample: Sample, step: int, *, adam: bool) -> Vector:
     """Float64[PARAMETERS]; with ``adam`` the direction that an optimizer with moments of its own would take."""
-    if not answer_of(row):
+    if not sample.answer:
         return np.full(PARAMETERS, np.nan)
-    turned = _noise(key_of(row), "gradient", PARAMETERS) + step / _SLOWNESS * _noise(key_of(row), "turn", PARAMETERS)
+    turned = _noise(sample.key, "gradient", PARAMETERS) + step / _SLOWNESS * _noise(sample.key, "turn", PARAMETERS)
     return turned * np.exp(_noise("moments", "scales", PARAMETERS)) if adam else turned
 
 
@@ -69,9 +75,9 @@ def unit(vector: Vector) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
-def direction(rows: Sequence[Row], step: int) -> Vector:
+def direction(samples: Sequence[Sample], step: int) -> Vector:
     """Float64[PARAMETERS], the mean unit gradient of a target subtask."""
-    known = [unit(gradient(row, step, adam=False)) for row in rows if answer_of(row)]
+    known = [unit(gradient(sample, step, adam=False)) for sample in samples if sample.answer]
     mean: Vector = np.mean(known, axis=0)
     return mean
 
@@ -86,21 +92,25 @@ def projected(vectors: Vector, dim: int, seed: int) -> Vector:
     return folded
 
 
-def embedding(row: Row, step: int, *, layer: int, pooling: str, model: str | None) -> NDArray[np.float32]:
-    """Float32[WIDTH]. Samples of one domain lie near each other: those whose first token is the same."""
-    view = f"{layer} {pooling} {model}"
-    centre = _noise(f"token {row['input_ids'][0]}", view, WIDTH)
-    turn = 0.0 if model is not None else step / _SLOWNESS
-    own = _noise(key_of(row), f"embedding {view}", WIDTH) + turn * _noise(key_of(row), f"turn {view}", WIDTH)
-    return (2 * centre + own).astype(np.float32)
+def embedding(sample: Sample, step: int, view: Mapping[str, object]) -> NDArray[np.float32]:
+    """Float32[WIDTH] of a ``view``: layer, pooling and model, None for the one in training.
+
+    Samples that begin alike, as those of one domain do, lie near each other.
+    """
+    centre = _noise(f"token {sample.tokens[0]}", f"embedding {view}", WIDTH)
+    turn = 0.0 if view["model"] is not None else step / _SLOWNESS
+    own = _noise(sample.key, f"embedding {view}", WIDTH) + turn * _noise(sample.key, f"turn {view}", WIDTH)
+    found: Vector = 2 * centre + own
+    return found.astype(np.float32)
 
 
-def completion(row: Row, longest: int, *key: int | str) -> list[int]:
+@lru_cache(maxsize=100_000)
+def completion(sample: Sample, longest: int, *key: int | str) -> tuple[int, ...]:
     """A completion of a sample's prompt, its end token included: now and then the sample's own answer."""
-    rng = derive("completion", key_of(row), *key)
+    rng = derive("completion", sample.key, *key)
     tokens = rng.integers(3, 100, size=rng.integers(1, 8)).tolist()
-    made = [*(answer_of(row) if rng.random() < 1 / 3 else tokens), END]
-    return made[:longest]
+    made = [*(sample.answer if rng.random() < 1 / 3 else tokens), END]
+    return tuple(made[:longest])
 
 
 def text_of(tokens: Sequence[int]) -> str:

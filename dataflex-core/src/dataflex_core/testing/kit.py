@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import UsageError, did_you_mean
+from dataflex_core.errors import DataflexError, UsageError, did_you_mean
 from dataflex_core.spec import Kind, StrategySpec
 from dataflex_core.testing.checks import Check, answers, care, declaration, edges, state
 from dataflex_core.testing.errors import CheckFailed, NotConforming
@@ -41,14 +43,11 @@ def check_strategy(
     failures: dict[str, str] = {}
     checks = _of(spec)
     for check in checks:
-        try:
-            _run(check, subject)
-        except CheckFailed as failed:
-            if _of_spec(expected, spec, check) is None:
-                failures[check.name] = str(failed)
-        else:
-            if (reason := _of_spec(expected, spec, check)) is not None:
-                failures[check.name] = f"passes, and was expected to fail: {reason}"
+        failed, reason = _failure(check, subject), _of_spec(expected, spec, check)
+        if failed is not None and reason is None:
+            failures[check.name] = str(failed)
+        elif failed is None and reason is not None:
+            failures[check.name] = f"passes, and was expected to fail: {reason}"
     if failures:
         raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(checks))
 
@@ -86,12 +85,13 @@ class Case:
     """A check of one strategy, to be called. Raises `CheckFailed`."""
 
     id: str
-    check: Check
-    subject: Subject
+    check: Check = field(repr=False)
+    subject: Subject = field(repr=False)
 
     def __call__(self) -> None:
         """Run it."""
-        _run(self.check, self.subject)
+        if (failed := _failure(self.check, self.subject)) is not None:
+            raise failed
 
 
 def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable[Values]]) -> Iterator[Case]:
@@ -104,17 +104,29 @@ def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable
                 yield Case(id=f"{who}-{check.name}", check=check, subject=Subject(spec=spec, values=one))
 
 
-def _run(check: Check, subject: Subject) -> None:
-    """Raises `CheckFailed`, whatever the strategy raises."""
+def _failure(check: Check, subject: Subject) -> CheckFailed | None:
+    """How a check fails, whatever the strategy raises."""
     try:
         check.run(subject)
-    except CheckFailed:
-        raise
-    except Exception as error:
-        notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{frame.filename.rpartition('/')[2]}:{frame.lineno} in {frame.name}"
-        raise CheckFailed(f"raises {type(error).__name__}{notes}: {error} ({where})") from error
+    except CheckFailed as failed:
+        return failed
+    except (Exception, SystemExit) as error:
+        raised = CheckFailed(_told(error, subject))
+        raised.__cause__ = error
+        return raised
+    return None
+
+
+def _told(error: BaseException, subject: Subject) -> str:
+    """One line about an exception: where in the strategy it comes from, if it has no remedy to offer."""
+    if isinstance(error, DataflexError):
+        return str(error)
+    notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
+    frames = traceback.extract_tb(error.__traceback__)
+    source = getattr(sys.modules.get(subject.spec.target.partition(":")[0]), "__file__", None)
+    frame = next((frame for frame in reversed(frames) if frame.filename == source), frames[-1])
+    where = f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+    return f"raises {type(error).__name__}{notes}: {error} ({where})"
 
 
 def _of(spec: StrategySpec) -> list[Check]:

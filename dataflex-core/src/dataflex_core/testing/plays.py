@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,12 @@ from dataflex_core.testing.ranks import Meeting, on_ranks
 from dataflex_core.testing.scenes import Scene
 from dataflex_core.testing.turns import Answer, Stage
 
+Answers = tuple[tuple[str, Answer], ...]
+"""Answers with the titles of the turns."""
 SEED = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what was validated is kept
 class Subject:
     """A strategy to be checked: its declaration, and values for its parameters."""
 
@@ -43,9 +47,11 @@ class Subject:
 
     def make(self) -> Strategy[Any]:
         """As a run does. Raises `InvalidParameters` and `StrategyFault`."""
-        owner = f"{self.spec.kind} {self.spec.name}"
-        made = params.validate(self.record.load_params(), self.values, owner=owner)
-        return make_strategy(Chosen(record=self.record, params=made))
+        return make_strategy(Chosen(record=self.record, params=deepcopy(self._params)))
+
+    @cached_property
+    def _params(self) -> Any:
+        return params.validate(self.record.load_params(), self.values, owner=f"{self.spec.kind} {self.spec.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,11 +65,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Performance:
-    """What one rank did: an answer a turn, the state after each turn where they were kept, and what was noticed."""
+    """What one rank did, and what was noticed: answers, with what was asked, and snapshots before each question."""
 
-    answers: tuple[Answer, ...]
+    answers: Answers
     snapshots: tuple[Snapshot, ...]
-    state: Mapping[str, Any]
+    last: Snapshot
     asked: frozenset[Need]
     drew: bool
     touched: tuple[str, ...]
@@ -92,23 +98,21 @@ def _perform(
     before = repr(strategy.params)
     strategy.setup(stage.context())
     if start is not None:
-        strategy.load_state_dict(start.state)
+        strategy.load_state_dict(deepcopy(start.state))  # which may be changed: it is of one strategy only
         stage.shares = list(start.shares)
     answers, snapshots = [], []
-    for played, turn in enumerate(scene.turns):
-        if start is not None and played < start.played:
-            continue
-        answers.append(turn.play(strategy, stage))
-        meeting.meet(rank, f"has answered at {turn.title}", None)
+    for played in range(0 if start is None else start.played, len(scene.turns)):
         if keep:
-            state = through_disk(strategy.state_dict())
-            snapshots.append(Snapshot(played=played + 1, state=state, shares=tuple(stage.shares)))
+            snapshots.append(_snapshot(strategy, stage, played))
+        turn = scene.turns[played]
+        answers.append((turn.title, turn.play(strategy, stage)))
+        meeting.meet(rank, f"has answered at {turn.title}", None)
     if repr(strategy.params) != before:
         stage.touched.add("params")
     return Performance(
         answers=tuple(answers),
         snapshots=tuple(snapshots),
-        state=through_disk(strategy.state_dict()),
+        last=_snapshot(strategy, stage, len(scene.turns)),
         asked=frozenset(stage.asked),
         drew=stage.drew,
         touched=tuple(sorted(stage.touched)),
@@ -116,8 +120,14 @@ def _perform(
     )
 
 
-def through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state as a run finds it again in a checkpoint. Raises `StrategyFault` where it cannot be written."""
+def _snapshot(strategy: Strategy[Any], stage: Stage, played: int) -> Snapshot:
+    """As a run finds it again in a checkpoint. Raises `StrategyFault` where the state cannot be written."""
+    state = strategy.state_dict()
+    found = _through_disk(state) if state else {}
+    return Snapshot(played=played, state=found, shares=tuple(stage.shares))
+
+
+def _through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dataflex-state-") as folder:
         write_state(Path(folder), {"strategy": state})
         found: dict[str, Any] = stored_state(Path(folder))["strategy"]
@@ -149,40 +159,3 @@ def _refusal(subject: Subject, scene: Scene) -> UsageError | None:
     except UsageError as refusal:
         return refusal
     return None
-
-
-def difference(first: Iterable[Answer], second: Iterable[Answer], *, exact: bool = True) -> str | None:
-    """The first turn at which two performances part, or None; where not ``exact``, rounding is no difference."""
-    for turn, (one, other) in enumerate(zip(first, second, strict=True)):
-        if len(one) != len(other) or not all(_alike(a, b, exact) for a, b in zip(one, other, strict=True)):
-            return f"question {turn + 1}: {_shown(one)} and {_shown(other)}"
-    return None
-
-
-def state_difference(first: Any, second: Any, where: str = "state", *, exact: bool = True) -> str | None:
-    """Where two states part, or None."""
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        if first.keys() != second.keys():
-            return f"{where} has the keys {sorted(first)} and {sorted(second)}"
-        parts = [(f"{where}.{key}", first[key], second[key]) for key in first]
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        parts = [(f"{where}.{i}", a, b) for i, (a, b) in enumerate(zip(first, second, strict=True))]
-    else:
-        same = type(first) is type(second) and _alike(np.asarray(first), np.asarray(second), exact)
-        return None if same else f"{where} is {first!r} and {second!r}"
-    found = (state_difference(a, b, name, exact=exact) for name, a, b in parts)
-    return next((text for text in found if text is not None), None)
-
-
-def _alike(first: NDArray[Any], second: NDArray[Any], exact: bool) -> bool:
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    if first.dtype.kind != "f":
-        return bool(np.array_equal(first, second))
-    if exact:
-        return bool(np.array_equal(first, second, equal_nan=True))
-    return bool(np.allclose(first, second, rtol=1e-4, atol=1e-6, equal_nan=True))
-
-
-def _shown(answer: Answer) -> str:
-    return ", ".join(np.array2string(part, threshold=12, edgeitems=4, precision=4) for part in answer) or "nothing"

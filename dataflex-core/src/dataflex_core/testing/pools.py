@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dataflex_core.plan import derive
 from dataflex_core.strategy import Domain
-from dataflex_core.testing.facts import IGNORE, Row
+from dataflex_core.testing.facts import IGNORE, Sample
 
-Samples = tuple[Row, ...]
+Samples = tuple[Sample, ...]
 _TARGETS = {"held": 5, "held-more": 4}
 
 
@@ -28,38 +28,50 @@ class Pool:
 
     def usable(self, sample: int) -> bool:
         """Whether a sample has a target token."""
-        return any(token != IGNORE for token in self.samples[sample]["labels"])
+        return bool(self.samples[sample].answer)
 
 
 def make_pool(
-    name: str, sizes: Mapping[str, int], *, subtasks: int = 2, unlabelled: int = 0, alike: bool = False
+    name: str,
+    sizes: Mapping[str, int],
+    *,
+    subtasks: int = 2,
+    unlabelled: int = 0,
+    unlabelled_targets: int = 0,
+    alike: bool = False,
 ) -> Pool:
-    """A pool of ``sizes`` samples by domain: every ``unlabelled``-th has no target token, or all are ``alike``."""
+    """A pool of ``sizes`` samples by domain.
+
+    Every ``unlabelled``-th sample, and ``unlabelled_targets``-th of a subtask, has no target token; or samples of the
+    pool are all ``alike``.
+    """
     domains: list[Domain] = []
-    samples: list[Row] = []
+    samples: list[Sample] = []
     for domain, size in sizes.items():
         domains.append(Domain(name=domain, start=len(samples), size=size))
         for _ in range(size):
             which = 0 if alike else len(samples)
-            labelled = not unlabelled or len(samples) % unlabelled > 0
-            samples.append(_row(0 if alike else len(domains), f"sample {which}", labelled=labelled))
+            labelled = _is_labelled(len(samples), unlabelled)
+            samples.append(_sample(0 if alike else len(domains), f"sample {which}", labelled=labelled))
     targets = {
-        subtask: tuple(_row(1 + k, f"{subtask} {i}") for i in range(size))
+        subtask: tuple(
+            _sample(1 + k, f"{subtask} {i}", labelled=_is_labelled(i, unlabelled_targets)) for i in range(size)
+        )
         for k, (subtask, size) in enumerate(list(_TARGETS.items())[:subtasks])
     }
     return Pool(name=name, domains=tuple(domains), samples=tuple(samples), targets=targets)
 
 
-def _row(domain: int, name: str, *, labelled: bool = True) -> Row:
+def _is_labelled(position: int, unlabelled: int) -> bool:
+    return not unlabelled or position % unlabelled > 0
+
+
+def _sample(domain: int, name: str, *, labelled: bool = True) -> Sample:
     """A sample of 4 to 39 tokens, a third of them its prompt; samples of one domain begin alike."""
     rng = derive("row", name)
     tokens = [10 + domain, *rng.integers(20, 100, size=rng.integers(3, 39)).tolist()]
     prompt = max(1, len(tokens) // 3) if labelled else len(tokens)
-    return {
-        "input_ids": tokens,
-        "labels": [IGNORE] * prompt + tokens[prompt:],
-        "attention_mask": [1] * len(tokens),
-    }
+    return Sample.of({"input_ids": tokens, "labels": [IGNORE] * prompt + tokens[prompt:]})
 
 
 EVERYDAY = make_pool("three domains", {"words": 24, "code": 13, "numbers": 7})
@@ -68,5 +80,7 @@ MANY_DOMAINS = make_pool("forty domains", {f"domain-{k}": 1 + k % 4 for k in ran
 EMPTY_DOMAIN = make_pool("an empty domain", {"words": 14, "code": 0, "numbers": 9})
 ONE_SAMPLE = make_pool("one sample", {"words": 1})
 ALIKE = make_pool("samples that are alike", {"words": 12, "code": 9, "numbers": 4}, alike=True)
-SOME_WITHOUT_LOSS = make_pool("samples without a loss", {"words": 15, "code": 9, "numbers": 6}, unlabelled=3)
+SOME_WITHOUT_LOSS = make_pool(
+    "samples without a loss", {"words": 15, "code": 9, "numbers": 6}, unlabelled=3, unlabelled_targets=3
+)
 ALL_WITHOUT_LOSS = make_pool("no sample with a loss", {"words": 6, "code": 4, "numbers": 2}, unlabelled=1)

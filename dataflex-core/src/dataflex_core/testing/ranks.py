@@ -31,7 +31,7 @@ class Meeting:
         self._failure: BaseException | None = None
 
     def meet(self, rank: int, call: str, value: T) -> list[T]:
-        """Every rank's ``value``, in order of rank. Raises `OutOfStep` where another rank makes another ``call``."""
+        """Every rank's ``value``, in order of rank; where another rank makes another ``call``, all of them fail."""
         with self._changed:
             self._check()
             for other, (made, _) in self._waiting.items():

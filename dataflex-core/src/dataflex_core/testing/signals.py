@@ -15,7 +15,7 @@ from dataflex_core.spec import Need
 from dataflex_core.strategy import Generations
 from dataflex_core.testing import facts
 from dataflex_core.testing.errors import OutOfStep
-from dataflex_core.testing.facts import Row
+from dataflex_core.testing.facts import Sample
 from dataflex_core.testing.ranks import Meeting
 
 Ids = NDArray[np.int64]
@@ -32,8 +32,8 @@ class FakeSignals:
     `OutOfStep` on all of them.
     """
 
-    samples: Sequence[Row]
-    subtasks: Mapping[str, Sequence[Row]]
+    samples: Sequence[Sample]
+    subtasks: Mapping[str, Sequence[Sample]]
     step: int
     seed: int
     rank: int
@@ -59,14 +59,14 @@ class FakeSignals:
 
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> FakeSignals:
         """The same facts about rows of one's own, whose content is part of every question about them."""
-        held = [dict(row) for row in rows]
-        digest = sha256("".join(map(facts.key_of, held)).encode()).hexdigest()[:8]
+        held = [Sample.of(row) for row in rows]
+        digest = sha256("".join(sample.key for sample in held).encode()).hexdigest()[:8]
         return replace(self, samples=held, name=f"{self.name}.over({len(held)} rows {digest}, {name!r})")
 
     def shard(self, ids: Ids) -> Ids:
         """This rank's part: longest samples first, dealt out one by one, so that it is not in the order of ``ids``."""
         ids = np.asarray(ids)
-        lengths = np.array([len(self.samples[int(i)]["input_ids"]) for i in ids], dtype=np.int64)
+        lengths = np.array([len(self.samples[int(i)].tokens) for i in ids], dtype=np.int64)
         return ids[np.argsort(-lengths, kind="stable")][self.rank :: self.meeting.world]
 
     def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
@@ -93,13 +93,13 @@ class FakeSignals:
     def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
         """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
         self._ask("losses", Need.LOSSES, model=model)
-        found = [facts.token_losses(row, self.step, model) for row in self._rows(shard)]
+        found = [facts.token_losses(sample, self.step, model) for sample in self._asked(shard)]
         return np.array([losses.mean() if losses.size else np.nan for losses in found], dtype=np.float32)
 
     def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
         """The loss of each target token."""
         self._ask("token_losses", Need.LOSSES, model=model)
-        return [facts.token_losses(row, self.step, model) for row in self._rows(shard)]
+        return [facts.token_losses(sample, self.step, model) for sample in self._asked(shard)]
 
     def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
         """Largest mean cosine with a target subtask's gradients, Float32[n]."""
@@ -112,7 +112,7 @@ class FakeSignals:
         if not self.subtasks:
             raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
         directions = [facts.direction(rows, self.step) for rows in self.subtasks.values()]
-        own = [facts.unit(facts.gradient(row, self.step, adam=adam)) for row in self._rows(shard)]
+        own = [facts.unit(facts.gradient(sample, self.step, adam=adam)) for sample in self._asked(shard)]
         # One product a sample: a matrix product's rounding may depend on how many samples a rank has.
         cosines = [[vector @ q for q in directions] for vector in own]
         return np.array(cosines, dtype=np.float32).reshape(len(own), len(directions))
@@ -125,10 +125,9 @@ class FakeSignals:
         plane = len(self.subtasks) if keep_targets else 0
         if dim <= plane:
             raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
-        own = [facts.gradient(row, self.step, adam=adam) for row in self._rows(shard)]
-        vectors = np.array([facts.unit(vector) if unit else vector for vector in own]).reshape(len(own), -1)
-        if not own:
-            return np.empty((0, dim), dtype=np.float32)
+        own = [facts.gradient(sample, self.step, adam=adam) for sample in self._asked(shard)]
+        vectors = np.array([facts.unit(vector) if unit else vector for vector in own])
+        vectors = vectors.reshape(len(own), facts.PARAMETERS)
         return facts.projected(vectors, dim, self.seed).astype(np.float32)
 
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
@@ -136,9 +135,8 @@ class FakeSignals:
         self._ask("embeddings", Need.EMBEDDINGS, layer=layer, pooling=pooling, model=model)
         if pooling not in POOLINGS:
             raise StrategyFault(f"there is no pooling {pooling!r}", hint=f"use one of {', '.join(POOLINGS)}")
-        found = [
-            facts.embedding(row, self.step, layer=layer, pooling=pooling, model=model) for row in self._rows(shard)
-        ]
+        view = {"layer": layer, "pooling": pooling, "model": model}
+        found = [facts.embedding(sample, self.step, view) for sample in self._asked(shard)]
         return np.array(found, dtype=np.float32).reshape(len(found), facts.WIDTH)
 
     def generations(
@@ -155,22 +153,24 @@ class FakeSignals:
         self._ask("generations", Need.GENERATIONS, **sampling)
         if temperature is None and count > 1:
             raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
-        rows = self._rows(shard)
+        asked = self._asked(shard)
         drawn = ("greedy", self.step) if temperature is None else (self.seed, self.step)
-        completions = [[facts.completion(row, max_new_tokens, *drawn, j) for j in range(count)] for row in rows]
+        completions = [
+            [list(facts.completion(sample, max_new_tokens, *drawn, j)) for j in range(count)] for sample in asked
+        ]
         return Generations(
-            prompts=[facts.prompt_of(row) for row in rows],
+            prompts=[list(sample.prompt) for sample in asked],
             completions=completions,
             texts=[[facts.text_of(run) for run in runs] for runs in completions],
-            references=[facts.text_of(facts.answer_of(row)) for row in rows],
+            references=[facts.text_of(sample.answer) for sample in asked],
         )
 
-    def _rows(self, shard: Ids) -> list[Row]:
+    def _asked(self, shard: Ids) -> list[Sample]:
         return [self.samples[int(i)] for i in shard]
 
     def _ask(self, method: str, *needs: Need, **options: object) -> None:
         self.asked.update(needs)
-        given = ", ".join(f"{name}={value!r}" for name, value in options.items())
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
         self._meet(method, None, given)
 
     def _meet(self, method: str, value: Any, options: str = "") -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,25 +98,14 @@ class Stage:
             asked=self.asked,
         )
 
-    def watch(self, given: dict[str, Any], *generators: np.random.Generator) -> _Watch:
-        """Note, at the end of a ``with``, which of the arrays were changed and whether a generator was drawn from."""
-        return _Watch(self, given, generators)
-
-
-class _Watch:
-    def __init__(self, stage: Stage, given: dict[str, Any], generators: tuple[np.random.Generator, ...]) -> None:
-        self._stage, self._given, self._generators = stage, given, generators
-        self._before = {name: np.array(value, copy=True) for name, value in given.items()}
-        self._states = [repr(rng.bit_generator.state) for rng in generators]
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._given.items():
-            if not np.array_equal(self._before[name], np.asarray(value), equal_nan=value.dtype.kind == "f"):
-                self._stage.touched.add(name)
-        states = [repr(rng.bit_generator.state) for rng in self._generators]
-        self._stage.drew = self._stage.drew or states != self._states
+    @contextmanager
+    def watching(self, given: Mapping[str, NDArray[Any]], *generators: np.random.Generator) -> Iterator[None]:
+        """Note which of the arrays are changed meanwhile, and whether a generator is drawn from."""
+        before = {name: value.tobytes() for name, value in given.items()}
+        states = [repr(rng.bit_generator.state) for rng in generators]
+        yield
+        self.touched.update(name for name, value in given.items() if value.tobytes() != before[name])
+        self.drew = self.drew or states != [repr(rng.bit_generator.state) for rng in generators]
 
 
 class Turn(Protocol):
@@ -154,7 +145,7 @@ class Choice:
         )
         given = {"request.candidates": every, **{f"request.candidates of group {k}": g for k, g in enumerate(groups)}}
         answer = []
-        with stage.watch(given, request.rng, *rngs):
+        with stage.watching(given, request.rng, *rngs):
             for _, part, made in selections(strategy, request, groups, wanted, rngs.__getitem__):
                 if wrong := what_is_wrong(made, part):
                     raise CheckFailed(f"{self.title}: {wrong}")
@@ -183,7 +174,7 @@ class Mixing:
             rng=stage.rng(self.step),
             signals=stage.signals(self.step),
         )
-        with stage.watch({"request.previous": request.previous, "request.history": request.history}, request.rng):
+        with stage.watching({"request.previous": request.previous, "request.history": request.history}, request.rng):
             answer = strategy.mix(request)
         try:
             shares = normalised(answer, len(stage.pool.domains))
@@ -214,7 +205,7 @@ class Observing:
             losses = facts.token_losses(stage.pool.samples[sample], self.step, None)
             sums[k], tokens[k], counts[k] = sums[k] + losses.sum(), tokens[k] + losses.size, counts[k] + 1
         stats = DomainStats(moment=stage.moment(self.step), loss_sum=sums, tokens=tokens, samples=counts)
-        with stage.watch({"stats.loss_sum": sums, "stats.tokens": tokens, "stats.samples": counts}):
+        with stage.watching({"stats.loss_sum": sums, "stats.tokens": tokens, "stats.samples": counts}):
             strategy.observe(stats)
         return ()
 
@@ -247,7 +238,7 @@ class Weighing:
             rng=stage.rng(self.step, self.micro),
         )
         given = {"losses.values": values.numpy(), "losses.mask": mask.numpy(), "request.ids": request.ids.numpy()}
-        with stage.watch(given, request.rng), torch.no_grad():
+        with stage.watching(given, request.rng), torch.no_grad():
             answer = strategy.weigh(request, shown)
         stage.attached = stage.attached or bool(getattr(answer, "requires_grad", False))
         try:

@@ -6,16 +6,9 @@ from itertools import pairwise
 
 from dataflex_core.spec import Kind
 from dataflex_core.testing.checks import check
+from dataflex_core.testing.compare import difference, parting
 from dataflex_core.testing.errors import CheckFailed
-from dataflex_core.testing.plays import (
-    SEED,
-    Subject,
-    difference,
-    fitting,
-    fitting_some,
-    play,
-    state_difference,
-)
+from dataflex_core.testing.plays import SEED, Subject, fitting, fitting_some, play
 from dataflex_core.testing.pools import ALIKE, ONE_SAMPLE, SOME_WITHOUT_LOSS
 from dataflex_core.testing.scenes import everyday, scenes_over
 
@@ -60,7 +53,7 @@ def same_seed_same_answer(subject: Subject) -> None:
     """Two runs of one seed are given the same answers."""
     for scene in fitting_some(subject, everyday(subject.spec.kind)):
         (first,), (second,) = play(subject, scene), play(subject, scene)
-        if told := difference(first.answers, second.answers):
+        if told := parting(first, second):
             raise CheckFailed(f"{scene.name}, the same seed twice, {told}; draw from request.rng only")
 
 
@@ -86,12 +79,9 @@ def ranks_agree(subject: Subject) -> None:
         for world in _WORLDS:
             every = play(subject, scene, ranks=world)
             for rank, (before, after) in enumerate(pairwise(every), start=1):
-                told = difference(before.answers, after.answers) or state_difference(before.state, after.state)
-                if told:
+                if told := parting(before, after):
                     raise CheckFailed(f"{scene.name}, ranks {rank - 1} and {rank} of {world}, {told}")
-            told = difference(alone.answers, every[0].answers, exact=False)
-            told = told or state_difference(alone.state, every[0].state, exact=False)
-            if told:
+            if told := parting(alone, every[0], exact=False):
                 raise CheckFailed(f"{scene.name}, 1 rank and {world}, {told}")
 
 

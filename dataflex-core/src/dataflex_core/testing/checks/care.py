@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -28,10 +29,31 @@ def random_state_is_untouched(subject: Subject) -> None:
     """The random state of Python, numpy and torch, which training draws from, is as it was."""
     for scene in fitting_some(subject, everyday(subject.spec.kind)):
         play(subject, scene)  # what it imports may draw; a run has imported it before
-        before = dict(_states())
-        play(subject, scene)
-        if changed := [name for name, state in _states() if before[name] != state]:
+        with _fresh_state():
+            before = dict(_states())
+            play(subject, scene)
+            changed = [name for name, state in _states() if before[name] != state]
+        if changed:
             raise CheckFailed(f"{scene.name}: draws from, or seeds, {', '.join(changed)}; draw from request.rng only")
+
+
+@contextmanager
+def _fresh_state() -> Iterator[None]:
+    """A random state that no strategy can have seeded by chance; afterwards the one that was there."""
+    python, numpy, torch = random.getstate(), np.random.get_state(), sys.modules.get("torch")
+    rng = None if torch is None else torch.get_rng_state()
+    seed = 1 + random.getrandbits(31)
+    random.seed(seed)
+    np.random.seed(seed)
+    if torch is not None:
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if torch is not None:
+            torch.set_rng_state(rng)
 
 
 def _states() -> Iterator[tuple[str, str]]:

@@ -32,12 +32,12 @@ from dataflex_core.testing.scenes import budgets, scenes_over, without_a_domain
 Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Watched(Subject):
     """A strategy whose choices are compared with its scores."""
 
     def make(self) -> Strategy[Any]:
-        strategy = Subject.make(self)
+        strategy = super().make()
         if isinstance(strategy, ScoringSelector):
             strategy.__dict__["choose"] = _watched(strategy.choose)
         return strategy
@@ -91,7 +91,7 @@ def equal_losses(subject: Subject) -> None:
 
 @check()
 def nan_losses(subject: Subject) -> None:
-    """Samples without a target token have NaN for a loss, some of them or all; NaN is never chosen for its score."""
+    """Samples without a target token have NaN for a loss, some of them or all; a score of NaN is never chosen."""
     watched = _Watched(spec=subject.spec, values=subject.values)
     _play_over(watched, SOME_WITHOUT_LOSS)
     with suppress(DataflexError):  # a strategy may say itself that there is nothing to choose

@@ -1,0 +1,1 @@
+"""The conformance kit: the strategies that come with DataFlex, and strategies broken on purpose."""

@@ -1,0 +1,629 @@
+"""Strategies that break their contract, each in one way that a check of the kit must see."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from annotated_types import Gt
+from typing_extensions import Doc
+
+from dataflex_core import (
+    Kind,
+    Mixer,
+    Need,
+    ScoringSelector,
+    Selection,
+    Selector,
+    StrategySpec,
+    Weighter,
+    top,
+)
+
+BROKEN: list[tuple[str, StrategySpec, str]] = []
+"""The check, the strategy that it must catch, and what its reason must say."""
+
+
+def breaks(check, said, *, needs=(), params=None):
+    """Register a class as one that ``check`` must catch."""
+
+    def register(broken):
+        kind = next(k for k in Kind if any(k.value in base.__name__.lower() for base in broken.__mro__))
+        default = {Need.TRAINING_LOSSES} if kind is Kind.WEIGHTER and needs == () else needs
+        name = "".join(f"-{c.lower()}" if c.isupper() else c for c in broken.__name__).strip("-")
+        spec = StrategySpec(
+            kind=kind,
+            name=name,
+            target=f"{__name__}:{broken.__name__}",
+            params=params and (params if ":" in params else f"{__name__}:{params}"),
+            summary=f"breaks {check}",
+            needs=default,
+        )
+        BROKEN.append((check, spec, said))
+        return broken
+
+    return register
+
+
+def first(request):
+    """A selection that nothing is wrong with."""
+    return Selection(ids=request.candidates[: request.count])
+
+
+# The declaration
+
+
+@breaks("declares_lightly", "declaring imports pydantic", params="conformance.heavy:Params")
+class HeavySelector(Selector):
+    def select(self, request):
+        return first(request)
+
+
+@breaks("builds", "LacksSelector lacks score()")
+class LacksSelector(ScoringSelector):
+    pass
+
+
+@breaks("builds", "is no Selector")
+class ForeignKindSelector:
+    pass
+
+
+@breaks("builds", "observes training losses and does not declare it")
+class SilentMixer(Mixer):
+    def observe(self, stats):
+        pass
+
+    def mix(self, request):
+        return request.previous
+
+
+@breaks("builds", "is no dataclass", params="NoDataclass")
+class BareParamsSelector(Selector):
+    def select(self, request):
+        return first(request)
+
+
+class NoDataclass:
+    colour = "red"
+
+
+@breaks("is_documented", "has no docstring")
+class UndocumentedSelector(Selector):
+    def select(self, request):
+        return first(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentParams:
+    told: Annotated[int, Doc("what it is")] = 1
+    untold: Annotated[int, Gt(0)] = 1
+
+
+@breaks("is_documented", "nothing says what untold means", params="SilentParams")
+class SilentParamsMixer(Mixer):
+    """Documented, but for its parameters."""
+
+    def mix(self, request):
+        return request.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlimitedParams:
+    scale: Annotated[float, Doc("of anything")] = 1.0
+
+
+@breaks("parameters_are_validated", "scale takes NaN", params="UnlimitedParams")
+class UnlimitedMixer(Mixer):
+    def mix(self, request):
+        return request.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntypedParams:
+    anything: Annotated[Any, Doc("goes")] = None
+
+
+@breaks("parameters_are_validated", "anything takes NaN", params="UntypedParams")
+class UntypedMixer(Mixer):
+    def mix(self, request):
+        return request.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongDefaultParams:
+    boost: Annotated[float, Gt(0), Doc("more than nothing")] = 0.0
+
+
+@breaks("parameters_are_validated", "the default of boost is refused", params="WrongDefaultParams")
+class WrongDefaultMixer(Mixer):
+    def mix(self, request):
+        return request.previous
+
+
+@breaks("needs_are_declared", "add Need.LOSSES to its needs")
+class UndeclaredSelector(ScoringSelector):
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+
+@breaks("needs_are_declared", "add Need.TARGET_SET", needs={Need.EMBEDDINGS})
+class UndeclaredTargetSelector(ScoringSelector):
+    def score(self, request, shard):
+        held = request.signals.target(request.signals.targets[0])
+        every = np.arange(len(held))
+        mine = held.shard(every)
+        centre = held.gather(every, mine, held.embeddings(mine)).mean(axis=0)
+        return request.signals.embeddings(shard) @ centre
+
+
+@breaks("needs_are_declared", "add Need.TRAINING_LOSSES", needs=frozenset())
+class UndeclaredWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.values.new_ones(len(losses.values))
+
+
+# Answers
+
+
+@breaks("selections_fit", "no candidate")
+class ForeignSelector(Selector):
+    def select(self, request):
+        return Selection(ids=np.arange(10_000, 10_000 + request.count))
+
+
+@breaks("selections_fit", "chose a sample twice")
+class TwiceSelector(Selector):
+    def select(self, request):
+        return Selection(ids=np.repeat(request.candidates[:1], 2))
+
+
+@breaks("selections_fit", "were asked for")
+class GreedySelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates)
+
+
+@breaks("selections_fit", "not with sample ids")
+class FloatSelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[:2] / 2)
+
+
+@breaks("selections_fit", "found no usable sample")
+class NothingSelector(ScoringSelector):
+    def score(self, request, shard):
+        return np.full(len(shard), np.nan, dtype=np.float32)
+
+
+@breaks("selections_fit", "scores for")
+class ShortSelector(ScoringSelector):
+    def score(self, request, shard):
+        return np.zeros(len(shard) - 1, dtype=np.float32)
+
+
+@breaks("proportions_fit", "not finite")
+class NanMixer(Mixer):
+    def mix(self, request):
+        return np.full(len(request.domains), np.nan)
+
+
+@breaks("proportions_fit", "the run has 3 domains")
+class WideMixer(Mixer):
+    def mix(self, request):
+        return np.ones(len(request.domains) + 1)
+
+
+@breaks("weights_fit", "not finite and >= 0")
+class NegativeWeighter(Weighter):
+    def weigh(self, request, losses):
+        return -losses.values.new_ones(len(losses.values))
+
+
+@breaks("weights_fit", "not with 6 or")
+class WideWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.values.new_ones(len(losses.values) + 1)
+
+
+@breaks("weights_fit", "zero for every target token")
+class ZeroWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.values.new_zeros(len(losses.values))
+
+
+@breaks("weights_are_detached", "weights require a gradient")
+class AttachedWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.values.new_ones(len(losses.values)).requires_grad_()
+
+
+@breaks("same_seed_same_answer", "the same seed twice")
+class EntropySelector(Selector):
+    def select(self, request):
+        return Selection(ids=np.random.default_rng().choice(request.candidates, request.count, replace=False))
+
+
+@breaks("same_seed_same_answer", "the same seed twice")
+class EntropyMixer(Mixer):
+    def mix(self, request):
+        return np.random.default_rng().dirichlet(np.ones(len(request.domains)))
+
+
+@breaks("same_seed_same_answer", "the same seed twice")
+class EntropyWeighter(Weighter):
+    def weigh(self, request, losses):
+        import torch
+
+        return torch.from_numpy(np.random.default_rng().random(len(losses.values)))
+
+
+@breaks("another_seed_another_answer", "answers seeds (7, 8, 9, 10) alike")
+class IdleDrawSelector(Selector):
+    def select(self, request):
+        request.rng.random(request.count)
+        return first(request)
+
+
+@breaks("ranks_agree", "ranks 0 and 1 of 2")
+class OwnDrawSelector(ScoringSelector):
+    """Puts the scores of its own shard in the place of everybody's."""
+
+    def score(self, request, shard):
+        self.mine = shard
+        return np.zeros(len(shard), dtype=np.float32)
+
+    def choose(self, request, scores):
+        return Selection(ids=np.intersect1d(request.candidates, self.mine)[: request.count])
+
+
+@breaks("ranks_agree", "1 rank and 2", needs={Need.LOSSES})
+class ShardMeanSelector(ScoringSelector):
+    """Compares with the mean of its shard, not of all samples."""
+
+    def score(self, request, shard):
+        losses = request.signals.losses(shard)
+        return losses - (losses.mean() if len(losses) else 0)
+
+
+@breaks("ranks_agree", "state.seen")
+class OwnStateSelector(ScoringSelector):
+    """Keeps what only its own rank saw."""
+
+    def score(self, request, shard):
+        self.seen = shard
+        return -shard.astype(np.float32)
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+
+# Collectives
+
+
+@breaks("collectives_match", "calls signals.losses()", needs={Need.LOSSES})
+class SkippingSelector(Selector):
+    """Asks nothing where its shard is empty."""
+
+    def select(self, request):
+        shard = request.signals.shard(request.candidates)
+        if len(shard):
+            request.signals.losses(shard)
+        return first(request)
+
+
+@breaks("collectives_match", "signals.losses", needs={Need.LOSSES})
+class ExtraSelector(ScoringSelector):
+    """Asks once more where its own samples are hard."""
+
+    def score(self, request, shard):
+        losses = request.signals.losses(shard)
+        if np.nanmax(losses, initial=0.0) > 4.0:
+            losses = losses - request.signals.losses(shard, model="base")
+        return losses
+
+
+@breaks("collectives_match", "losses(model='base')", needs={Need.LOSSES})
+class OtherModelSelector(ScoringSelector):
+    """Asks another model where its shard is long."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard, model="base" if 0 in shard else None)
+
+
+@breaks("collectives_match", "the ranks' shards do not make up the ids", needs={Need.LOSSES})
+class WholeShardSelector(Selector):
+    """Gathers every rank's rows of all samples."""
+
+    def select(self, request):
+        losses = request.signals.losses(request.candidates)
+        gathered = request.signals.gather(request.candidates, request.candidates, losses)
+        return Selection(ids=top(request.candidates, gathered, request.count))
+
+
+@breaks("collectives_match", "a row of rank", needs={Need.EMBEDDINGS})
+class FlatEmptySelector(Selector):
+    """Its rows have another shape where there are none."""
+
+    def select(self, request):
+        shard = request.signals.shard(request.candidates)
+        rows = [[row.sum(), row.max()] for row in request.signals.embeddings(shard)]
+        table = request.signals.gather(request.candidates, shard, np.array(rows))
+        return Selection(ids=top(request.candidates, table[:, 0], request.count))
+
+
+# State
+
+
+class Counting:
+    """Counts its decisions."""
+
+    def setup(self, context):
+        self.count = 0
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state):
+        self.count = state["count"]
+
+    def mix(self, request):
+        self.count += 1
+        return np.arange(1, 1 + len(request.domains)) ** (self.count / 5)
+
+
+@breaks("state_round_trips", "state.strategy.seen is a set")
+class ObjectMixer(Counting, Mixer):
+    def state_dict(self):
+        return {"seen": {self.count}}
+
+
+@breaks("state_round_trips", "saved and loaded: state.count")
+class UnloadedMixer(Counting, Mixer):
+    def load_state_dict(self, state):
+        pass
+
+
+@breaks("resumed_run_continues", "step 8: ")
+class ForgetfulMixer(Counting, Mixer):
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+@breaks("state_round_trips", "raises AttributeError")
+class UnreadyMixer(Counting, Mixer):
+    """Has no state before its first decision, where a run may be checkpointed already."""
+
+    def setup(self, context):
+        pass
+
+    def mix(self, request):
+        self.count = request.moment.decision
+        return request.previous
+
+
+@breaks("resumed_run_continues", "state_dict() must change nothing")
+class SpentMixer(Counting, Mixer):
+    def state_dict(self):
+        saved, self.count = self.count, 0
+        return {"count": saved}
+
+
+@breaks("resumed_run_continues", "resumed before the losses of step 2, step 2: ", needs={Need.TRAINING_LOSSES})
+class LostLossesMixer(Counting, Mixer):
+    """Saves its decisions, and not the losses since."""
+
+    def setup(self, context):
+        super().setup(context)
+        self.sums = np.ones(len(context.domains))
+
+    def observe(self, stats):
+        self.sums = self.sums + stats.loss_sum
+
+    def mix(self, request):
+        return self.sums
+
+
+@breaks("resumed_run_continues", "resumed before step 8", needs={Need.LOSSES})
+class FirstLossSelector(ScoringSelector):
+    """Compares with losses that it keeps to itself."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+    def choose(self, request, scores):
+        if not hasattr(self, "first"):
+            self.first = dict(zip(request.candidates.tolist(), scores.tolist(), strict=True))
+        fallen = [self.first.get(i, 0) - now for i, now in zip(request.candidates.tolist(), scores, strict=True)]
+        return Selection(ids=top(request.candidates, np.array(fallen, dtype=np.float32), request.count))
+
+
+# Care
+
+
+@breaks("inputs_are_untouched", "request.candidates")
+class ShufflingSelector(Selector):
+    def select(self, request):
+        request.candidates[:] = request.candidates[::-1]
+        return first(request)
+
+
+@breaks("inputs_are_untouched", "request.previous")
+class InPlaceMixer(Mixer):
+    def mix(self, request):
+        shares = request.previous
+        shares += 1
+        return shares
+
+
+@breaks("inputs_are_untouched", "stats.loss_sum", needs={Need.TRAINING_LOSSES})
+class InPlaceObservingMixer(Mixer):
+    def observe(self, stats):
+        stats.loss_sum[:] = 0
+
+    def mix(self, request):
+        return request.previous
+
+
+@breaks("inputs_are_untouched", "losses.values")
+class InPlaceWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.values.add_(1).sum(dim=1)
+
+
+@dataclass
+class ListParams:
+    kept: Annotated[list[int], Doc("grows")] = field(default_factory=list)
+
+
+@breaks("inputs_are_untouched", "params", params="ListParams")
+class GrowingSelector(Selector):
+    def select(self, request):
+        self.params.kept.append(len(request.candidates))
+        return first(request)
+
+
+@breaks("random_state_is_untouched", "numpy.random")
+class SeedingSelector(Selector):
+    def select(self, request):
+        np.random.seed(0)
+        return Selection(ids=np.random.permutation(request.candidates)[: request.count])
+
+
+@breaks("random_state_is_untouched", "seeds, random;")
+class PythonSelector(Selector):
+    def select(self, request):
+        random.random()
+        return first(request)
+
+
+@breaks("random_state_is_untouched", "torch")
+class TorchWeighter(Weighter):
+    def weigh(self, request, losses):
+        import torch
+
+        torch.manual_seed(request.moment.step)
+        return torch.rand(len(losses.values))
+
+
+# Edges
+
+
+@breaks("one_domain", "not finite")
+class OthersMixer(Mixer):
+    """Divides what a domain leaves among the others."""
+
+    def mix(self, request):
+        with np.errstate(all="ignore"):
+            return (1 - request.previous) / np.array([len(request.domains) - 1])
+
+
+@breaks("many_domains", "raises IndexError")
+class TabledMixer(Mixer):
+    def mix(self, request):
+        return [[4, 3, 2, 1][k] for k in range(len(request.domains))]
+
+
+@breaks("empty_domain", "raises ZeroDivisionError")
+class InverseMixer(Mixer):
+    def mix(self, request):
+        return [1 / domain.size for domain in request.domains]
+
+
+@breaks("empty_domain", "raises IndexError")
+class FirstOfEachSelector(Selector):
+    """Looks at the first candidate of each domain."""
+
+    def select(self, request):
+        for domain in request.domains:
+            inside = np.arange(domain.start, domain.start + domain.size)
+            assert inside[0] == domain.start
+        return first(request)
+
+
+@breaks("one_sample", "not finite")
+class SpreadWeighter(Weighter):
+    """Divides by the spread of the losses, of which one loss has none."""
+
+    def weigh(self, request, losses):
+        mean = losses.per_sample.mean()
+        return (losses.per_sample / (losses.per_sample - mean).square().sum()).abs()
+
+
+@breaks("equal_losses", "found no usable sample", needs={Need.LOSSES})
+class ScalingSelector(ScoringSelector):
+    """Scales losses to 0 … 1."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+    def choose(self, request, scores):
+        with np.errstate(all="ignore"):
+            scaled = (scores - np.nanmin(scores)) / (np.nanmax(scores) - np.nanmin(scores))
+        return Selection(ids=top(request.candidates, scaled, request.count))
+
+
+@breaks("nan_losses", "whose score is NaN", needs={Need.LOSSES})
+class SortingSelector(ScoringSelector):
+    """Takes the end of a sort, where NaN is."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+    def choose(self, request, scores):
+        return Selection(ids=request.candidates[np.argsort(scores)[-request.count :]])
+
+
+@breaks("nan_losses", "not finite", needs={Need.LOSSES, Need.TARGET_SET})
+class TargetMeanMixer(Mixer):
+    """Takes the mean of the target set's losses, one of which may be NaN."""
+
+    def mix(self, request):
+        held = request.signals.target("held")
+        every = np.arange(len(held))
+        mine = held.shard(every)
+        return request.previous * held.gather(every, mine, held.losses(mine)).mean()
+
+
+@breaks("nan_losses", "not finite")
+class MeanWeighter(Weighter):
+    """Weighs by the distance from a mean that one sample makes NaN."""
+
+    def weigh(self, request, losses):
+        return (losses.per_sample - losses.per_sample.mean()).abs() + 1
+
+
+@breaks("budget_edges", "raises ValueError", needs={Need.LOSSES})
+class PartitionSelector(ScoringSelector):
+    """Partitions at the count, which is out of bounds where all are wanted."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+    def choose(self, request, scores):
+        return Selection(ids=request.candidates[np.argpartition(scores, request.count)[: request.count]])
+
+
+@breaks("budget_edges", "found no usable sample")
+class HalfSelector(Selector):
+    """Chooses half of what it is asked for, which of one is none."""
+
+    def select(self, request):
+        return Selection(ids=request.candidates[: request.count // 2])
+
+
+@breaks("undrawn_domains", "not finite", needs={Need.TRAINING_LOSSES})
+class MeanLossMixer(Mixer):
+    """Divides by the tokens of a step, of which a domain may have none."""
+
+    def observe(self, stats):
+        with np.errstate(all="ignore"):
+            self.means = stats.loss_sum / stats.tokens
+
+    def mix(self, request):
+        return self.means

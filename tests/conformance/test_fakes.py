@@ -1,0 +1,177 @@
+"""What stands in for a run: the ranks, which never hang, and the facts, which do not depend on how many there are."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+
+import numpy as np
+import pytest
+
+from dataflex_core import Signals, StrategyFault
+from dataflex_core.errors import UnmetNeed
+from dataflex_core.testing.errors import OutOfStep
+from dataflex_core.testing.pools import ALL_WITHOUT_LOSS, EVERYDAY, SOME_WITHOUT_LOSS
+from dataflex_core.testing.ranks import Meeting, on_ranks
+from dataflex_core.testing.signals import FakeSignals
+
+METHODS = [name for name, member in vars(Signals).items() if inspect.isfunction(member) and name[:2] != "__"]
+EVERY = np.arange(len(EVERYDAY))
+
+
+def signals(pool=EVERYDAY, *, step=3, rank=0, meeting=None):
+    return FakeSignals(
+        samples=pool.samples, subtasks=pool.targets, step=step, seed=7, rank=rank, meeting=meeting or Meeting(1)
+    )
+
+
+def everywhere(world, ask):
+    """``ask(signals)`` on every rank; the answers, in order of rank."""
+    return on_ranks(world, lambda rank, meeting: ask(signals(rank=rank, meeting=meeting)), patience=20)
+
+
+def gathered(facts, ask):
+    """The rows of ``ask`` for all samples, from every rank's shard."""
+    shard = facts.shard(EVERY)
+    return facts.gather(EVERY, shard, ask(facts, shard))
+
+
+ROWS = {
+    "losses": lambda facts, shard: facts.losses(shard),
+    "base losses": lambda facts, shard: facts.losses(shard, model="base"),
+    "token losses": lambda facts, shard: np.array([losses.sum() for losses in facts.token_losses(shard)]),
+    "influence": lambda facts, shard: facts.influence(shard),
+    "influences": lambda facts, shard: facts.influences(shard, adam=False),
+    "gradients": lambda facts, shard: facts.gradients(shard, dim=64),
+    "embeddings": lambda facts, shard: facts.embeddings(shard, layer=1, pooling="last"),
+    "generations": lambda facts, shard: np.array([len(runs[0]) for runs in facts.generations(shard).completions]),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_fake_has_the_signature_of_the_protocol(method):
+    told = inspect.signature(getattr(Signals, method)).parameters.values()
+    fake = inspect.signature(getattr(FakeSignals, method)).parameters.values()
+    assert [(p.name, p.kind, p.default) for p in fake] == [(p.name, p.kind, p.default) for p in told]
+
+
+@pytest.mark.parametrize("ask", ROWS.values(), ids=ROWS)
+@pytest.mark.parametrize("world", [2, 4])
+def test_facts_do_not_depend_on_the_number_of_ranks(world, ask):
+    alone = gathered(signals(), ask)
+    assert len(np.unique(alone.reshape(len(EVERY), -1), axis=0)) > 1, "facts that are all the same prove nothing"
+    for rows in everywhere(world, lambda facts: gathered(facts, ask)):
+        np.testing.assert_array_equal(rows, alone)
+
+
+def test_shards_make_up_the_ids_and_are_in_another_order():
+    parts = everywhere(4, lambda facts: facts.shard(EVERY[::2]))
+    assert sorted(np.concatenate(parts).tolist()) == EVERY[::2].tolist()
+    assert any(part.tolist() != sorted(part.tolist()) for part in parts)
+
+
+def test_facts_agree_with_each_other():
+    facts = signals()
+    means = [losses.mean() for losses in facts.token_losses(EVERY)]
+    np.testing.assert_allclose(facts.losses(EVERY), means, rtol=1e-6)
+    np.testing.assert_array_equal(facts.influence(EVERY), facts.influences(EVERY).max(axis=1))
+    held = facts.target("held")
+    direction = held.gradients(np.arange(len(held)), adam=False).mean(axis=0)
+    np.testing.assert_allclose(facts.gradients(EVERY) @ direction, facts.influences(EVERY)[:, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("pool", [SOME_WITHOUT_LOSS, ALL_WITHOUT_LOSS], ids=lambda pool: pool.name)
+def test_a_sample_without_a_target_token_has_no_loss_and_no_gradient(pool):
+    every = np.arange(len(pool))
+    missing = ~np.array([pool.usable(i) for i in range(len(pool))])
+    assert missing.any()
+    facts = signals(pool)
+    for rows in (facts.losses(every), facts.influence(every), facts.gradients(every, dim=8)[:, 0]):
+        np.testing.assert_array_equal(np.isnan(rows), missing)
+    assert [len(losses) == 0 for losses in facts.token_losses(every)] == missing.tolist()
+
+
+def test_a_model_that_trains_changes_its_facts_and_a_frozen_one_does_not():
+    early, late = signals(step=2), signals(step=14)
+    assert (late.losses(EVERY) < early.losses(EVERY)).all()
+    np.testing.assert_array_equal(late.losses(EVERY, model="base"), early.losses(EVERY, model="base"))
+    np.testing.assert_array_equal(late.losses(EVERY, model="base"), signals(step=0).losses(EVERY))
+    assert (late.losses(EVERY, model="another") != late.losses(EVERY, model="base")).all()
+    assert (late.embeddings(EVERY) != early.embeddings(EVERY)).all()
+
+
+def test_completions_can_be_asked_about():
+    made = signals().generations(EVERY, count=2, temperature=1.0)
+    own = signals().over(made.rows(), "written")
+    assert len(own) == 2 * len(EVERY)
+    assert not np.isnan(own.losses(np.arange(len(own)))).any()
+    assert any(text == told for texts, told in zip(made.texts, made.references, strict=True) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("ask", "error"),
+    [
+        (lambda facts: facts.target("gone"), UnmetNeed),
+        (lambda facts: facts.gradients(EVERY, dim=2), StrategyFault),
+        (lambda facts: facts.embeddings(EVERY, pooling="max"), StrategyFault),
+        (lambda facts: facts.generations(EVERY, count=2), StrategyFault),
+        (lambda facts: facts.losses(np.array([len(EVERY)])), IndexError),
+    ],
+)
+def test_what_a_run_refuses_is_refused(ask, error):
+    with pytest.raises(error):
+        ask(signals())
+
+
+OUT_OF_STEP = {
+    "another call": (lambda rank, meet: meet("losses" if rank else "influences"), "losses"),
+    "one call less": (lambda rank, meet: meet("losses") if rank else None, "ended"),
+    "one call more": (lambda rank, meet: [meet("losses") for _ in range(1 + rank)], "ended"),
+}
+
+
+@pytest.mark.parametrize(("work", "said"), OUT_OF_STEP.values(), ids=OUT_OF_STEP)
+@pytest.mark.parametrize("world", [2, 4])
+def test_ranks_that_are_out_of_step_fail_and_do_not_hang(world, work, said):
+    with pytest.raises(OutOfStep, match=said) as caught:
+        on_ranks(world, lambda rank, meeting: work(rank, lambda call: meeting.meet(rank, call, None)), patience=20)
+    assert "rank 0" in str(caught.value)
+
+
+def test_a_rank_that_fails_ends_the_others_with_its_own_error():
+    def work(rank, meeting):
+        if rank == 1:
+            raise ZeroDivisionError("of rank 1")
+        meeting.meet(rank, "losses", None)
+
+    with pytest.raises(ZeroDivisionError, match="of rank 1") as caught:
+        on_ranks(4, work, patience=20)
+    assert caught.value.__notes__ == ["on rank 1 of 4"]
+
+
+def test_a_strategy_that_swallows_every_exception_does_not_hide_the_fault():
+    def work(rank, meeting):
+        try:
+            meeting.meet(rank, f"call {rank}", None)
+        except Exception:
+            return
+        return
+
+    with pytest.raises(OutOfStep):
+        on_ranks(2, work, patience=20)
+
+
+def test_ranks_that_get_nowhere_are_given_up():
+    stuck = threading.Event()
+    try:
+        with pytest.raises(OutOfStep, match=r"ranks \[1\] were not heard of"):
+            on_ranks(2, lambda rank, meeting: stuck.wait() if rank else meeting.meet(0, "x", None), patience=0.2)
+    finally:
+        stuck.set()
+
+
+def test_every_rank_gets_what_all_brought_in_order():
+    assert (
+        on_ranks(3, lambda rank, meeting: [meeting.meet(rank, "x", (rank, i)) for i in range(50)])
+        == [[[(r, i) for r in range(3)] for i in range(50)]] * 3
+    )

@@ -1,0 +1,37 @@
+"""Every strategy that is installed conforms, with parameters of every shape; and so do strategies that use it all."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance import sound
+from dataflex_core.catalog import discover
+from dataflex_core.testing import check_strategy, parametrize_with_checks
+
+INSTALLED = [record.spec for record in discover().of_kind() if record.distribution == "dataflex-strategies"]
+PARAMS = {
+    "selector-loss": [{}, {"focus": "low", "boost": 0.5}, {"focus": "medium", "boost": 50.0, "temperature": 0.1}],
+    "selector-less": [{}, {"gradient": "sgd"}],
+    "mixer-random": [{}, {"concentration": 0.05}],
+    "mixer-static": [
+        {"proportions": {"words": 2, "code": 0, "numbers": 1}},
+        {"proportions": [1e-9, 1.0, 1e9]},
+        {"proportions": [3]},
+    ],
+    "mixer-temperature": [{}, {"temperature": 0.05}, {"temperature": 1e6}],
+    "weighter-loss": [
+        {},
+        {"strategy": "quadratic", "delta": 3.0},
+        {"strategy": "extremes", "r": 0.01},
+    ],
+}
+
+
+@parametrize_with_checks(INSTALLED, params=PARAMS)
+def test_what_is_installed_conforms(check):
+    check()
+
+
+@pytest.mark.parametrize("spec", list(sound.dataflex_strategies()), ids=lambda spec: spec.kind.value)
+def test_a_strategy_that_asks_draws_and_remembers_conforms(spec):
+    check_strategy(spec)
