@@ -62,7 +62,8 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes; arguments go to pytest, `-m slow` chooses the others."""
-    install(session, "pytest", "hypothesis", "jsonschema")
+    # A new plugin is to pass ruff and mypy.
+    install(session, "pytest", "hypothesis", "jsonschema", "ruff", "mypy")
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
@@ -103,7 +104,7 @@ def bench(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 @nox.parametrize("installer", ["pip", "uv"])
 def wheels(session: nox.Session, installer: str) -> None:
-    """Build the wheels, install them outside the tree, unconstrained as anybody would, and train five steps."""
+    """Build the wheels, install them outside the tree, unconstrained as anybody would, and train with a new plugin."""
     with tempfile.TemporaryDirectory(prefix="dataflex-wheels-") as scratch:
         folder = Path(scratch).resolve()
         for package in PACKAGES:
@@ -116,13 +117,14 @@ def wheels(session: nox.Session, installer: str) -> None:
         session.chdir(folder)
         session.run("uv", "venv", "--quiet", "--seed", "--python", session_python, "fresh", external=True)
         python, dataflex = f"{folder}/fresh/bin/python", f"{folder}/fresh/bin/dataflex"
-        if installer == "pip":
-            session.run(python, "-m", "pip", "install", "--quiet", *built, external=True)
-        else:
-            session.run("uv", "pip", "install", "--quiet", "--python", python, *built, external=True)
+        by = [python, "-m", "pip", "install"] if installer == "pip" else ["uv", "pip", "install", "--python", python]
+        session.run(*by, "--quiet", *built, external=True)
 
+        session.run(dataflex, "new", "mine", "--kind", "selector", external=True)
+        session.run(*by, "--quiet", "./dataflex-mine[test]", external=True)
+        session.run(python, "-m", "pytest", "dataflex-mine", external=True)
         session.run(dataflex, "list-strategies", external=True)
         session.run(dataflex, "init", "run", external=True)
         steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
-        session.run(dataflex, "run", "run/config.yaml", "--selector", "random", *steps, external=True)
+        session.run(dataflex, "run", "run/config.yaml", "--selector", "mine", *steps, external=True)
         session.run(python, str(check), "run", external=True)

@@ -84,6 +84,16 @@ def _numbers(rng: random.Random) -> dict[str, str]:
     return {"instruction": f"count {start}", "input": "", "output": " ".join(str(start + i) for i in range(count))}
 
 
+def leave_dist_info(folder: Path, project: dict[str, Any]) -> None:
+    """What an installer leaves in ``folder`` of a pyproject's ``project``: by it entry points are found."""
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (info / "METADATA").write_text(head, encoding="utf-8")
+    points = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["dataflex"].items())
+    (info / "entry_points.txt").write_text(f"[dataflex]\n{points}", encoding="utf-8")
+
+
 def base_args(model: Path, data: Path, output: Path, **changes: Any) -> dict[str, Any]:
     """LLaMA-Factory arguments of a short LoRA run on CPU."""
     args = {

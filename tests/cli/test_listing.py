@@ -42,6 +42,7 @@ def _imported(*words):
         ["plugins", "list"],
         ["plugins", "install", "x", "--dry-run"],
         ["completion", "fish"],
+        ["new", "--help"],
         ["list-strategies"],
         ["list-strategies", "--json"],
         *(["describe", record.spec.name] for record in RECORDS),

@@ -1,15 +1,18 @@
-"""The README's plugin is a plugin, and its YAML is read."""
+"""The README's plugin trains, the guide shows what `dataflex new` writes, and documented YAML is read."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
-import pytest
 import yaml
-from support import base_args, of_kind, train
+from click.testing import CliRunner
+from support import base_args, leave_dist_info, of_kind, train
 
+from dataflex_cli.main import cli
+from dataflex_core import Need
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.prepare import prepare
@@ -18,42 +21,49 @@ from dataflex_core.testing import check_strategy
 README = Path(__file__).parents[2] / "README.md"
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", README.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
+def _blocks(language: str, path: Path = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture
-def goldilocks(tmp_path, monkeypatch):
-    """The plugin of the README, as an installer leaves it."""
-    (source,), (project,) = _blocks("python"), _blocks("toml")
-    assert len(source.splitlines()) <= 40
-    meta = tomllib.loads(project)["project"]
-    (tmp_path / "dataflex_goldilocks.py").write_text(source)
-    info = tmp_path / f"{meta['name'].replace('-', '_')}-{meta['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {meta['name']}\nVersion: {meta['version']}\n")
-    points = "".join(f"{k} = {v}\n" for k, v in meta["entry-points"]["dataflex"].items())
-    (info / "entry_points.txt").write_text(f"[dataflex]\n{points}")
-    monkeypatch.syspath_prepend(tmp_path)
+def _new(line: str, folder: Path) -> None:
+    """What a `dataflex new` line of a document writes, in a folder of its own."""
+    words = shlex.split(line, comments=True)
+    assert words[:2] == ["dataflex", "new"]
+    done = CliRunner().invoke(cli, [*words[1:], "--output", str(folder)])
+    assert done.exit_code == 0, done.output
 
 
-@pytest.mark.usefixtures("goldilocks")
-def test_the_readmes_plugin_conforms():
-    (record,) = discover().named("goldilocks")
-    check_strategy(record.spec)
-
-
-@pytest.mark.usefixtures("goldilocks")
-def test_the_readmes_plugin_trains(model, data, tmp_path):
+def test_the_readmes_plugin_conforms_and_trains(model, data, tmp_path, monkeypatch):
+    commands = next(block for block in _blocks("bash") if block.startswith("dataflex new"))
+    folder = tmp_path / "plugin"
+    _new(commands.splitlines()[0], folder)
+    (shown,) = _blocks("python")
+    assert shown in (folder / "src" / "dataflex_goldilocks" / "strategy.py").read_text(encoding="utf-8")
+    leave_dist_info(folder / "src", tomllib.loads((folder / "pyproject.toml").read_text())["project"])
+    monkeypatch.syspath_prepend(folder / "src")
     catalog = discover()
     assert catalog.faults == ()
-    assert [r.id for r in catalog.named("goldilocks")] == ["dataflex-goldilocks/goldilocks"]
+    (record,) = catalog.named("goldilocks")
+    assert record.id == "dataflex-goldilocks/goldilocks"
+    check_strategy(record.spec)
     events: list[dict] = []
     args = base_args(model, data, tmp_path / "out")
     train(args, events=events, selector="goldilocks", settings=("selector.quantile=0.3",), catalog=catalog)
     assert [d["judged"] for d in of_kind(events, "decision")] == [0, 100, 100]
+
+
+def test_the_guide_shows_what_is_written(tmp_path):
+    guide = README.parent / "docs" / "write-a-strategy.md"
+    (commands,) = _blocks("bash", guide)
+    assert len(commands.splitlines()) < 10
+    _new(commands.splitlines()[0], tmp_path / "plugin")
+    source = (tmp_path / "plugin" / "src" / "dataflex_my_strategy" / "strategy.py").read_text(encoding="utf-8")
+    *shown, with_params = _blocks("python", guide)
+    assert shown
+    assert all(block in source for block in shown)
+    assert "my-strategy" in with_params
+    named = set(re.findall(r"Need\.([A-Z_]+)", guide.read_text(encoding="utf-8")))
+    assert named == {need.name for need in Need}
 
 
 def test_the_readmes_yaml_is_read(model, data, tmp_path):

@@ -22,6 +22,7 @@ _COMMANDS = {
     "plugins": ("dataflex_cli.commands.plugins:plugins", "List, install and uninstall plugins."),
     "completion": ("dataflex_cli.commands.completion:completion", "Print what makes a shell complete names."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
+    "new": ("dataflex_cli.commands.new:new", "Write a plugin with a strategy of your own."),
 }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from dataflex_core.errors import InvalidConfig
+from dataflex_cli.folders import new_folder
 
 
 def write_demo(folder: Path, *, seed: int = 0) -> Path:
@@ -16,19 +14,8 @@ def write_demo(folder: Path, *, seed: int = 0) -> Path:
     Raises `InvalidConfig` where ``folder`` holds something already or cannot be written.
     """
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidConfig(f"{folder} exists and is not an empty folder", hint="name a new one, or remove it first")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-            built = Path(scratch) / folder.name
-            built.mkdir()
-            _fill(built, final=folder, seed=seed)
-            if folder.exists():
-                folder.rmdir()
-            shutil.move(built, folder)
-    except OSError as error:
-        raise InvalidConfig(f"{folder} cannot be written: {error}", hint="name another folder") from error
+    with new_folder(folder) as built:
+        _fill(built, final=folder, seed=seed)
     return folder / "config.yaml"
 
 
