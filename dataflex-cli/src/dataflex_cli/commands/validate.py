@@ -121,7 +121,8 @@ def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[Dataflex
 def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:
     """The one key that LLaMA-Factory speaks of, by its name or by what it is set to."""
     words = set(re.findall(r"\w+", message))
-    found = [key for key, value in args.items() if key in words or (isinstance(value, str) and repr(value) in message)]
+    found = [key for key in args if key in words]
+    found = found or [key for key, value in args.items() if isinstance(value, str) and value in words]
     return (found[0],) if len(found) == 1 else ()
 
 
