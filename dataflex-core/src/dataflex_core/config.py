@@ -18,6 +18,7 @@ from typing_extensions import Doc
 
 from dataflex_core.compat import Translation, translate
 from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
+from dataflex_core.settings import merge, read
 from dataflex_core.spec import Kind
 
 SECTION = "dataflex"
@@ -157,7 +158,9 @@ def merged_config(
     path: Path | None, overrides: Iterable[str] = (), *, strategies: Mapping[Kind, str] | None = None
 ) -> Translation:
     """``path`` with its overrides, as it is written but for keys of DataFlex 1.x. Raises `InvalidConfig`."""
-    merged = _merge(_read(path), overrides)
+    base = {} if path is None else read(path)
+    _spell_out(base)
+    merged = merge(base, overrides)
     section = merged.pop(SECTION, None)
     if section is None:
         section = {}
@@ -172,40 +175,7 @@ def _components(name: str, folders: Iterable[Path]) -> tuple[str, dict[str, Any]
     """A components file of 1.x, by its path from one of ``folders``, or lying in one of them."""
     places = [folder / part for part in dict.fromkeys((name, Path(name).name)) for folder in folders]
     found = next((place for place in places if place.is_file()), None)
-    return None if found is None else (str(found), _read(found))
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    import yaml
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    if path.suffix.lower() not in {".yaml", ".yml", ".json"}:
-        raise InvalidConfig(f"{path} is no YAML or JSON file", hint="name it .yaml, .yml or .json")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InvalidConfig(f"{path} does not exist", hint="dataflex init DIR writes one to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path} cannot be read: {error}") from error
-    try:
-        # OmegaConf makes a key of a bare word, and reads 1e-3 as the number it is: yaml tells what kind of document
-        # this is, OmegaConf what it holds.
-        is_json = path.suffix.lower() == ".json"
-        loaded = json.loads(text) if is_json else yaml.safe_load(text)
-        if not is_json and loaded is None:
-            loaded = {}
-        if not isinstance(loaded, dict):
-            raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
-        container = OmegaConf.to_container(OmegaConf.create(loaded if is_json else text))
-    except (YAMLError, ValueError, OmegaConfBaseException) as error:
-        raise InvalidConfig(f"{path} is malformed: {_one_line(error)}") from error
-    if not isinstance(container, dict) or any(not isinstance(key, str) for key in container):
-        raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
-    return {str(key): value for key, value in container.items()}
+    return None if found is None else (str(found), read(found))
 
 
 def _well_formed(overrides: Iterable[str], faults: list[UsageError]) -> list[str]:
@@ -218,25 +188,13 @@ def _well_formed(overrides: Iterable[str], faults: list[UsageError]) -> list[str
     return words
 
 
-def _merge(base: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    # `selector: less` and `dataflex.selector.name=less` mean the same: spell the first out before merging.
+def _spell_out(base: dict[str, Any]) -> None:
+    """``selector: less`` and ``dataflex.selector.name=less`` mean the same, and must merge."""
     section = base.get(SECTION)
     if isinstance(section, dict):
         for kind in Kind:
             if isinstance(section.get(kind.value), str):
                 section[kind.value] = {"name": section[kind.value]}
-    try:
-        merged = OmegaConf.merge(OmegaConf.create(base), OmegaConf.from_dotlist(list(overrides)))
-        container = OmegaConf.to_container(merged, resolve=True)
-    except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
-        key = str(getattr(error, "full_key", None) or "").split(".")
-        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from error
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
 
 
 def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None:
@@ -265,7 +223,7 @@ def _apply_setting(section: dict[str, Any], setting: str) -> None:
     chosen = section.get(match[1])
     if chosen is None:
         raise InvalidConfig(f"--set {setting}: the run has no {match[1]}", hint=f"add --{match[1]} NAME")
-    section[match[1]] = _merge(chosen, [f"{match[2]}={match[3]}"])
+    section[match[1]] = merge(chosen, [f"{match[2]}={match[3]}"])
 
 
 def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexConfig:
@@ -303,10 +261,3 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
 def _msg(details: Mapping[str, Any]) -> str:
     text = str(details["msg"]).removeprefix("Value error, ")
     return text[:1].lower() + text[1:]
-
-
-def _one_line(error: Exception) -> str:
-    problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
-    if problem and mark:
-        return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
-    return " ".join(str(error).split())

@@ -32,6 +32,9 @@ def check_args(args: Args) -> Iterator[UsageError]:
                 yield InvalidConfig(f"unknown key {key}", hint=hint, key=[key])
     if not args.get("model_name_or_path"):
         yield InvalidConfig("model_name_or_path is missing", hint="name the model to train", key=["model_name_or_path"])
+    elif _is_missing(str(args["model_name_or_path"])):
+        hint = "name a folder that is there, or a model of the hub"
+        yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
     for key in ("dataset", "eval_dataset"):
         yield from _check_datasets(args, key)
 
@@ -170,6 +173,11 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
     Need.GENERATIONS: _needs_generations,
     Need.TARGET_SET: _needs_target_set,
 }
+
+
+def _is_missing(model: str) -> bool:
+    """Whether it is written as a path, and nothing is there; any other name may be the hub's."""
+    return model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().exists()
 
 
 def dataset_names(value: object) -> list[str]:
