@@ -1,0 +1,103 @@
+"""What the README and the pages of docs show is run; what they list is all there is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from doc_blocks import blocks
+from doc_runner import PageRunner, run_page
+from support import base_args, train
+
+import dataflex_core
+from dataflex_cli.main import main
+from dataflex_core import Kind, Need, StrategySpec
+from dataflex_core.catalog import Catalog, Record, discover
+from dataflex_core.config import load_config
+from dataflex_core.strategy import Strategy
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture
+def dataflex(monkeypatch, capfd):
+    """Run the command as a shell would: exit code, and what it printed."""
+    # LLaMA-Factory's log handler keeps the stream of the test that first imported it.
+    monkeypatch.setattr("logging.raiseExceptions", False)
+    monkeypatch.setenv("NPROC_PER_NODE", "1")
+
+    def call(words):
+        monkeypatch.setattr("sys.argv", ["dataflex", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return int(stop.value.code or 0), "".join(capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def runner(tmp_path, model, monkeypatch, dataflex):
+    """Runs blocks in an empty folder; what they import from there is forgotten."""
+    yield PageRunner(tmp_path, model, monkeypatch, dataflex)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
+    run_page(page, runner)
+    for name, value in vars(runner.module).items():
+        if inspect.isclass(value) and issubclass(value, Strategy) and value.__module__ == runner.module.__name__:
+            kind = next(kind for kind in Kind if issubclass(value, getattr(dataflex_core, kind.capitalize())))
+            spec = StrategySpec(kind=kind, name="shown", target=f"{value.__module__}:{name}", summary="-", needs=Need)
+            catalog = Catalog(records=(Record(spec=spec, distribution="docs", version="1"),))
+            events: list[dict] = []
+            args = base_args(model, data, tmp_path / f"trained-{name}", eval_dataset="held", max_steps=3)
+            train(args, events=events, catalog=catalog, **{kind.value: "shown"})
+            assert [event["event"] for event in events][-1] == "end"
+
+
+def test_the_readmes_plugin_is_short():
+    (source,) = [block.text for block in blocks(README) if block.language == "python"]
+    assert len(source.splitlines()) <= 40
+
+
+def test_the_documented_defaults_are_the_defaults(tmp_path):
+    page = ROOT / "docs" / "configuration.md"
+    text = page.read_text(encoding="utf-8")
+    (block,) = [block.text for block in blocks(page) if block.language == "yaml"]
+    path = tmp_path / "c.yaml"
+    path.write_text(block)
+    written, default = load_config(path).dataflex, load_config().dataflex
+    assert {k: getattr(written, k) for k in written.__slots__ if k != "selector"} == {
+        k: getattr(default, k) for k in default.__slots__ if k != "selector"
+    }
+    assert all(f"| `{key}`" in text or f"`{key}`" in text for key in default.__slots__)
+
+
+def test_the_sessions_that_are_named_exist():
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"\bnox -s (\w+)", page.read_text(encoding="utf-8"))}
+    assert named <= sessions
+
+
+def test_the_contracts_are_all_documented():
+    text = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\.\. (?:auto\w+:: dataflex_core\.|py:decorator:: )(\w+)$", text, flags=re.MULTILINE)
+    assert sorted(told) == sorted(dataflex_core.__all__)
+
+
+OURS = [record for record in discover().of_kind() if record.distribution == "dataflex-strategies"]
+
+
+@pytest.mark.parametrize("record", OURS, ids=lambda record: f"{record.spec.kind}-{record.spec.name}")
+def test_a_strategy_says_when_to_use_it(record):
+    paragraphs = (inspect.getdoc(record.load()) or "").split("\n\n")
+    assert len(paragraphs) >= 2
+    assert paragraphs[-1].startswith("When to use: ")
