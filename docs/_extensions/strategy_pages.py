@@ -8,15 +8,16 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sphinx.application import Sphinx
-from sphinx.util.rst import escape
 
 from dataflex_core import Kind, Need, StrategySpec
 from dataflex_core.catalog import Record, discover
-from dataflex_core.params import describe
+from dataflex_core.params import Parameter, describe
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 DISTRIBUTION = "dataflex-strategies"
 FOLDER = "strategies"
@@ -54,6 +55,7 @@ def page(record: Record) -> str:
         loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     ).get_template("strategy.rst.jinja")
     what, when = split(inspect.getdoc(record.load()) or record.spec.summary)
+    parameters = describe(record.load_params())
     return template.render(
         spec=record.spec,
         title=f"{record.spec.kind.capitalize()} {record.spec.name}",
@@ -62,8 +64,8 @@ def page(record: Record) -> str:
         cost=cost(record.spec),
         needs=", ".join(sorted(need.value for need in record.spec.needs)),
         paper=paper(record.spec.reference),
-        parameters=[_row(p) for p in describe(record.load_params())],
-        required=[p.name for p in describe(record.load_params()) if p.required],
+        parameters=[_row(parameter) for parameter in parameters],
+        required=[parameter.name for parameter in parameters if parameter.required],
     )
 
 
@@ -95,7 +97,12 @@ def paper(reference: str) -> str:
     return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", reference)
 
 
-def _row(parameter: Any) -> tuple[str, str, str, str]:
+def _row(parameter: Parameter) -> tuple[str, str, str, str]:
     limits = "".join(f", {constraint}" for constraint in parameter.constraints)
     default = "required" if parameter.required else f"``{parameter.default!r}``"
-    return f"``{parameter.name}``", f"``{parameter.type}``{escape(limits)}", default, escape(parameter.help)
+    return f"``{parameter.name}``", f"``{parameter.type}``{_plain(limits)}", default, _plain(parameter.help)
+
+
+def _plain(text: str) -> str:
+    """Text that is no markup."""
+    return re.sub(r"([\\`*_|])", r"\\\1", text)

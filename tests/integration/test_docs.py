@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 import sys
@@ -14,9 +15,10 @@ from support import base_args, train
 
 import dataflex_core
 from dataflex_cli.main import main
-from dataflex_core import Kind, Need, StrategySpec
+from dataflex_core import Kind, Need, StrategySpec, UsageError
 from dataflex_core.catalog import Catalog, Record, discover
 from dataflex_core.config import load_config
+from dataflex_core.params import describe
 from dataflex_core.strategy import Strategy
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +65,36 @@ def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
             assert [event["event"] for event in events][-1] == "end"
 
 
+# A page, and what is raised where it cannot be run.
+BROKEN = {
+    "no language": ("```\na listing\n```", ValueError, "cannot be run"),
+    "another command": ("```bash\nmake coffee\n```", ValueError, "cannot be run"),
+    "a comment of another kind": ("<!-- later -->\n\n```\na listing\n```", ValueError, "cannot be run"),
+    "a comment further up": ("<!-- not run: x -->\n\nText.\n\n```\na listing\n```", ValueError, "cannot be run"),
+    "a command that fails": ("```bash\ndataflex describe nosuch\n```", AssertionError, "nosuch"),
+    "a command that does not fail": (
+        "```bash\ndataflex --version\n```\n```text\nError: x\n```",
+        AssertionError,
+        "version",
+    ),
+    "other output": ("```bash\ndataflex --version\n```\n```text\ndataflex, version 0\n```", AssertionError, "not in"),
+    "a missing name": ("```python\nfrom dataflex_core import nosuch\n```", ImportError, "nosuch"),
+    "a misspelt key": ("```yaml\ndataflex: {update_stps: 3}\n```", UsageError, "update_steps"),
+    "torn JSON": ("```json\n[1, 2\n```", ValueError, "Expecting"),
+    "torn TOML": ("```toml\n[a\n```", ValueError, "Expected"),
+}
+
+
+@pytest.mark.parametrize(("text", "error", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_page_that_does_not_run_is_found(text, error, said, runner, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n\n{text}\n")
+    with pytest.raises(error, match=said):
+        run_page(page, runner)
+    page.write_text(re.sub(r"^```(?=\w|\n)", "<!-- not run: said why -->\n\n```", f"{text}\n", flags=re.MULTILINE))
+    run_page(page, runner)
+
+
 def test_the_readmes_plugin_is_short():
     (source,) = [block.text for block in blocks(README) if block.language == "python"]
     assert len(source.splitlines()) <= 40
@@ -93,6 +125,11 @@ def test_the_contracts_are_all_documented():
     assert sorted(told) == sorted(dataflex_core.__all__)
 
 
+def test_every_page_is_linked_from_the_first():
+    linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
+    assert sorted(linked) == sorted(page.name for page in PAGES if page.name not in ("README.md", "index.md"))
+
+
 OURS = [record for record in discover().of_kind() if record.distribution == "dataflex-strategies"]
 
 
@@ -101,3 +138,36 @@ def test_a_strategy_says_when_to_use_it(record):
     paragraphs = (inspect.getdoc(record.load()) or "").split("\n\n")
     assert len(paragraphs) >= 2
     assert paragraphs[-1].startswith("When to use: ")
+
+
+@pytest.fixture(scope="session")
+def strategy_pages():
+    """The Sphinx extension that writes the strategies' pages; it needs no Sphinx for that."""
+    path = ROOT / "docs" / "_extensions" / "strategy_pages.py"
+    spec = importlib.util.spec_from_file_location("strategy_pages", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("record", OURS, ids=lambda record: f"{record.spec.kind}-{record.spec.name}")
+def test_a_strategys_page_says_what_the_code_says(record, strategy_pages):
+    page = strategy_pages.page(record)
+    said = inspect.getdoc(record.load()).replace("When to use: ", "")
+    assert all(paragraph in page for paragraph in said.split("\n\n"))
+    assert "When to use it\n---" in page
+    assert f"--{record.spec.kind} {record.spec.name}" in page
+    for parameter in describe(record.load_params()):
+        assert f"* - ``{parameter.name}``" in page
+        assert (f"``{parameter.default!r}``" in page) is not parameter.required
+        assert parameter.required is (f"--set {record.spec.kind}.{parameter.name}=VALUE" in page)
+    assert (record.spec.reference.removeprefix("arXiv:") in page) if record.spec.reference else "Paper" not in page
+
+
+def test_pages_of_strategies_that_are_gone_are_removed_and_others_left_alone(strategy_pages, tmp_path):
+    strategy_pages.write_pages(tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    (tmp_path / "selector-gone.rst").write_text("Gone\n====\n")
+    strategy_pages.write_pages(tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    assert sorted(before) == sorted(f"{record.spec.kind}-{record.spec.name}.rst" for record in OURS)
