@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from doc_blocks import blocks
 from doc_runner import PageRunner, run_page
 from support import base_args, train
 
@@ -17,7 +16,6 @@ import dataflex_core
 from dataflex_cli.main import main
 from dataflex_core import Kind, Need, StrategySpec, UsageError
 from dataflex_core.catalog import Catalog, Record, discover
-from dataflex_core.config import load_config
 from dataflex_core.params import describe
 from dataflex_core.strategy import Strategy
 
@@ -93,24 +91,6 @@ def test_a_page_that_does_not_run_is_found(text, error, said, runner, tmp_path):
         run_page(page, runner)
     page.write_text(re.sub(r"^```(?=\w|\n)", "<!-- not run: said why -->\n\n```", f"{text}\n", flags=re.MULTILINE))
     run_page(page, runner)
-
-
-def test_the_readmes_plugin_is_short():
-    (source,) = [block.text for block in blocks(README) if block.language == "python"]
-    assert len(source.splitlines()) <= 40
-
-
-def test_the_documented_defaults_are_the_defaults(tmp_path):
-    page = ROOT / "docs" / "configuration.md"
-    text = page.read_text(encoding="utf-8")
-    (block,) = [block.text for block in blocks(page) if block.language == "yaml"]
-    path = tmp_path / "c.yaml"
-    path.write_text(block)
-    written, default = load_config(path).dataflex, load_config().dataflex
-    assert {k: getattr(written, k) for k in written.__slots__ if k != "selector"} == {
-        k: getattr(default, k) for k in default.__slots__ if k != "selector"
-    }
-    assert all(f"| `{key}`" in text or f"`{key}`" in text for key in default.__slots__)
 
 
 def test_the_sessions_that_are_named_exist():
