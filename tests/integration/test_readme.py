@@ -1,4 +1,4 @@
-"""The README's plugin is short and a plugin, and the documented defaults are the defaults."""
+"""The README's plugin is a plugin, and its YAML is read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from support import base_args, of_kind, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
+from dataflex_core.prepare import prepare
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -45,6 +47,15 @@ def test_the_readmes_plugin_trains(model, data, tmp_path):
     args = base_args(model, data, tmp_path / "out")
     train(args, events=events, selector="goldilocks", settings=("selector.quantile=0.3",), catalog=catalog)
     assert [d["judged"] for d in of_kind(events, "decision")] == [0, 100, 100]
+
+
+def test_the_readmes_yaml_is_read(model, data, tmp_path):
+    (block,) = _blocks("yaml")
+    path = tmp_path / "my.yaml"
+    args = base_args(model, data, tmp_path / "out", eval_dataset="held")
+    path.write_text(yaml.safe_dump({**args, **yaml.safe_load(block)}))
+    prepared = prepare(load_config(path), discover())
+    assert [kind.value for kind in prepared.strategies] == ["selector", "mixer", "weighter"]
 
 
 def test_the_documented_defaults_are_the_defaults(tmp_path):
