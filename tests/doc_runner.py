@@ -1,14 +1,17 @@
 """Runs the blocks of a page one after the other, in a scratch folder, with a tiny model and tiny data.
 
-Commands run in this process. Three things are not as a reader would have them: a configuration gets the tiny model, a
-data file holds its samples forty times over, and a command for several processes is a dry run.
+Commands run in this process. Four things are not as a reader would have them: a configuration gets the tiny model, a
+data file holds its samples forty times over, a run for several processes is a dry run, and one of the demo is short.
+Installing a plugin leaves what an installer leaves, without its dependencies.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -21,6 +24,7 @@ import yaml
 from doc_blocks import Block, blocks
 from support import base_args, build_data
 
+from dataflex_cli.commands.run import run
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.prepare import prepare
@@ -32,6 +36,7 @@ NAMESPACE = "documented"
 _SIZES = {"wiki": 60, "code": 40, "questions": 6}
 _TINY = ("model_name_or_path", "template", "use_cpu", "report_to", "disable_tqdm", "lora_rank")
 _REPEATS = 40
+_SHORT = ("dataflex.warmup_steps=1", "dataflex.update_steps=1", "dataflex.updates=1")
 
 
 def run_page(page: Path, runner: PageRunner) -> None:
@@ -73,6 +78,8 @@ class PageRunner:
                 assert [bool(code) for code in self._codes] == [False] * (len(self._codes) - 1) + [fails], self._output
             case "text":
                 self._compare(block.text)
+            case "python" if self._is_excerpt(block.text):
+                pass
             case "python" if block.file is None:
                 exec(compile(block.text, block.where, "exec"), self.module.__dict__)
             case "python":
@@ -125,35 +132,47 @@ class PageRunner:
         match words:
             case ["dataflex", *rest]:
                 return self._call(rest, settings)
-            case ["pip", "install", "."]:
-                self._install()
-            case ["cd", folder]:
-                self._patch.chdir(folder)
+            case ["pip", "install", *options, project] if set(options) <= {"-e", "--editable"}:
+                self._install(self._folder / project.partition("[")[0])
+            case ["pytest", *rest]:
+                return self._pytest(rest)
             case _:
                 raise ValueError(f"{shlex.join(words)!r} cannot be run: say why, <!-- not run: … -->")
         return ""
 
     def _call(self, words: list[str], settings: dict[str, str]) -> str:
-        several = "NNODES" in settings or ("--nproc" in words and words[words.index("--nproc") + 1] != "1")
         with self._patch.context() as patch:
             for name, value in settings.items():
                 patch.setenv(name, value)
-            code, output = self._dataflex([*words, "--dry-run"] if several else words)
+            more = _changes(words[1:], settings) if words[0] == "run" else []
+            code, output = self._dataflex([*words, *more])
         self._codes.append(code)
         return output
 
-    def _install(self) -> None:
-        """What an installer leaves of the project in this folder."""
-        project = tomllib.loads((self._folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        info = self._folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir()
-        self._write(
-            f"{info.name}/METADATA",
-            f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n",
+    def _pytest(self, words: list[str]) -> str:
+        """In a process of its own, which finds what was installed here."""
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words], capture_output=True, text=True, env=env
         )
+        self._codes.append(done.returncode)
+        return done.stdout + done.stderr
+
+    def _install(self, folder: Path) -> None:
+        """What an installer leaves of the project in ``folder``."""
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        home = folder / "src" if (folder / "src").is_dir() else folder
+        info = home / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        (info / "METADATA").write_text(head, encoding="utf-8")
         points = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["dataflex"].items())
-        self._write(f"{info.name}/entry_points.txt", f"[dataflex]\n{points}")
-        self._patch.syspath_prepend(self._folder)
+        (info / "entry_points.txt").write_text(f"[dataflex]\n{points}", encoding="utf-8")
+        self._patch.syspath_prepend(home)
+
+    def _is_excerpt(self, text: str) -> bool:
+        """Whether it shows a part of a file that a command has written."""
+        return any(text in path.read_text(encoding="utf-8") for path in self._folder.rglob("*.py"))
 
     def _compare(self, text: str) -> None:
         """The lines of ``text``, in which ``…`` stands for anything, are lines of the last commands' output."""
@@ -163,6 +182,15 @@ class PageRunner:
             place = next((i for i, said in enumerate(left) if re.fullmatch(pattern, said)), None)
             assert place is not None, f"{line!r} is not in the output, or not there:\n{self._output}"
             left = left[place + 1 :]
+
+
+def _changes(words: list[str], settings: dict[str, str]) -> list[str]:
+    """What is added to a run so that a test can afford it."""
+    given = run.make_context("run", list(words), resilient_parsing=True).params
+    if "NNODES" in settings or (given["nproc"] or 1) > 1:
+        return ["--dry-run"]
+    is_demo = not given["words"] or "=" in given["words"][0]
+    return list(_SHORT) if is_demo and not given["dry_run"] else []
 
 
 def _lines(text: str) -> list[str]:

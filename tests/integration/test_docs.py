@@ -78,6 +78,7 @@ BROKEN = {
     "other output": ("```bash\ndataflex --version\n```\n```text\ndataflex, version 0\n```", AssertionError, "not in"),
     "a missing name": ("```python\nfrom dataflex_core import nosuch\n```", ImportError, "nosuch"),
     "a misspelt key": ("```yaml\ndataflex: {update_stps: 3}\n```", UsageError, "update_steps"),
+    "tests that fail": ("```bash\npytest nosuch\n```", AssertionError, "nosuch"),
     "torn JSON": ("```json\n[1, 2\n```", ValueError, "Expecting"),
     "torn TOML": ("```toml\n[a\n```", ValueError, "Expected"),
 }
