@@ -19,12 +19,14 @@ from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 import yaml
 from doc_blocks import Block, blocks
 from support import base_args, build_data
 
 from dataflex_cli.commands.run import run
+from dataflex_cli.main import cli
 from dataflex_core.catalog import discover
 from dataflex_core.config import load_config
 from dataflex_core.prepare import prepare
@@ -33,7 +35,7 @@ Dataflex = Callable[[list[str]], tuple[int, str]]
 """Runs the command with some words: exit code and output, errors included."""
 
 NAMESPACE = "documented"
-_SIZES = {"wiki": 60, "code": 40, "questions": 6}
+_SIZES = {"wiki": 60, "code": 40, "words": 60, "questions": 6}
 _TINY = ("model_name_or_path", "template", "use_cpu", "report_to", "disable_tqdm", "lora_rank")
 _REPEATS = 40
 _SHORT = ("dataflex.warmup_steps=1", "dataflex.update_steps=1", "dataflex.updates=1")
@@ -132,7 +134,7 @@ class PageRunner:
         match words:
             case ["dataflex", *rest]:
                 return self._call(rest, settings)
-            case ["pip", "install", *options, project] if set(options) <= {"-e", "--editable"}:
+            case ["pip", "install", *options, project] if project[0] == "." and set(options) <= {"-e", "--editable"}:
                 self._install(self._folder / project.partition("[")[0])
             case ["pytest", *rest]:
                 return self._pytest(rest)
@@ -144,7 +146,7 @@ class PageRunner:
         with self._patch.context() as patch:
             for name, value in settings.items():
                 patch.setenv(name, value)
-            more = _changes(words[1:], settings) if words[0] == "run" else []
+            more = _changes(words, settings)
             code, output = self._dataflex([*words, *more])
         self._codes.append(code)
         return output
@@ -185,8 +187,10 @@ class PageRunner:
 
 
 def _changes(words: list[str], settings: dict[str, str]) -> list[str]:
-    """What is added to a run so that a test can afford it."""
-    given = run.make_context("run", list(words), resilient_parsing=True).params
+    """What is added to a command so that a test can afford it."""
+    if cli.get_command(click.Context(cli), words[0]) is not run:
+        return []
+    given = run.make_context("run", words[1:], resilient_parsing=True).params
     if "NNODES" in settings or (given["nproc"] or 1) > 1:
         return ["--dry-run"]
     is_demo = not given["words"] or "=" in given["words"][0]

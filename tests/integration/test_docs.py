@@ -67,6 +67,7 @@ def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
 BROKEN = {
     "no language": ("```\na listing\n```", ValueError, "cannot be run"),
     "another command": ("```bash\nmake coffee\n```", ValueError, "cannot be run"),
+    "what an index has": ("```bash\npip install nox\n```", ValueError, "cannot be run"),
     "a comment of another kind": ("<!-- later -->\n\n```\na listing\n```", ValueError, "cannot be run"),
     "a comment further up": ("<!-- not run: x -->\n\nText.\n\n```\na listing\n```", ValueError, "cannot be run"),
     "a command that fails": ("```bash\ndataflex describe nosuch\n```", AssertionError, "nosuch"),
