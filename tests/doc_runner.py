@@ -106,7 +106,7 @@ class PageRunner:
     def _configuration(self, block: Block) -> None:
         """A whole configuration is checked as it stands, a part of one as a part of ours."""
         given = yaml.safe_load(block.text)
-        whole = given if "model_name_or_path" in given else {**self.args, **given}
+        whole = given if "do_train" in given else {**self.args, **given}
         checked = self._folder / "checked.yaml"
         checked.write_text(yaml.safe_dump(whole), encoding="utf-8")
         prepare(load_config(checked), discover())
@@ -131,7 +131,13 @@ class PageRunner:
         while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             name, _, value = words.pop(0).partition("=")
             settings[name] = value
+        if ">" in words:
+            words, (_, file) = words[:-2], words[-2:]
+            self._write(file, self._one(words))
+            return ""
         match words:
+            case ["dataflex", "plugins", "install" | "uninstall", *rest] if "--dry-run" not in rest:
+                raise ValueError("no test changes its own environment: say so, <!-- not run: … -->")
             case ["dataflex", *rest]:
                 return self._call(rest, settings)
             case ["pip", "install", *options, project] if project[0] == "." and set(options) <= {"-e", "--editable"}:

@@ -68,6 +68,7 @@ BROKEN = {
     "no language": ("```\na listing\n```", ValueError, "cannot be run"),
     "another command": ("```bash\nmake coffee\n```", ValueError, "cannot be run"),
     "what an index has": ("```bash\npip install nox\n```", ValueError, "cannot be run"),
+    "another environment": ("```bash\ndataflex plugins install x\n```", ValueError, "its own environment"),
     "a comment of another kind": ("<!-- later -->\n\n```\na listing\n```", ValueError, "cannot be run"),
     "a comment further up": ("<!-- not run: x -->\n\nText.\n\n```\na listing\n```", ValueError, "cannot be run"),
     "a command that fails": ("```bash\ndataflex describe nosuch\n```", AssertionError, "nosuch"),
