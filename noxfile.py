@@ -1,4 +1,4 @@
-"""What developers and CI run: ``nox`` is lint, types and tests; ``nox --list`` shows the rest.
+"""What developers and CI run: ``nox`` is lint, types, docs and tests; ``nox --list`` shows the rest.
 
 Everything but the wheels is installed at the versions of ``constraints.txt``.
 """
@@ -14,7 +14,7 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "tests"]
 
 # The Python that was tested: this one if it is that, another on the machine, or one that uv downloads.
 PYTHON = None if sys.version_info[:2] == (3, 11) else "3.11"
@@ -57,6 +57,14 @@ def types(session: nox.Session) -> None:
     """Check types, strictly."""
     install(session, "mypy", "types-PyYAML")
     session.run("mypy", "--strict", *session.posargs, *(f"{package}/src" for package in PACKAGES))
+
+
+@nox.session(python=PYTHON)
+def docs(session: nox.Session) -> None:
+    """Build the documentation to docs/_build/html; a warning is an error. Arguments go to sphinx-build."""
+    install(session, "sphinx", "myst-parser", "furo", "sphinx-click")
+    options = ("--fail-on-warning", "--keep-going", "--quiet", "--builder", "html")
+    session.run("sphinx-build", *options, *session.posargs, "docs", "docs/_build/html")
 
 
 @nox.session(python=PYTHON)

@@ -25,7 +25,13 @@ class RandomParams:
 
 
 class RandomMixer(Mixer[RandomParams]):
-    """A fresh Dirichlet(concentration · 1) draw at each decision, from the run's own generator."""
+    """A fresh draw of proportions at each decision, from the run's own generator.
+
+    ``p ~ Dirichlet(c, …, c)`` over the domains, with ``c`` the concentration: every domain has the share 1/K on
+    average, whatever its size, with the variance ``(K − 1) / (K²(Kc + 1))``.
+
+    When to use: as the baseline of a mixer that adapts. It moves as much as one and knows nothing.
+    """
 
     def mix(self, request: MixRequest) -> NDArray[np.float64]:
         """Differs at each decision, and not between ranks or after a resume."""

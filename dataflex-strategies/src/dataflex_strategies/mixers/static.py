@@ -29,7 +29,13 @@ class StaticParams:
 
 
 class StaticMixer(Mixer[StaticParams]):
-    """The proportions given, normalised, at every decision."""
+    """The proportions given, normalised, at every decision: ``p_d = s_d / Σ s``.
+
+    They hold from the first decision on; ``dataflex.warmup_proportions`` are those of the warm-up.
+
+    When to use: where proportions are known, from an earlier run or from a paper, and as the baseline that says
+    whether a mixer's changing them does any good.
+    """
 
     def setup(self, context: SetupContext) -> None:
         """Raises `UsageError` when the proportions do not name every domain exactly once, or are all zero."""

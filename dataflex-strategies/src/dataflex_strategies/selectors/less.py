@@ -27,15 +27,21 @@ class LessParams:
 class LessSelector(ScoringSelector[LessParams]):
     """Chooses the samples with the highest influence on the target set.
 
-    A training sample's feature is the direction that the run's own Adam would take for it,
-    ``Γ = m' / √(v' + eps)`` with ``m' = β₁m + (1 − β₁)g`` and ``v' = β₂v + (1 − β₂)g²``; a target sample's is its
-    plain gradient. The score is the mean cosine to the samples of a target subtask, the largest over the subtasks;
-    every evaluation data set is a subtask.
+    A training sample's feature is the direction ``Γ`` that the run's own Adam would take for its gradient ``g``; a
+    target sample's is its plain gradient ``gₜ``. The score of sample i is the mean cosine to the samples of a target
+    subtask, the largest over the subtasks, every evaluation data set being a subtask::
+
+        m' = β₁m + (1 − β₁)g        v' = β₂v + (1 − β₂)g²        Γ = m' / √(v' + eps)
+        score(i) = max over subtasks of  mean over t in the subtask of  cos(Γᵢ, gₜ)
 
     Departs from the paper, which scores with random projections of gradients from several checkpoints of a separate
     warm-up run: a mean of cosines is linear in the unit target gradients, so the scores here are exact and need no
     projection, and they come from the model being trained. An optimizer without Adam moments gives ``Γ = g``, and the
     run says so; before its first step the moments are zero, as they are in Adam itself.
+
+    When to use: with examples of the task that the model should become good at, from some dozens on, and a pool of
+    which only a part helps with it. It costs the most of the selectors: bound it with ``candidates`` or
+    ``selection_budget``. LoRA makes it cheaper, for gradients are those of the adapter.
     """
 
     def score(self, request: SelectionRequest, shard: NDArray[np.int64]) -> NDArray[np.float32]:

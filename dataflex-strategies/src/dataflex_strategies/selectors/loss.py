@@ -29,8 +29,20 @@ class LossParams:
 class LossSelector(ScoringSelector[LossParams]):
     """Draws without replacement with probability proportional to ``w ** (1 / temperature)``.
 
-    ``w`` is ``boost`` inside the band, 1 outside; the bands are cut at the .33 and .66 quantiles of the candidates'
-    losses. Samples without a target token have no loss and are never drawn.
+    ``w`` is ``boost`` inside the band, 1 outside. With ``l`` a candidate's mean loss over its target tokens and
+    ``q33``, ``q66`` the .33 and .66 quantiles of all candidates' losses, the bands are::
+
+        low     l <= q33
+        medium  q33 < l <= q66
+        high    l > q66
+
+    The draw is Gumbel top-k: the samples with the largest ``log(w) / temperature + gumbel`` are taken, which is a
+    weighted draw without replacement for a pool of any size. Samples without a target token have no loss and are never
+    drawn.
+
+    When to use: without a target set, to spend more of the training on what the model finds hard (``focus=high``), or
+    to keep away from both the mastered and the noisy (``focus=medium``). ``high`` also draws what is mislabelled: look
+    at what it chose.
     """
 
     def score(self, request: SelectionRequest, shard: NDArray[np.int64]) -> NDArray[np.float32]:

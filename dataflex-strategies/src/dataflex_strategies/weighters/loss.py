@@ -29,9 +29,20 @@ class LossParams:
 class LossWeighter(Weighter[LossParams]):
     """Softmax of a function of the loss, scaled over the global micro-batch.
 
-    ``h = 2δ(l − min) / (max − min) − δ``; ``linupper`` is ``min(h + δ, δ)``, ``quadratic`` ``1 − h²/δ²``, ``extremes``
-    ``|h|``; ``w = softmax(f / r) · B``. Equal losses give equal weights, and so does a batch of one. A sample without
-    a target token has no loss: its weight is zero, and the others share.
+    With ``l`` the mean losses over the target tokens of the ``B`` samples, and ``min`` and ``max`` over all of them::
+
+        h = 2δ(l − min) / (max − min) − δ
+        f = min(h + δ, δ)    linupper: more for a higher loss, the upper half alike
+            1 − h²/δ²        quadratic: most for the middle
+            |h|              extremes: most for both ends
+        w = softmax(f / r) · B
+
+    Equal losses give equal weights, and so does a batch of one. A sample without a target token has no loss: its
+    weight is zero, and the others share.
+
+    When to use: to learn more from hard samples at no cost beyond training (``linupper``), on data whose labels are
+    trusted; ``quadratic`` where the highest losses are noise. The global micro-batch should hold eight samples or
+    more, for the weights are relative to it.
     """
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:

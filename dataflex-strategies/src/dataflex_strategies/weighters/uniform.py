@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 class UniformWeighter(Weighter[NoParams]):
-    """Weight one for every sample."""
+    """Weight one for every sample.
+
+    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take.
+
+    When to use: to compare a weighter with, at the same cost and with the same logging.
+    """
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B] of ones."""
