@@ -11,32 +11,19 @@ from pathlib import Path
 
 import pytest
 from support import base_args, of_kind, weights
+from zero import ZERO, ZERO2, ZERO3
 
 from dataflex_core.journal import read_journal
 
 pytestmark = pytest.mark.slow
 
-ZERO = {
-    "train_batch_size": "auto",
-    "train_micro_batch_size_per_gpu": "auto",
-    "gradient_accumulation_steps": "auto",
-    "gradient_clipping": "auto",
-    "zero_allow_untested_optimizer": True,
-    "zero_optimization": {"stage": 2, "overlap_comm": False},
-}
-# Every parameter is sharded, however small.
-ZERO3 = {
-    "stage": 3,
-    "overlap_comm": False,
-    "stage3_param_persistence_threshold": 0,
-    "stage3_gather_16bit_weights_on_model_save": True,
-}
 ENGINES = {
     "ddp": {"use_cpu": True},
-    "zero2": {"use_cpu": None, "deepspeed": ZERO},
-    "zero3": {"use_cpu": None, "deepspeed": {**ZERO, "zero_optimization": ZERO3}},
+    "zero2": {"use_cpu": None, "deepspeed": {**ZERO, **ZERO2}},
+    "zero3": {"use_cpu": None, "deepspeed": {**ZERO, **ZERO3}},
 }
 STRATEGIES = {
+    "random": {"selector": "random"},
     "less": {"selector": "less"},
     "loss and all": {"selector": "loss", "mixer": "random", "weighter": "loss"},
 }

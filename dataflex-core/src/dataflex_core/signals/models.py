@@ -28,13 +28,18 @@ class Encoder:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Models:
-    """The model in training, and those loaded beside it, by path or name, on its device and in its dtype."""
+    """The model in training, and those loaded beside it, by path or name, on its device and in its dtype.
+
+    ``sharding`` is transformers' hold on a DeepSpeed configuration. Models beside are whole on every rank: in the
+    parts that ZeRO-3 has it load them in, only DeepSpeed's own engine could run them.
+    """
 
     training: nn.Module
     tokenizer: Any
     device: torch.device
     base_path: str | None = None
     trust_remote_code: bool = False
+    sharding: Any | None = None
     _loaded: dict[tuple[str, str], Encoder] = field(default_factory=dict)
     _digests: dict[int, str] = field(default_factory=dict)
 
@@ -80,7 +85,8 @@ class Models:
             base = base_of(self.training)
             settings = {"trust_remote_code": self.trust_remote_code, "dtype": getattr(base, "dtype", torch.float32)}
             try:
-                model = getattr(transformers, kind).from_pretrained(path, **settings)
+                with self._whole():
+                    model = getattr(transformers, kind).from_pretrained(path, **settings)
                 theirs = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
             except (OSError, ValueError) as error:
                 first = str(error).strip().partition("\n")[0]
@@ -90,6 +96,17 @@ class Models:
                 model=model.to(self.device).eval().requires_grad_(False), tokenizer=tokenizer
             )
         return self._loaded[kind, path]
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()
+        try:
+            yield
+        finally:
+            if self.sharding is not None:
+                set_hf_deepspeed_config(self.sharding)
 
     def _only_our_tokens(self, path: str, theirs: Any) -> None:
         known = theirs.get_vocab()

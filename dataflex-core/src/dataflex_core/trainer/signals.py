@@ -64,6 +64,7 @@ class SignalTrainer(FlexTrainer):
             tokenizer=self.processing_class,
             device=self.ranks.device,
             base_path=str(config.args["model_name_or_path"]),
+            sharding=getattr(self.args, "hf_deepspeed_config", None),
             trust_remote_code=bool(config.args.get("trust_remote_code")),
         )
         facts = Facts(
