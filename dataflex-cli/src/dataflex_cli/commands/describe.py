@@ -10,7 +10,7 @@ import click
 from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
 from dataflex_core.errors import UnknownStrategy, did_you_mean
-from dataflex_core.params import Parameter
+from dataflex_core.params import Parameter, plain
 from dataflex_core.params import describe as describe_params
 from dataflex_core.spec import Kind
 
@@ -54,7 +54,7 @@ def _document(record: Record) -> dict[str, object]:
             {
                 "name": p.name,
                 "type": p.type,
-                "default": p.default,
+                "default": plain(p.default),
                 "required": p.required,
                 "constraints": list(p.constraints),
                 "help": p.help,

@@ -121,8 +121,9 @@ def _files_row(distribution: str, catalog: Catalog) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from dataflex_cli.tables import print_table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("plugin", "version", "state", "strategies"):
@@ -130,6 +131,6 @@ def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     for row in rows:
         offered = ", ".join(f"{s['kind']} {s['name']}" for s in row["strategies"]) or "none"
         table.add_row(row["distribution"], row["version"], row["state"], offered)
-    Console(width=None if Console().is_terminal else 140).print(table)
+    print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)

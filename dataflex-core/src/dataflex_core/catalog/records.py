@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,9 +104,12 @@ class Catalog:
 def _load(record: Record, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        # What a strategy prints may not spoil `describe --json`.
+        with redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
         raise StrategyFault(
-            f"{record.spec.kind} {record.id} does not load: {error}",
+            f"{record.spec.kind} {record.id} does not load: {said}",
             hint=f"{record.distribution} {record.version} points at {target}",
         ) from error
