@@ -71,6 +71,7 @@ LIGHT = {
     "a required parameter is missing": ({}, ["--mixer", "static"], "proportions is required"),
     "a setting for no strategy": ({}, ["--set", "mixer.temperature=2"], "the run has no mixer"),
     "a setting that is none": ({}, ["--selector", "loss", "--set", "boost=2"], "not understood"),
+    "Ray's arguments are no JSON": ({"use_ray": True, "ray_init_kwargs": "{bad"}, [], "ray_init_kwargs is '{bad'"),
     "no model": ({"model_name_or_path": None}, [], "model_name_or_path is missing"),
     "no such data set": ({"dataset": "wrds"}, ["--selector", "loss"], "did you mean 'words'"),
     "no such target set": ({"eval_dataset": "hld"}, ["--selector", "less"], "did you mean 'held'"),
