@@ -55,6 +55,12 @@ LIGHT = {
     "steps that are words": ({"dataflex": {"warmup_steps": "many"}}, [], "valid integer"),
     "a key of 1.x alone": ({}, ["--selector", "loss", "warmup_step=3"], "write dataflex.warmup_steps"),
     "a train_type of 1.x that is gone": ({"train_type": "dynamic_lego"}, [], "dynamic_lego of DataFlex 1.x"),
+    "a train_type of 1.x that is a list": ({"train_type": ["a"]}, [], "is none of DataFlex 1.x's"),
+    "epochs of 1.x without end": (
+        {**OLD, "component_name": "loss", "num_train_epochs": "inf"},
+        [],
+        "no number of epochs",
+    ),
     "a component of 1.x that nobody offers": ({**OLD, "component_name": "nice"}, [], "offers the selector 'nice'"),
     "a component of 1.x of another kind": ({**OLD, "component_name": "static"}, [], "'static' here is a mixer"),
     "no components file": ({**OLD, "components_cfg_file": "x.yaml"}, ["component_name=less"], "x.yaml does not exist"),

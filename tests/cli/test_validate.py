@@ -123,6 +123,13 @@ def test_what_the_command_line_sets_has_no_line(write, words, said):
     assert (fault["file"], fault["line"]) == ("command line", None)
 
 
+def test_a_setting_that_cannot_be_read_is_at_no_line_of_the_file(write):
+    text = "model_name_or_path: m\ndo_train: true\n"
+    (fault,) = _json(write(text), "--quick", "--selector", "loss", "--set", "selector.boost=[1")
+    assert "cannot be merged" in fault["message"]
+    assert fault["line"] is None
+
+
 def test_a_configuration_may_lie_in_a_folder_that_is_called_after_a_setting(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lr=1e-5").mkdir()
