@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
 from dataflex_cli.launch import Processes, processes, rendezvous
-from dataflex_core.errors import InvalidConfig
+from dataflex_cli.main import cli
+from dataflex_core.errors import InvalidConfig, RunFailed
 
 
 @pytest.mark.parametrize(
@@ -30,6 +32,17 @@ def test_processes(nproc, env, expected):
 def test_a_variable_that_is_no_number(name):
     with pytest.raises(InvalidConfig, match=name):
         processes(None, {}, {name: "two"})
+
+
+def test_a_launcher_that_fails_is_one_line(monkeypatch, tmp_path):
+    def taken(*args, **options):
+        raise OSError("port 29500\nis in use")
+
+    monkeypatch.setattr("dataflex_cli.launch.torchrun", taken)
+    (tmp_path / "run.yaml").write_text("model_name_or_path: m\n")
+    done = CliRunner().invoke(cli, ["run", str(tmp_path / "run.yaml"), "--nproc", "2"])
+    assert isinstance(done.exception, RunFailed)
+    assert "OSError: port 29500 is in use" in str(done.exception)
 
 
 def test_the_address_of_a_node():

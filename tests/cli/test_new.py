@@ -149,6 +149,7 @@ REFUSED = {
     "the name of a distribution": (["core", "--kind", "mixer"], "dataflex-core"),
     "the name of a class": (["scoring", "--kind", "selector"], "ScoringSelector"),
     "another kind's template": (["mine", "--kind", "mixer", "--template", "plain"], "a mixer has no template plain"),
+    "a folder whose name is too long": (["mine", "--kind", "mixer", "--output", "x" * 300], "cannot be written"),
     "a folder that holds something": (["mine", "--kind", "mixer", "--output", "full"], "is not an empty folder"),
     "a folder below a file": (["mine", "--kind", "mixer", "--output", "full/file/mine"], "cannot be written"),
 }

@@ -67,6 +67,42 @@ def test_a_file_is_named_on_the_command_line(dataflex, tmp_path):
     assert [p["name"] for p in told["parameters"]] == ["k"]
 
 
+LOUD = """
+from dataclasses import dataclass
+from pathlib import Path
+print("a word of welcome")
+
+@dataclass
+class Params:
+    k: float = float("inf")
+    where: Path = Path("a")
+
+class Mine:
+    "Mine."
+"""
+
+
+@pytest.mark.parametrize("words", [["describe", "mine", "--json"], ["schema", "--section"]], ids=" ".join)
+def test_what_a_strategy_prints_or_defaults_to_spoils_no_json(dataflex, tmp_path, words):
+    (tmp_path / "loud.py").write_text(LOUD)
+    (tmp_path / "mine.py").write_text(offering("mine", target="loud:Mine", params="loud:Params"))
+    done = dataflex(*words, "--plugin", "mine.py")
+    json.loads(done.stdout, parse_constant=pytest.fail)
+    assert "a word of welcome" in done.stderr
+
+
+def test_brackets_in_what_a_plugin_says_are_no_markup(dataflex, tmp_path):
+    install_plugin(tmp_path, "dfx-odd", offering("odd").replace("summary='", "summary='in [low, high] of [/x] :cat: "))
+    assert "in [low, high] of [/x] :cat:" in dataflex("list-strategies").stdout
+
+
+def test_a_strategy_that_fails_to_import_is_one_line(dataflex, tmp_path):
+    (tmp_path / "broken.py").write_text("raise RuntimeError('one\\ntwo')")
+    (tmp_path / "mine.py").write_text(offering("mine", target="broken:Mine"))
+    done = dataflex("describe", "mine", "--plugin", "mine.py")
+    assert done.stderr.splitlines()[0] == "Error: selector mine.py/mine does not load: one two"
+
+
 TRAINED = """
 from dataclasses import dataclass
 from typing import Annotated

@@ -92,6 +92,15 @@ def test_a_dry_run_prints_the_command(monkeypatch, verb):
     assert words[-1] == "dataflex-strategies"
 
 
+def test_a_plugin_is_uninstalled_by_any_spelling_of_its_name():
+    assert _plugins("uninstall", "DataFlex_Strategies", "--dry-run").exit_code == 0
+
+
+def test_an_installation_that_breaks_the_environment_is_one_line(monkeypatch):
+    monkeypatch.setattr(installer, "call", lambda verb, names: monkeypatch.setattr("sys.executable", "/bin/false"))
+    assert "cannot be listed" in str(_plugins("install", "x").exception)
+
+
 @pytest.mark.parametrize("words", [("install", ""), ("uninstall", "torch"), ("uninstall", "dataflex-strategie")])
 def test_a_name_that_is_no_plugin_is_refused(words):
     assert isinstance(_plugins(*words).exception, InvalidPlugin)

@@ -123,6 +123,20 @@ def test_what_the_command_line_sets_has_no_line(write, words, said):
     assert (fault["file"], fault["line"]) == ("command line", None)
 
 
+def test_a_setting_that_cannot_be_read_is_at_no_line_of_the_file(write):
+    text = "model_name_or_path: m\ndo_train: true\n"
+    (fault,) = _json(write(text), "--quick", "--selector", "loss", "--set", "selector.boost=[1")
+    assert "cannot be merged" in fault["message"]
+    assert fault["line"] is None
+
+
+def test_a_configuration_may_lie_in_a_folder_that_is_called_after_a_setting(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lr=1e-5").mkdir()
+    write("model_name_or_path: m\ndo_train: true\n").rename("lr=1e-5/run.yaml")
+    assert _validate("lr=1e-5/run.yaml", "--quick").exit_code == 0
+
+
 def test_a_key_that_is_missing_has_no_line(write):
     (fault,) = _json(write("do_train: true\n"), "--quick")
     assert (fault["key"], fault["line"]) == ("model_name_or_path", None)
@@ -165,6 +179,7 @@ def test_a_quick_check_imports_none_of_the_heavy_things(write, module):
         ({"dataflex": {"update_steps": 50, "updates": 1}}, "the pool has 100", "dataflex.update_steps"),
         ({"dataflex": {"warmup_proportions": {"words": 1}}}, "differ in numbers", "dataflex.warmup_proportions"),
         ({"model_name_or_path": "no/model"}, "the run failed", None),
+        ({"resume_from_checkpoint": "nowhere"}, "nowhere does not exist", "resume_from_checkpoint"),
     ],
     ids=str,
 )

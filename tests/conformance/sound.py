@@ -33,6 +33,21 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         yield StrategySpec(kind=kind, name="sound", target=target, summary="asks for everything", needs=needs)
 
 
+SELDOM = StrategySpec(
+    kind=Kind.MIXER, name="seldom", target="conformance.sound:SeldomMixer", summary="is equal, with rare exceptions"
+)
+
+
+class SeldomMixer(Mixer[NoParams]):
+    """Explores: draws at every decision, and acts on it at one in twenty."""
+
+    def mix(self, request):
+        proportions = np.ones(len(request.domains))
+        if request.rng.random() < 0.05:
+            proportions[0] += 1
+        return proportions
+
+
 class SoundSelector(ScoringSelector[NoParams]):
     """Draws among the samples whose loss has fallen since it first saw them, and that every other signal likes."""
 

@@ -32,6 +32,8 @@ def test_what_is_installed_conforms(check):
     check()
 
 
-@pytest.mark.parametrize("spec", list(sound.dataflex_strategies()), ids=lambda spec: spec.kind.value)
+@pytest.mark.parametrize(
+    "spec", [*sound.dataflex_strategies(), sound.SELDOM], ids=lambda spec: f"{spec.kind}-{spec.name}"
+)
 def test_a_strategy_that_asks_draws_and_remembers_conforms(spec):
     check_strategy(spec)

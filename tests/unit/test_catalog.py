@@ -1,7 +1,7 @@
 """catalog.py: discovery, faults as data, and what a name means."""
 
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, distribution
 
 import pytest
 
@@ -142,6 +142,18 @@ def test_a_distribution_that_offers_a_name_twice_leaves_no_name_that_cannot_be_a
     assert found.faults or found.resolve(Kind.SELECTOR, "dfx_twice/less")
 
 
+def test_two_plugins_of_a_distribution_may_not_offer_one_name(module, tmp_path):
+    for name in ("dfx_one", "dfx_two"):
+        module(name, offering("less"))
+    info = tmp_path / "dfx_both-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dfx-both\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dataflex]\none = dfx_one\ntwo = dfx_two\n")
+    found = discover(distribution("dfx-both").entry_points)
+    assert [fault.entry_point for fault in found.faults] == ["two = dfx_two"]
+    assert found.resolve(Kind.SELECTOR, "less").id == "dfx-both/less"
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_a_name_means_the_strategy_of_the_kind_asked_for(kind):
     found = catalog(*(record("loss", each) for each in Kind))
@@ -170,6 +182,13 @@ def test_an_unknown_name_says_what_there_is(name, hint):
     with pytest.raises(UnknownStrategy, match=f"no selector is called '{name}'") as caught:
         found.resolve(Kind.SELECTOR, name)
     assert hint is None or caught.value.hint == hint
+
+
+def test_an_unknown_name_may_be_that_of_a_plugin_that_failed(module):
+    found = discover([module("dfx_broken", "raise RuntimeError"), module("dfx_good", offering("less"))])
+    with pytest.raises(UnknownStrategy) as caught:
+        found.resolve(Kind.SELECTOR, "mine")
+    assert caught.value.hint == "known: less; dfx_broken failed, and dataflex plugins list says why"
 
 
 def test_an_unknown_name_where_nothing_is_installed():

@@ -1,6 +1,8 @@
 """params.py: parameters described as text, and validated with every fault at once."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
@@ -8,7 +10,7 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from typing_extensions import Doc
 
 from dataflex_core.errors import InvalidParameters, StrategyFault
-from dataflex_core.params import NoParams, Parameter, describe, validate
+from dataflex_core.params import NoParams, Parameter, adapter, describe, plain, validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +198,31 @@ def test_a_value_that_fits_no_arm_of_a_union_is_one_fault_under_the_parameters_o
 )
 def test_what_a_dataclass_checks_itself_is_a_fault(params, values, fault):
     assert refused(params, values) == [fault]
+
+
+class Unknown:
+    pass
+
+
+Odd = make_dataclass("Odd", [("k", Unknown | None, None)])
+Nowhere = make_dataclass("Nowhere", [("k", "NoSuchName | None", None)])
+
+
+@pytest.mark.parametrize("use", [lambda params: validate(params, {}, owner="selector x"), adapter])
+@pytest.mark.parametrize("params", [Odd, Nowhere], ids=lambda params: params.__name__)
+def test_types_that_nothing_fits_are_a_fault_of_the_strategy(params, use):
+    with pytest.raises(StrategyFault, match=f"{params.__name__} of .* no use for parameters") as caught:
+        use(params)
+    assert "\n" not in caught.value.message
+
+
+def test_a_type_that_is_not_known_cannot_be_described():
+    with pytest.raises(StrategyFault, match="'NoSuchName' is not defined"):
+        describe(Nowhere)
+
+
+@pytest.mark.parametrize(
+    ("value", "as_json"), [(3, 3), (None, None), ([1.5], [1.5]), (math.inf, "inf"), (Path("a"), "a"), (b"a", "b'a'")]
+)
+def test_a_default_that_json_lacks_is_text(value, as_json):
+    assert plain(value) == as_json

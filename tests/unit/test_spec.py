@@ -63,8 +63,14 @@ def test_good_targets(text):
     assert (made.target, made.params) == (text, text)
 
 
-@pytest.mark.parametrize("summary", ["", "  ", "\n"])
-def test_an_empty_summary_is_refused(summary):
+@pytest.mark.parametrize("name", ["none", "null"])
+def test_what_switches_a_strategy_off_is_no_name(name):
+    with pytest.raises(StrategyFault, match="asks for no strategy"):
+        spec(name=name)
+
+
+@pytest.mark.parametrize("summary", ["", "  ", "\n", "two\nlines"])
+def test_a_summary_that_is_not_one_line_is_refused(summary):
     with pytest.raises(StrategyFault, match="summary"):
         spec(summary=summary)
 

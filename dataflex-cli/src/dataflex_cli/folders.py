@@ -17,10 +17,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises `InvalidConfig` where ``folder`` holds something already or cannot be written.
     """
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InvalidConfig(f"{folder} exists and is not an empty folder", hint="name a new one, or remove it first")
-    empty = folder.exists()
     try:
+        empty = folder.exists()
+        if empty and (not folder.is_dir() or any(folder.iterdir())):
+            hint = "name a new one, or remove it first"
+            raise InvalidConfig(f"{folder} exists and is not an empty folder", hint=hint)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder if empty else folder.parent, prefix=".dataflex-") as scratch:
             built = Path(scratch) / "built"

@@ -92,14 +92,11 @@ def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debu
 
 @contextlib.contextmanager
 def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
+    options = _options(args.get("ray_init_kwargs"))
     try:
         import ray
     except ImportError:
         raise UnmetNeed("use_ray is set, and Ray is not installed", hint="pip install ray") from None
-    given = args.get("ray_init_kwargs")
-    options = json.loads(given) if isinstance(given, str) else given or {}
-    if not isinstance(options, dict):
-        raise InvalidConfig(f"ray_init_kwargs is {given!r}", hint="write ray.init's arguments below it")
     try:
         ray.init(**options)
     except Exception as error:  # Ray raises plain ones
@@ -109,6 +106,17 @@ def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _options(given: Any) -> dict[str, Any]:
+    """``ray_init_kwargs`` as they are written: below the key, or as JSON. Raises `InvalidConfig`."""
+    try:
+        options = json.loads(given) if isinstance(given, str) else given or {}
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise InvalidConfig(f"ray_init_kwargs is {given!r}", hint="write ray.init's arguments below it")
+    return options
 
 
 def _agents(ray: Any, count: int) -> list[Any]:

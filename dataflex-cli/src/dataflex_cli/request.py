@@ -25,7 +25,8 @@ class Request:
     @classmethod
     def of(cls, words: tuple[str, ...], flags: Mapping[Kind, str | None], settings: tuple[str, ...]) -> Request:
         """CONFIG, if the first word is one, and the overrides. Raises `InvalidConfig` for a word that is neither."""
-        path = Path(words[0]) if words and "=" not in words[0] else None
+        first = words[0] if words else "="
+        path = Path(first) if "=" not in first or Path(first).is_file() else None  # a folder may be called lr=1e-5
         overrides = words if path is None else words[1:]
         for word in overrides:
             if "=" not in word:

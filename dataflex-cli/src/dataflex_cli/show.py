@@ -114,8 +114,9 @@ class Narrator:
         """After the run: what was trained on, and how the choice differs from the pool."""
         if self._start is None:
             return
-        from rich.console import Console
         from rich.table import Table
+
+        from dataflex_cli.tables import print_table
 
         took = f"{counted(self._decisions, 'decision')} in {self._seconds:.1f} s"
         say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
@@ -130,7 +131,7 @@ class Narrator:
             share, taken = size / sum(pool.values()), self._chosen[name] / max(self._chosen.total(), 1)
             ratio = f"{taken / share:.2f}x" if share else "-"
             table.add_row(name, str(size), f"{share:.1%}", str(self._chosen[name]), f"{taken:.1%}", ratio)
-        Console().print(table)
+        print_table(table)
         if self._samples > self._chosen.total():
             say(f"the {self._samples - self._chosen.total()} samples of the warm-up are not counted as chosen")
 

@@ -6,17 +6,21 @@ A parameter is a field ``name: Annotated[type, constraint…, Doc("help")] = def
 
 from __future__ import annotations
 
+import json
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types as at
 from typing_extensions import Doc
 
 from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
 from dataflex_core.strategy import NoParams
+
+if TYPE_CHECKING:
+    import pydantic
 
 # The limits of annotated_types' constraints, by the attribute that holds them.
 _LIMITS = {
@@ -43,11 +47,10 @@ class Parameter:
 
 
 def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
-    """The parameters of a dataclass, in order."""
+    """The parameters of a dataclass, in order. Raises `StrategyFault` where it is none, or its types are not known."""
     if params is None:
         return ()
-    given = _given(params)
-    hints = typing.get_type_hints(params, include_extras=True)
+    given, hints = _given(params), _hints(params)
     return tuple(_parameter(field, hints[field.name]) for field in given)
 
 
@@ -61,7 +64,10 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
 
 
 def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, list[tuple[str | None, str]]]:
-    """An instance of ``params``, or None and every fault: the parameter, if it is of one, and what is wrong."""
+    """An instance of ``params``, or None and every fault: the parameter, if it is of one, and what is wrong.
+
+    Raises `StrategyFault` where no value could be right.
+    """
     kind = NoParams if params is None else params
     known = [field.name for field in _given(kind)]
     faults: list[tuple[str | None, str]] = [
@@ -70,13 +76,58 @@ def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, l
     given = {key: value for key, value in values.items() if key in known}
     import pydantic
 
+    validator = adapter(kind)
     try:
-        made = pydantic.TypeAdapter(kind).validate_python(given)
+        made = validator.validate_python(given)
     except pydantic.ValidationError as error:
         faults.extend(_faults(error))
     except ValueError as error:
         faults.append((None, str(error)))
     return (None if faults else made), faults
+
+
+def adapter(params: type[Any]) -> pydantic.TypeAdapter[Any]:
+    """What validates a dataclass. Raises `StrategyFault` where pydantic does not understand one of its types."""
+    import pydantic
+
+    _hints(params)  # pydantic itself misses a type that is not known only when it is used
+    try:
+        return pydantic.TypeAdapter(params)
+    except Exception as error:
+        raise _unusable(params, error) from error
+
+
+def json_schema(params: type[Any], *, ref_template: str) -> dict[str, Any]:
+    """pydantic's JSON Schema of a dataclass. Raises `StrategyFault` where there is none."""
+    validator = adapter(params)
+    try:
+        return validator.json_schema(ref_template=ref_template)
+    except Exception as error:
+        raise _unusable(params, error) from error
+
+
+def _unusable(params: type[Any], error: Exception) -> StrategyFault:
+    said = str(error).partition("\n")[0]
+    return StrategyFault(
+        f"{params.__qualname__} of {params.__module__} is no use for parameters: {type(error).__name__}: {said}",
+        hint="give its fields types that pydantic knows, and import them where it is defined",
+    )
+
+
+def plain(value: Any) -> Any:
+    """A default as it is, or as text where JSON has no such value: a path, a set, infinity."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
+
+
+def _hints(params: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(params, include_extras=True)
+    except Exception as error:
+        raise _unusable(params, error) from error
 
 
 def _given(params: type[Any]) -> list[Field[Any]]:

@@ -52,9 +52,11 @@ def _newest(config: RunConfig, output: Path, notice: Callable[[str], None]) -> R
 
 def _check(path: Path, strict: bool) -> None:
     if not path.is_dir():
-        raise InvalidConfig(f"{RESUME}: {path} does not exist", hint="name a checkpoint-N folder, or use --resume")
+        hint = "name a checkpoint-N folder, or use --resume"
+        raise InvalidConfig(f"{RESUME}: {path} does not exist", hint=hint, key=[RESUME])
     if strict and (wrong := what_is_torn(path)) is not None:
-        raise InvalidConfig(f"{RESUME}: {path} {wrong}", hint="name another one; --resume takes the newest whole one")
+        hint = "name another one; --resume takes the newest whole one"
+        raise InvalidConfig(f"{RESUME}: {path} {wrong}", hint=hint, key=[RESUME])
 
 
 def is_resumed(args: Mapping[str, Any]) -> bool:

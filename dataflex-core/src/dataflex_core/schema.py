@@ -8,7 +8,7 @@ from dataflex_core.catalog import Catalog, Record
 from dataflex_core.config import SECTION, DataflexConfig
 from dataflex_core.errors import StrategyFault
 from dataflex_core.llamafactory.keys import known_keys
-from dataflex_core.params import describe
+from dataflex_core.params import describe, json_schema, plain
 from dataflex_core.spec import Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -72,10 +72,10 @@ def _strategy(record: Record, names: list[str], definitions: Schema) -> Schema:
     name = {"enum": names, "description": record.spec.summary}
     try:
         params = record.load_params()
+        made = _of_dataclass(params, prefix, definitions) if params is not None else {"properties": {}}
     except StrategyFault as error:
         # One that does not load spoils no other: its parameters are not known.
         return {"description": str(error), "properties": {"name": name}, "required": ["name"]}
-    made = _of_dataclass(params, prefix, definitions) if params is not None else {"properties": {}}
     return {
         "title": f"{record.spec.kind} {record.spec.name}",
         "description": record.spec.summary,
@@ -87,16 +87,17 @@ def _strategy(record: Record, names: list[str], definitions: Schema) -> Schema:
 
 def _of_dataclass(params: type[Any], prefix: str, definitions: Schema) -> Schema:
     """Its fields, described by their `Doc`; what they refer to goes into ``definitions`` under ``prefix``."""
-    import pydantic
-
-    made = pydantic.TypeAdapter(params).json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    known = describe(params)
+    made = json_schema(params, ref_template=f"#/$defs/{prefix}{{model}}")
     definitions.update({f"{prefix}{name}": inner for name, inner in made.pop("$defs", {}).items()})
     if "$ref" in made:  # a dataclass that refers to itself
         made = dict(definitions[made["$ref"].removeprefix("#/$defs/")])
-    properties = {p.name: {**made["properties"][p.name]} for p in describe(params)}
-    for parameter in describe(params):
+    properties = {p.name: {**made["properties"][p.name]} for p in known}
+    for parameter in known:
         properties[parameter.name].pop("title", None)
+        if "default" in properties[parameter.name]:
+            properties[parameter.name]["default"] = plain(properties[parameter.name]["default"])
         if parameter.help:
             properties[parameter.name]["description"] = parameter.help
-    required = [p.name for p in describe(params) if p.required]
+    required = [p.name for p in known if p.required]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

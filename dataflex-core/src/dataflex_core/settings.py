@@ -53,7 +53,8 @@ def merge(base: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
         container = OmegaConf.to_container(merged, resolve=True)
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
         key = str(getattr(error, "full_key", None) or "").split(".")
-        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from error
+        # From nothing: where the parser stopped is no line of the file.
+        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from None
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 

@@ -41,6 +41,7 @@ class Need(StrEnum):
 # `selection_budget` and the header of a run reckon with.
 _COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1.0, Need.EMBEDDINGS: 1 / 3, Need.GENERATIONS: 1.0}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_OFF = {"none", "null"}  # what leaves a kind of strategy out: on the command line, and in YAML
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -69,11 +70,13 @@ class StrategySpec:
             raise StrategyFault(f"{self.name}: {error}", hint="use the members of Kind and Need") from None
         if not _NAME.fullmatch(self.name):
             raise StrategyFault(f"strategy name {self.name!r} is malformed", hint="lower case words joined by '-'")
+        if self.name in _OFF:
+            raise StrategyFault(f"{self.name!r} asks for no strategy, and can name none", hint="choose another name")
         for field in (self.target, self.params):
             if field is not None and not _TARGET.fullmatch(field):
                 raise StrategyFault(f"{self.name}: {field!r} is malformed", hint="write 'package.module:Name'")
-        if not self.summary.strip():
-            raise StrategyFault(f"{self.name}: summary is empty", hint="say in one line what the strategy does")
+        if len(self.summary.strip().splitlines()) != 1:
+            raise StrategyFault(f"{self.name}: summary is not one line", hint="say in one line what the strategy does")
 
     @property
     def cost(self) -> float:

@@ -9,8 +9,7 @@ import click
 
 from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
-from dataflex_core.errors import UnknownStrategy, did_you_mean
-from dataflex_core.params import Parameter
+from dataflex_core.params import Parameter, plain
 from dataflex_core.params import describe as describe_params
 from dataflex_core.spec import Kind
 
@@ -27,9 +26,7 @@ def describe(name: str, kind: str | None, as_json: bool, plugins: Plugins) -> No
     catalog = discover(plugins=plugins)
     found = [record for record in catalog.named(name) if kind is None or record.spec.kind.value == kind]
     if not found:
-        what = kind or "strategy"
-        known = [record.spec.name for record in catalog.of_kind(Kind(kind) if kind else None)]
-        raise UnknownStrategy(f"no {what} is called {name!r}", hint=did_you_mean(name, known))
+        raise catalog.unknown(name, Kind(kind) if kind else None)
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, "strategies": [_document(record) for record in found]}, indent=2))
         return
@@ -54,7 +51,7 @@ def _document(record: Record) -> dict[str, object]:
             {
                 "name": p.name,
                 "type": p.type,
-                "default": p.default,
+                "default": plain(p.default),
                 "required": p.required,
                 "constraints": list(p.constraints),
                 "help": p.help,

@@ -41,12 +41,13 @@ def doctor(as_json: bool, plugins: Plugins) -> None:
 
 
 def _print(found: Sequence[Check]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from dataflex_cli.tables import print_table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in found:
         said = f"{check.detail}\n{check.remedy}" if check.remedy else check.detail
         table.add_row(Text(check.state, style=_COLOURS[check.state]), check.name, Text(said))
-    Console(width=None if Console().is_terminal else 140).print(table)
+    print_table(table, width=140)

@@ -48,8 +48,9 @@ def _document(catalog: Catalog, kind: Kind | None) -> dict[str, object]:
 
 
 def _print(catalog: Catalog, kind: Kind | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from dataflex_cli.tables import print_table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("kind", "name", "what it does", "needs", "provided by"):
@@ -60,7 +61,6 @@ def _print(catalog: Catalog, kind: Kind | None) -> None:
         needs = ", ".join(sorted(need.value for need in record.spec.needs)) or "nothing"
         provider = f"{record.distribution} {record.version}"
         table.add_row(record.spec.kind.value, name, record.spec.summary, needs, provider)
-    console = Console(width=None if Console().is_terminal else 140)
-    console.print(table)
+    print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)

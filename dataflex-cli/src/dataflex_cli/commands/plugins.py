@@ -15,7 +15,7 @@ import click
 from dataflex_cli import installer
 from dataflex_cli.options import plugin_options
 from dataflex_core.catalog import Catalog, Plugins, discover
-from dataflex_core.errors import InvalidPlugin, did_you_mean
+from dataflex_core.errors import InvalidPlugin, RunFailed, did_you_mean
 from dataflex_core.hooks import PROJECT
 
 SCHEMA = 1
@@ -74,9 +74,11 @@ def install(names: tuple[str, ...], dry_run: bool) -> None:
 def uninstall(names: tuple[str, ...], dry_run: bool) -> None:
     """Uninstall plugins with this environment's pip or uv."""
     _check(names)
-    known = [point.dist.name for point in entry_points(group=PROJECT) if point.dist is not None]
+    from packaging.utils import canonicalize_name
+
+    known = [canonicalize_name(point.dist.name) for point in entry_points(group=PROJECT) if point.dist is not None]
     for name in names:
-        if name not in known:
+        if canonicalize_name(name) not in known:
             raise InvalidPlugin(f"no plugin is called {name!r}", hint=did_you_mean(name, known))
     if dry_run:
         _say_command("uninstall", names)
@@ -96,9 +98,14 @@ def _say_command(verb: str, names: tuple[str, ...]) -> None:
 
 
 def _strategies_now() -> Any:
-    """What a process finds that starts after the installation."""
+    """What a process finds that starts after the installation. Raises `RunFailed` where it cannot."""
     words = [sys.executable, "-m", "dataflex_cli", "list-strategies", "--json"]
-    return json.loads(subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        wrong = "it is installed, and strategies cannot be listed any more"
+        raise RunFailed(wrong, hint="dataflex doctor, or uninstall it with pip") from None
 
 
 def _row(point: EntryPoint, catalog: Catalog, *, left_out: bool) -> dict[str, Any]:
@@ -121,8 +128,9 @@ def _files_row(distribution: str, catalog: Catalog) -> dict[str, Any]:
 
 
 def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from dataflex_cli.tables import print_table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("plugin", "version", "state", "strategies"):
@@ -130,6 +138,6 @@ def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     for row in rows:
         offered = ", ".join(f"{s['kind']} {s['name']}" for s in row["strategies"]) or "none"
         table.add_row(row["distribution"], row["version"], row["state"], offered)
-    Console(width=None if Console().is_terminal else 140).print(table)
+    print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)

@@ -100,6 +100,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
 
 
 def _train(config: RunConfig, prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
+    from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes, torchrun
     from dataflex_cli.worker import train_here
 
@@ -107,8 +108,10 @@ def _train(config: RunConfig, prepared: PreparedRun, plugins: Plugins, nproc: in
     if wanted.ray:
         from dataflex_cli.in_ray import train_in_ray
 
-        train_in_ray(config, wanted, plugins, debug=debug)
+        with one_line(debug=debug):
+            train_in_ray(config, wanted, plugins, debug=debug)
     elif wanted.torchrun:
-        torchrun(config, wanted, plugins, debug=debug)
+        with one_line(debug=debug):
+            torchrun(config, wanted, plugins, debug=debug)
     else:
         train_here(prepared, debug=debug)

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,15 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
 
 
 def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[DataflexError]:
-    """What LLaMA-Factory and the data say: the first of it, as they stop there."""
+    """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there."""
     from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.run import outline
+    from dataflex_core.resume import resolved
 
     try:
         with one_line(debug=False):
+            prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
             outline(prepared, ranks=processes(nproc, prepared.config.args).world)
     except DataflexError as error:
         if isinstance(error, UsageError) and not error.key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -18,7 +18,7 @@ from dataflex_core.catalog.records import Catalog, Fault, Record
 from dataflex_core.catalog.versions import check_contract, check_requirements
 from dataflex_core.errors import InvalidPlugin, StrategyFault
 from dataflex_core.hooks import PROJECT, Hooks
-from dataflex_core.spec import StrategySpec
+from dataflex_core.spec import Kind, StrategySpec
 
 # What a declaration has no use for: seconds of every `dataflex` command, even of `--help` in a shell's completion.
 _HEAVY = ("torch", "transformers", "numpy", "pydantic")
@@ -58,7 +58,7 @@ def discover(points: Iterable[EntryPoint] | None = None, *, plugins: Plugins | N
         for variable, name in chosen.unknown(every)
     ]
     for point in filter(chosen.admits, every):
-        offered, wrong = _look(_installed(point))
+        offered, wrong = _look(_installed(point), {(r.distribution, r.spec.kind, r.spec.name) for r in records})
         records.extend(offered)
         faults.extend(wrong)
     for file in chosen.files:
@@ -88,7 +88,7 @@ def _in_file(path: Path) -> list[Record]:
         requires=tuple,
         load=lambda: load_file(path),
     )
-    offered, faults = _look(plugin)
+    offered, faults = _look(plugin, set())
     # Who names a file waits for what it imports, and holds the strategy itself there: only what failed matters.
     for fault in faults:
         if fault.withdrawn:
@@ -96,8 +96,11 @@ def _in_file(path: Path) -> list[Record]:
     return offered
 
 
-def _look(plugin: _Plugin) -> tuple[list[Record], list[Fault]]:
-    """What a plugin offers, and what is wrong with it: all of its strategies are offered, or none."""
+def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> tuple[list[Record], list[Fault]]:
+    """What a plugin offers, and what is wrong with it: all of its strategies are offered, or none.
+
+    ``taken`` are distribution, kind and name of what other plugins offer: nobody could ask for a second one.
+    """
     offered: list[Record] = []
     before = set(sys.modules)
     stage = "version"
@@ -113,7 +116,8 @@ def _look(plugin: _Plugin) -> tuple[list[Record], list[Fault]]:
             manager = _register(module, plugin.name)
             stage = "yield"
             for spec in _specs(manager):
-                if any((spec.kind, spec.name) == (r.spec.kind, r.spec.name) for r in offered):
+                mine = {(plugin.distribution, r.spec.kind, r.spec.name) for r in offered}
+                if (plugin.distribution, spec.kind, spec.name) in taken | mine:
                     raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
                 offered.append(Record(spec=spec, distribution=plugin.distribution, version=plugin.version))
     except KeyboardInterrupt:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,21 +92,30 @@ class Catalog:
         if found:
             others = " and a ".join(sorted({r.spec.kind.value for r in found}))
             raise WrongKind(f"{name!r} here is a {others}, not a {kind}", hint=f"write --{found[0].spec.kind} {name}")
-        known = [r.spec.name for r in self.of_kind(kind)]
-        if known and is_of_old(kind, name):
+        if self.of_kind(kind) and is_of_old(kind, name):
             raise UnknownStrategy(
                 f"no installed plugin offers the {kind} {name!r} of DataFlex 1.x",
                 hint="dataflex list-strategies shows what is installed",
             )
-        raise UnknownStrategy(f"no {kind} is called {name!r}", hint=did_you_mean(name, known))
+        raise self.unknown(name, kind)
+
+    def unknown(self, name: str, kind: Kind | None = None) -> UnknownStrategy:
+        """What to raise where nothing of a kind, or of any, has that name; plugins that failed may have offered it."""
+        hint = did_you_mean(name, [r.spec.name for r in self.of_kind(kind)])
+        if failed := sorted({fault.distribution for fault in self.faults if fault.withdrawn}):
+            hint = f"{hint}; {', '.join(failed)} failed, and dataflex plugins list says why"
+        return UnknownStrategy(f"no {kind or 'strategy'} is called {name!r}", hint=hint)
 
 
 def _load(record: Record, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        # What a strategy prints may not spoil `describe --json`.
+        with redirect_stdout(sys.stderr):
+            return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
         raise StrategyFault(
-            f"{record.spec.kind} {record.id} does not load: {error}",
+            f"{record.spec.kind} {record.id} does not load: {said}",
             hint=f"{record.distribution} {record.version} points at {target}",
         ) from error

@@ -67,11 +67,11 @@ def given(args: Iterable[str]) -> list[str]:
 def read(args: Mapping[str, Any]) -> OldKeys:
     """The keys of 1.x among ``args``. Raises `InvalidConfig` with every fault in one line."""
     written = {key: args[key] for key in given(args) if args[key] is not None}
-    kind = written.get("train_type", "static")
+    kind = str(written.get("train_type", "static"))
     if kind in _ELSEWHERE:
         raise InvalidConfig(f"train_type {kind} of DataFlex 1.x is not offered", hint=_ELSEWHERE[kind])
     if kind not in _TYPES:
-        raise InvalidConfig(f"train_type {kind!r} is none of DataFlex 1.x's", hint=did_you_mean(str(kind), _TYPES))
+        raise InvalidConfig(f"train_type {kind!r} is none of DataFlex 1.x's", hint=did_you_mean(kind, _TYPES))
     import pydantic
 
     try:

@@ -84,6 +84,9 @@ def _train_step(old: OldKeys) -> int | None:
 
 def _number(written: Any, default: float = _EPOCHS) -> float:
     try:
-        return default if written is None else float(written)
+        number = default if written is None else float(written)
     except (TypeError, ValueError):
-        raise InvalidConfig(f"{written!r} is no number of epochs or steps") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidConfig(f"{written!r} is no number of epochs or steps", hint="see num_train_epochs and max_steps")
+    return number

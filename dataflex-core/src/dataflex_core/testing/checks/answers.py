@@ -12,7 +12,7 @@ from dataflex_core.testing.plays import SEED, Subject, fitting, fitting_some, pl
 from dataflex_core.testing.pools import ALIKE, ONE_SAMPLE, SOME_WITHOUT_LOSS
 from dataflex_core.testing.scenes import everyday, scenes_over
 
-_OTHER_SEEDS = (SEED + 1, SEED + 2, SEED + 3)
+_OTHER_SEEDS = range(SEED + 1, SEED + 51)  # a strategy may draw a lot and seldom act on it
 _WORLDS = (2, 4)
 
 
@@ -68,7 +68,7 @@ def another_seed_another_answer(subject: Subject) -> None:
             if difference(first.answers, play(subject, scene, seed=seed)[0].answers):
                 return
     if drew:
-        raise CheckFailed(f"draws from request.rng, and answers seeds {(SEED, *_OTHER_SEEDS)} alike")
+        raise CheckFailed(f"draws from request.rng, and answers seeds {SEED} to {_OTHER_SEEDS[-1]} alike")
 
 
 @check()
