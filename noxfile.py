@@ -55,7 +55,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
-    install(session, "mypy", "types-PyYAML")
+    install(session, "mypy", "types-PyYAML", "pytest")
     session.run("mypy", "--strict", *session.posargs, *(f"{package}/src" for package in PACKAGES))
 
 
