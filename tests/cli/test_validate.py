@@ -137,6 +137,11 @@ def test_a_configuration_may_lie_in_a_folder_that_is_called_after_a_setting(writ
     assert _validate("lr=1e-5/run.yaml", "--quick").exit_code == 0
 
 
+def test_a_list_within_itself_is_one_fault(write):
+    (fault,) = _json(write("x: &a [*a]\n"), "--quick")
+    assert "recursive" in fault["message"]
+
+
 def test_a_key_that_is_missing_has_no_line(write):
     (fault,) = _json(write("do_train: true\n"), "--quick")
     assert (fault["key"], fault["line"]) == ("model_name_or_path", None)

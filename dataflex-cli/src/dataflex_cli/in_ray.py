@@ -7,7 +7,6 @@ many agents as the cluster has devices, and waits for ever where there are fewer
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -23,7 +22,8 @@ from dataflex_cli.endings import Told, as_error, told_in, was_killed, without_a_
 from dataflex_cli.launch import PLUGINS, Processes
 from dataflex_core.catalog import Plugins
 from dataflex_core.config import RunConfig
-from dataflex_core.errors import DataflexError, InvalidConfig, RunFailed, UnmetNeed
+from dataflex_core.errors import DataflexError, RunFailed, UnmetNeed
+from dataflex_core.llamafactory.checks import ray_options
 
 # Where another node's differ, or Ray sets them for each worker.
 _NOT_PASSED_ON = ("RAY_", "CUDA_VISIBLE_DEVICES", "PATH", "HOME", "TMPDIR", "PWD", "OLDPWD", "HOSTNAME", "VIRTUAL_ENV")
@@ -92,13 +92,10 @@ def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debu
 
 @contextlib.contextmanager
 def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
-    options = _options(args.get("ray_init_kwargs"))
+    import ray
+
     try:
-        import ray
-    except ImportError:
-        raise UnmetNeed("use_ray is set, and Ray is not installed", hint="pip install ray") from None
-    try:
-        ray.init(**options)
+        ray.init(**(ray_options(args) or {}))
     except Exception as error:  # Ray raises plain ones
         said = " ".join(str(error).split())
         raise RunFailed(f"no Ray cluster: {said}", hint="see RAY_ADDRESS, ray_init_kwargs and ray status") from error
@@ -106,17 +103,6 @@ def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
-
-
-def _options(given: Any) -> dict[str, Any]:
-    """``ray_init_kwargs`` as they are written: below the key, or as JSON. Raises `InvalidConfig`."""
-    try:
-        options = json.loads(given) if isinstance(given, str) else given or {}
-    except ValueError:
-        options = None
-    if not isinstance(options, dict):
-        raise InvalidConfig(f"ray_init_kwargs is {given!r}", hint="write ray.init's arguments below it")
-    return options
 
 
 def _agents(ray: Any, count: int) -> list[Any]:

@@ -17,9 +17,9 @@ def positions(path: Path) -> Mapping[Key, Position]:
 
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return dict(_walk(root, ())) if root is not None else {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):  # the last of a list within itself
         return {}
-    return dict(_walk(root, ())) if root is not None else {}
 
 
 def locate(key: Sequence[str | int], known: Mapping[Key, Position]) -> Position | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
 def check_args(args: Args) -> Iterator[UsageError]:
-    """Keys that LLaMA-Factory does not know, no model, and data sets that are not there."""
+    """Keys that LLaMA-Factory does not know, no model, no Ray, and data sets that are not there."""
     known = known_keys()
     if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
         for key in args:
@@ -35,6 +36,8 @@ def check_args(args: Args) -> Iterator[UsageError]:
     elif _is_missing(str(args["model_name_or_path"])):
         hint = "name a folder that is there, or a model of the hub"
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
+    if uses_ray(args):
+        yield from _check_ray(args)
     for key in ("dataset", "eval_dataset"):
         yield from _check_datasets(args, key)
 
@@ -134,6 +137,24 @@ def _needs_gradients(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
 def uses_ray(args: Args, env: Mapping[str, str] = os.environ) -> bool:
     """Whether the run asks for Ray workers: by ``use_ray``, else by LLaMA-Factory's environment variable."""
     return _is_on(args.get("use_ray", env.get("USE_RAY")))
+
+
+def ray_options(args: Args) -> dict[str, Any] | None:
+    """``ray.init``'s arguments, as they are written: below the key, or as JSON; None where they are neither."""
+    given = args.get("ray_init_kwargs")
+    try:
+        options = json.loads(given) if isinstance(given, str) else given or {}
+    except ValueError:
+        return None
+    return options if isinstance(options, dict) else None
+
+
+def _check_ray(args: Args) -> Iterator[UsageError]:
+    if ray_options(args) is None:
+        said = f"ray_init_kwargs is {args['ray_init_kwargs']!r}"
+        yield InvalidConfig(said, hint="write ray.init's arguments below it", key=["ray_init_kwargs"])
+    elif find_spec("ray") is None:
+        yield UnmetNeed("use_ray is set, and Ray is not installed", hint="pip install ray", key=["use_ray"])
 
 
 def zero_stage(args: Args) -> int:
