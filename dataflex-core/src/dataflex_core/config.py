@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from typing_extensions import Doc
 
 from dataflex_core.compat import Translation, translate
+from dataflex_core.complaints import by_key
 from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
 from dataflex_core.settings import merge, read
 from dataflex_core.spec import Kind
@@ -250,14 +251,7 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
     try:
         return adapter.validate_python(given)
     except pydantic.ValidationError as error:
-        seen: dict[str, list[str]] = {}
-        for details in error.errors(include_url=False):
-            seen.setdefault(str(details["loc"][0]), []).append(_msg(details))
+        seen = by_key(error)
     for key, said in seen.items():
-        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {' or '.join(said)}", key=(SECTION, key)))
+        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {said}", key=(SECTION, key)))
     return adapter.validate_python({key: value for key, value in given.items() if key not in seen})
-
-
-def _msg(details: Mapping[str, Any]) -> str:
-    text = str(details["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import annotated_types as at
 from typing_extensions import Doc
 
+from dataflex_core.complaints import said_of
 from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
 from dataflex_core.strategy import NoParams
 
@@ -145,7 +146,7 @@ def _faults(error: Any) -> list[tuple[str | None, str]]:
     found: list[tuple[str | None, str]] = []
     for (path, _), group in seen.items():
         if len(group) > 1:
-            said = " or ".join(d["msg"][0].lower() + d["msg"][1:] for d in group)
+            said = " or ".join(map(said_of, group))
             text = f"{path[0]}={group[0]['input']!r}: {said}"
         else:
             text = _fault(group[0])
@@ -155,8 +156,7 @@ def _faults(error: Any) -> list[tuple[str | None, str]]:
 
 def _fault(details: Any) -> str:
     where = ".".join(str(part) for part in details["loc"] if not str(part).startswith("function-"))
-    said = details["msg"].removeprefix("Value error, ")
-    text = said[:1].lower() + said[1:]
+    text = said_of(details)
     if details["type"] == "missing":
         return f"{where} is required"
     return f"{where}={details['input']!r}: {text}" if where else text

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
+from dataflex_core.complaints import by_key
 from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
 
@@ -77,10 +78,7 @@ def read(args: Mapping[str, Any]) -> OldKeys:
     try:
         return pydantic.TypeAdapter(OldKeys).validate_python(written)
     except pydantic.ValidationError as error:
-        said: dict[str, list[str]] = {}
-        for details in error.errors(include_url=False):
-            said.setdefault(str(details["loc"][0]), []).append(str(details["msg"]).lower())
-        raise InvalidConfig("; ".join(f"{key}={written[key]!r}: {' or '.join(m)}" for key, m in said.items())) from None
+        raise InvalidConfig("; ".join(f"{key}={written[key]!r}: {m}" for key, m in by_key(error).items())) from None
 
 
 def idle(old: OldKeys, args: Iterable[str]) -> list[str]:
