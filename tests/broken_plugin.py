@@ -45,7 +45,7 @@ class LacksSelector(ScoringSelector):
     pass
 
 
-class NoneSelector:
+class StrangeSelector:
     pass
 
 

@@ -18,7 +18,7 @@ BROKEN = [
     ("selector", "nothing", DataError, "found no usable sample among 100 candidates"),
     ("selector", "short", StrategyFault, "gave 99 scores for 100 samples"),
     ("selector", "lacks", StrategyFault, "LacksSelector lacks score"),
-    ("selector", "none", StrategyFault, "is no Selector"),
+    ("selector", "strange", StrategyFault, "is no Selector"),
     ("mixer", "silent", StrategyFault, "observes training losses and does not declare it"),
     ("mixer", "nan", StrategyFault, "are not finite"),
     ("mixer", "wide", StrategyFault, "the run has 2 domains"),
@@ -31,7 +31,7 @@ BROKEN = [
 def test_a_broken_contract_names_the_strategy_and_what_is_wrong(model, data, tmp_path, kind, name, error, said):
     with pytest.raises(error, match=said) as caught:
         train(base_args(model, data, tmp_path / "out"), catalog=catalog(), **{kind: name})
-    if error is StrategyFault and name not in ("short", "lacks", "none", "silent"):
+    if error is StrategyFault and name not in ("short", "lacks", "strange", "silent"):
         assert f"{kind} {name} (broken 0), step 2" in str(caught.value)
 
 
