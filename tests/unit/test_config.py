@@ -156,9 +156,16 @@ def test_a_word_that_is_no_override_is_refused(refused, override):
     assert "write KEY=VALUE" in refused("a: 1", override)
 
 
-@pytest.mark.parametrize("override", ["a=[1", "a=${b}", "a.x=1"])
-def test_an_override_that_cannot_be_merged_is_refused(refused, override):
-    assert "cannot be merged" in refused("a: [1, 2]", override)
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("a=[1", "the overrides cannot be merged: line 2"),
+        ("a=${b}", "a: Interpolation key 'b' not found"),
+        ("a.x=1", "the overrides cannot be merged: Cannot merge incompatible container types"),
+    ],
+)
+def test_an_override_that_cannot_be_merged_is_refused(refused, override, said):
+    assert refused("a: [1, 2]", override).startswith(said)
 
 
 def test_an_override_reaches_what_refers_to_it(load):
@@ -192,8 +199,7 @@ def test_an_override_may_add_a_parameter_to_either_spelling(load, written):
     assert config.selector == StrategyChoice(name="less", params={"k": 3})
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize(
+FLAGGED = pytest.mark.parametrize(
     ("written", "flag", "chosen"),
     [
         (None, "loss", StrategyChoice(name="loss")),
@@ -205,11 +211,36 @@ def test_an_override_may_add_a_parameter_to_either_spelling(load, written):
     ],
     ids=["no file", "shorthand", "another name drops parameters", "same name keeps them", "no name", "no flag"],
 )
+
+
+@pytest.mark.parametrize("kind", Kind)
+@FLAGGED
 def test_a_flag_replaces_the_strategy(load, kind, written, flag, chosen):
     strategies = {} if flag is None else {kind: flag}
     config = load({"dataflex": {kind.value: written}}, suffix=".json", strategies=strategies).dataflex
     assert config.choice(kind) == chosen
     assert config.active == (kind,)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@FLAGGED
+def test_an_override_replaces_the_strategy_as_a_flag_does(load, kind, written, flag, chosen):
+    overrides = [] if flag is None else [f"dataflex.{kind}={flag}"]
+    config = load({"dataflex": {kind.value: written}}, *overrides, suffix=".json").dataflex
+    assert config.choice(kind) == chosen
+
+
+@pytest.mark.parametrize(
+    "words", [("dataflex.mixer=m", "dataflex.mixer.k=3"), ("dataflex.mixer.k=3", "dataflex.mixer=m")]
+)
+def test_overrides_may_name_a_strategy_and_its_parameters(load, words):
+    config = load({"dataflex": {"mixer": {"name": "other", "z": 1}}}, *words, suffix=".json").dataflex
+    assert config.mixer == StrategyChoice(name="m", params={"k": 3})
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "NULL"])
+def test_an_override_may_ask_for_no_strategy(load, nothing):
+    assert load("dataflex: {mixer: static}", f"dataflex.mixer={nothing}").dataflex.active == ()
 
 
 def test_a_flag_for_one_kind_leaves_the_others(load):

@@ -161,7 +161,7 @@ def merged_config(
     """``path`` with its overrides, as it is written but for keys of DataFlex 1.x. Raises `InvalidConfig`."""
     base = {} if path is None else read(path)
     _spell_out(base)
-    merged = merge(base, overrides)
+    merged = merge(base, _spelled_out(overrides, base))
     section = merged.pop(SECTION, None)
     if section is None:
         section = {}
@@ -196,6 +196,23 @@ def _spell_out(base: dict[str, Any]) -> None:
         for kind in Kind:
             if isinstance(section.get(kind.value), str):
                 section[kind.value] = {"name": section[kind.value]}
+
+
+def _spelled_out(overrides: Iterable[str], base: dict[str, Any]) -> list[str]:
+    """``dataflex.selector=less`` as ``dataflex.selector.name=less``; ``base`` forgets a strategy of another name."""
+    section = base.get(SECTION)
+    words = []
+    for word in overrides:
+        match = re.fullmatch(rf"{SECTION}\.({'|'.join(Kind)})=([\w./-]+)", word)
+        if match is None or match[2].lower() in {"null", "~"}:
+            words.append(word)
+            continue
+        kind, name = match.groups()
+        chosen = section.get(kind) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(chosen, dict) and chosen.get("name") not in (name, None):
+            del section[kind]
+        words.append(f"{SECTION}.{kind}.name={name}")
+    return words
 
 
 def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None:

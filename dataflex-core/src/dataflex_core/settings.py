@@ -54,7 +54,8 @@ def merge(base: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
         key = str(getattr(error, "full_key", None) or "").split(".")
         # From nothing: where the parser stopped is no line of the file.
-        raise InvalidConfig(f"the overrides cannot be merged: {_one_line(error)}", key=filter(None, key)) from None
+        where = f"{'.'.join(key)}: " if any(key) else "the overrides cannot be merged: "
+        raise InvalidConfig(f"{where}{_one_line(error)}", key=filter(None, key)) from None
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
 
@@ -63,4 +64,6 @@ def _one_line(error: Exception) -> str:
     problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
     if problem and mark:
         return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
-    return " ".join(str(error).split())
+    # Below its first line OmegaConf names the key and the type of what holds it.
+    said = str(error).partition("\n    full_key:")[0]
+    return " ".join(said.split())
