@@ -69,16 +69,18 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def tests(session: nox.Session) -> None:
-    """Run the tests that take no minutes; arguments go to pytest, `-m slow` chooses the others."""
+    """Run the tests that take no minutes, on up to four cores; arguments go to pytest, `-m slow` chooses the others."""
     # A new plugin is to pass ruff and mypy.
-    install(session, "pytest", "hypothesis", "jsonschema", "ruff", "mypy")
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy")
+    # The tests of a file share models and runs. In their order the longest files do not come last.
+    cores = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
             "HF_HOME": scratch,
             "HYPOTHESIS_STORAGE_DIRECTORY": str(session.cache_dir.resolve() / "hypothesis"),
         }
-        session.run("pytest", "-m", "not slow", *session.posargs, env=env)
+        session.run("pytest", *cores, "-m", "not slow", *session.posargs, env=env)
 
 
 @nox.session(python=PYTHON)

@@ -57,8 +57,8 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     train(base_args(model, uneven, tmp_path / "1", **common), events=one, **strategies)
     args = base_args(model, uneven, tmp_path / "n", per_device_train_batch_size=4 // ranks, **common)
     done = _on_ranks(ranks, args, tmp_path, **strategies)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert done.stdout.count("done: 7 steps, 28 samples") == 1, "rank 0 alone tells"
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    assert done.stdout.count("done: 7 steps, 28 samples") == 1, f"rank 0 alone tells\n{done.stdout}"
     shared = list(read_journal(tmp_path / "n" / "dataflex" / "journal.jsonl"))
     assert of_kind(shared, "start")[0]["ranks"] == ranks
     first, same = (of_kind(events, "decision")[:1] for events in (one, shared))

@@ -64,14 +64,14 @@ def _distributions(catalog):
 @pytest.mark.parametrize(
     ("env", "found"),
     [
-        ({}, {BUILT_IN, "dfx-one", "dfx-two"}),
-        ({"DATAFLEX_PLUGINS": " , "}, {BUILT_IN, "dfx-one", "dfx-two"}),
-        ({"DATAFLEX_PLUGINS": "dfx-one"}, {BUILT_IN, "dfx-one"}),
-        ({"DATAFLEX_PLUGINS": "DFX_One, dfx.two"}, {BUILT_IN, "dfx-one", "dfx-two"}),
-        ({"DATAFLEX_PLUGINS": BUILT_IN}, {BUILT_IN}),
-        ({"DATAFLEX_DISABLE_PLUGINS": "dfx-one"}, {BUILT_IN, "dfx-two"}),
-        ({"DATAFLEX_DISABLE_PLUGINS": f"{BUILT_IN},dfx-one"}, {"dfx-two"}),
-        ({"DATAFLEX_PLUGINS": "dfx-one", "DATAFLEX_DISABLE_PLUGINS": "dfx-one"}, {BUILT_IN}),
+        ({}, [BUILT_IN, "dfx-one", "dfx-two"]),
+        ({"DATAFLEX_PLUGINS": " , "}, [BUILT_IN, "dfx-one", "dfx-two"]),
+        ({"DATAFLEX_PLUGINS": "dfx-one"}, [BUILT_IN, "dfx-one"]),
+        ({"DATAFLEX_PLUGINS": "DFX_One, dfx.two"}, [BUILT_IN, "dfx-one", "dfx-two"]),
+        ({"DATAFLEX_PLUGINS": BUILT_IN}, [BUILT_IN]),
+        ({"DATAFLEX_DISABLE_PLUGINS": "dfx-one"}, [BUILT_IN, "dfx-two"]),
+        ({"DATAFLEX_DISABLE_PLUGINS": f"{BUILT_IN},dfx-one"}, ["dfx-two"]),
+        ({"DATAFLEX_PLUGINS": "dfx-one", "DATAFLEX_DISABLE_PLUGINS": "dfx-one"}, [BUILT_IN]),
     ],
     ids=str,
 )
@@ -81,7 +81,7 @@ def test_the_environment_says_which_plugins_are_looked_at(two, monkeypatch, env,
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     catalog = discover()
-    assert _distributions(catalog) == found
+    assert _distributions(catalog) == set(found)
     assert not catalog.faults
 
 
