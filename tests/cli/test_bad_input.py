@@ -48,6 +48,11 @@ LIGHT = {
     "wrong suffix": ({"text": "a: 1", "name": "config.txt"}, [], "no YAML or JSON"),
     "unknown key of ours": ({"dataflex": {"update_stps": 3}}, [], "did you mean 'update_steps'"),
     "unknown key of LLaMA-Factory's": ({"learning_rat": 1e-3}, [], "did you mean 'learning_rate'"),
+    "text for a number": ({"learning_rate": "fast"}, [], "is not a number"),
+    "a number in quotes": ({"max_steps": "3"}, [], "write it without quotes"),
+    "text for true or false": ({"bf16": "maybe"}, [], "write true or false"),
+    "a list for a number": ({}, ["cutoff_len=[1,2]"], "cutoff_len=[1, 2] is not a number"),
+    "no choice of a key": ({"finetuning_type": "lara"}, [], "did you mean 'lora'"),
     "unknown override": ({}, ["lora_rnk=3"], "did you mean 'lora_rank'"),
     "override without =": ({}, ["oops"], "is no override"),
     "section is no section": ({"dataflex": 3}, [], "not a section"),
@@ -257,7 +262,7 @@ HEAVY = {
         ["--selector", "loss"],
         "LLaMA-Factory refuses the configuration",
     ),
-    "a value LLaMA-Factory refuses": ({"finetuning_type": "lara"}, ["--selector", "loss"], "LLaMA-Factory refuses"),
+    "a value LLaMA-Factory refuses": ({"lr_scheduler_type": "cosin"}, ["--selector", "loss"], "LLaMA-Factory refuses"),
 }
 
 

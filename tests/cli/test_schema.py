@@ -74,6 +74,10 @@ def test_a_whole_file():
     whole.validate({"model_name_or_path": "m", "learning_rate": 1e-4, "dataflex": {"selector": "less"}})
     whole.validate({"of_a_plugin": 1, "dataflex": None})
     assert not whole.is_valid({"dataflex": {"selector": "les"}})
+    for good in ({"lora_rank": 4}, {"bf16": True}, {"stage": "pt"}, {"max_steps": "${steps}"}, {"learning_rate": None}):
+        whole.validate(good)
+    for bad in ({"lora_rank": "four"}, {"bf16": "maybe"}, {"stage": "sfd"}):
+        assert not whole.is_valid(bad)
     assert "lora_rank" in made["properties"], "editors complete LLaMA-Factory's keys"
 
 

@@ -22,6 +22,8 @@ dataset:
   - numbers
 dataset_dir: {data}
 enable_liger_kernel: true
+learning_rate: fast
+finetuning_type: lara
 dataflex:
   warmup_stps: 3
   update_steps: 0
@@ -35,11 +37,13 @@ EXPECTED = [
     (4, 1, "unknown key lora_rnk"),
     (6, 5, "dataset 'wrds' is not in"),
     (9, 1, "selector loss needs per-sample losses"),
-    (11, 3, "unknown key dataflex.warmup_stps"),
-    (12, 3, "dataflex.update_steps=0"),
-    (15, 5, "focus='top'"),
-    (16, 5, "no parameter 'bost'"),
-    (17, 3, "no mixer is called 'tmperature'"),
+    (10, 1, "learning_rate='fast' is not a number"),
+    (11, 1, "finetuning_type='lara' is none of lora, oft, freeze, full"),
+    (13, 3, "unknown key dataflex.warmup_stps"),
+    (14, 3, "dataflex.update_steps=0"),
+    (17, 5, "focus='top'"),
+    (18, 5, "no parameter 'bost'"),
+    (19, 3, "no mixer is called 'tmperature'"),
 ]
 
 
@@ -179,7 +183,6 @@ def test_a_quick_check_imports_none_of_the_heavy_things(write, module):
     ("changes", "said", "key"),
     [
         ({}, None, None),
-        ({"finetuning_type": "lara"}, "LLaMA-Factory refuses", None),
         ({"lr_scheduler_type": "cosin"}, "LLaMA-Factory refuses", "lr_scheduler_type"),
         ({"dataflex": {"update_steps": 50, "updates": 1}}, "the pool has 100", "dataflex.update_steps"),
         ({"dataflex": {"warmup_proportions": {"words": 1}}}, "differ in numbers", "dataflex.warmup_proportions"),

@@ -2,8 +2,8 @@
 
 The product knows nothing of them: `arm` patches it, or the library that it calls, in the process that is to suffer.
 A point is ``name:argument:…``; each function of this module that `_point` decorates is one, and its docstring says
-when. ``VERB@point`` does something else there than kill: ``term@`` sends SIGTERM, ``parent@`` sends it to the
-parent, which is torchrun, ``full@`` is a full disk.
+when. ``VERB@point`` does something else there than kill: ``term@`` sends SIGTERM, ``int@`` SIGINT, ``parent@`` sends
+SIGTERM to the parent, which is torchrun, ``full@`` is a full disk.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ def _terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def _terminate_parent() -> None:
     os.kill(os.getppid(), signal.SIGTERM)
 
@@ -54,7 +58,7 @@ def _full() -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-_VERBS: dict[str, Act] = {"": _die, "term": _terminate, "parent": _terminate_parent, "full": _full}
+_VERBS: dict[str, Act] = {"": _die, "term": _terminate, "int": _interrupt, "parent": _terminate_parent, "full": _full}
 
 
 def _point(function: Arm) -> Arm:

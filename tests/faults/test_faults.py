@@ -87,6 +87,17 @@ def test_sigterm_leaves_a_checkpoint_of_the_step_and_says_so(bench):
     assert trial.differences() == []
 
 
+def test_ctrl_c_ends_at_once_and_the_last_checkpoint_serves(bench):
+    trial = bench.trial("all")
+    ended = trial.run(point="int@gradient:5")
+    assert ended.code == 130
+    assert ended.ours[-2] == "Error: stopped by SIGINT, without a checkpoint of this step"
+    assert "Traceback" not in ended.text
+    ended = trial.resume()
+    assert f"DataFlex: going on from {trial.output / 'checkpoint-4'}, after step 4" in ended.ours
+    assert trial.differences() == []
+
+
 @pytest.mark.parametrize(("batch", "step"), [(2, 2), (20, 5)], ids=["at a checkpoint", "past one"])
 def test_sigterm_in_a_decision_leaves_a_checkpoint_of_what_was_before_it(bench, batch, step):
     trial = bench.trial("select-loss")

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from dataflex_core.errors import DataflexError, RunFailed
+from dataflex_core.errors import DataflexError, Interrupted, RunFailed
 
 Told = Mapping[str, object]
 
@@ -43,3 +43,13 @@ def without_a_word(rank: int, code: int) -> DataflexError:
     """A rank that ended and told nothing."""
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     return RunFailed(f"rank {rank} {how}", hint="its last lines are above")
+
+
+def stopped_by(number: int) -> DataflexError:
+    """A signal that ended the run at once: Ctrl-C, or SIGTERM before the ranks had learned to heed it."""
+    error = Interrupted(
+        f"stopped by {signal.Signals(number).name}, without a checkpoint of this step",
+        hint="dataflex run … --resume goes on from the last one, where save_strategy left any",
+    )
+    error.exit_code = 128 + number
+    return error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -11,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.endings import as_error, told_in, was_killed, without_a_word
+from dataflex_cli.endings import as_error, stopped_by, told_in, was_killed, without_a_word
 from dataflex_core.catalog import Plugins
 from dataflex_core.config import RunConfig
-from dataflex_core.errors import Interrupted, InvalidConfig
+from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.checks import uses_ray
 from dataflex_core.llamafactory.devices import device_count
 
@@ -81,13 +80,9 @@ def torchrun(
             rank, code = killed[0] if killed else (first, failure.exitcode)
             raise without_a_word(rank, code) from error
         except SignalException as error:
-            name = signal.Signals(error.sigval).name
             if told := told_in(errors):
                 raise as_error(told) from error
-            raise Interrupted(
-                f"stopped by {name} before the ranks had written a checkpoint",
-                hint="dataflex run … --resume goes on from the last one",
-            ) from error
+            raise stopped_by(error.sigval) from error
 
 
 def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
-from dataflex_cli.endings import tell
+from dataflex_cli.endings import stopped_by, tell
 from dataflex_cli.failures import one_line
 from dataflex_cli.launch import PLUGINS
 from dataflex_cli.show import Narrator
@@ -20,8 +21,11 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
     from dataflex_core.llamafactory.run import train
 
     narrator = Narrator()
-    with one_line(debug=debug):
-        train(prepared, narrator)
+    try:
+        with one_line(debug=debug):
+            train(prepared, narrator)
+    except KeyboardInterrupt as error:
+        raise stopped_by(signal.SIGINT) from error
     narrator.summary()
 
 
@@ -34,6 +38,8 @@ def main() -> None:
     except DataflexError as error:
         tell(error, errors)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:  # while it still imports
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

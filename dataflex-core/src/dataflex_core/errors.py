@@ -90,7 +90,7 @@ class RanksDisagree(RunFailed):
 
 
 class Interrupted(RunFailed):
-    """A scheduler asked for the end, and the run has left a checkpoint to go on from."""
+    """Somebody asked for the end: 128 and the signal's number, 143 where a checkpoint was left on SIGTERM."""
 
     exit_code = 143
 

@@ -43,7 +43,8 @@ def _newest(config: RunConfig, output: Path, notice: Callable[[str], None]) -> R
         found = next((path for path in checkpoints(output) if (path / "trainer_state.json").is_file()), None)
     args: dict[str, Any] = {key: value for key, value in config.args.items() if key != RESUME}
     if found is None:
-        notice(f"no checkpoint to go on from in {output}: the run starts from the beginning")
+        why = " (save_strategy: no writes none)" if str(args.get("save_strategy")) in {"no", "False"} else ""
+        notice(f"no checkpoint to go on from in {output}: the run starts from the beginning{why}")
         args[OVERWRITE] = True
     else:
         args[RESUME] = str(found)

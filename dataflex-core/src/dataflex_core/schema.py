@@ -8,6 +8,7 @@ from dataflex_core.catalog import Catalog, Record
 from dataflex_core.config import SECTION, DataflexConfig
 from dataflex_core.errors import StrategyFault
 from dataflex_core.llamafactory.keys import known_keys
+from dataflex_core.llamafactory.values import accepted
 from dataflex_core.params import describe, json_schema, plain
 from dataflex_core.spec import Kind
 
@@ -16,10 +17,11 @@ Schema = dict[str, Any]
 
 
 def document_schema(catalog: Catalog) -> Schema:
-    """Of a whole file: our section, and LLaMA-Factory's keys by name, whose values it judges itself."""
+    """Of a whole file: our section, and LLaMA-Factory's keys by name, with their types where these are plain."""
     section = section_schema(catalog)
     definitions = section.pop("$defs")
-    keys = dict.fromkeys(sorted(known_keys() or ()), True)
+    types = {key: accepted(key) for key in sorted(known_keys() or ())}
+    keys = {key: True if known is None else known.json_schema() for key, known in types.items()}
     return {
         "$schema": DIALECT,
         "title": "A LLaMA-Factory training configuration for DataFlex",

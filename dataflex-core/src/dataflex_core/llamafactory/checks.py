@@ -11,6 +11,7 @@ from typing import Any
 
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError, did_you_mean
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
+from dataflex_core.llamafactory.values import misfit
 from dataflex_core.spec import Need, StrategySpec
 
 Args = Mapping[str, Any]
@@ -23,7 +24,7 @@ _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
 def check_args(args: Args) -> Iterator[UsageError]:
-    """Keys that LLaMA-Factory does not know, no model, no Ray, and data sets that are not there."""
+    """Keys that LLaMA-Factory does not know, values they cannot have, no model, no Ray, data sets not there."""
     known = known_keys()
     if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
         for key in args:
@@ -31,6 +32,9 @@ def check_args(args: Args) -> Iterator[UsageError]:
                 near = did_you_mean(key, known)
                 hint = near if "did you mean" in near else "keys are LLaMA-Factory's, or go below dataflex:"
                 yield InvalidConfig(f"unknown key {key}", hint=hint, key=[key])
+    for key, value in args.items():
+        if (wrong := misfit(key, value)) is not None:
+            yield InvalidConfig(wrong[0], hint=wrong[1], key=[key])
     if not args.get("model_name_or_path"):
         yield InvalidConfig("model_name_or_path is missing", hint="name the model to train", key=["model_name_or_path"])
     elif _is_missing(str(args["model_name_or_path"])):
@@ -45,7 +49,7 @@ def check_args(args: Args) -> Iterator[UsageError]:
 def check_run(args: Args) -> Iterator[UsageError]:
     """What no strategy works with."""
     stage = args.get("stage", "sft")
-    if stage not in STAGES:
+    if stage not in STAGES and misfit("stage", stage) is None:
         hint = f"use stage {' or '.join(STAGES)}, or no strategy"
         yield UnmetNeed(f"stage {stage} is not supported with a strategy", hint=hint, key=["stage"])
     if not _is_on(args.get("do_train")):

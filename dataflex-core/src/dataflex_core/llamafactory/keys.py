@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,9 +29,15 @@ LAUNCH_KEYS = frozenset({"use_ray"})
 """What LLaMA-Factory took from a configuration before it took it from the environment."""
 
 
-@lru_cache(maxsize=1)
 def known_keys() -> frozenset[str] | None:
     """Every field of LLaMA-Factory's training arguments, or None where its sources are not as expected."""
+    known = declared_types()
+    return None if known is None else frozenset(known)
+
+
+@lru_cache(maxsize=1)
+def declared_types() -> Mapping[str, ast.expr] | None:
+    """The fields with what they are declared to be, or None where the sources are not as expected."""
     classes: dict[tuple[str, str], ast.ClassDef] = {}
     try:
         for package, file in _FILES:
@@ -39,28 +46,30 @@ def known_keys() -> frozenset[str] | None:
                 return None
             tree = ast.parse((Path(spec.origin).parent / file).read_text("utf-8"))
             classes.update({(package, node.name): node for node in tree.body if isinstance(node, ast.ClassDef)})
-        keys = frozenset().union(*(_fields("llamafactory", root, classes) for root in _ROOTS))
+        found: dict[str, ast.expr] = {}
+        for root in _ROOTS:
+            found |= _fields("llamafactory", root, classes)
     except (OSError, SyntaxError):
         return None
     expected = {"model_name_or_path", "dataset", "learning_rate", "stage", "output_dir", "max_new_tokens"}
-    return keys if expected <= keys else None
+    return found if expected <= found.keys() else None
 
 
-def _fields(package: str, name: str, classes: dict[tuple[str, str], ast.ClassDef]) -> set[str]:
+def _fields(package: str, name: str, classes: dict[tuple[str, str], ast.ClassDef]) -> dict[str, ast.expr]:
     name = _ALIASES.get(name, name)
     node = classes.get((package, name)) or classes.get(("transformers", name))
     if node is None:
-        return set()
+        return {}
     home = package if (package, name) in classes else "transformers"
-    found = {
-        item.target.id
-        for item in node.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not _hidden(item)
-    }
+    found: dict[str, ast.expr] = {}
     for base in node.bases:
         if isinstance(base, ast.Name):
             found |= _fields(home, base.id, classes)
-    return found
+    return found | {
+        item.target.id: item.annotation
+        for item in node.body
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and not _hidden(item)
+    }
 
 
 def _hidden(item: ast.AnnAssign) -> bool:

@@ -1,0 +1,81 @@
+"""What LLaMA-Factory's sources declare, read without importing them, is what its classes declare once imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+
+import pytest
+
+from dataflex_core.llamafactory.keys import known_keys
+from dataflex_core.llamafactory.values import Accepted, accepted, misfit
+
+
+def _declared(annotation):
+    """What `values` makes of an annotation, from the type itself."""
+    origin, arms = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (int, float):
+        return Accepted(number=True)
+    if annotation is bool:
+        return Accepted(boolean=True)
+    if annotation is type(None):
+        return Accepted()
+    if origin is typing.Literal:
+        return Accepted(choices=arms)
+    if origin in (typing.Union, types.UnionType):
+        read = [_declared(arm) for arm in arms]
+        if None not in read:
+            both = Accepted()
+            for one in read:
+                both |= one
+            return both
+    return None
+
+
+def test_every_key_accepts_what_its_class_declares():
+    from llamafactory.hparams.parser import _TRAIN_ARGS
+
+    declared = {}
+    for made in _TRAIN_ARGS:
+        hints = typing.get_type_hints(made)
+        declared.update({field.name: hints[field.name] for field in dataclasses.fields(made) if field.init})
+    assert set(declared) == known_keys()
+    assert {key: accepted(key) for key in declared} == {key: _declared(hint) for key, hint in declared.items()}
+    assert sum(accepted(key) is not None for key in declared) > 200
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("learning_rate", 1e-4),
+        ("learning_rate", 1),
+        ("max_steps", 1e3),
+        ("bf16", 1),
+        ("do_train", False),
+        ("stage", "pt"),
+        ("lora_alpha", None),
+        ("lr_scheduler_type", "anything: LLaMA-Factory judges it"),
+        ("of_a_plugin", object()),
+    ],
+)
+def test_good_values(key, value):
+    assert misfit(key, value) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wrong", "remedy"),
+    [
+        ("learning_rate", "fast", "learning_rate='fast' is not a number", "write a number"),
+        ("learning_rate", "1e-4", "learning_rate='1e-4' is not a number", "write it without quotes"),
+        ("max_steps", [3], "max_steps=[3] is not a number", "write a number"),
+        ("bf16", "true", "bf16='true' is not true or false", "write it without quotes"),
+        ("stage", "sfd", "stage='sfd' is none of pt, sft, rm, ppo, dpo, kto", "did you mean 'sft'?"),
+        ("stage", ["sft"], "stage=['sft'] is none of pt, sft, rm, ppo, dpo, kto", None),
+    ],
+)
+def test_bad_values(key, value, wrong, remedy):
+    found = misfit(key, value)
+    assert found is not None
+    assert found[0] == wrong
+    assert remedy is None or found[1] == remedy
