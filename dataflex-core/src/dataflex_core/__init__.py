@@ -4,12 +4,12 @@ The public names a strategy author needs. Importing them imports neither torch n
 """
 
 from dataflex_core.errors import DataflexError, StrategyFault, UsageError
+from dataflex_core.facts import Generations, Signals
 from dataflex_core.hooks import hookimpl
 from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.strategy import (
     Domain,
     DomainStats,
-    Generations,
     Mixer,
     MixRequest,
     Moment,
@@ -19,7 +19,6 @@ from dataflex_core.strategy import (
     SelectionRequest,
     Selector,
     SetupContext,
-    Signals,
     TokenLosses,
     WeighRequest,
     Weighter,

@@ -72,7 +72,8 @@ def llamafactory_errors() -> Iterator[None]:
     except DataflexError:
         raise
     except Exception as error:
-        # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs.
+        # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs: a RuntimeError, but for
+        # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
         if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
             raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {_first_line(error)}") from error

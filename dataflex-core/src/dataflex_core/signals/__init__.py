@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.facts import Generations
 from dataflex_core.signals import bank, influence
 from dataflex_core.signals.embeddings import POOLINGS, embed
 from dataflex_core.signals.engine import Batch, Engine, Ragged, Samples, Task, in_order
@@ -24,7 +25,6 @@ from dataflex_core.signals.losses import sample_means, token_losses
 from dataflex_core.signals.models import Models
 from dataflex_core.signals.moments import Moments, moments_of
 from dataflex_core.signals.rest import at_rest
-from dataflex_core.strategy import Generations
 
 Ids = NDArray[np.int64]
 Rows = NDArray[np.float32]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.facts import Generations
 from dataflex_core.spec import Need
-from dataflex_core.strategy import Generations
 from dataflex_core.testing import facts
 from dataflex_core.testing.errors import OutOfStep
 from dataflex_core.testing.facts import Sample
