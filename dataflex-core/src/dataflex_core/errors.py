@@ -106,6 +106,11 @@ def raise_any(faults: Iterable[UsageError]) -> None:
         raise many
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says first, or what it is called where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the nearest of ``known``, or the sorted list of them where none is near."""
     options = sorted(set(known))

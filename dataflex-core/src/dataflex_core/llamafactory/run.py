@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataError, DataflexError, InvalidConfig
+from dataflex_core.errors import DataError, DataflexError, InvalidConfig, first_line
 from dataflex_core.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
@@ -76,7 +76,7 @@ def llamafactory_errors() -> Iterator[None]:
         # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
         if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
-            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {_first_line(error)}") from error
+            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}") from error
         raise
 
 
@@ -162,7 +162,3 @@ def _modules(error: BaseException) -> list[str]:
         names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
         traceback = traceback.tb_next
     return names
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

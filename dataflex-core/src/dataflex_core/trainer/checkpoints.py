@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dataflex_core.checkpoint import seal, what_is_torn, write_state
-from dataflex_core.errors import DataflexError, Interrupted, RunFailed
+from dataflex_core.errors import DataflexError, Interrupted, RunFailed, first_line
 from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.interrupt import Termination
 
@@ -117,7 +117,7 @@ class CheckpointTrainer(FlexTrainer):
             if first:
                 shutil.rmtree(checkpoint, ignore_errors=True)
             raise RunFailed(
-                f"{checkpoint} could not be written: {_first_line(error)}",
+                f"{checkpoint} could not be written: {first_line(error)}",
                 hint="make room or choose another output_dir; dataflex run … --resume goes on from the one before",
             ) from error
         if first:
@@ -162,7 +162,3 @@ def _restore_to_numbered_cpus() -> None:
         return storage if location.startswith("cpu:") else None
 
     torch.serialization.register_package(1000, lambda storage: None, restored)
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
