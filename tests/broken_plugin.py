@@ -117,7 +117,7 @@ class RememberingMixer(Mixer):
         self.seen += 1
 
     def mix(self, request):
-        assert len(request.history) == request.moment.decision
+        assert len(request.history) == request.progress.decision
         return self.sums + self.seen
 
     def state_dict(self):

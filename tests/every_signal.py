@@ -57,7 +57,7 @@ class EverySignal(ScoringSelector[Params]):
         columns = [losses, losses - base, tokens, influence, bank @ direction, embedded[:, 0], separate[:, 0], lengths]
         self.table = signals.gather(request.candidates, shard, np.stack([*columns, np.full(len(shard), own)], axis=1))
         Path(self.params.folder).mkdir(exist_ok=True)
-        np.save(Path(self.params.folder) / f"{request.moment.step}.npy", self.table)
+        np.save(Path(self.params.folder) / f"{request.progress.step}.npy", self.table)
         self.texts = made
         return losses
 

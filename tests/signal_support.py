@@ -8,10 +8,10 @@ import random
 import numpy as np
 import torch
 
-from dataflex_core.ranks import Ranks
-from dataflex_core.signals import Facts, ModelSignals
-from dataflex_core.signals.engine import Engine, Samples
-from dataflex_core.signals.models import Models
+from dataflex_core.collectives import Ranks
+from dataflex_core.scoring import ModelSignals, ScoringContext
+from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.models import Models
 
 SIZE, TARGETS = 40, (7, 5)
 
@@ -87,7 +87,7 @@ def signals_of(model, optimizer, pool, targets, *, side="right", budget=96, noti
     collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
     ranks = Ranks(Accelerator(cpu=True))
     said = (notices if notices is not None else []).append
-    facts = Facts(
+    facts = ScoringContext(
         models=Models(training=model, tokenizer=tokenizer, device=ranks.device, base_path=str(model.folder)),
         optimizer=lambda: optimizer,
         engine=Engine(

@@ -136,7 +136,7 @@ def train(
     import tempfile
 
     from dataflex_core.catalog import discover
-    from dataflex_core.config import load_config
+    from dataflex_core.config.config import load_config
     from dataflex_core.llamafactory import run
     from dataflex_core.prepare import prepare
     from dataflex_core.spec import Kind

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from dataflex_core import Kind, Need, StrategySpec
 from dataflex_core.catalog import Record, discover
-from dataflex_core.params import Parameter, describe
+from dataflex_core.config.params import Parameter, describe
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx

@@ -6,7 +6,7 @@ from benchmarks.bench import Bench
 from benchmarks.clock import alternate
 from benchmarks.measure import Bound, Finding, Measure, Side, ratio
 from benchmarks.plain import loader, train_steps
-from dataflex_core.signals.batching import lengths_of, pack
+from dataflex_core.scoring.batching import lengths_of, pack
 
 
 def run(bench: Bench, repeats: int) -> Finding:

@@ -21,13 +21,13 @@ def make_signals(
     """`ModelSignals` of ``pool`` and the target subtasks, on one process; ``seed`` is that of the projections."""
     from accelerate import Accelerator
 
-    from dataflex_core.ranks import Ranks
-    from dataflex_core.signals import Facts, ModelSignals
-    from dataflex_core.signals.engine import Engine, Samples
-    from dataflex_core.signals.models import Models
+    from dataflex_core.collectives import Ranks
+    from dataflex_core.scoring import ModelSignals, ScoringContext
+    from dataflex_core.scoring.engine import Engine, Samples
+    from dataflex_core.scoring.models import Models
 
     ranks = Ranks(Accelerator(cpu=not torch.cuda.is_available()))
-    facts = Facts(
+    facts = ScoringContext(
         models=Models(training=model, tokenizer=None, device=ranks.device),
         optimizer=lambda: optimizer,
         engine=Engine(collate=collate, ranks=ranks, token_budget=token_budget, show_progress=False),

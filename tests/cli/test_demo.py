@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from dataflex_cli.main import cli, main
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

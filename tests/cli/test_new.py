@@ -15,8 +15,8 @@ from dataflex_cli.commands.new import new
 from dataflex_cli.main import main
 from dataflex_cli.scaffold import SKETCHES, Template
 from dataflex_core.catalog import discover
-from dataflex_core.params import describe as describe_params
-from dataflex_core.params import validate
+from dataflex_core.config.params import describe as describe_params
+from dataflex_core.config.params import validate
 
 LONG = "a-name-of-more-words-than-anybody-would-type"
 FILES = {

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from dataflex_cli.scaffold import SKETCHES, Template
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from support import offering
 
 from dataflex_cli.main import cli
 from dataflex_core.catalog import discover
-from dataflex_core.params import describe
+from dataflex_core.config.params import describe
 
 RECORDS = discover().of_kind()
 

@@ -403,7 +403,7 @@ class UnreadyMixer(Counting, Mixer):
         pass
 
     def mix(self, request):
-        self.count = request.moment.decision
+        self.count = request.progress.decision
         return request.previous
 
 
@@ -507,7 +507,7 @@ class TorchWeighter(Weighter):
     def weigh(self, request, losses):
         import torch
 
-        torch.manual_seed(request.moment.step)
+        torch.manual_seed(request.progress.step)
         return torch.rand(len(losses.values))
 
 

@@ -11,9 +11,9 @@ import pytest
 from dataflex_core import Signals, StrategyFault
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.testing.errors import OutOfStep
+from dataflex_core.testing.fake_signals import FakeSignals
 from dataflex_core.testing.pools import ALL_WITHOUT_LOSS, EVERYDAY, SOME_WITHOUT_LOSS
 from dataflex_core.testing.ranks import Meeting, on_ranks
-from dataflex_core.testing.signals import FakeSignals
 
 METHODS = [name for name, member in vars(Signals).items() if inspect.isfunction(member) and name[:2] != "__"]
 EVERY = np.arange(len(EVERYDAY))

@@ -13,7 +13,7 @@ import pytest
 import torch
 from support import base_args
 
-from dataflex_core.ranks import Ranks
+from dataflex_core.collectives import Ranks
 
 TESTS = Path(__file__).parents[1]
 SAID = {

@@ -13,7 +13,7 @@ import pytest
 from support import base_args, of_kind, weights
 from zero import ZERO, ZERO2, ZERO3
 
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from support import base_args, build_data, of_kind, train, weights
 
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 # No warm-up: the first decision is taken from the very same model state.
 SECTION = {"warmup_steps": 0, "update_steps": 3}

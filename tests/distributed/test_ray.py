@@ -16,7 +16,7 @@ import pytest
 from support import base_args, of_kind, train, weights
 
 from dataflex_core.errors import UnmetNeed
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 from dataflex_core.llamafactory import checks
 
 STRATEGIES = [{"selector": "less"}, {"selector": "loss", "mixer": "random", "weighter": "loss"}]

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from support import base_args, build_model
 from zero import ZERO, ZERO3
 
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 

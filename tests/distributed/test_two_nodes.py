@@ -11,7 +11,7 @@ import sys
 import pytest
 from support import base_args, of_kind, train, weights
 
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from support import weights
 
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 # What the clock says, and what transformers sums up of one process only.
 _CLOCK = ("_runtime", "_per_second")

@@ -115,7 +115,7 @@ def gradient(act: Act, number: str) -> None:
 @_point
 def batch(act: Act, number: str) -> None:
     """The N-th batch of signals is computed, whatever the pass."""
-    from dataflex_core.signals.engine import Engine
+    from dataflex_core.scoring.engine import Engine
 
     count = _Count(number)
     _around(Engine, "_attempt", after=lambda *args: act() if count.is_now() else None)
@@ -202,8 +202,8 @@ def half(act: Act, name: str, number: str) -> None:
     from peft import peft_model
     from transformers import TrainerState
 
-    from dataflex_core import checkpoint
-    from dataflex_core.signals import store
+    from dataflex_core.scoring import store
+    from dataflex_core.trainer import checkpoint_files as checkpoint
 
     count = _Count(number)
 
@@ -226,7 +226,7 @@ def half(act: Act, name: str, number: str) -> None:
 @_point
 def line(act: Act, number: str) -> None:
     """Half of the journal's N-th line is written."""
-    from dataflex_core.journal import Journal
+    from dataflex_core.journal.journal import Journal
 
     count = _Count(number)
 

@@ -54,7 +54,7 @@ def test_feedback_is_raw_and_covers_the_whole_window(model, data, tmp_path, weig
     strategies = {"mixer": "watching"} | ({"weighter": weighter} if weighter else {})
     train(args, catalog=catalog(), events=events, **strategies)
     steps = of_kind(events, "step")
-    assert [s.moment.step for s in WatchingMixer.seen] == [1, 2, 3, 4, 5]
+    assert [s.progress.step for s in WatchingMixer.seen] == [1, 2, 3, 4, 5]
     reference = _losses_by_sample(args)
     for stats, event in zip(WatchingMixer.seen, steps, strict=True):
         domains = np.array([int(i >= 60) for i in event["samples"]])

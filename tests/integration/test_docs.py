@@ -16,8 +16,8 @@ import dataflex_core
 from dataflex_cli.main import main
 from dataflex_core import Kind, Need, StrategySpec, UsageError
 from dataflex_core.catalog import Catalog, Record, discover
-from dataflex_core.params import describe
-from dataflex_core.strategy import Strategy
+from dataflex_core.config.params import describe
+from dataflex_core.contracts import Strategy
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -13,10 +13,10 @@ from signal_support import SIZE, make_samples, reference_scores, set_up, signals
 from support import build_model
 
 from dataflex_core.errors import RunFailed
-from dataflex_core.signals.batching import pack
-from dataflex_core.signals.engine import Engine, Samples, Task
-from dataflex_core.signals.fingerprint import digest_of_samples
-from dataflex_core.signals.store import PartialStore
+from dataflex_core.scoring.batching import pack
+from dataflex_core.scoring.engine import Engine, Samples, Task
+from dataflex_core.scoring.fingerprint import digest_of_samples
+from dataflex_core.scoring.partial import PartialStore
 
 EVERY = np.arange(SIZE)
 SIGNALS = {
@@ -239,7 +239,7 @@ def test_ranks_that_share_a_model_stop_together(folder, tmp_path):
 
 
 def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypatch):
-    from dataflex_core.signals import influence
+    from dataflex_core.scoring import influence
 
     model, optimizer, pool, targets = set_up(folder, "lora")
     signals = signals_of(model, optimizer, pool, targets)
@@ -307,7 +307,7 @@ def _stub_score(batch):
 def test_a_pool_of_a_million_is_scored_in_bounded_memory(tmp_path):
     from accelerate import Accelerator
 
-    from dataflex_core.ranks import Ranks
+    from dataflex_core.collectives import Ranks
 
     def collate(rows):
         width = max(len(row["input_ids"]) for row in rows)

@@ -11,8 +11,8 @@ from signal_support import SIZE, make_samples, reference_gradients, reference_sc
 from support import build_model
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
-from dataflex_core.signals.bank import Projection
-from dataflex_core.signals.embeddings import pooled
+from dataflex_core.scoring.embeddings import pooled
+from dataflex_core.scoring.projection import Projection
 
 EVERY = np.arange(SIZE)
 

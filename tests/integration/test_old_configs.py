@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from support import of_kind
 
 from dataflex_cli.main import cli
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 
 OLD = Path(__file__).parents[1] / "old"
 

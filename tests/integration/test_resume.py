@@ -13,9 +13,9 @@ from broken_plugin import catalog as extra_catalog
 from support import base_args, of_kind, train, weights
 
 from dataflex_core.catalog import Catalog, discover
-from dataflex_core.checkpoint import newest_complete, read_state, seal, what_is_torn, write_state
 from dataflex_core.errors import DataError, InvalidConfig, StrategyFault
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
+from dataflex_core.trainer.checkpoint_files import newest_complete, read_state, seal, what_is_torn, write_state
 
 COMMON = {
     "max_steps": 11,

@@ -10,7 +10,7 @@ from support import base_args, of_kind, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError
-from dataflex_core.journal import read_journal
+from dataflex_core.journal.journal import read_journal
 from dataflex_core.spec import Kind
 
 RUNS = {

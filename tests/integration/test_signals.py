@@ -13,8 +13,8 @@ from signal_support import SIZE, build, make_samples, reference_scores, set_up, 
 from support import build_model
 
 from dataflex_core.errors import DataError
-from dataflex_core.signals.batching import deal, lengths_of, pack
-from dataflex_core.signals.moments import Moments, adam_direction
+from dataflex_core.scoring.batching import deal, lengths_of, pack
+from dataflex_core.scoring.moments import Moments, adam_direction
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_the_less_score_of_the_worked_numbers(subtasks, expected):
     train = torch.tensor([[3.0, 4.0], [1.0, 0.0], [-1.0, 1.0]])
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
     unit = target / target.norm(dim=1, keepdim=True)
-    from dataflex_core.signals.influence import _products_into
+    from dataflex_core.scoring.influence import _products_into
 
     parameter = torch.nn.Parameter(torch.zeros(2))
     q = {parameter: torch.stack([unit[rows].mean(dim=0) for rows in subtasks])}

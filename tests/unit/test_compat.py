@@ -15,10 +15,10 @@ from dataflex_core.catalog import discover
 from dataflex_core.compat import translate
 from dataflex_core.compat.components import is_of_old
 from dataflex_core.compat.keys import NAMES
-from dataflex_core.config import StrategyChoice, load_config
+from dataflex_core.config.config import StrategyChoice, load_config
 from dataflex_core.errors import InvalidConfig, UnknownStrategy
+from dataflex_core.planning.schedule import total_steps
 from dataflex_core.prepare import prepare
-from dataflex_core.schedule import total_steps
 from dataflex_core.spec import Kind
 
 OLD = Path(__file__).parents[1] / "old"

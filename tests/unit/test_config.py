@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dataflex_core.config import DataflexConfig, RunConfig, StrategyChoice, load_config
+from dataflex_core.config.config import DataflexConfig, RunConfig, StrategyChoice, load_config
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
 

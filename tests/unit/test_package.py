@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dataflex_core
-from dataflex_core import strategy
+from dataflex_core import contracts
 
 REPORT = """
 import sys
@@ -20,7 +20,7 @@ print(*sorted({"torch", "transformers", "numpy", "pydantic", "omegaconf", "llama
 """
 DESCRIBE = """
 from dataflex_core.catalog import discover
-from dataflex_core.params import describe
+from dataflex_core.config.params import describe
 catalog = discover()
 described = {record.id: describe(record.load_params()) for record in catalog.of_kind()}
 """
@@ -60,10 +60,10 @@ def loaded_by(code, path=None):
 
 
 def test_the_check_sees_a_heavy_import():
-    assert loaded_by("import dataflex_core.plan") == ["numpy"]
+    assert loaded_by("import dataflex_core.planning.plan") == ["numpy"]
 
 
-@pytest.mark.parametrize("module", ["", ".catalog", ".params", ".config", ".schedule"])
+@pytest.mark.parametrize("module", ["", ".catalog", ".config.params", ".config.config", ".planning.schedule"])
 def test_importing_is_light(module):
     assert loaded_by(f"import dataflex_core{module}") == []
 
@@ -93,14 +93,14 @@ def test_every_public_name_is_there(name):
 
 
 def test_every_contract_is_public():
-    contracts = {
+    public = {
         name
-        for name, member in inspect.getmembers(strategy)
-        if getattr(member, "__module__", None) == strategy.__name__
+        for name, member in inspect.getmembers(contracts)
+        if getattr(member, "__module__", None) == contracts.__name__
         and not name.startswith("_")
-        and not isinstance(member, type(strategy.P))
+        and not isinstance(member, type(contracts.P))
     }
-    assert contracts - {"Strategy"} <= set(dataflex_core.__all__)
+    assert public - {"Strategy"} <= set(dataflex_core.__all__)
 
 
 def test_the_version_is_the_distributions():

@@ -9,8 +9,8 @@ import pytest
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
 from typing_extensions import Doc
 
+from dataflex_core.config.params import NoParams, Parameter, adapter, describe, plain, validate
 from dataflex_core.errors import InvalidParameters, StrategyFault
-from dataflex_core.params import NoParams, Parameter, adapter, describe, plain, validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflex_core.errors import DataError, DataflexError, StrategyFault
-from dataflex_core.plan import (
+from dataflex_core.planning.plan import (
     Exhaustion,
     Shortage,
     derive,

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.schedule import Interval, Schedule, candidates_for_budget, total_steps
+from dataflex_core.planning.schedule import Interval, Schedule, candidates_for_budget, total_steps
 
 RUNS = [
     (warmup, update, total)

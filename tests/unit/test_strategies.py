@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from dataflex_core.errors import UsageError
-from dataflex_core.plan import derive
-from dataflex_core.strategy import (
+from dataflex_core.contracts import (
     Domain,
     MixRequest,
-    Moment,
+    Progress,
     SelectionRequest,
     SetupContext,
     TokenLosses,
     WeighRequest,
 )
+from dataflex_core.errors import UsageError
+from dataflex_core.rng import derive
 from dataflex_core.trainer.weight import effective_share, token_weights
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
@@ -28,7 +28,7 @@ from dataflex_strategies.selectors.loss import LossSelector, band_weights
 from dataflex_strategies.selectors.random import RandomSelector
 from dataflex_strategies.weighters.loss import LossParams, LossWeighter, loss_weights
 
-MOMENT = Moment(step=10, total_steps=50, decision=1, decisions=4, epoch=0.5, learning_rate=1e-3, seed=0)
+MOMENT = Progress(step=10, total_steps=50, decision=1, decisions=4, epoch=0.5, learning_rate=1e-3, seed=0)
 DOMAINS = (
     Domain(name="a", start=0, size=100),
     Domain(name="b", start=100, size=25),
@@ -39,13 +39,13 @@ LOSSES = np.array([0.2, 0.5, 0.9, 1.4, 2.0, 3.1], dtype=np.float32)
 
 def _selection(candidates, count, seed=0):
     return SelectionRequest(
-        moment=MOMENT, domains=DOMAINS, candidates=candidates, count=count, rng=derive(seed, "test"), signals=None
+        progress=MOMENT, domains=DOMAINS, candidates=candidates, count=count, rng=derive(seed, "test"), signals=None
     )
 
 
 def _mix(seed=0):
     past = np.ones((1, 3)) / 3
-    return MixRequest(moment=MOMENT, domains=DOMAINS, previous=past[0], history=past, rng=derive(seed), signals=None)
+    return MixRequest(progress=MOMENT, domains=DOMAINS, previous=past[0], history=past, rng=derive(seed), signals=None)
 
 
 def _shares(mixer, seed=0):
@@ -153,7 +153,7 @@ def _token_losses(rows, counts, width=5):
 
 def _weigh(losses):
     ids = torch.arange(len(losses.values))
-    request = WeighRequest(moment=MOMENT, domains=DOMAINS, ids=ids, rng=derive(0))
+    request = WeighRequest(progress=MOMENT, domains=DOMAINS, ids=ids, rng=derive(0))
     return LossWeighter(LossParams()).weigh(request, losses)
 
 

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.endings import Told, as_error, told_in, was_killed, without_a_word
 from dataflex_cli.launch import PLUGINS, Processes
+from dataflex_cli.rank_exits import Told, as_error, told_in, was_killed, without_a_word
 from dataflex_core.catalog import Plugins
-from dataflex_core.config import RunConfig
+from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import DataflexError, RunFailed, UnmetNeed
 from dataflex_core.llamafactory.checks import ray_options
 

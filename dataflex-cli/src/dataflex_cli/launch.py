@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.endings import as_error, stopped_by, told_in, was_killed, without_a_word
+from dataflex_cli.rank_exits import as_error, stopped_by, told_in, was_killed, without_a_word
 from dataflex_core.catalog import Plugins
-from dataflex_core.config import RunConfig
+from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.checks import uses_ray
 from dataflex_core.llamafactory.devices import device_count

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataflex_cli.options import NONE
-from dataflex_core.config import SECTION
+from dataflex_core.config.config import SECTION
+from dataflex_core.config.positions import Key
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.locate import Key
 from dataflex_core.spec import Kind
 
 

@@ -6,14 +6,15 @@ import signal
 import sys
 from pathlib import Path
 
-from dataflex_cli.endings import stopped_by, tell
+from dataflex_cli.console import Narrator
 from dataflex_cli.failures import one_line
 from dataflex_cli.launch import PLUGINS
-from dataflex_cli.show import Narrator
+from dataflex_cli.rank_exits import stopped_by, tell
 from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config import load_config
+from dataflex_core.config.config import load_config
 from dataflex_core.errors import DataflexError
-from dataflex_core.prepare import PreparedRun, prepare
+from dataflex_core.prepare import prepare
+from dataflex_core.prepared import PreparedRun
 
 
 def train_here(prepared: PreparedRun, *, debug: bool) -> None:

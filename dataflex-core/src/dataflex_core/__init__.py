@@ -3,17 +3,13 @@
 The public names a strategy author needs. Importing them imports neither torch nor numpy.
 """
 
-from dataflex_core.errors import DataflexError, StrategyFault, UsageError
-from dataflex_core.facts import Generations, Signals
-from dataflex_core.hooks import hookimpl
-from dataflex_core.spec import Kind, Need, StrategySpec
-from dataflex_core.strategy import (
+from dataflex_core.contracts import (
     Domain,
     DomainStats,
     Mixer,
     MixRequest,
-    Moment,
     NoParams,
+    Progress,
     ScoringSelector,
     Selection,
     SelectionRequest,
@@ -24,6 +20,10 @@ from dataflex_core.strategy import (
     Weighter,
     top,
 )
+from dataflex_core.errors import DataflexError, StrategyFault, UsageError
+from dataflex_core.hooks import hookimpl
+from dataflex_core.signals import Generations, Signals
+from dataflex_core.spec import Kind, Need, StrategySpec
 
 __version__ = "2.0.0"
 
@@ -35,9 +35,9 @@ __all__ = [
     "Kind",
     "MixRequest",
     "Mixer",
-    "Moment",
     "Need",
     "NoParams",
+    "Progress",
     "ScoringSelector",
     "Selection",
     "SelectionRequest",

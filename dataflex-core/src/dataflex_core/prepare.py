@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from dataflex_core import params
-from dataflex_core.catalog import Catalog, Record
-from dataflex_core.config import SECTION, RunConfig
+from dataflex_core.catalog import Catalog
+from dataflex_core.config import params
+from dataflex_core.config.config import SECTION, RunConfig
 from dataflex_core.errors import InvalidParameters, UsageError, raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
+from dataflex_core.prepared import Chosen, PreparedRun
 from dataflex_core.spec import Kind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """A strategy with its parameters, validated."""
-
-    record: Record
-    params: Any
-
-    @property
-    def title(self) -> str:
-        """For people: kind, name, distribution and version."""
-        return f"{self.record.spec.kind} {self.record.spec.name} ({self.record.distribution} {self.record.version})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedRun:
-    """A run whose configuration, strategies, parameters and needs have been checked."""
-
-    config: RunConfig
-    strategies: Mapping[Kind, Chosen]
-
-    @property
-    def plans(self) -> bool:
-        """Whether DataFlex, not LLaMA-Factory, decides the order of samples."""
-        return Kind.SELECTOR in self.strategies or Kind.MIXER in self.strategies
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:

@@ -9,8 +9,8 @@ import click
 
 from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
-from dataflex_core.params import Parameter, plain
-from dataflex_core.params import describe as describe_params
+from dataflex_core.config.params import Parameter, plain
+from dataflex_core.config.params import describe as describe_params
 from dataflex_core.spec import Kind
 
 SCHEMA = 1

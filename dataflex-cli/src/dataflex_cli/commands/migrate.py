@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dataflex_core.catalog import discover
-from dataflex_core.config import SECTION, RunConfig, load_config, merged_config
+from dataflex_core.config.config import SECTION, RunConfig, load_config, merged_config
 from dataflex_core.errors import InvalidConfig, UsageError
 
 

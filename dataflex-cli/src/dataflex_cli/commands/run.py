@@ -10,8 +10,9 @@ import click
 from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config import RunConfig, load_config
-from dataflex_core.prepare import PreparedRun, prepare
+from dataflex_core.config.config import RunConfig, load_config
+from dataflex_core.prepare import prepare
+from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
 DEMO = Path("dataflex-demo")
@@ -62,8 +63,8 @@ def run(
         overrides = [*overrides, "resume_from_checkpoint=true"]
     if allowed:
         overrides = [*overrides, f"dataflex.allow_changed=[{','.join(allowed)}]"]
-    from dataflex_cli import show
-    from dataflex_core.resume import resolved
+    from dataflex_cli import console as show
+    from dataflex_core.llamafactory.resume import resolved
 
     config = load_config(path or _demo(), overrides, strategies=names, settings=settings, notice=show.say)
     config = resolved(config, show.say)
@@ -89,13 +90,13 @@ def _demo() -> Path:
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli import show
+    from dataflex_cli import console as show
     from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes
-    from dataflex_core.llamafactory.run import outline
+    from dataflex_core.llamafactory.run import dry_run
 
     with one_line(debug=debug):
-        show.outline(outline(prepared, ranks=processes(nproc, prepared.config.args).world))
+        show.show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
     click.echo("Nothing was trained or written.")
 
 

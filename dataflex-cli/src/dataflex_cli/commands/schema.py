@@ -23,7 +23,7 @@ def schema(section: bool, plugins: Plugins) -> None:
     and as the first line of a YAML:
     # yaml-language-server: $schema=dataflex.schema.json
     """
-    from dataflex_core.schema import DIALECT, document_schema, section_schema
+    from dataflex_core.config.schema import DIALECT, document_schema, section_schema
 
     catalog = discover(plugins=plugins)
     made = section_schema(catalog) if section else document_schema(catalog)

@@ -16,12 +16,12 @@ import click
 
 from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
-from dataflex_core import config as configs
 from dataflex_core import prepare as preparing
 from dataflex_core.catalog import Plugins, discover
+from dataflex_core.config import config as configs
+from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
-from dataflex_core.locate import locate, positions, syntax_position
-from dataflex_core.prepare import PreparedRun
+from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
 SCHEMA = 1
@@ -107,13 +107,13 @@ def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[Dataflex
     """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there."""
     from dataflex_cli.failures import one_line
     from dataflex_cli.launch import processes
-    from dataflex_core.llamafactory.run import outline
-    from dataflex_core.resume import resolved
+    from dataflex_core.llamafactory.resume import resolved
+    from dataflex_core.llamafactory.run import dry_run
 
     try:
         with one_line(debug=False):
             prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
-            outline(prepared, ranks=processes(nproc, prepared.config.args).world)
+            dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
     except DataflexError as error:
         if isinstance(error, UsageError) and not error.key:
             error.key = _named(error.message, prepared.config.args)
@@ -141,7 +141,7 @@ def _finding(fault: DataflexError, request: Request, path: Path) -> Finding:
     known, given = positions(path), set(request.given())
     of_flag = (*key[:2], "name") in given and key not in known  # what a strategy named by a flag lacks
     by_flag = of_flag or any(key[:n] in given for n in range(1, len(key) + 1))
-    place = None if by_flag else locate(key, known) or syntax_position(fault)
+    place = None if by_flag else position_of(key, known) or syntax_position(fault)
     return Finding(
         message=fault.message,
         hint=fault.hint,

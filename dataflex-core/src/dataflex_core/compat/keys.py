@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
-from dataflex_core.complaints import by_key
+from dataflex_core.config.messages import by_key
 from dataflex_core.errors import InvalidConfig, did_you_mean
 from dataflex_core.spec import Kind
 

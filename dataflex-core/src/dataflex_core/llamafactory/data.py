@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
+from dataflex_core.contracts import Domain
 from dataflex_core.errors import DataError
-from dataflex_core.strategy import Domain
 
 Load = Callable[[Any], dict[str, Any]]
 """LLaMA-Factory's ``get_dataset``, with everything but the data arguments given."""

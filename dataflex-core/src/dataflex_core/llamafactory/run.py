@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig, first_line
-from dataflex_core.journal import Journal, Report
+from dataflex_core.journal.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
-from dataflex_core.outline import Outline, outline_of, start_details
-from dataflex_core.prepare import PreparedRun
+from dataflex_core.planning.budget import Budget, budget_of, start_details
+from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
-from dataflex_core.trainer import compose
-from dataflex_core.trainer.session import Session, make_strategies
+from dataflex_core.trainer.active_run import ActiveRun, make_strategies
+from dataflex_core.trainer.compose import compose
 
 _TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
 
@@ -35,7 +35,7 @@ def train(prepared: PreparedRun, report: Report) -> None:
         run_exp(args)
 
 
-def outline(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
+def dry_run(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
     """Load tokenizer and data, but no model: the journal's start event of a run on ``ranks`` ranks. Writes nothing."""
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
@@ -85,10 +85,10 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
     stage = str(prepared.config.args.get("stage", "sft"))
     workflow: Any = importlib.import_module(f"llamafactory.train.{stage}.workflow")
     trainer, loader = getattr(workflow, _TRAINERS[stage]), workflow.get_dataset
-    sessions: list[Session] = []
+    runs: list[ActiveRun] = []
 
     def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
-        session = _session(prepared, training_args, report)
+        run = _active_run(prepared, training_args, report)
 
         def load(narrowed: Any) -> dict[str, Any]:
             module: dict[str, Any] = loader(template, model_args, narrowed, training_args, **kwargs)
@@ -96,17 +96,17 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
-        session.set_up(known, loaded.module["train_dataset"], loaded.targets)
+        run.set_up(known, loaded.module["train_dataset"], loaded.targets)
         if training_args.resume_from_checkpoint:
-            session.go_on_from(Path(training_args.resume_from_checkpoint))
+            run.go_on_from(Path(training_args.resume_from_checkpoint))
         else:
-            details = start_details(prepared, known, ranks=training_args.world_size, seed=session.seed)
-            session.journal.start(**details)
-        sessions.append(session)
+            details = start_details(prepared, known, ranks=training_args.world_size, seed=run.seed)
+            run.journal.start(**details)
+        runs.append(run)
         return loaded.module
 
     def make_trainer(*args: Any, **kwargs: Any) -> Any:
-        return compose(trainer, sessions[-1])(*args, **kwargs)
+        return compose(trainer, runs[-1])(*args, **kwargs)
 
     workflow.get_dataset = get_dataset
     setattr(workflow, _TRAINERS[stage], make_trainer)
@@ -117,11 +117,11 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
         setattr(workflow, _TRAINERS[stage], trainer)
 
 
-def _session(prepared: PreparedRun, training_args: Any, report: Report) -> Session:
+def _active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:
     strategies = make_strategies(prepared)
     folder = Path(training_args.output_dir) / "dataflex"
     journal = Journal(folder, owner=training_args.process_index == 0, report=report)
-    return Session(prepared=prepared, journal=journal, seed=_seed(training_args), strategies=strategies)
+    return ActiveRun(prepared=prepared, journal=journal, seed=_seed(training_args), strategies=strategies)
 
 
 def _seed(training_args: Any) -> int:
@@ -144,8 +144,8 @@ def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args
     return loaded
 
 
-def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Outline:
-    return outline_of(
+def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:
+    return budget_of(
         prepared,
         domains=loaded.domains,
         targets={name: len(data) for name, data in loaded.targets.items()},

@@ -6,6 +6,6 @@ neither torch nor pytest.
 """
 
 from dataflex_core.testing.errors import CheckFailed, NotConforming
-from dataflex_core.testing.kit import all_checks, check_strategy, parametrize_with_checks
+from dataflex_core.testing.pytest_door import all_checks, check_strategy, parametrize_with_checks
 
 __all__ = ["CheckFailed", "NotConforming", "all_checks", "check_strategy", "parametrize_with_checks"]

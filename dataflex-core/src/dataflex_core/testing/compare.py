@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.testing.plays import Answers, Performance
-from dataflex_core.testing.turns import Answer
+from dataflex_core.testing.runner import Answers, Trace
+from dataflex_core.testing.steps import Answer
 
 
 def difference(first: Answers, second: Answers, *, exact: bool = True) -> str | None:
-    """The first question at which two performances part, or None; where not ``exact``, rounding is no difference."""
+    """The first question at which two traces part, or None; where not ``exact``, rounding is no difference."""
     for (title, one), (_, other) in zip(first, second, strict=True):
         if len(one) != len(other) or not all(_alike(a, b, exact) for a, b in zip(one, other, strict=True)):
             return f"{title}: {_shown(one)} and {_shown(other)}"
     return None
 
 
-def parting(first: Performance, second: Performance, *, exact: bool = True) -> str | None:
-    """Where two performances of the same questions part, in an answer or in the state that they end in, or None."""
+def parting(first: Trace, second: Trace, *, exact: bool = True) -> str | None:
+    """Where two traces of the same questions part, in an answer or in the state that they end in, or None."""
     told = difference(first.answers, second.answers, exact=exact)
     return told or state_difference(first.last.state, second.last.state, exact=exact)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dataflex_core.plan import derive
-from dataflex_core.strategy import Domain
-from dataflex_core.testing.facts import IGNORE, Sample
+from dataflex_core.contracts import Domain
+from dataflex_core.rng import derive
+from dataflex_core.testing.fakes import IGNORE, Sample
 
 Samples = tuple[Sample, ...]
 _TARGETS = {"held": 5, "held-more": 4}

@@ -1,11 +1,10 @@
-"""What every composed trainer shares: the session, moments, the journal of trained samples.
+"""What every composed trainer shares: the run, its progress, the journal of trained samples.
 
 The mixins of this package extend LLaMA-Factory's own trainer class by ``super()``; none copies a training loop.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -14,21 +13,21 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from dataflex_core.collectives import Ranks
+from dataflex_core.contracts import Progress
 from dataflex_core.errors import RanksDisagree, StrategyFault
-from dataflex_core.plan import derive
-from dataflex_core.ranks import Ranks
-from dataflex_core.schedule import Interval
+from dataflex_core.planning.schedule import Interval
+from dataflex_core.rng import derive
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Moment
+from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
-from dataflex_core.trainer.session import Session
-from dataflex_core.trainer.stock import Stock
+from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
 
-class FlexTrainer(Stock):
-    """Carries the session; knows which samples each step trained on."""
+class FlexTrainer(TransformersTrainer):
+    """Carries the run; knows which samples each step trained on."""
 
-    session: ClassVar[Session]
+    run: ClassVar[ActiveRun]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -59,50 +58,50 @@ class FlexTrainer(Stock):
             logs, self._scalars = {**logs, **self._scalars}, {}
         super().log(logs, *args, **kwargs)
 
-    def moment(self, interval: Interval) -> Moment:
+    def progress(self, interval: Interval) -> Progress:
         """Where the run stands."""
-        schedule = self.session.known().schedule
+        schedule = self.run.budget.schedule
         rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler is not None else self.args.learning_rate
-        return Moment(
+        return Progress(
             step=self.state.global_step,
             total_steps=schedule.total_steps,
             decision=interval.decision,
             decisions=schedule.decisions,
             epoch=float(self.state.epoch or 0.0),
             learning_rate=float(rate),
-            seed=self.session.seed,
+            seed=self.run.seed,
         )
 
-    def current_moment(self) -> Moment:
-        """The moment of the step under way."""
-        return self.moment(self.session.known().schedule.interval_at(self.state.global_step))
+    def current_progress(self) -> Progress:
+        """Where the run stands at the step under way."""
+        return self.progress(self.run.budget.schedule.interval_at(self.state.global_step))
 
     def rng(self, kind: Kind, *key: int | str) -> np.random.Generator:
         """The generator of a strategy at this step: the same on every rank, and after a resume."""
-        name = self.session.prepared.strategies[kind].record.spec.name
-        return derive(self.session.seed, kind.value, name, self.state.global_step, *key)
+        name = self.run.prepared.strategies[kind].record.spec.name
+        return derive(self.run.seed, kind.value, name, self.state.global_step, *key)
 
     def fault(self, kind: Kind, what: str) -> StrategyFault:
         """The error for a strategy that broke its contract at this step."""
-        return StrategyFault(f"{self.session.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
+        return StrategyFault(f"{self.run.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
 
     def state_of_run(self) -> dict[str, Any]:
         """What must survive: JSON values and numpy arrays. The same on every rank."""
         return {
             "step": self.state.global_step,
-            "run": self.session.journal.run,
-            "journal": self.session.journal.size(),
-            "identity": self.session.identity(),
+            "run": self.run.journal.run,
+            "journal": self.run.journal.size(),
+            "provenance": self.run.provenance(),
             "scalars": dict(self._scalars),
-            "strategies": {kind.value: made.state_dict() for kind, made in self.session.strategies.items()},
+            "strategies": {kind.value: made.state_dict() for kind, made in self.run.strategies.items()},
         }
 
     def take_up(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_of_run` gave."""
         self._scalars = dict(state["scalars"])
-        known = self.session.identity()["strategies"]
-        for kind, strategy in self.session.strategies.items():
-            if state["identity"]["strategies"].get(kind.value) == known[kind.value]:
+        known = self.run.provenance()["strategies"]
+        for kind, strategy in self.run.strategies.items():
+            if state["provenance"]["strategies"].get(kind.value) == known[kind.value]:
                 strategy.load_state_dict(state["strategies"][kind.value])
 
     def asked_to_end(self) -> bool:
@@ -115,19 +114,17 @@ class FlexTrainer(Stock):
 
     def begin(self) -> None:
         """Before the first step: the number of steps is final."""
-        known = self.session.known()
-        schedule = dataclasses.replace(known.schedule, total_steps=self.state.max_steps)
-        self.session.outline = dataclasses.replace(known, schedule=schedule)
+        self.run.lasts(self.state.max_steps)
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
         mine = torch.cat(self._window).cpu().numpy()
-        ids = np.concatenate(self.ranks.concatenate(mine)).tolist()
-        self.session.journal.write("step", step=self.state.global_step, samples=ids)
+        ids = np.concatenate(self.ranks.gather_arrays(mine)).tolist()
+        self.run.journal.write("step", step=self.state.global_step, samples=ids)
 
     def finish(self) -> None:
         """After the last step."""
-        self.session.journal.write("end", step=self.state.global_step)
+        self.run.journal.write("end", step=self.state.global_step)
 
 
 def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:

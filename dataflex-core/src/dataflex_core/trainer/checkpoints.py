@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from dataflex_core.checkpoint import seal, what_is_torn, write_state
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed, first_line
 from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.interrupt import Termination
 
 
@@ -53,8 +53,8 @@ class CheckpointTrainer(FlexTrainer):
     def begin(self) -> None:
         """Take up the state of the checkpoint; from here on SIGTERM is waited for."""
         super().begin()
-        if self.session.resumed is not None:
-            self.take_up(self.session.resumed)
+        if self.run.resumed is not None:
+            self.take_up(self.run.resumed)
             self._saved_at = self.state.global_step
         self._termination.watch()
 

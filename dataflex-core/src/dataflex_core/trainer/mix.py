@@ -7,20 +7,20 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from dataflex_core.contracts import DomainStats, Mixer, MixRequest, Progress
 from dataflex_core.errors import StrategyFault
-from dataflex_core.plan import normalised
+from dataflex_core.planning.plan import normalised
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import DomainStats, Mixer, MixRequest, Moment
+from dataflex_core.trainer.losses import LossTrainer
 from dataflex_core.trainer.planned import PlannedTrainer, Shares
 from dataflex_core.trainer.signals import SignalTrainer
-from dataflex_core.trainer.weight import LossTrainer
 
 
 class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
     """Asks the mixer once per decision, and shows it the raw losses of every step if it observes them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._mixer = cast("Mixer[Any]", self.session.strategies[Kind.MIXER])
+        self._mixer = cast("Mixer[Any]", self.run.strategies[Kind.MIXER])
         self._observes = type(self._mixer).observe is not Mixer.observe
         super().__init__(*args, **kwargs)
         self._forget()
@@ -33,13 +33,13 @@ class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
     def needs_token_losses(self) -> bool:
         return self._observes or super().needs_token_losses
 
-    def proportions(self, moment: Moment) -> Shares:
+    def proportions(self, progress: Progress) -> Shares:
         """The mixer's, checked and normalised; the warm-up's before the first decision."""
-        if moment.decision == 0:
-            return super().proportions(moment)
-        domains = self.session.known().domains
+        if progress.decision == 0:
+            return super().proportions(progress)
+        domains = self.run.budget.domains
         request = MixRequest(
-            moment=moment,
+            progress=progress,
             domains=domains,
             previous=self._shares.copy(),
             history=self.history(),
@@ -57,7 +57,7 @@ class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
         super().heed(ids, values, mask)
         if not self._observes:
             return
-        ends = torch.tensor([d.start + d.size for d in self.session.known().domains], device=ids.device)
+        ends = torch.tensor([d.start + d.size for d in self.run.budget.domains], device=ids.device)
         domain = torch.bucketize(ids, ends, right=True)
         rows = torch.stack(
             [values.sum(dim=1).double(), mask.sum(dim=1).double(), torch.ones_like(ids, dtype=torch.float64)]
@@ -73,7 +73,7 @@ class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
         self._forget()
         self._mixer.observe(
             DomainStats(
-                moment=self.current_moment(),
+                progress=self.current_progress(),
                 loss_sum=loss,
                 tokens=tokens.astype(np.int64),
                 samples=samples.astype(np.int64),
@@ -81,5 +81,5 @@ class MixTrainer(PlannedTrainer, SignalTrainer, LossTrainer):
         )
 
     def _forget(self) -> None:
-        size = len(self.session.known().domains)
+        size = len(self.run.budget.domains)
         self._sums = torch.zeros(3, size, dtype=torch.float64, device=self.args.device)

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from dataflex_core.outline import shares_of
-from dataflex_core.plan import Exhaustion, Shortage, draw, normalised, shuffled
-from dataflex_core.schedule import Interval
+from dataflex_core.contracts import Progress
+from dataflex_core.planning.budget import shares_of
+from dataflex_core.planning.plan import Exhaustion, Shortage, draw, normalised, shuffled
+from dataflex_core.planning.schedule import Interval
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Moment
 from dataflex_core.trainer.base import FlexTrainer, disagreement
 from dataflex_core.trainer.loader import interval_loader, rank_batches
 
@@ -43,9 +43,9 @@ class PlannedTrainer(FlexTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known = self.session.known()
+        known = self.run.budget
         self.args.max_steps = known.schedule.total_steps
-        self._warmup = self.session.prepared.config.dataflex.warmup_proportions
+        self._warmup = self.run.prepared.config.dataflex.warmup_proportions
         self._by_domain = self.mixes or self._warmup != "size"
         self._cursors = (0,) * (len(known.domains) if self._by_domain else 1)
         self._shares = self.proportions_of(self._warmup)
@@ -61,21 +61,21 @@ class PlannedTrainer(FlexTrainer):
 
     def proportions_of(self, written: str | Mapping[str, float]) -> Shares:
         """Float64[K] of what a configuration says: ``size``, ``uniform`` or shares by domain."""
-        domains = self.session.known().domains
+        domains = self.run.budget.domains
         return normalised(shares_of(written, domains), len(domains))
 
-    def proportions(self, moment: Moment) -> Shares:
+    def proportions(self, progress: Progress) -> Shares:
         """Float64[K] for the interval that begins."""
-        return self.proportions_of(self._warmup if moment.decision == 0 else "size")
+        return self.proportions_of(self._warmup if progress.decision == 0 else "size")
 
-    def fill(self, moment: Moment, count: int, shares: Shares) -> Filled:
+    def fill(self, progress: Progress, count: int, shares: Shares) -> Filled:
         """Exactly ``count`` samples for the interval that begins: the next unread ones."""
         ids, shortages = self.read(count, shares)
         return Filled(ids=np.concatenate(ids), shortages=shortages)
 
     def read(self, count: int, shares: Shares) -> tuple[tuple[NDArray[np.int64], ...], tuple[Shortage, ...]]:
         """The next ``count`` unread samples, by domain; in one piece where the whole pool is read in proportion."""
-        known = self.session.known()
+        known = self.run.budget
         drawn = draw(
             proportions=shares if self._by_domain else [1.0],
             count=count,
@@ -83,15 +83,15 @@ class PlannedTrainer(FlexTrainer):
             starts=[d.start for d in known.domains] if self._by_domain else [0],
             sizes=[d.size for d in known.domains] if self._by_domain else [known.pool],
             cursors=self._cursors,
-            seed=self.session.seed,
-            policy=Exhaustion(self.session.prepared.config.dataflex.exhaustion),
+            seed=self.run.seed,
+            policy=Exhaustion(self.run.prepared.config.dataflex.exhaustion),
         )
         self._cursors = drawn.cursors
         return drawn.ids, drawn.shortages
 
     def get_train_dataloader(self) -> Any:
         """A loader that is never read: the loop takes an epoch's length from it."""
-        known = self.session.known()
+        known = self.run.budget
         steps = -(-known.pool // known.global_batch)
         unread: DataLoader[Any] = DataLoader(range(steps * known.global_batch), batch_size=self._train_batch_size)  # type: ignore[arg-type]  # a range is map-style
         return self.accelerator.prepare(unread)
@@ -100,7 +100,7 @@ class PlannedTrainer(FlexTrainer):
         """The next global batch of the plan; decides first where an interval begins."""
         step = self.state.global_step
         if self._interval is None or step >= self._interval.stop:
-            interval = self.session.known().schedule.interval_at(step)
+            interval = self.run.budget.schedule.interval_at(step)
             # Later than its start only where a run goes on with another schedule, or other data.
             with self.deciding():
                 self._begin_interval(replace(interval, start=step))
@@ -108,13 +108,13 @@ class PlannedTrainer(FlexTrainer):
 
     def _begin_interval(self, interval: Interval) -> None:
         began = time.monotonic()
-        known = self.session.known()
-        moment = self.moment(interval)
-        shares = self._shares = self.proportions(moment)
+        known = self.run.budget
+        progress = self.progress(interval)
+        shares = self._shares = self.proportions(progress)
         count = interval.steps * known.global_batch
-        filled = self.fill(moment, count, shares)
+        filled = self.fill(progress, count, shares)
         assert filled.ids.shape == (count,), "a plan is exactly one interval"
-        plan = filled.ids if filled.ordered else shuffled(filled.ids, self.session.seed, interval.start)
+        plan = filled.ids if filled.ordered else shuffled(filled.ids, self.run.seed, interval.start)
         self._agree(plan, shares)
         self._history.append(shares)
         self._interval, self._plan = interval, plan
@@ -124,7 +124,7 @@ class PlannedTrainer(FlexTrainer):
     def _fed_from(self, step: int) -> Iterator[Any]:
         """This rank's batches of the plan, from optimizer step ``step`` on."""
         assert self._interval is not None
-        done = (step - self._interval.start) * self.session.known().global_batch
+        done = (step - self._interval.start) * self.run.budget.global_batch
         batches = rank_batches(
             self._plan[done:],
             micro_batches=self.args.gradient_accumulation_steps,
@@ -138,8 +138,8 @@ class PlannedTrainer(FlexTrainer):
         """Raise `RanksDisagree`, on every rank, where one has decided otherwise."""
         step = self.state.global_step
         for kind, decision in ((Kind.MIXER, shares.astype("<f8")), (Kind.SELECTOR, plan.astype("<i8"))):
-            if odd := self.ranks.odd(sha256(decision.tobytes()).digest()):
-                chosen = self.session.prepared.strategies.get(kind)
+            if odd := self.ranks.differing(sha256(decision.tobytes()).digest()):
+                chosen = self.run.prepared.strategies.get(kind)
                 raise disagreement("the plan" if chosen is None else chosen.title, step, odd)
 
     def history(self) -> Shares:
@@ -159,12 +159,12 @@ class PlannedTrainer(FlexTrainer):
 
     def take_up(self, state: Mapping[str, Any]) -> None:
         super().take_up(state)
-        if "plan" not in state or "data" in self.session.changed or len(state["cursors"]) != len(self._cursors):
+        if "plan" not in state or "data" in self.run.changed or len(state["cursors"]) != len(self._cursors):
             return  # what was planned is of other samples: the next step begins an interval
         self._cursors = tuple(state["cursors"])
         self._shares, self._plan = state["shares"], state["plan"]
         self._history = list(state["history"])
-        if state["interval"] is not None and len(self._plan) % self.session.known().global_batch == 0:
+        if state["interval"] is not None and len(self._plan) % self.run.budget.global_batch == 0:
             decision, start, stop = state["interval"]
             self._interval = Interval(decision=decision, start=start, stop=stop)
             self._feed = self._fed_from(self.state.global_step)
@@ -172,13 +172,13 @@ class PlannedTrainer(FlexTrainer):
     def _record(
         self, interval: Interval, plan: NDArray[np.int64], shares: Shares, filled: Filled, seconds: float
     ) -> None:
-        domains = self.session.known().domains
+        domains = self.run.budget.domains
         counts = Counter(np.searchsorted([d.start + d.size for d in domains], plan, side="right").tolist())
         chosen = {d.name: counts[k] for k, d in enumerate(domains)}
         self._scalars.update({f"dataflex/share/{name}": n / len(plan) for name, n in chosen.items()})
         split = self.mixes or (self._by_domain and interval.is_warmup)
         names = [None if s.domain is None or not split else domains[s.domain].name for s in filled.shortages]
-        self.session.journal.write(
+        self.run.journal.write(
             "decision",
             decision=interval.decision,
             step=interval.start,

@@ -8,11 +8,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.contracts import selections, what_is_wrong
+from dataflex_core.contracts import Progress, Selection, SelectionRequest, Selector
 from dataflex_core.errors import DataError
-from dataflex_core.plan import Exhaustion, Shortage, quotas, stretched
+from dataflex_core.planning.answers import selections, what_is_wrong
+from dataflex_core.planning.plan import Exhaustion, Shortage, quotas, stretched
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import Moment, Selection, SelectionRequest, Selector
 from dataflex_core.trainer.planned import Filled, PlannedTrainer, Shares
 from dataflex_core.trainer.signals import SignalTrainer
 
@@ -22,13 +22,13 @@ Ids = NDArray[np.int64]
 class SelectTrainer(PlannedTrainer, SignalTrainer):
     """Asks the selector once per decision, within each domain's quota where a mixer sets quotas."""
 
-    def fill(self, moment: Moment, count: int, shares: Shares) -> Filled:
+    def fill(self, progress: Progress, count: int, shares: Shares) -> Filled:
         """The selector's choice; the next unread samples before the first decision."""
-        if moment.decision == 0:
-            return super().fill(moment, count, shares)
+        if progress.decision == 0:
+            return super().fill(progress, count, shares)
         groups = self._candidates(count, shares)
         sizes = np.array([len(group) for group in groups])
-        policy = Exhaustion(self.session.prepared.config.dataflex.exhaustion)
+        policy = Exhaustion(self.run.prepared.config.dataflex.exhaustion)
         wanted = quotas(shares if self.mixes else [1.0], count, np.where(sizes > 0, count, 0))
         shortages = tuple(
             Shortage(domain=int(k), wanted=int(wanted[k]), had=int(sizes[k]), action=str(policy))
@@ -41,14 +41,14 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
             )
         if policy is Exhaustion.RENORMALISE and sizes.sum() >= count:
             wanted = quotas(shares if self.mixes else [1.0], count, sizes)
-        parts, more, ordered = self._choose(moment, groups, wanted)
+        parts, more, ordered = self._choose(progress, groups, wanted)
         return Filled(
             ids=np.concatenate(parts), ordered=ordered, shortages=shortages + more, judged=int(sizes[wanted > 0].sum())
         )
 
     def _candidates(self, count: int, shares: Shares) -> list[Ids]:
         """Ascending ids to choose from, by domain where a mixer sets quotas: all of them, or the next unread ones."""
-        known = self.session.known()
+        known = self.run.budget
         full = known.schedule.update_steps * known.global_batch
         if known.candidates < known.pool:
             # A last interval that is shorter judges as many candidates per chosen sample as the others.
@@ -58,16 +58,18 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
             return [np.arange(known.pool)]
         return [np.arange(d.start, d.start + d.size) for d in known.domains]
 
-    def _choose(self, moment: Moment, groups: list[Ids], wanted: Ids) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
+    def _choose(
+        self, progress: Progress, groups: list[Ids], wanted: Ids
+    ) -> tuple[list[Ids], tuple[Shortage, ...], bool]:
         """Samples by group; a quota beyond what was chosen is filled by the choice again, from its front."""
         parts: list[Ids] = []
         shortages: list[Shortage] = []
         ordered = not self.mixes
-        for k, request, selection in self._selections(moment, groups, wanted):
+        for k, request, selection in self._selections(progress, groups, wanted):
             chosen = np.asarray(selection.ids, dtype=np.int64)
             ordered = ordered and selection.ordered
             if len(chosen) == 0:
-                title = self.session.prepared.strategies[Kind.SELECTOR].title
+                title = self.run.prepared.strategies[Kind.SELECTOR].title
                 raise DataError(
                     f"{title} found no usable sample among {len(request.candidates)} candidates",
                     hint="check that the samples have target tokens",
@@ -78,14 +80,14 @@ class SelectTrainer(PlannedTrainer, SignalTrainer):
         return parts, tuple(shortages), ordered
 
     def _selections(
-        self, moment: Moment, groups: list[Ids], wanted: Ids
+        self, progress: Progress, groups: list[Ids], wanted: Ids
     ) -> Iterator[tuple[int, SelectionRequest, Selection]]:
         """Each group that has a quota, what the selector was asked for, and its answer, checked."""
-        selector = cast("Selector[Any]", self.session.strategies[Kind.SELECTOR])
+        selector = cast("Selector[Any]", self.run.strategies[Kind.SELECTOR])
         every = np.sort(np.concatenate([groups[k] for k in np.flatnonzero(wanted)]))
         request = SelectionRequest(
-            moment=moment,
-            domains=self.session.known().domains,
+            progress=progress,
+            domains=self.run.budget.domains,
             candidates=every,
             count=min(int(wanted.sum()), len(every)),
             rng=self.rng(Kind.SELECTOR),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from dataflex_core.config import RunConfig
-from dataflex_core.signals import Facts, ModelSignals
-from dataflex_core.signals.engine import Engine, Samples
-from dataflex_core.signals.models import Models
-from dataflex_core.signals.store import PartialStore
+from dataflex_core.config.config import RunConfig
+from dataflex_core.scoring import ModelSignals, ScoringContext
+from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.models import Models
+from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.trainer.base import FlexTrainer
 
 # Where a run writes and from where it goes on do not change what it computes.
@@ -38,9 +38,9 @@ class SignalTrainer(FlexTrainer):
             self._store.clear()
 
     def _make_signals(self) -> ModelSignals:
-        config = self.session.prepared.config
+        config = self.run.prepared.config
         longest = int(config.args.get("cutoff_len") or 2048)
-        notice = self.session.journal.notice
+        notice = self.run.journal.notice
         self._store = PartialStore(
             Path(self.args.output_dir) / "dataflex" / "partial",
             rank=self.ranks.rank,
@@ -67,13 +67,13 @@ class SignalTrainer(FlexTrainer):
             sharding=getattr(self.args, "hf_deepspeed_config", None),
             trust_remote_code=bool(config.args.get("trust_remote_code")),
         )
-        facts = Facts(
+        facts = ScoringContext(
             models=models,
             optimizer=lambda: self.optimizer,
             engine=engine,
-            targets=[Samples(name=name, dataset=data) for name, data in self.session.targets.items()],
+            targets=[Samples(name=name, dataset=data) for name, data in self.run.targets.items()],
             notice=notice,
-            seed=self.session.seed,
+            seed=self.run.seed,
             configuration=_what_counts(config),
             ends=self._ends(),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataflex_core.spec import Kind
-from dataflex_core.testing.plays import Subject
+from dataflex_core.testing.runner import Subject
 
 Run = Callable[[Subject], None]
 

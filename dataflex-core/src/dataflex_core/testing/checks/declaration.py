@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from dataflex_core import params
 from dataflex_core.catalog import discover
+from dataflex_core.config import params
 from dataflex_core.errors import InvalidParameters
 from dataflex_core.hooks import PROJECT
 from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed
-from dataflex_core.testing.plays import Subject, fitting_some, play
-from dataflex_core.testing.scenes import everyday
+from dataflex_core.testing.runner import Subject, fitting_some, run_scenario
+from dataflex_core.testing.scenarios import everyday
 
 HEAVY = ("torch", "transformers", "numpy", "pydantic")
 """What costs every ``dataflex`` command seconds, or tenths of them, where a declaration imports it."""
@@ -87,8 +87,8 @@ def needs_are_declared(subject: Subject) -> None:
     needs, asked = frozenset(subject.spec.needs), set[Need]()
     if subject.spec.kind is Kind.WEIGHTER:
         asked.add(Need.TRAINING_LOSSES)
-    for scene in fitting_some(subject, everyday(subject.spec.kind)):
-        asked |= play(subject, scene)[0].asked
+    for scenario in fitting_some(subject, everyday(subject.spec.kind)):
+        asked |= run_scenario(subject, scenario)[0].asked
     if missing := [f"Need.{need.name}" for need in Need if need in asked - needs]:
         raise CheckFailed(f"asks for what the spec does not declare: add {', '.join(missing)} to its needs")
 

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.contracts import ScoringSelector, Selection, SelectionRequest, Strategy
 from dataflex_core.errors import DataflexError
 from dataflex_core.spec import Kind
-from dataflex_core.strategy import ScoringSelector, Selection, SelectionRequest, Strategy
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed
-from dataflex_core.testing.plays import Subject, fitting, fitting_some, play
 from dataflex_core.testing.pools import (
     ALIKE,
     ALL_WITHOUT_LOSS,
@@ -27,7 +26,8 @@ from dataflex_core.testing.pools import (
     SOME_WITHOUT_LOSS,
     Pool,
 )
-from dataflex_core.testing.scenes import budgets, scenes_over, without_a_domain
+from dataflex_core.testing.runner import Subject, fitting, fitting_some, run_scenario
+from dataflex_core.testing.scenarios import budgets, scenarios_over, without_a_domain
 
 Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 
@@ -48,65 +48,65 @@ def _watched(choose: Choose) -> Choose:
         unscored = request.candidates[np.isnan(scores)]
         made = choose(request, scores)
         if chosen := np.intersect1d(unscored, made.ids).tolist():
-            raise CheckFailed(f"step {request.moment.step}: chooses {chosen}, whose score is NaN")
+            raise CheckFailed(f"step {request.progress.step}: chooses {chosen}, whose score is NaN")
         return made
 
     return watched
 
 
-def _play_over(subject: Subject, pool: Pool) -> None:
-    for scene in fitting(subject, scenes_over(pool, subject.spec.kind)):
-        play(subject, scene)
+def _run_over(subject: Subject, pool: Pool) -> None:
+    for scenario in fitting(subject, scenarios_over(pool, subject.spec.kind)):
+        run_scenario(subject, scenario)
 
 
 @check()
 def one_domain(subject: Subject) -> None:
     """A pool may have one domain."""
-    _play_over(subject, ONE_DOMAIN)
+    _run_over(subject, ONE_DOMAIN)
 
 
 @check()
 def many_domains(subject: Subject) -> None:
     """A pool may have forty domains, some of a single sample."""
-    _play_over(subject, MANY_DOMAINS)
+    _run_over(subject, MANY_DOMAINS)
 
 
 @check()
 def empty_domain(subject: Subject) -> None:
     """A domain may have no samples."""
-    _play_over(subject, EMPTY_DOMAIN)
+    _run_over(subject, EMPTY_DOMAIN)
 
 
 @check()
 def one_sample(subject: Subject) -> None:
     """A pool, and a batch, may have one sample."""
-    _play_over(subject, ONE_SAMPLE)
+    _run_over(subject, ONE_SAMPLE)
 
 
 @check()
 def equal_losses(subject: Subject) -> None:
     """Samples may be alike, with the same loss, gradient and embedding."""
-    _play_over(subject, ALIKE)
+    _run_over(subject, ALIKE)
 
 
 @check()
 def nan_losses(subject: Subject) -> None:
     """Samples without a target token have NaN for a loss, some of them or all; a score of NaN is never chosen."""
     watched = _Watched(spec=subject.spec, values=subject.values)
-    _play_over(watched, SOME_WITHOUT_LOSS)
+    _run_over(watched, SOME_WITHOUT_LOSS)
     with suppress(DataflexError):  # a strategy may say itself that there is nothing to choose
-        _play_over(watched, ALL_WITHOUT_LOSS)
+        _run_over(watched, ALL_WITHOUT_LOSS)
 
 
 @check(Kind.SELECTOR)
 def budget_edges(subject: Subject) -> None:
     """One sample, all, more than all, and none of a domain may be asked for."""
-    for scene in fitting_some(subject, [*budgets(EVERYDAY), *budgets(ONE_DOMAIN)]):
-        play(subject, scene)
+    for scenario in fitting_some(subject, [*budgets(EVERYDAY), *budgets(ONE_DOMAIN)]):
+        run_scenario(subject, scenario)
 
 
 @check(Kind.MIXER)
 def undrawn_domains(subject: Subject) -> None:
     """A domain may be missing from a step, or from all: no samples, no tokens, a loss of zero."""
-    for scene in fitting(subject, [without_a_domain(EVERYDAY)]):
-        play(subject, scene)
+    for scenario in fitting(subject, [without_a_domain(EVERYDAY)]):
+        run_scenario(subject, scenario)

@@ -1,0 +1,153 @@
+"""What a person sees of a run: a header, a line per decision, a closing summary."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import click
+
+from dataflex_core import __version__
+from dataflex_core.prepared import PreparedRun
+
+
+def header(prepared: PreparedRun) -> None:
+    """Before anything heavy is loaded: which strategies, with which parameters, when."""
+    from importlib.metadata import version
+
+    click.secho(f"DataFlex {__version__}", bold=True, nl=False)
+    click.echo(f" on LLaMA-Factory {version('llamafactory')}")
+    if not prepared.strategies:
+        click.echo("  no strategy: the run is LLaMA-Factory's own")
+        return
+    for chosen in prepared.strategies.values():
+        spec, record = chosen.record.spec, chosen.record
+        given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
+        click.echo(f"  {spec.kind:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
+    config = prepared.config.dataflex
+    end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
+    every = counted(config.update_steps, "step")
+    click.echo(f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}")
+
+
+def show_plan(known: Mapping[str, Any]) -> None:
+    """Once the data is loaded: steps, samples, costs. ``known`` is the journal's start event."""
+    domains: Mapping[str, int] = known["domains"]
+    batch, update = known["global_batch"], known["update_steps"]
+    planned = any(strategy["kind"] != "weighter" for strategy in known["strategies"])
+    steps = f"{counted(known['steps'], 'step')} of {batch} samples"
+    warmup = f"{known['warmup_steps']} of warm-up"
+    if planned:
+        decisions, length = counted(known["decisions"], "decision"), counted(update, "step")
+        say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
+    else:
+        say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
+    say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
+    if known["targets"]:
+        parts = ", ".join(f"{name} {size}" for name, size in known["targets"].items())
+        say(f"target set of {sum(known['targets'].values())} samples: {parts}")
+    if known["candidates"]:
+        cost = known["decision_cost"]
+        total = cost * known["decisions"]
+        share = total / known["steps"]
+        say(
+            f"a decision judges {known['candidates']} samples, at the cost of about {cost:.1f} training steps: "
+            f"{total:.0f} in all, {share:.2f}x the training itself"
+            if cost
+            else f"a decision draws from {known['candidates']} samples, at no cost"
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Narrator:
+    """Told every event of the run on rank 0; prints those a person wants to see."""
+
+    _start: Mapping[str, Any] | None = None
+    _chosen: Counter[str] = field(default_factory=Counter)
+    _decisions: int = 0
+    _seconds: float = 0.0
+    _steps: int = 0
+    _samples: int = 0
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        match event["event"]:
+            case "start":
+                self._start = event
+                show_plan(event)
+            case "notice" if not event.get("past"):
+                say(event["text"])
+            case "decision":
+                self._decided(event)
+            case "resume":
+                say(f"going on from {event['checkpoint']}, after step {event['step']}")
+            case "step":
+                self._steps = event["step"]
+                self._samples += len(event["samples"])
+
+    def _decided(self, event: Mapping[str, Any]) -> None:
+        if event["decision"] > 0:
+            self._decisions += 1
+            self._seconds += event["seconds"]
+            self._chosen.update(event["chosen"])
+        if not event.get("past"):
+            self._tell(event)
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        assert self._start is not None
+        chosen: Mapping[str, int] = event["chosen"]
+        total = sum(chosen.values())
+        shares = ", ".join(f"{name} {count / total:.0%}" for name, count in chosen.items())
+        steps = f"steps {event['step'] + 1} to {event['until']}"
+        if event["decision"] == 0:
+            say(f"warm-up, {steps}: {shares}")
+        else:
+            of = f"decision {event['decision']} of {self._start['decisions']}"
+            say(f"{of}, {steps}: {shares}  ({event['seconds']:.1f} s)")
+        for short in event["shortages"]:
+            who = f"domain {short['domain']}" if short["domain"] else "the pool"
+            say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
+
+    def summary(self) -> None:
+        """After the run: what was trained on, and how the choice differs from the pool."""
+        if self._start is None:
+            return
+        from rich.table import Table
+
+        from dataflex_cli.tables import print_table
+
+        took = f"{counted(self._decisions, 'decision')} in {self._seconds:.1f} s"
+        say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
+        if not self._decisions:
+            return
+        pool: Mapping[str, int] = self._start["domains"]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("domain")
+        for column in ("pool", "% of pool", "chosen", "% of chosen", "ratio"):
+            table.add_column(column, justify="right")
+        for name, size in pool.items():
+            share, taken = size / sum(pool.values()), self._chosen[name] / max(self._chosen.total(), 1)
+            ratio = f"{taken / share:.2f}x" if share else "-"
+            table.add_row(name, str(size), f"{share:.1%}", str(self._chosen[name]), f"{taken:.1%}", ratio)
+        print_table(table)
+        if self._samples > self._chosen.total():
+            say(f"the {self._samples - self._chosen.total()} samples of the warm-up are not counted as chosen")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def say(text: str) -> None:
+    """Print a line of ours."""
+    line = click.style("DataFlex: ", fg="cyan") + text
+    # Through tqdm where there may be a bar: a line of its own above it, not the rest of its line.
+    tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    if tqdm is not None:
+        with tqdm.external_write_mode():
+            click.echo(line)
+    else:
+        click.echo(line)

@@ -1,0 +1,57 @@
+"""The processes of a run, and the few collectives DataFlex needs. One process answers for itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from numpy.typing import NDArray
+
+
+class Ranks:
+    """Collectives over an `Accelerator`'s processes. Every method is called by all ranks, in the same order."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        self.rank: int = accelerator.process_index
+        self.world: int = accelerator.num_processes
+        self.device: torch.device = accelerator.device
+
+    def gather_arrays(self, values: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+        """Every rank's array, in order of rank; their lengths may differ, the shape of a row may not."""
+        if self.world == 1:
+            return [values]
+        length = torch.tensor([len(values)], device=self.device)
+        lengths = self._accelerator.gather(length).tolist()
+        padded = np.zeros((max(lengths), *values.shape[1:]), dtype=values.dtype)
+        padded[: len(values)] = values
+        rows = self._accelerator.gather(torch.from_numpy(padded).to(self.device)[None]).cpu().numpy()
+        return [row[:n] for row, n in zip(rows, lengths, strict=True)]
+
+    def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Every rank's tensor of one shape, concatenated along the first dimension."""
+        gathered: torch.Tensor = tensor if self.world == 1 else self._accelerator.gather(tensor)
+        return gathered
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over ranks, on every rank."""
+        summed: torch.Tensor = tensor if self.world == 1 else self._accelerator.reduce(tensor, "sum")
+        return summed
+
+    def differing(self, digest: bytes) -> list[int]:
+        """The ranks whose ``digest``, at least 8 bytes of it, is not that of rank 0; the same answer on every rank."""
+        if self.world == 1:
+            return []
+        number = int.from_bytes(digest[:8], "little", signed=True)
+        gathered = self._accelerator.gather(torch.tensor([number], device=self.device)).tolist()
+        return [rank for rank, other in enumerate(gathered) if other != gathered[0]]
+
+    def largest(self, value: int) -> int:
+        """The largest of every rank's integer."""
+        if self.world == 1:
+            return value
+        return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())

@@ -1,0 +1,204 @@
+"""Strategy parameters: a dataclass with ``Annotated`` constraints, described without pydantic, validated with it.
+
+A parameter is a field ``name: Annotated[type, constraint…, Doc("help")] = default``; constraints are those of
+``annotated_types`` (`Gt`, `Ge`, `Interval`, …), as pydantic understands them.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+
+import annotated_types as at
+from typing_extensions import Doc
+
+from dataflex_core.config.messages import said_of
+from dataflex_core.contracts import NoParams
+from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
+
+if TYPE_CHECKING:
+    import pydantic
+
+# The limits of annotated_types' constraints, by the attribute that holds them.
+_LIMITS = {
+    "gt": "> {}",
+    "ge": ">= {}",
+    "lt": "< {}",
+    "le": "<= {}",
+    "multiple_of": "a multiple of {}",
+    "min_length": "at least {} items",
+    "max_length": "at most {} items",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter, as text: for tables and JSON. ``default`` is None, and ``required`` True, where it has none."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    constraints: tuple[str, ...]
+    help: str
+
+
+def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
+    """The parameters of a dataclass, in order. Raises `StrategyFault` where it is none, or its types are not known."""
+    if params is None:
+        return ()
+    given, hints = _given(params), _hints(params)
+    return tuple(_parameter(field, hints[field.name]) for field in given)
+
+
+def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
+    """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
+    made, faults = examine(params, values)
+    if faults:
+        said = "; ".join(text for _, text in faults)
+        raise InvalidParameters(f"{owner}: {said}", hint=f"see: dataflex describe {owner.split()[-1]}")
+    return made
+
+
+def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, list[tuple[str | None, str]]]:
+    """An instance of ``params``, or None and every fault: the parameter, if it is of one, and what is wrong.
+
+    Raises `StrategyFault` where no value could be right.
+    """
+    kind = NoParams if params is None else params
+    known = [field.name for field in _given(kind)]
+    faults: list[tuple[str | None, str]] = [
+        (key, f"no parameter {key!r} ({did_you_mean(key, known)})") for key in values if key not in known
+    ]
+    given = {key: value for key, value in values.items() if key in known}
+    import pydantic
+
+    validator = adapter(kind)
+    try:
+        made = validator.validate_python(given)
+    except pydantic.ValidationError as error:
+        faults.extend(_faults(error))
+    except ValueError as error:
+        faults.append((None, str(error)))
+    return (None if faults else made), faults
+
+
+def adapter(params: type[Any]) -> pydantic.TypeAdapter[Any]:
+    """What validates a dataclass. Raises `StrategyFault` where pydantic does not understand one of its types."""
+    import pydantic
+
+    _hints(params)  # pydantic itself misses a type that is not known only when it is used
+    try:
+        return pydantic.TypeAdapter(params)
+    except Exception as error:
+        raise _unusable(params, error) from error
+
+
+def json_schema(params: type[Any], *, ref_template: str) -> dict[str, Any]:
+    """pydantic's JSON Schema of a dataclass. Raises `StrategyFault` where there is none."""
+    validator = adapter(params)
+    try:
+        return validator.json_schema(ref_template=ref_template)
+    except Exception as error:
+        raise _unusable(params, error) from error
+
+
+def _unusable(params: type[Any], error: Exception) -> StrategyFault:
+    said = str(error).partition("\n")[0]
+    return StrategyFault(
+        f"{params.__qualname__} of {params.__module__} is no use for parameters: {type(error).__name__}: {said}",
+        hint="give its fields types that pydantic knows, and import them where it is defined",
+    )
+
+
+def plain(value: Any) -> Any:
+    """A default as it is, or as text where JSON has no such value: a path, a set, infinity."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
+
+
+def _hints(params: type[Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(params, include_extras=True)
+    except Exception as error:
+        raise _unusable(params, error) from error
+
+
+def _given(params: type[Any]) -> list[Field[Any]]:
+    if not is_dataclass(params):
+        raise StrategyFault(f"{params!r} is no dataclass", hint="parameters are the fields of a dataclass")
+    return [field for field in fields(params) if field.init]
+
+
+def _faults(error: Any) -> list[tuple[str | None, str]]:
+    # A value that fits no arm of a union is reported once an arm, the arm's name in its place.
+    seen: dict[Any, list[Any]] = {}
+    for details in error.errors(include_url=False):
+        key = (details["loc"][:1], repr(details["input"]))
+        seen.setdefault(key, []).append(details)
+    found: list[tuple[str | None, str]] = []
+    for (path, _), group in seen.items():
+        if len(group) > 1:
+            said = " or ".join(map(said_of, group))
+            text = f"{path[0]}={group[0]['input']!r}: {said}"
+        else:
+            text = _fault(group[0])
+        found.append((str(path[0]) if path else None, text))
+    return found
+
+
+def _fault(details: Any) -> str:
+    where = ".".join(str(part) for part in details["loc"] if not str(part).startswith("function-"))
+    text = said_of(details)
+    if details["type"] == "missing":
+        return f"{where} is required"
+    return f"{where}={details['input']!r}: {text}" if where else text
+
+
+def _parameter(field: Any, hint: Any) -> Parameter:
+    bare = hint
+    metadata: tuple[Any, ...] = ()
+    if get_origin(hint) is Annotated:
+        bare, *rest = get_args(hint)
+        metadata = tuple(rest)
+    factory = field.default_factory is not MISSING
+    default = field.default_factory() if factory else field.default
+    required = default is MISSING
+    return Parameter(
+        name=field.name,
+        type=_type_name(bare),
+        default=None if required else default,
+        required=required,
+        constraints=tuple(text for item in metadata for text in _constraints(item)),
+        help=next((item.documentation for item in metadata if isinstance(item, Doc)), ""),
+    )
+
+
+def _constraints(item: Any) -> list[str]:
+    if isinstance(item, at.GroupedMetadata):
+        return [text for part in item for text in _constraints(part)]
+    return [text.format(getattr(item, limit)) for limit, text in _LIMITS.items() if hasattr(item, limit)]
+
+
+def _type_name(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _type_name(args[0])
+    if origin is Literal:
+        return " | ".join(repr(value) for value in args)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(_type_name(arg) for arg in args)
+    if origin is not None:
+        return f"{_type_name(origin)}[{', '.join(_type_name(arg) for arg in args)}]"
+    if hint is ...:
+        return "..."
+    if hint is type(None):
+        return "null"
+    return getattr(hint, "__name__", str(hint))

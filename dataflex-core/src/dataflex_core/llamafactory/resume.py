@@ -1,0 +1,65 @@
+"""Where a run goes on from: the newest whole checkpoint, the one that was named, or the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.config.config import RunConfig
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_is_torn
+
+RESUME, OVERWRITE = "resume_from_checkpoint", "overwrite_output_dir"
+
+
+def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
+    """The configuration with the checkpoint to go on from, if any, named by its path.
+
+    ``resume_from_checkpoint: true`` is the newest whole one of ``output_dir``, or the beginning where there is none. So
+    is an ``output_dir`` that holds checkpoints and is not to be overwritten, as LLaMA-Factory has it. Torn checkpoints
+    are passed over with a ``notice``. Raises `InvalidConfig` for a path that cannot be gone on from.
+    """
+    args, asked = config.args, config.args.get(RESUME)
+    output = Path(str(args.get("output_dir", "")))
+    wanted = str(asked).strip().lower()
+    if asked and wanted not in {"true", "false", "none", "null"}:
+        _check(Path(str(asked)), bool(config.dataflex.active))
+        return config
+    if wanted == "true":
+        return _newest(config, output, notice)
+    overwrites = str(args.get(OVERWRITE, False)).strip().lower() in {"true", "1", "yes"}
+    if config.dataflex.active and not overwrites and checkpoints(output):
+        notice(f"{output} holds checkpoints: the run goes on (overwrite_output_dir: true starts it anew)")
+        return _newest(config, output, notice)
+    return config
+
+
+def _newest(config: RunConfig, output: Path, notice: Callable[[str], None]) -> RunConfig:
+    if config.dataflex.active:
+        found = newest_complete(output, notice)
+    else:
+        found = next((path for path in checkpoints(output) if (path / "trainer_state.json").is_file()), None)
+    args: dict[str, Any] = {key: value for key, value in config.args.items() if key != RESUME}
+    if found is None:
+        why = " (save_strategy: no writes none)" if str(args.get("save_strategy")) in {"no", "False"} else ""
+        notice(f"no checkpoint to go on from in {output}: the run starts from the beginning{why}")
+        args[OVERWRITE] = True
+    else:
+        args[RESUME] = str(found)
+    return replace(config, args=args)
+
+
+def _check(path: Path, strict: bool) -> None:
+    if not path.is_dir():
+        hint = "name a checkpoint-N folder, or use --resume"
+        raise InvalidConfig(f"{RESUME}: {path} does not exist", hint=hint, key=[RESUME])
+    if strict and (wrong := what_is_torn(path)) is not None:
+        hint = "name another one; --resume takes the newest whole one"
+        raise InvalidConfig(f"{RESUME}: {path} {wrong}", hint=hint, key=[RESUME])
+
+
+def is_resumed(args: Mapping[str, Any]) -> bool:
+    """Whether a resolved configuration goes on from a checkpoint."""
+    return args.get(RESUME) not in (None, False, "")

@@ -1,0 +1,84 @@
+"""Embeddings of samples: hidden states of one layer, pooled over a sample's tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args
+
+import torch
+from torch import nn
+
+from dataflex_core.errors import UnmetNeed
+from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
+from dataflex_core.scoring.models import Encoder
+
+Pooling = Literal["mean", "last", "weighted"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+
+def embed(
+    encoder: Encoder, batch: Mapping[str, Any], decode: Callable[[list[int]], str], *, layer: int, pooling: str
+) -> torch.Tensor:
+    """Float32[B, H] of a batch of the run's samples, on either side padded."""
+    if encoder.tokenizer is not None:
+        batch = _retokenised(encoder.tokenizer, batch, decode)
+    return pooled(_hidden(encoder.model, batch, layer), batch["attention_mask"], pooling)
+
+
+def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Float32[B, H] of Float[B, T, H] hidden states and their Int[B, T] mask, padded on either side.
+
+    ``mean`` over the tokens, the ``last`` token, or ``weighted``: a mean with weights 1, 2, … from the first token
+    to the last, because a causal model's later states have seen more (SGPT, arXiv:2202.08904).
+    """
+    mask = mask.long()
+    places = mask.cumsum(dim=1) * mask
+    weights = {"mean": mask, "last": (places == places.amax(dim=1, keepdim=True)) * mask, "weighted": places}[pooling]
+    weights = weights.float() / weights.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.bmm(weights.unsqueeze(1), states.float()).squeeze(1)
+
+
+def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Tensor:
+    """Hidden states Float[B, T, H] after ``layer``: 0 is the input embedding, the last is normed.
+
+    Taken by a hook: asked for them, transformers keeps those of all layers, and its own hooks on the model for good.
+    """
+    inputs = inputs_of(model, batch)
+    if takes(model, "logits_to_keep"):
+        inputs["logits_to_keep"] = 1  # the head is not wanted
+    if takes(model, "use_cache"):
+        inputs["use_cache"] = False
+    inner: Any = base_of(model).base_model
+    count = int(inner.config.get_text_config().num_hidden_layers)
+    if not -count - 1 <= layer <= count:
+        raise UnmetNeed(f"layer {layer} is out of the model's {count}", hint=f"use {-count - 1} to {count}; 0 embeds")
+    kept: list[torch.Tensor] = []
+    if layer in (-1, count):
+        handle = inner.register_forward_hook(lambda module, args, output: kept.append(output[0]))
+    else:
+        into = _layers(inner, count)[layer % (count + 1)]
+        handle = into.register_forward_pre_hook(
+            lambda module, args, kwargs: kept.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+        )
+    try:
+        model(**inputs)
+    finally:
+        handle.remove()
+    return kept[-1]
+
+
+def _layers(inner: nn.Module, count: int) -> nn.ModuleList:
+    for module in inner.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise UnmetNeed(f"the layers of {type(inner).__name__} are not found", hint="use layer -1, the last")
+
+
+def _retokenised(tokenizer: Any, batch: Mapping[str, Any], decode: Callable[[list[int]], str]) -> dict[str, Any]:
+    rows = zip(batch["input_ids"], batch["attention_mask"].bool(), strict=True)
+    texts = [decode(ids[mask].tolist()) for ids, mask in rows]
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    device = batch["input_ids"].device
+    return {key: value.to(device) for key, value in encoded.items()}

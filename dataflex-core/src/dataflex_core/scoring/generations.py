@@ -1,0 +1,97 @@
+"""Completions by the model in training, of the samples' own prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import GenerationConfig
+
+from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.rng import derive
+from dataflex_core.scoring.engine import Ragged
+from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.model_calls import base_of
+
+_KNOWN = {"input_ids", "attention_mask", "labels", "position_ids"}
+
+
+def split_answer(ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], list[int]]:
+    """A sample's prompt and its answer: the last run of target tokens, and all that stands before it."""
+    targets = np.asarray(labels) != IGNORE
+    if not targets.any():
+        return list(ids), []
+    stop = int(np.flatnonzero(targets)[-1]) + 1
+    before = np.flatnonzero(~targets[:stop])
+    start = int(before[-1]) + 1 if before.size else 0
+    return list(ids[:start]), list(ids[start:stop])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How completions are drawn: greedily for ``temperature`` None."""
+
+    count: int
+    max_new_tokens: int
+    temperature: float | None
+    top_p: float
+
+    def __post_init__(self) -> None:
+        if self.temperature is None and self.count > 1:
+            raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
+
+    def config(self, *, ends: Sequence[int], pad: int) -> GenerationConfig:
+        """For transformers; the model's own defaults for drawing are overruled."""
+        common: dict[str, Any] = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_return_sequences": self.count,
+            "num_beams": 1,
+            "repetition_penalty": 1.0,
+            "eos_token_id": list(ends),
+            "pad_token_id": pad,
+        }
+        if self.temperature is None:
+            return GenerationConfig(**common, do_sample=False)
+        return GenerationConfig(**common, do_sample=True, temperature=self.temperature, top_p=self.top_p, top_k=0)
+
+
+def complete(
+    model: nn.Module, batch: Mapping[str, Any], config: GenerationConfig, *, lockstep: bool, seed: tuple[int | str, ...]
+) -> Ragged:
+    """Completions of a batch's prompts, end token included: their tokens, and how many each has, Int64[B, C].
+
+    Prompts are padded on the left, whatever the batch's side. Draws depend on ``seed`` and the prompts alone.
+    """
+    if extra := sorted(set(batch) - _KNOWN):
+        raise UnmetNeed(f"samples with {', '.join(extra)} cannot be completed", hint="generations take text only")
+    prompts = []
+    for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"].bool(), strict=True):
+        prompt, _ = split_answer(ids[mask].tolist(), labels[mask].tolist())
+        prompts.append(prompt)
+    if not all(prompts):
+        raise UnmetNeed("a sample has no prompt to complete", hint="set train_on_prompt: false, and stage: sft")
+    device = batch["input_ids"].device
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), int(config.pad_token_id), device=device)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, longest - len(prompt) :] = torch.tensor(prompt, device=device)
+        mask[row, longest - len(prompt) :] = 1
+    torch.manual_seed(int(derive(*seed, *map(str, prompts)).integers(2**63 - 1)))
+    with torch.no_grad():
+        made = base_of(model).generate(  # type: ignore[operator]  # a method of transformers' generation mixin
+            input_ids=ids, attention_mask=mask, generation_config=config, synced_gpus=lockstep
+        )
+    ends = torch.tensor(config.eos_token_id, device=device)
+    rows = [_until_end(row, ends) for row in made[:, longest:]]
+    lengths = torch.tensor([len(row) for row in rows]).view(len(prompts), -1)
+    return torch.cat(rows).cpu(), lengths
+
+
+def _until_end(tokens: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    found = torch.isin(tokens, ends).nonzero()
+    return tokens if found.numel() == 0 else tokens[: int(found[0]) + 1]

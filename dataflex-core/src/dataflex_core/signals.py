@@ -1,0 +1,121 @@
+"""What a strategy can ask about the model: losses, gradients, embeddings and generations of some samples.
+
+Neither torch nor numpy is imported here; `dataflex_core.scoring` computes the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+    Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generations:
+    """C completions of each of n samples' prompts: token ids, end token included, and their text without it.
+
+    A prompt is what the run's template makes of everything before a sample's last answer; ``references`` are those
+    answers' texts, for a reward to compare with.
+    """
+
+    prompts: list[list[int]]
+    completions: list[list[list[int]]]
+    texts: list[list[str]]
+    references: list[str]
+
+    def rows(self) -> list[dict[str, list[int]]]:
+        """Tokenised samples, n x C, whose target is the completion: for `Signals.over`, to take its gradient."""
+        pairs = [(p, run) for p, runs in zip(self.prompts, self.completions, strict=True) for run in runs]
+        return [
+            {"input_ids": p + run, "labels": [-100] * len(p) + run, "attention_mask": [1] * len(p + run)}
+            for p, run in pairs
+        ]
+
+
+class Signals(Protocol):
+    """Facts about some samples: those of the pool, of a target subtask, or a strategy's own.
+
+    ``shard`` is Int64[n], sample ids: positions in the pool, the subtask or the rows. Every method that takes one is
+    collective: all ranks call it, in the same order, each with its own shard. The model is left as it was found:
+    training mode, gradients, random state and hooks, also when a method raises.
+
+    Results are float32, in the order of the shard, and do not depend on the number of ranks. ``model`` is the path of
+    a frozen reference model, or ``"base"``: the model that the run started from, without its adapter.
+    """
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the target set's subtasks."""
+
+    def target(self, name: str) -> Signals:
+        """The same facts about the samples of a target subtask. Raises `UnmetNeed` where there is none of that name."""
+
+    def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> Signals:
+        """The same facts about tokenised samples of one's own: ``input_ids``, ``labels`` and ``attention_mask``.
+
+        All ranks give the same rows; ``name`` tells people, and partial results on disk, what they are.
+        """
+
+    def shard(self, ids: Ids) -> Ids:
+        """This rank's part of ``ids``; over all ranks the parts make up ``ids`` exactly once."""
+
+    def gather(self, ids: Ids, shard: Ids, values: Scores) -> Scores:
+        """Float32[N, ...], a row per ``ids``, from every rank's rows for its ``shard``; the same on every rank."""
+
+    def losses(self, shard: Ids, *, model: str | None = None) -> Scores:
+        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none. One forward each."""
+
+    def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Scores]:
+        """The loss of each target token, a Float32[t] per sample, in order of the tokens."""
+
+    def influence(self, shard: Ids, *, adam: bool = True) -> Scores:
+        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333).
+
+        With ``adam`` a sample's gradient becomes the direction that the running Adam would take for it; where the
+        optimizer keeps no Adam moments the gradient itself is compared, and the run says so. NaN where a sample has no
+        target token. Raises `UnmetNeed` without a target set.
+        """
+
+    def influences(self, shard: Ids, *, adam: bool = True) -> Scores:
+        """Mean cosine with each target subtask's gradients, Float32[n, K]; else as `influence`."""
+
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Scores:
+        """Gradients projected to ``dim`` numbers, Float32[n, dim], for strategies that need vectors.
+
+        Dot products of rows estimate those of the gradients. ``unit`` divides by the exact norm, so that they estimate
+        cosines. ``adam`` as in `influence`; the target set's gradients are plain: ``adam=False``. With a target set,
+        unless ``keep_targets`` is False, products with a subtask's mean unit gradient are exact.
+        """
+
+    def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Scores:
+        """Hidden states of a layer, pooled over each sample's tokens, Float32[n, H].
+
+        ``layer`` 0 is the input embedding, -1 the last layer, normed. ``pooling`` is ``mean``, ``last`` (token) or
+        ``weighted`` by position (arXiv:2202.08904). ``model`` may be any encoder: it reads the samples' text.
+        """
+
+    def generations(
+        self,
+        shard: Ids,
+        *,
+        count: int = 1,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+    ) -> Generations:
+        """``count`` completions of each sample's prompt, with the run's template; greedy without ``temperature``.
+
+        Draws depend on the seed, the step and the prompts batched together, not on the run's random state.
+        """

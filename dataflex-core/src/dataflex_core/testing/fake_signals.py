@@ -1,0 +1,181 @@
+"""Signals of a made-up pool, over ranks that are threads: every collective method is a meeting of the ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.signals import Generations
+from dataflex_core.spec import Need
+from dataflex_core.testing import fakes
+from dataflex_core.testing.errors import OutOfStep
+from dataflex_core.testing.fakes import Sample
+from dataflex_core.testing.ranks import Meeting
+
+Ids = NDArray[np.int64]
+Rows = NDArray[np.float32]
+
+POOLINGS = ("mean", "last", "weighted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FakeSignals:
+    """`dataflex_core.Signals` of ``samples``, asked by one rank at one step.
+
+    ``asked`` collects what of `Need` the questions belong to. A question that ranks do not ask alike raises
+    `OutOfStep` on all of them.
+    """
+
+    samples: Sequence[Sample]
+    subtasks: Mapping[str, Sequence[Sample]]
+    step: int
+    seed: int
+    rank: int
+    meeting: Meeting
+    name: str = "signals"
+    asked: set[Need] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self.samples)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the target set's subtasks."""
+        return tuple(self.subtasks)
+
+    def target(self, name: str) -> FakeSignals:
+        """The same facts about a subtask."""
+        self.asked.add(Need.TARGET_SET)
+        if name not in self.subtasks:
+            raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
+        return replace(self, samples=self.subtasks[name], name=f"{self.name}.target({name!r})")
+
+    def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> FakeSignals:
+        """The same facts about rows of one's own, whose content is part of every question about them."""
+        held = [Sample.of(row) for row in rows]
+        digest = sha256("".join(sample.key for sample in held).encode()).hexdigest()[:8]
+        return replace(self, samples=held, name=f"{self.name}.over({len(held)} rows {digest}, {name!r})")
+
+    def shard(self, ids: Ids) -> Ids:
+        """This rank's part: longest samples first, dealt out one by one, so that it is not in the order of ``ids``."""
+        ids = np.asarray(ids)
+        lengths = np.array([len(self.samples[int(i)].tokens) for i in ids], dtype=np.int64)
+        return ids[np.argsort(-lengths, kind="stable")][self.rank :: self.meeting.world]
+
+    def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
+        """A row per ``ids``. Raises `OutOfStep` where the ranks' parts do not make up ``ids``, or differ in shape."""
+        ids, rows = np.asarray(ids), np.asarray(values, dtype=np.float32)
+        every = self._meet("gather", (ids, np.array(shard), np.array(rows)))
+        for rank, (others, part, found) in enumerate(every):
+            if not np.array_equal(others, every[0][0]):
+                raise OutOfStep(f"{self.name}.gather(): rank {rank} gathers other ids than rank 0")
+            if len(part) != len(found):
+                raise OutOfStep(f"{self.name}.gather(): rank {rank} has {len(found)} rows for {len(part)} samples")
+            if found.shape[1:] != every[0][2].shape[1:]:
+                raise OutOfStep(
+                    f"{self.name}.gather(): a row of rank {rank} has shape {found.shape[1:]}, "
+                    f"one of rank 0 {every[0][2].shape[1:]}"
+                )
+        known = np.concatenate([part for _, part, _ in every]).astype(np.int64)
+        if not np.array_equal(np.sort(known), np.sort(ids)):
+            raise OutOfStep(f"{self.name}.gather(): the ranks' shards do not make up the ids")
+        order = np.argsort(known, kind="stable")
+        gathered: Rows = np.concatenate([found for _, _, found in every])[order[np.searchsorted(known[order], ids)]]
+        return gathered
+
+    def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
+        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
+        self._ask("losses", Need.LOSSES, model=model)
+        found = [fakes.token_losses(sample, self.step, model) for sample in self._asked(shard)]
+        return np.array([losses.mean() if losses.size else np.nan for losses in found], dtype=np.float32)
+
+    def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
+        """The loss of each target token."""
+        self._ask("token_losses", Need.LOSSES, model=model)
+        return [fakes.token_losses(sample, self.step, model) for sample in self._asked(shard)]
+
+    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Largest mean cosine with a target subtask's gradients, Float32[n]."""
+        largest: Rows = self.influences(shard, adam=adam).max(axis=1)
+        return largest
+
+    def influences(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Mean cosine with each target subtask's gradients, Float32[n, K]."""
+        self._ask("influences", Need.GRADIENTS, Need.TARGET_SET, *_moments(adam), adam=adam)
+        if not self.subtasks:
+            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
+        directions = [fakes.direction(rows, self.step) for rows in self.subtasks.values()]
+        own = [fakes.unit(fakes.gradient(sample, self.step, adam=adam)) for sample in self._asked(shard)]
+        # One product a sample: a matrix product's rounding may depend on how many samples a rank has.
+        cosines = [[vector @ q for q in directions] for vector in own]
+        return np.array(cosines, dtype=np.float32).reshape(len(own), len(directions))
+
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Rows:
+        """Projected gradients, Float32[n, dim]."""
+        self._ask("gradients", Need.GRADIENTS, *_moments(adam), dim=dim, adam=adam, unit=unit, keep=keep_targets)
+        plane = len(self.subtasks) if keep_targets else 0
+        if dim <= plane:
+            raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
+        own = [fakes.gradient(sample, self.step, adam=adam) for sample in self._asked(shard)]
+        vectors = np.array([fakes.unit(vector) if unit else vector for vector in own])
+        vectors = vectors.reshape(len(own), fakes.PARAMETERS)
+        return fakes.projected(vectors, dim, self.seed).astype(np.float32)
+
+    def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
+        """Pooled hidden states, Float32[n, WIDTH]."""
+        self._ask("embeddings", Need.EMBEDDINGS, layer=layer, pooling=pooling, model=model)
+        if pooling not in POOLINGS:
+            raise StrategyFault(f"there is no pooling {pooling!r}", hint=f"use one of {', '.join(POOLINGS)}")
+        view = {"layer": layer, "pooling": pooling, "model": model}
+        found = [fakes.embedding(sample, self.step, view) for sample in self._asked(shard)]
+        return np.array(found, dtype=np.float32).reshape(len(found), fakes.WIDTH)
+
+    def generations(
+        self,
+        shard: Ids,
+        *,
+        count: int = 1,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+    ) -> Generations:
+        """``count`` completions of each sample's prompt."""
+        sampling = {"count": count, "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
+        self._ask("generations", Need.GENERATIONS, **sampling)
+        if temperature is None and count > 1:
+            raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
+        asked = self._asked(shard)
+        drawn = ("greedy", self.step) if temperature is None else (self.seed, self.step)
+        completions = [
+            [list(fakes.completion(sample, max_new_tokens, *drawn, j)) for j in range(count)] for sample in asked
+        ]
+        return Generations(
+            prompts=[list(sample.prompt) for sample in asked],
+            completions=completions,
+            texts=[[fakes.text_of(run) for run in runs] for runs in completions],
+            references=[fakes.text_of(sample.answer) for sample in asked],
+        )
+
+    def _asked(self, shard: Ids) -> list[Sample]:
+        return [self.samples[int(i)] for i in shard]
+
+    def _ask(self, method: str, *needs: Need, **options: object) -> None:
+        self.asked.update(needs)
+        given = ", ".join(f"{name}={value!r}" for name, value in options.items() if value is not None)
+        self._meet(method, None, given)
+
+    def _meet(self, method: str, value: Any, options: str = "") -> list[Any]:
+        return self.meeting.meet(self.rank, f"calls {self.name}.{method}({options})", value)
+
+
+def _moments(adam: bool) -> tuple[Need, ...]:
+    return (Need.MOMENTS,) if adam else ()

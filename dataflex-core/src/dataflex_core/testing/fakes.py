@@ -1,0 +1,125 @@
+"""Made-up facts about tokenised samples: pure functions of what a sample holds and of how far the model is trained.
+
+Nothing depends on the number of ranks, on the order of questions or on a model, and samples that are alike have facts
+that are alike. As in a run, losses fall while gradients and embeddings turn slowly, facts about gradients agree with
+each other, and a sample without a target token has no loss and no gradient: NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.rng import derive
+
+Vector = NDArray[np.float64]
+
+IGNORE = -100
+END = 2
+WIDTH = 16
+"""Numbers in an embedding."""
+PARAMETERS = 32
+"""Trainable parameters of the model that there is not: gradients have as many numbers."""
+_SLOWNESS = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """A tokenised sample. ``key`` is of its content: what its facts depend on, besides the model."""
+
+    key: str
+    tokens: tuple[int, ...]
+    prompt: tuple[int, ...]
+    """The tokens before the first target token."""
+    answer: tuple[int, ...]
+    """The target tokens."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Sequence[int]]) -> Sample:
+        """Of ``input_ids`` and ``labels``, as a run's data sets have them."""
+        tokens, labels = [int(token) for token in row["input_ids"]], [int(token) for token in row["labels"]]
+        first = next((i for i, token in enumerate(labels) if token != IGNORE), len(labels))
+        return cls(
+            key=sha256(repr((tokens, labels)).encode()).hexdigest()[:16],
+            tokens=tuple(tokens),
+            prompt=tuple(tokens[:first]),
+            answer=tuple(token for token in labels if token != IGNORE),
+        )
+
+
+def token_losses(sample: Sample, step: int, model: str | None) -> NDArray[np.float32]:
+    """Float32[t], one a target token. ``model`` None is the one in training, ``base`` what it was at step 0."""
+    count = len(sample.answer)
+    own = "training" if model in (None, "base") else f"model {model}"
+    start, slope = np.exp(_noise(sample.key, f"{own} losses", 2) * 0.5)
+    level = 2.0 * start * np.exp(-slope * (0 if model is not None else step) / _SLOWNESS)
+    losses: Vector = level * np.exp(0.3 * _noise(sample.key, f"{own} tokens", count))
+    return losses.astype(np.float32)
+
+
+def gradient(sample: Sample, step: int, *, adam: bool) -> Vector:
+    """Float64[PARAMETERS]; with ``adam`` the direction that an optimizer with moments of its own would take."""
+    if not sample.answer:
+        return np.full(PARAMETERS, np.nan)
+    turned = _noise(sample.key, "gradient", PARAMETERS) + step / _SLOWNESS * _noise(sample.key, "turn", PARAMETERS)
+    return turned * np.exp(_noise("moments", "scales", PARAMETERS)) if adam else turned
+
+
+def unit(vector: Vector) -> Vector:
+    """The vector, of length one."""
+    return vector / np.linalg.norm(vector)
+
+
+def direction(samples: Sequence[Sample], step: int) -> Vector:
+    """Float64[PARAMETERS], the mean unit gradient of a target subtask."""
+    known = [unit(gradient(sample, step, adam=False)) for sample in samples if sample.answer]
+    mean: Vector = np.mean(known, axis=0)
+    return mean
+
+
+def projected(vectors: Vector, dim: int, seed: int) -> Vector:
+    """Float64[n, dim] of Float64[n, PARAMETERS]: padded where there is room, folded with random signs where not."""
+    rows = -(-PARAMETERS // dim)
+    signs = derive(seed, "projection").choice([-1.0, 1.0], size=PARAMETERS)
+    laid = np.zeros((len(vectors), rows * dim))
+    laid[:, :PARAMETERS] = vectors * signs
+    folded: Vector = laid.reshape(len(vectors), rows, dim).sum(axis=1)
+    return folded
+
+
+def embedding(sample: Sample, step: int, view: Mapping[str, object]) -> NDArray[np.float32]:
+    """Float32[WIDTH] of a ``view``: layer, pooling and model, None for the one in training.
+
+    Samples that begin alike, as those of one domain do, lie near each other.
+    """
+    centre = _noise(f"token {sample.tokens[0]}", f"embedding {view}", WIDTH)
+    turn = 0.0 if view["model"] is not None else step / _SLOWNESS
+    own = _noise(sample.key, f"embedding {view}", WIDTH) + turn * _noise(sample.key, f"turn {view}", WIDTH)
+    found: Vector = 2 * centre + own
+    return found.astype(np.float32)
+
+
+@lru_cache(maxsize=100_000)
+def completion(sample: Sample, longest: int, *key: int | str) -> tuple[int, ...]:
+    """A completion of a sample's prompt, its end token included: now and then the sample's own answer."""
+    rng = derive("completion", sample.key, *key)
+    tokens = rng.integers(3, 100, size=rng.integers(1, 8)).tolist()
+    made = [*(sample.answer if rng.random() < 1 / 3 else tokens), END]
+    return tuple(made[:longest])
+
+
+def text_of(tokens: Sequence[int]) -> str:
+    """A word for each token but the end."""
+    return " ".join(f"w{token}" for token in tokens if token != END)
+
+
+@lru_cache(maxsize=100_000)
+def _noise(who: str, what: str, size: int) -> Vector:
+    numbers = derive("fact", who, what).standard_normal(size)
+    numbers.flags.writeable = False  # it is kept for the next question
+    return numbers

@@ -1,0 +1,160 @@
+"""A strategy done through a scenario, on ranks that are threads: what it answered, and what was noticed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.catalog import Record
+from dataflex_core.config import params
+from dataflex_core.contracts import Strategy
+from dataflex_core.errors import UsageError
+from dataflex_core.planning.budget import shares_of
+from dataflex_core.planning.plan import normalised
+from dataflex_core.prepared import Chosen, make_strategy
+from dataflex_core.spec import Need, StrategySpec
+from dataflex_core.testing.errors import CheckFailed
+from dataflex_core.testing.ranks import Meeting, on_ranks
+from dataflex_core.testing.scenarios import Scenario
+from dataflex_core.testing.steps import Answer, Runner
+from dataflex_core.trainer.checkpoint_files import stored_state, write_state
+
+Answers = tuple[tuple[str, Answer], ...]
+"""Answers with the titles of the steps."""
+SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)  # without slots: what was validated is kept
+class Subject:
+    """A strategy to be checked: its declaration, and values for its parameters."""
+
+    spec: StrategySpec
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def record(self) -> Record:
+        """As the catalog would hold it."""
+        return Record(spec=self.spec, distribution=self.spec.target.partition(".")[0].partition(":")[0], version="")
+
+    def make(self) -> Strategy[Any]:
+        """As a run does. Raises `InvalidParameters` and `StrategyFault`."""
+        return make_strategy(Chosen(record=self.record, params=deepcopy(self._params)))
+
+    @cached_property
+    def _params(self) -> Any:
+        return params.validate(self.record.load_params(), self.values, owner=f"{self.spec.kind} {self.spec.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Snapshot:
+    """What a checkpoint holds of a run: how many steps were done, the strategy's state, the proportions so far."""
+
+    done: int
+    state: Mapping[str, Any]
+    shares: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """What one rank did, and what was noticed: answers, with what was asked, and snapshots before each question."""
+
+    answers: Answers
+    snapshots: tuple[Snapshot, ...]
+    last: Snapshot
+    asked: frozenset[Need]
+    drew: bool
+    touched: tuple[str, ...]
+    attached: bool
+
+
+def run_scenario(
+    subject: Subject,
+    scenario: Scenario,
+    *,
+    ranks: int = 1,
+    seed: int = SEED,
+    start: Snapshot | None = None,
+    keep: bool = False,
+) -> list[Trace]:
+    """Every rank's trace of a scenario, from its beginning or from a snapshot; with ``keep`` it leaves snapshots."""
+    return on_ranks(ranks, lambda rank, meeting: _run(subject, scenario, rank, meeting, seed, start, keep))
+
+
+def _run(
+    subject: Subject, scenario: Scenario, rank: int, meeting: Meeting, seed: int, start: Snapshot | None, keep: bool
+) -> Trace:
+    strategy = subject.make()
+    shares = [normalised(shares_of("size", scenario.pool.domains), len(scenario.pool.domains))]
+    runner = Runner(spec=subject.spec, pool=scenario.pool, seed=seed, rank=rank, meeting=meeting, shares=shares)
+    before = repr(strategy.params)
+    strategy.setup(runner.context())
+    if start is not None:
+        strategy.load_state_dict(deepcopy(start.state))  # which may be changed: it is of one strategy only
+        runner.shares = list(start.shares)
+    answers, snapshots = [], []
+    for done in range(0 if start is None else start.done, len(scenario.steps)):
+        if keep:
+            snapshots.append(_snapshot(strategy, runner, done))
+        step = scenario.steps[done]
+        answers.append((step.title, step.ask(strategy, runner)))
+        meeting.meet(rank, f"has answered at {step.title}", None)
+    if repr(strategy.params) != before:
+        runner.touched.add("params")
+    return Trace(
+        answers=tuple(answers),
+        snapshots=tuple(snapshots),
+        last=_snapshot(strategy, runner, len(scenario.steps)),
+        asked=frozenset(runner.asked),
+        drew=runner.drew,
+        touched=tuple(sorted(runner.touched)),
+        attached=runner.attached,
+    )
+
+
+def _snapshot(strategy: Strategy[Any], runner: Runner, done: int) -> Snapshot:
+    """As a run finds it again in a checkpoint. Raises `StrategyFault` where the state cannot be written."""
+    state = strategy.state_dict()
+    found = _through_disk(state) if state else {}
+    return Snapshot(done=done, state=found, shares=tuple(runner.shares))
+
+
+def _through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="dataflex-state-") as folder:
+        write_state(Path(folder), {"strategy": state})
+        found: dict[str, Any] = stored_state(Path(folder))["strategy"]
+    return found
+
+
+def fitting(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenario]:
+    """The scenarios that the strategy takes part in: one that refuses a run in ``setup`` is not asked about it."""
+    return [scenario for scenario in scenarios if _refusal(subject, scenario) is None]
+
+
+def fitting_some(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenario]:
+    """The same. Raises `CheckFailed` where it refuses all."""
+    scenarios = list(scenarios)
+    if found := fitting(subject, scenarios):
+        return found
+    names = ", ".join(domain.name for domain in scenarios[0].pool.domains)
+    raise CheckFailed(
+        f"setup refuses every run, the first with: {_refusal(subject, scenarios[0])}; "
+        f"give params that fit: the domains are {names}"
+    )
+
+
+def _refusal(subject: Subject, scenario: Scenario) -> UsageError | None:
+    runner = Runner(spec=subject.spec, pool=scenario.pool, seed=SEED, rank=0, meeting=Meeting(1), shares=[])
+    strategy = subject.make()
+    try:
+        strategy.setup(runner.context())
+    except UsageError as refusal:
+        return refusal
+    return None

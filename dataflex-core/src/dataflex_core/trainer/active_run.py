@@ -1,0 +1,95 @@
+"""One run in one process, shared by the trainers that compose it: strategies, data, budget, journal."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.contracts import SetupContext, Strategy
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.journal.journal import Journal, journal_of
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import PreparedRun, make_strategy
+from dataflex_core.spec import Kind
+from dataflex_core.trainer.checkpoint_files import read_state
+from dataflex_core.trainer.provenance import PARTS, differences, provenance_of
+
+
+def make_strategies(prepared: PreparedRun) -> dict[Kind, Strategy[Any]]:
+    """Import and build each strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
+    return {kind: make_strategy(chosen) for kind, chosen in prepared.strategies.items()}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ActiveRun:
+    """One run in one process."""
+
+    prepared: PreparedRun
+    journal: Journal
+    seed: int
+    strategies: dict[Kind, Strategy[Any]] = field(default_factory=dict)
+    targets: dict[str, Any] = field(default_factory=dict)
+    """Target data sets by name, tokenised."""
+    pool: Any = None
+    """The training data set, tokenised."""
+    resumed: dict[str, Any] | None = None
+    """The state of the checkpoint that the run goes on from."""
+    changed: set[str] = field(default_factory=set)
+    """The parts in which the run is allowed to differ from that one, and does."""
+    _budget: Budget | None = None
+    _provenance: dict[str, dict[str, Any]] | None = None
+
+    def set_up(self, budget: Budget, pool: Any, targets: dict[str, Any]) -> None:
+        """The data is loaded: the strategies learn what the run is."""
+        self._budget, self.pool, self.targets = budget, pool, targets
+        context = SetupContext(
+            domains=budget.domains,
+            targets=tuple(name for name, _ in budget.targets),
+            total_steps=budget.schedule.total_steps,
+            seed=self.seed,
+        )
+        for strategy in self.strategies.values():
+            strategy.setup(context)
+
+    def provenance(self) -> dict[str, dict[str, Any]]:
+        """What the run is, worked out once."""
+        if self._provenance is None:
+            self._provenance = provenance_of(self.prepared, self.budget, self.pool, self.targets, seed=self.seed)
+        return self._provenance
+
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Read a checkpoint. Raises `InvalidConfig` where this is another run than the one that wrote it."""
+        state = read_state(checkpoint)
+        allowed = set(self.prepared.config.dataflex.allow_changed)
+        faults = []
+        for part in PARTS:
+            told = differences(state["provenance"], self.provenance(), part)
+            if told and part not in allowed:
+                faults.append((part, "; ".join(told)))
+            elif told:
+                self.changed.add(part)
+        if faults:
+            parts, texts = zip(*faults, strict=True)
+            raise InvalidConfig(
+                f"{checkpoint} was written by another run: {'; '.join(texts)}",
+                hint=f"add {' '.join(f'--allow-changed {part}' for part in parts)} to go on all the same, "
+                "or choose another output_dir",
+            )
+        self.resumed = state
+        journal = journal_of(checkpoint.parent / "dataflex", state["run"])
+        self.journal.go_on(journal, state["journal"], step=state["step"], checkpoint=str(checkpoint))
+        for text in differences(state["provenance"], self.provenance(), "versions"):
+            self.journal.notice(f"the checkpoint is of other versions: {text}")
+
+    @property
+    def budget(self) -> Budget:
+        """What the run has to work with; known once the data is loaded."""
+        assert self._budget is not None, "the data is not loaded yet"
+        return self._budget
+
+    def lasts(self, steps: int) -> None:
+        """The number of optimizer steps is final."""
+        schedule = dataclasses.replace(self.budget.schedule, total_steps=steps)
+        self._budget = dataclasses.replace(self.budget, schedule=schedule)

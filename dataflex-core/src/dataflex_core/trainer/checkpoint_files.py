@@ -1,0 +1,169 @@
+"""What a checkpoint carries beside the model's own files: ``checkpoint-N/dataflex/``, as JSON and safetensors.
+
+The folder is written before the model's files, under another name until it is whole; a seal that lists every file of
+the checkpoint with its size is written last. A checkpoint without a seal, or with other files than it lists, is torn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from dataflex_core.errors import DataError, StrategyFault
+from dataflex_core.journal.journal import run_of
+
+FORMAT = 2
+FOLDER = "dataflex"
+_STATE, _ARRAYS, _SEAL = "state.json", "arrays.safetensors", "seal.json"
+_ARRAY = "$array"
+
+
+def write_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
+    """Write ``state``, JSON values and numpy arrays in any nesting, to ``checkpoint/dataflex``, whole or not at all.
+
+    Raises `StrategyFault` for a value that is neither.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {}
+    text = json.dumps({"format": FORMAT, "state": _packed(state, "state", arrays)}, indent=1)
+    final, temporary = checkpoint / FOLDER, checkpoint / f"{FOLDER}.tmp"
+    for folder in (final, temporary):
+        shutil.rmtree(folder, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    (temporary / _STATE).write_text(text, encoding="utf-8")
+    save_file(arrays, temporary / _ARRAYS)
+    os.replace(temporary, final)
+
+
+def seal(checkpoint: Path) -> None:
+    """Everything of this checkpoint is written, on every rank."""
+    listed = {str(path.relative_to(checkpoint)): path.stat().st_size for path in _files(checkpoint)}
+    temporary = checkpoint / FOLDER / f"{_SEAL}.tmp"
+    temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")
+    os.replace(temporary, checkpoint / FOLDER / _SEAL)
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """What `write_state` wrote. Raises `DataError` where the checkpoint is torn, or of a later version."""
+    if (wrong := what_is_torn(checkpoint)) is not None:
+        raise DataError(f"{checkpoint} {wrong}", hint="resume from another one")
+    return stored_state(checkpoint)
+
+
+def stored_state(checkpoint: Path) -> dict[str, Any]:
+    """What `write_state` wrote, whatever else the checkpoint has. Raises `DataError` where it cannot be read."""
+    folder = checkpoint / FOLDER
+    try:
+        read = _read(checkpoint)
+        arrays = load_file(folder / _ARRAYS)
+        if read["format"] != FORMAT:
+            raise DataError(
+                f"{checkpoint} was written in format {read['format']}, this version reads {FORMAT}",
+                hint="resume with the version that wrote it",
+            )
+        state: dict[str, Any] = _unpacked(read["state"], arrays)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DataError(f"{checkpoint} cannot be read: {error}", hint="resume from another one") from error
+    return state
+
+
+def what_is_torn(checkpoint: Path) -> str | None:
+    """How a checkpoint is incomplete, or None."""
+    if not (checkpoint / FOLDER).is_dir():
+        return "has no state of DataFlex"
+    try:
+        listed: dict[str, int] = dict(json.loads((checkpoint / FOLDER / _SEAL).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return "is not complete"
+    except (OSError, ValueError, TypeError):
+        return "has an unreadable seal"
+    if f"{FOLDER}/{_STATE}" not in listed:
+        return "has an unreadable seal"
+    for name, size in listed.items():
+        path = checkpoint / name
+        if not path.is_file() or path.stat().st_size != size:
+            return f"has lost {name}" if not path.is_file() else f"has a torn {name}"
+    if "trainer_state.json" not in listed or not any(
+        name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed
+    ):
+        return "has no optimizer state (save_only_model)"
+    try:
+        _read(checkpoint)
+    except (OSError, ValueError):
+        return f"has an unreadable {FOLDER}/{_STATE}"
+    return None
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """The checkpoints of an output folder, newest first."""
+    found = [
+        (int(match[1]), path) for path in output.glob("checkpoint-*") if (match := _number(path)) and path.is_dir()
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def newest_complete(output: Path, notice: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that is whole, of the run that the folder's journal is of.
+
+    Each newer one is passed over with a line.
+    """
+    journal = output / "dataflex" / "journal.jsonl"
+    run = run_of(journal) if journal.is_file() else None
+    for path in checkpoints(output):
+        wrong = what_is_torn(path)
+        if wrong is None and journal.is_file() and _read(path)["state"].get("run") != run:
+            wrong = "is of an earlier run"
+        if wrong is None:
+            return path
+        notice(f"{path} {wrong}: passed over")
+    return None
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    read: dict[str, Any] = dict(json.loads((checkpoint / FOLDER / _STATE).read_text(encoding="utf-8")))
+    return read
+
+
+def _number(path: Path) -> re.Match[str] | None:
+    return re.fullmatch(r"checkpoint-(\d+)", path.name)
+
+
+def _files(checkpoint: Path) -> Iterator[Path]:
+    return (path for path in sorted(checkpoint.rglob("*")) if path.is_file() and not path.name.startswith(_SEAL))
+
+
+def _packed(value: Any, where: str, arrays: dict[str, NDArray[np.generic]]) -> Any:
+    """``value`` as JSON, with its arrays moved to ``arrays``."""
+    if isinstance(value, np.ndarray):
+        if value.dtype == object:
+            raise StrategyFault(f"{where} is an array of objects", hint="give an array of numbers")
+        arrays[where] = np.ascontiguousarray(value)
+        return {_ARRAY: where}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        if odd := [key for key in value if not isinstance(key, str)]:
+            raise StrategyFault(f"{where} has the key {odd[0]!r}, which is no text", hint="make its keys strings")
+        return {key: _packed(item, f"{where}.{key}", arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_packed(item, f"{where}.{index}", arrays) for index, item in enumerate(value)]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise StrategyFault(f"{where} is a {type(value).__name__}", hint="give JSON values and numpy arrays")
+
+
+def _unpacked(value: Any, arrays: Mapping[str, NDArray[np.generic]]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {_ARRAY}:
+            return arrays[value[_ARRAY]]
+        return {key: _unpacked(item, arrays) for key, item in value.items()}
+    return [_unpacked(item, arrays) for item in value] if isinstance(value, list) else value

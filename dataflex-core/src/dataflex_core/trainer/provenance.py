@@ -1,0 +1,78 @@
+"""What a run is: its strategies, their parameters, its schedule and its data, for a later run to compare with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dataflex_core
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import PreparedRun
+from dataflex_core.scoring.fingerprint import digest_of_samples
+
+Provenance = Mapping[str, Mapping[str, Any]]
+"""ScoringContext by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
+
+PARTS = ("strategies", "parameters", "schedule", "data")
+
+
+def provenance_of(
+    prepared: PreparedRun, budget: Budget, pool: Any, targets: Mapping[str, Any], *, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Of a run whose data is loaded. Reads all of it: a second or so per gigabyte of token ids."""
+    chosen = prepared.strategies
+    schedule = budget.schedule
+    return {
+        "strategies": {kind.value: item.record.id for kind, item in chosen.items()},
+        "parameters": {
+            f"{kind.value}.{name}": json.loads(json.dumps(value, default=str))
+            for kind, item in chosen.items()
+            for name, value in _fields(item.params).items()
+        },
+        "schedule": {
+            "warmup_steps": schedule.warmup_steps,
+            "update_steps": schedule.update_steps,
+            "steps": schedule.total_steps,
+            "candidates": budget.candidates,
+            "global batch": budget.global_batch,
+            "exhaustion": prepared.config.dataflex.exhaustion,
+            "seed": seed,
+        },
+        "data": {
+            **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in budget.domains},
+            **{f"target set {name}": digest_of_samples(data) for name, data in targets.items()},
+        },
+        "versions": {
+            "dataflex-core": dataflex_core.__version__,
+            **{item.record.distribution: item.record.version for item in chosen.values()},
+        },
+    }
+
+
+def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
+    """What is otherwise than it was, for people."""
+    was, is_ = before.get(part, {}), now[part]
+    if part == "parameters":  # those of another strategy are no change of this one's
+        kept = {kind for kind, name in now["strategies"].items() if before.get("strategies", {}).get(kind) == name}
+        was, is_ = ({key: v for key, v in given.items() if key.split(".")[0] in kept} for given in (was, is_))
+    told = []
+    for name in [*was, *(name for name in is_ if name not in was)]:
+        if was.get(name) == is_.get(name):
+            continue
+        if part == "data":
+            change = "is new" if name not in was else "is gone" if name not in is_ else "has changed"
+            told.append(f"{name if name.startswith('target set') else f'data set {name}'} {change}")
+        else:
+            told.append(f"{name} was {was.get(name, 'not there')}, is {is_.get(name, 'not there')}")
+    return told
+
+
+def _fields(params: Any) -> dict[str, Any]:
+    return {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
+
+
+def _part(pool: Any, start: int, size: int) -> Any:
+    select = getattr(pool, "select", None)
+    return select(range(start, start + size)) if callable(select) else pool[start : start + size]

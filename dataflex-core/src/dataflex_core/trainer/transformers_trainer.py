@@ -1,0 +1,50 @@
+"""What the mixins rely on of transformers' Trainer, spelled out for the type checker.
+
+At run time `TransformersTrainer` is an empty class: the real one comes from LLaMA-Factory's trainer, further along the
+bases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    class TransformersTrainer:
+        """The public part of ``transformers.Trainer`` that DataFlex extends, and the little that it reads."""
+
+        args: Any
+        state: Any
+        control: Any
+        model: Any
+        model_wrapped: Any
+        optimizer: Any
+        lr_scheduler: Any
+        accelerator: Any
+        train_dataset: Any
+        data_collator: Any
+        processing_class: Any
+        is_fsdp_enabled: bool
+        compute_loss_func: Any
+        model_accepts_loss_kwargs: bool
+        current_gradient_accumulation_steps: int
+        _train_batch_size: int
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+        def add_callback(self, callback: Any) -> None: ...
+        def get_train_dataloader(self) -> Any: ...
+        def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any: ...
+        def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor: ...
+        def _rotate_checkpoints(self, *, use_mtime: bool, output_dir: str) -> None: ...
+        def _get_output_dir(self, trial: Any) -> str: ...
+        def _run_epoch(self, **kwargs: Any) -> None: ...
+        def _save_checkpoint(self, model: Any, trial: Any) -> None: ...
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None: ...
+
+else:
+
+    class TransformersTrainer:
+        """Nothing: see above."""
