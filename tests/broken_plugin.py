@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from dataflex_core import Kind, Mixer, Need, ScoringSelector, Selection, Selector, StrategySpec, Weighter
+from dataflex_core import Kind, Mixer, ScoringSelector, Selection, Selector, StrategySpec, Weighter
 from dataflex_core.catalog import Catalog, Record
 
 
@@ -83,14 +83,11 @@ class ZeroFirstWeighter(Weighter):
         return weights
 
 
-class SilentMixer(Mixer):
-    """Observes, and does not declare it."""
+class SilentSelector(ScoringSelector):
+    """Asks for losses, and does not declare it."""
 
-    def observe(self, stats):
-        raise AssertionError("never reached")
-
-    def mix(self, request):
-        return request.previous
+    def score(self, request, shard):
+        return request.signals.losses(shard)
 
 
 class WatchingMixer(Mixer):
@@ -98,8 +95,8 @@ class WatchingMixer(Mixer):
 
     seen: ClassVar[list] = []
 
-    def observe(self, stats):
-        self.seen.append(stats)
+    def observe(self, step):
+        self.seen.append(step)
 
     def mix(self, request):
         return request.previous
@@ -112,12 +109,12 @@ class RememberingMixer(Mixer):
         self.sums = np.ones(len(context.domains))
         self.seen = 0
 
-    def observe(self, stats):
-        self.sums = self.sums + stats.loss_sum
+    def observe(self, step):
+        self.sums = self.sums + step.loss_by_domain
         self.seen += 1
 
     def mix(self, request):
-        assert len(request.history) == request.progress.decision
+        assert abs(request.mean.sum() - 1) < 1e-9
         return self.sums + self.seen
 
     def state_dict(self):
@@ -137,7 +134,6 @@ def catalog() -> Catalog:
         for suffix, kind in _KINDS.items():
             if name.endswith(suffix) and name != suffix and name != f"Scoring{suffix}" and isinstance(value, type):
                 spec = StrategySpec(
-                    needs={Need.TRAINING_LOSSES} if name in ("WatchingMixer", "RememberingMixer") else set(),
                     kind=kind,
                     name=name.removesuffix(suffix).lower(),
                     target=f"broken_plugin:{name}",

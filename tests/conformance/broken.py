@@ -31,7 +31,6 @@ def breaks(check, said, *, needs=(), params=None):
 
     def register(broken):
         kind = next(k for k in Kind if any(k.value in base.__name__.lower() for base in broken.__mro__))
-        default = {Need.TRAINING_LOSSES} if kind is Kind.WEIGHTER and needs == () else needs
         name = "".join(f"-{c.lower()}" if c.isupper() else c for c in broken.__name__).strip("-")
         spec = StrategySpec(
             kind=kind,
@@ -39,7 +38,7 @@ def breaks(check, said, *, needs=(), params=None):
             target=f"{__name__}:{broken.__name__}",
             params=params and (params if ":" in params else f"{__name__}:{params}"),
             summary=f"breaks {check}",
-            needs=default,
+            needs=needs,
         )
         BROKEN.append((check, spec, said))
         return broken
@@ -71,13 +70,10 @@ class ForeignKindSelector:
     pass
 
 
-@breaks("builds", "observes training losses and does not declare it")
-class SilentMixer(Mixer):
-    def observe(self, stats):
-        pass
-
-    def mix(self, request):
-        return request.previous
+@breaks("builds", "its parameters name 0 reference models", needs={Need.REFERENCE_LOSSES})
+class NamelessWeighter(Weighter):
+    def weigh(self, request, losses):
+        return losses.per_sample
 
 
 @breaks("builds", "is no dataclass", params="NoDataclass")
@@ -422,8 +418,8 @@ class LostLossesMixer(Counting, Mixer):
         super().setup(context)
         self.sums = np.ones(len(context.domains))
 
-    def observe(self, stats):
-        self.sums = self.sums + stats.loss_sum
+    def observe(self, step):
+        self.sums = self.sums + step.loss_by_domain
 
     def mix(self, request):
         return self.sums
@@ -461,10 +457,10 @@ class InPlaceMixer(Mixer):
         return shares
 
 
-@breaks("inputs_are_untouched", "stats.loss_sum", needs={Need.TRAINING_LOSSES})
+@breaks("inputs_are_untouched", "step.losses")
 class InPlaceObservingMixer(Mixer):
-    def observe(self, stats):
-        stats.loss_sum[:] = 0
+    def observe(self, step):
+        step.losses[:] = 0
 
     def mix(self, request):
         return request.previous
@@ -621,9 +617,9 @@ class HalfSelector(Selector):
 class MeanLossMixer(Mixer):
     """Divides by the tokens of a step, of which a domain may have none."""
 
-    def observe(self, stats):
+    def observe(self, step):
         with np.errstate(all="ignore"):
-            self.means = stats.loss_sum / stats.tokens
+            self.means = step.loss_by_domain / step.tokens_by_domain
 
     def mix(self, request):
         return self.means

@@ -24,7 +24,7 @@ from dataflex_core import (
 def dataflex_strategies() -> Iterator[StrategySpec]:
     """One of each kind."""
     asked = {
-        Kind.SELECTOR: set(Need) - {Need.TRAINING_LOSSES},
+        Kind.SELECTOR: set(Need) - {Need.TRAINING_LOSSES, Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES, Need.TARGET_TOKENS},
         Kind.MIXER: {Need.TRAINING_LOSSES, Need.LOSSES, Need.TARGET_SET},
         Kind.WEIGHTER: {Need.TRAINING_LOSSES},
     }
@@ -95,9 +95,9 @@ class SoundMixer(Mixer[NoParams]):
     def setup(self, context):
         self.means, self.seen = np.ones(len(context.domains)), 0
 
-    def observe(self, stats):
-        drawn = stats.tokens > 0
-        self.means[drawn] = 0.9 * self.means[drawn] + 0.1 * stats.loss_sum[drawn] / stats.tokens[drawn]
+    def observe(self, step):
+        drawn = step.tokens_by_domain > 0
+        self.means[drawn] = 0.9 * self.means[drawn] + 0.1 * step.loss_by_domain[drawn] / step.tokens_by_domain[drawn]
         self.seen += 1
 
     def mix(self, request):
@@ -107,7 +107,7 @@ class SoundMixer(Mixer[NoParams]):
         mine = held.shard(every)
         goal = np.nanmean(held.gather(every, mine, held.losses(mine)))
         jitter = request.rng.uniform(0.9, 1.1, size=len(request.domains))
-        return np.maximum(self.means - goal, 0.01) * jitter * len(request.history)
+        return np.maximum(self.means - goal, 0.01) * jitter * (1 + request.mean)
 
     def state_dict(self):
         return {"means": self.means.copy(), "seen": self.seen}

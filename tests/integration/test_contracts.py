@@ -19,7 +19,7 @@ BROKEN = [
     ("selector", "short", StrategyFault, "gave 99 scores for 100 samples"),
     ("selector", "lacks", StrategyFault, "LacksSelector lacks score"),
     ("selector", "strange", StrategyFault, "is no Selector"),
-    ("mixer", "silent", StrategyFault, "observes training losses and does not declare it"),
+    ("selector", "silent", StrategyFault, "and does not declare Need.LOSSES"),
     ("mixer", "nan", StrategyFault, "are not finite"),
     ("mixer", "wide", StrategyFault, "the run has 2 domains"),
     ("weighter", "negative", StrategyFault, "not finite and >= 0"),
@@ -58,11 +58,11 @@ def test_feedback_is_raw_and_covers_the_whole_window(model, data, tmp_path, weig
     reference = _losses_by_sample(args)
     for stats, event in zip(WatchingMixer.seen, steps, strict=True):
         domains = np.array([int(i >= 60) for i in event["samples"]])
-        assert stats.samples.tolist() == np.bincount(domains, minlength=2).tolist()
+        assert stats.samples_by_domain.tolist() == np.bincount(domains, minlength=2).tolist()
         sums = [sum(reference[i][0] for i in event["samples"] if int(i >= 60) == d) for d in (0, 1)]
         tokens = [sum(reference[i][1] for i in event["samples"] if int(i >= 60) == d) for d in (0, 1)]
-        assert stats.tokens.tolist() == tokens
-        np.testing.assert_allclose(stats.loss_sum, sums, rtol=1e-4)
+        assert stats.tokens_by_domain.tolist() == tokens
+        np.testing.assert_allclose(stats.loss_by_domain, sums, rtol=1e-4)
 
 
 def _losses_by_sample(args) -> list[tuple[float, int]]:
@@ -91,14 +91,14 @@ def test_no_mixin_hides_a_name_of_the_trainer_or_of_another_mixin():
     """Mixins share one namespace with transformers' Trainer: only what is meant to be extended may be defined twice."""
     from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 
-    from dataflex_core.trainer import mix, select, weight
+    from dataflex_core.trainer import planned, weight
 
     extended = {"__init__", "get_batch_samples", "get_train_dataloader", "training_step", "log"}
     ours = {
         c
-        for module in (mix.MixTrainer, select.SelectTrainer, weight.WeightTrainer)
+        for module in (planned.PlannedTrainer, weight.WeightTrainer)
         for c in module.__mro__
-        if c.__module__.startswith("dataflex_core") and c.__name__ != "Stock"
+        if c.__module__.startswith("dataflex_core") and c.__name__ != "TransformersTrainer"
     }
     stock = {name for name in dir(CustomSeq2SeqTrainer) if not name.startswith("__")} | {"__init__"}
     for one in ours:

@@ -3,25 +3,26 @@
 The public names a strategy author needs. Importing them imports neither torch nor numpy.
 """
 
-from dataflex_core.contracts import (
-    Domain,
-    DomainStats,
-    Mixer,
-    MixRequest,
-    NoParams,
-    Progress,
-    ScoringSelector,
-    Selection,
-    SelectionRequest,
-    Selector,
-    SetupContext,
-    TokenLosses,
-    WeighRequest,
-    Weighter,
-    top,
-)
+from dataflex_core.choosing import gumbel_top, top
+from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Weighter
+from dataflex_core.domains import Domain, count_by_domain, domain_of, mean_by_domain, sum_by_domain
 from dataflex_core.errors import DataflexError, StrategyFault, UsageError
 from dataflex_core.hooks import hookimpl
+from dataflex_core.references import ReferenceModel
+from dataflex_core.requests import (
+    IntervalRequest,
+    MixRequest,
+    Mixture,
+    NoParams,
+    Progress,
+    Selection,
+    SelectionRequest,
+    SetupContext,
+    StepFacts,
+    TokenLosses,
+    WeighRequest,
+    Weights,
+)
 from dataflex_core.signals import Generations, Signals
 from dataflex_core.spec import Kind, Need, StrategySpec
 
@@ -30,26 +31,35 @@ __version__ = "2.0.0"
 __all__ = [
     "DataflexError",
     "Domain",
-    "DomainStats",
     "Generations",
+    "IntervalRequest",
     "Kind",
     "MixRequest",
     "Mixer",
+    "Mixture",
     "Need",
     "NoParams",
     "Progress",
+    "ReferenceModel",
     "ScoringSelector",
     "Selection",
     "SelectionRequest",
     "Selector",
     "SetupContext",
     "Signals",
+    "StepFacts",
     "StrategyFault",
     "StrategySpec",
     "TokenLosses",
     "UsageError",
     "WeighRequest",
     "Weighter",
+    "Weights",
+    "count_by_domain",
+    "domain_of",
+    "gumbel_top",
     "hookimpl",
+    "mean_by_domain",
+    "sum_by_domain",
     "top",
 ]

@@ -1,27 +1,36 @@
-"""The contracts: what a strategy implements, and the requests it is given.
-
-Arrays in requests are numpy, except in a weighter's, which are torch tensors on the training device: a weighter
-works inside the training step. Neither library is imported here, so declaring and describing a strategy stays light.
+"""The contracts: what a strategy implements. Its requests and answers are in `dataflex_core.requests`.
 
 A strategy never sees the trainer. It asks ``request.signals`` for facts about the model, ``request.rng`` for random
 numbers, and answers with a value. New needs become new fields on a request; the signatures below never grow.
+
+The order of calls, on every rank, is that of the classes' docstrings. Between two calls nothing of a strategy runs.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
+from dataflex_core.choosing import top
 from dataflex_core.errors import StrategyFault
+from dataflex_core.requests import (
+    IntervalRequest,
+    MixRequest,
+    Mixture,
+    Selection,
+    SelectionRequest,
+    SetupContext,
+    StepFacts,
+    TokenLosses,
+    WeighRequest,
+    Weights,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-
-    from dataflex_core.signals import Signals
 
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
@@ -29,149 +38,36 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where the run stands when a strategy is asked.
-
-    ``step`` optimizer steps are done of ``total_steps``; this is decision ``decision`` (from 1; 0 during warm-up) of
-    ``decisions``. ``epoch`` counts passes over the pool, ``learning_rate`` is the current one, ``seed`` the run's.
-    """
-
-    step: int
-    total_steps: int
-    decision: int
-    decisions: int
-    epoch: float
-    learning_rate: float
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
-    """One data set of the run: samples ``start`` to ``start + size - 1`` of the pool."""
-
-    name: str
-    start: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetupContext:
-    """What a strategy is told once, on every rank: the data is loaded, the model is not yet.
-
-    ``targets`` names the subtasks of the target set: the evaluation data sets, in order.
-    """
-
-    domains: tuple[Domain, ...]
-    targets: tuple[str, ...]
-    total_steps: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionRequest:
-    """Choose ``count`` of ``candidates``.
-
-    ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. ``rng`` is the
-    same on every rank, derived from the seed, the strategy, the step and the domain asked about.
-    """
-
-    progress: Progress
-    domains: tuple[Domain, ...]
-    candidates: Ids
-    count: int
-    rng: np.random.Generator
-    signals: Signals
-
-    def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
-        """The same request for fewer candidates."""
-        return replace(self, candidates=candidates, count=count, rng=rng)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Chosen samples: ``ids`` Int64[n], distinct, of the candidates. Fewer than asked for is a journalled shortage.
-
-    ``ordered=True`` trains them in this order; otherwise the order of training is a seeded shuffle.
-    """
-
-    ids: Ids
-    ordered: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixRequest:
-    """Give the proportions of the next interval.
-
-    ``previous`` is Float64[K], what the last interval used; ``history`` Float64[t, K], what all intervals used so far.
-    """
-
-    progress: Progress
-    domains: tuple[Domain, ...]
-    previous: NDArray[np.float64]
-    history: NDArray[np.float64]
-    rng: np.random.Generator
-    signals: Signals
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DomainStats:
-    """Raw training losses of one optimizer step, by domain, summed over the accumulation window and all ranks.
-
-    ``loss_sum`` Float64[K] sums unweighted token losses, ``tokens`` Int64[K] the target tokens they come from,
-    ``samples`` Int64[K] the samples. A domain that the step did not draw has zeros.
-    """
-
-    progress: Progress
-    loss_sum: NDArray[np.float64]
-    tokens: NDArray[np.int64]
-    samples: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenLosses:
-    """Detached losses of a global micro-batch: ``values`` Float32[B, T] (0 where masked), ``mask`` Bool[B, T]."""
-
-    values: torch.Tensor
-    mask: torch.Tensor
-
-    @property
-    def counts(self) -> torch.Tensor:
-        """Target tokens of each sample, Float32[B]."""
-        return self.mask.sum(dim=1).to(self.values.dtype)
-
-    @property
-    def per_sample(self) -> torch.Tensor:
-        """Mean loss over each sample's target tokens, Float32[B]; NaN where it has none."""
-        return self.values.sum(dim=1) / self.counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeighRequest:
-    """Weigh a global micro-batch. ``ids`` Int64[B] are its sample ids, on the training device."""
-
-    progress: Progress
-    domains: tuple[Domain, ...]
-    ids: torch.Tensor
-    rng: np.random.Generator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoParams:
-    """The parameters of a strategy that takes none."""
-
-
 class Strategy(ABC, Generic[P]):
-    """What the three kinds share. ``params`` is an instance of the strategy's parameter dataclass, validated."""
+    """What the three kinds share.
+
+    ``params`` is an instance of the strategy's parameter dataclass, validated; it is not to be changed. Calls::
+
+        __init__(params)                 once, before the data is loaded
+        setup(context)                   once, when it is
+        load_state_dict(state)           once, where the run goes on from a checkpoint
+        ...                              what the kind decides
+        observe(step)                    after each optimizer step, warm-up included, if overridden
+        state_dict()                     at each checkpoint, and before each decision, for one that is cut short
+
+    All ranks make the same calls in the same order and are to give the same answers.
+    """
 
     def __init__(self, params: P) -> None:
         self.params = params
 
     def setup(self, context: SetupContext) -> None:
-        """Called once on every rank. Raise `UsageError` here where the strategy does not fit the run."""
+        """Learn what the run is. Raise `UsageError` here where the strategy does not fit it."""
+
+    def observe(self, step: StepFacts) -> None:
+        """Learn from an optimizer step, whose facts are the same on every rank.
+
+        Overriding it makes the run compute token losses (`Need.TRAINING_LOSSES` follows), so that a fused loss is
+        refused.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """What must survive a restart: JSON values and numpy arrays, no objects."""
+        """What must survive a restart: JSON values and numpy arrays in any nesting, keys text. Changes nothing."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -179,32 +75,53 @@ class Strategy(ABC, Generic[P]):
 
 
 class Selector(Strategy[P]):
-    """Chooses which samples the next interval trains on."""
+    """Chooses which samples the next interval trains on.
+
+    Calls, beside those of `Strategy`: `select` once a decision, where a mixer sets quotas once for each domain that
+    has one, in the order of domains.
+    """
 
     @abstractmethod
     def select(self, request: SelectionRequest) -> Selection:
-        """Called on every rank, once per decision (once per domain where a mixer sets quotas).
+        """Choose. Called on every rank; must give the same answer on every rank.
 
-        Must give the same answer on every rank.
+        Asking for signals that the spec does not declare raises `StrategyFault`.
         """
 
 
 class ScoringSelector(Selector[P]):
-    """A selector that scores samples one by one: what most authors want, with no collective in sight."""
+    """A selector that scores samples one by one: what most authors want, with no collective in sight.
+
+    Calls, beside those of `Strategy`, at each decision::
+
+        score(request, shard)            once, for this rank's part of all candidates of all domains
+        choose(request, scores)          once, where a mixer sets quotas once for each domain that has one
+    """
 
     @abstractmethod
     def score(self, request: SelectionRequest, shard: Ids) -> Scores:
-        """Score this rank's samples: ``shard`` Int64[n] to Float32[n]. NaN is never chosen."""
+        """Score this rank's samples: ``shard`` Int64[n] to Float32[n], or Float32[n, K] for several columns.
+
+        A sample with a NaN is never chosen. The answer must not depend on how samples are dealt to ranks.
+        """
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
-        """Choose from Float32[N] scores of ``request.candidates``. Pure; the default is `top`."""
+        """Choose from Float32[N] (or [N, K]) scores of ``request.candidates``. Pure; the default is `top`.
+
+        ``scores`` are the same on every rank. Raises `StrategyFault` where the default is asked about columns.
+        """
+        if scores.ndim != 1:
+            raise StrategyFault(
+                f"{type(self).__name__} scores {scores.shape[1]} columns and does not say how to choose by them",
+                hint="override choose()",
+            )
         return Selection(ids=top(request.candidates, scores, request.count))
 
     @final
     def scores(self, request: SelectionRequest) -> Scores:
-        """Float32[N] scores of all candidates, gathered; the same answer on every rank.
+        """Float32[N] or [N, K] scores of all candidates, gathered; the same answer on every rank.
 
-        Raises `StrategyFault` when `score` does not answer with one score per sample.
+        Collective. Raises `StrategyFault` when `score` does not answer with one score, or row, per sample.
         """
         shard = request.signals.shard(request.candidates)
         scored = self.score(request, shard)
@@ -219,37 +136,39 @@ class ScoringSelector(Selector[P]):
 
 
 class Mixer(Strategy[P]):
-    """Decides in what proportion of domains the next interval trains."""
+    """Decides in what proportion of domains the next interval trains.
 
-    def observe(self, stats: DomainStats) -> None:
-        """Called on every rank after each optimizer step, if overridden; ``stats`` are the same on every rank.
-
-        A mixer that overrides it declares ``Need.TRAINING_LOSSES``.
-        """
+    Calls, beside those of `Strategy`: `mix` once a decision, before a selector is asked.
+    """
 
     @abstractmethod
-    def mix(self, request: MixRequest) -> NDArray[np.float64]:
-        """Proportions Float64[K], finite and >= 0, in the order of ``request.domains``; core normalises them.
+    def mix(self, request: MixRequest) -> NDArray[np.float64] | Mixture:
+        """Proportions Float64[K], finite and >= 0, in the order of ``request.domains``, or a `Mixture` with more.
 
-        Called on every rank, once per decision; must give the same answer on every rank.
+        Core normalises them. Called on every rank; must give the same answer on every rank.
         """
 
 
 class Weighter(Strategy[P]):
-    """Decides with what weight each sample, or token, counts in the loss."""
+    """Decides with what weight each sample, or token, counts in the loss.
+
+    Calls, beside those of `Strategy`, from the first decision on::
+
+        prepare(request)                 as an interval of ``update_steps`` begins, if overridden
+        weigh(request, losses)           at each optimizer step: once for the accumulation window of all ranks
+
+    A weighter whose spec says ``compares=False``, for its weights do not depend on the other samples of the window, is
+    asked at each micro-batch instead. Weights of several weighters multiply.
+    """
+
+    def prepare(self, request: IntervalRequest) -> None:
+        """Work out once an interval, with signals, what `weigh` needs throughout it: anchors, statistics."""
 
     @abstractmethod
-    def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
-        """Weights Float32[B] or Float32[B, T], finite and >= 0; core normalises them to a token-weighted mean of one.
+    def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor | Weights:
+        """Weights Float32[B] or Float32[B, T], finite and >= 0, or `Weights` with more.
 
-        Called on every rank for every global micro-batch after the warm-up, with the samples of all ranks, so it
-        never reduces; must give the same answer on every rank.
+        The samples are those of all ranks, so it never reduces; must give the same answer on every rank. Core
+        normalises the product of all weighters to a mean of one over the window's target tokens, unless none of them
+        compares samples: then weights count as they are. Called without gradients, for every global micro-batch.
         """
-
-
-def top(candidates: Ids, scores: Scores, count: int) -> Ids:
-    """The ``count`` candidates with the highest scores, best first; NaN never, ties by lower index."""
-    order = (-scores).argsort(kind="stable")[:count]
-    # NaN sorts last and differs from itself; numpy is not imported here.
-    chosen: Ids = candidates[order[scores[order] == scores[order]]]
-    return chosen

@@ -8,7 +8,7 @@ A plugin is a module named by an entry point in the group ``dataflex``::
     def dataflex_strategies():
         yield StrategySpec(kind=Kind.SELECTOR, name="mine", target="mine.selector:Mine", summary="what it does")
 
-A plugin may say which version of this contract it was written for, ``DATAFLEX_API = 1`` in that module. Under another
+A plugin may say which version of this contract it was written for, ``DATAFLEX_API = 2`` in that module. Under another
 version it is then a fault that says so, and not an error somewhere on its way; one that says nothing is tried.
 """
 
@@ -23,7 +23,7 @@ from dataflex_core.spec import StrategySpec
 PROJECT = "dataflex"
 """pluggy's project name, and the entry-point group."""
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of the contract: hooks, `StrategySpec` and what strategies are given. Counted up when plugins break."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -7,8 +7,7 @@ from dataflex_core.config import params
 from dataflex_core.config.config import SECTION, RunConfig
 from dataflex_core.errors import InvalidParameters, UsageError, raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
-from dataflex_core.prepared import Chosen, PreparedRun
-from dataflex_core.spec import Kind
+from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
@@ -23,7 +22,7 @@ def examine(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[Usa
     faults = list(check_args(config.args))
     if config.dataflex.active:
         faults.extend(check_run(config.args))
-    strategies: dict[Kind, Chosen] = {}
+    strategies: dict[Slot, Chosen] = {}
     for kind in config.dataflex.active:
         choice = config.dataflex.choice(kind)
         assert choice is not None
@@ -33,11 +32,13 @@ def examine(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[Usa
             error.key = (SECTION, kind.value, "name")
             faults.append(error)
             continue
-        faults.extend(check_needs(config.args, record.spec))
         made, wrong = params.examine(record.load_params(), choice.params)
         for name, said in wrong:
             hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
             faults.append(InvalidParameters(f"{kind} {choice.name}: {said}", hint=hint, key=key))
-        if not wrong:
-            strategies[kind] = Chosen(record=record, params=made)
+        if wrong:
+            faults.extend(check_needs(config.args, record.spec, frozenset(record.spec.needs)))
+            continue
+        chosen = strategies[Slot(kind)] = choose(record, made)
+        faults.extend(check_needs(config.args, record.spec, chosen.needs))
     return PreparedRun(config=config, strategies=strategies), tuple(faults)

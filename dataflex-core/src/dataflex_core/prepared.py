@@ -4,26 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import total_ordering
 from typing import Any
 
 from dataflex_core.catalog import Record
 from dataflex_core.config.config import RunConfig
 from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
-from dataflex_core.spec import Kind, Need
+from dataflex_core.references import reference_models
+from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs
+
+_CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
+_JUDGING = frozenset({Need.LOSSES, Need.EMBEDDINGS})  # what a reference model is asked of a candidate
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A strategy's place in a run: its kind, and its position among several of that kind, from 0.
+
+    As text ``weighter``, ``weighter.1``, and so on: the key of its state, its random numbers and its parameters.
+    """
+
+    kind: Kind
+    position: int = 0
+
+    def __str__(self) -> str:
+        return self.kind.value if self.position == 0 else f"{self.kind.value}.{self.position}"
+
+    def __lt__(self, other: Slot) -> bool:
+        kinds = list(Kind)
+        return (kinds.index(self.kind), self.position) < (kinds.index(other.kind), other.position)
+
+
+SELECTOR, MIXER = Slot(Kind.SELECTOR), Slot(Kind.MIXER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A strategy with its parameters, validated."""
+    """A strategy with its parameters, validated, and all that it needs for them."""
 
     record: Record
     params: Any
+    needs: frozenset[Need]
 
     @property
     def title(self) -> str:
         """For people: kind, name, distribution and version."""
         return f"{self.record.spec.kind} {self.record.spec.name} ({self.record.distribution} {self.record.version})"
+
+    @property
+    def references(self) -> Mapping[str, str]:
+        """The reference models that its parameters name, by parameter."""
+        return reference_models(self.params)
+
+    def cost(self, decision: int = 1) -> float:
+        """What judging one sample costs at a decision, in plain training steps of one sample."""
+        if self.record.spec.cost_of is not None:
+            return float(self.record.load_from(self.record.spec.cost_of)(self.params, decision))
+        forwards = len(self.references) if self.needs & _JUDGING else 0
+        return cost_of_needs(self.needs) + forwards * FORWARD
+
+    @property
+    def compares(self) -> bool:
+        """Whether it is a weighter whose weights depend on the other samples of their window."""
+        return self.record.spec.kind is Kind.WEIGHTER and self.record.spec.compares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,30 +76,52 @@ class PreparedRun:
     """A run whose configuration, strategies, parameters and needs have been checked."""
 
     config: RunConfig
-    strategies: Mapping[Kind, Chosen]
+    strategies: Mapping[Slot, Chosen]
 
     @property
     def plans(self) -> bool:
         """Whether DataFlex, not LLaMA-Factory, decides the order of samples."""
-        return Kind.SELECTOR in self.strategies or Kind.MIXER in self.strategies
+        return SELECTOR in self.strategies or MIXER in self.strategies
+
+    def needs(self, need: Need) -> bool:
+        """Whether any strategy has that need."""
+        return any(need in chosen.needs for chosen in self.strategies.values())
 
 
-_CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
+def choose(record: Record, params: Any) -> Chosen:
+    """A strategy with validated parameters, and what it needs, by its declaration, its kind and what it overrides.
+
+    Imports it. Raises `StrategyFault` for one that is no implementation of its contract.
+    """
+    spec, implementation = record.spec, implementation_of(record)
+    needs = frozenset(spec.needs)
+    if spec.needs_for is not None:
+        needs |= {Need(need) for need in record.load_from(spec.needs_for)(params)}
+    learns = implementation.observe is not Strategy.observe
+    if spec.kind is Kind.WEIGHTER or learns or needs & {Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES}:
+        needs |= {Need.TRAINING_LOSSES}
+    chosen = Chosen(record=record, params=params, needs=needs)
+    if Need.REFERENCE_LOSSES in needs and len(chosen.references) != 1:
+        raise StrategyFault(
+            f"{chosen.title} needs reference losses, and its parameters name {len(chosen.references)} reference models",
+            hint="annotate one parameter as ReferenceModel",
+        )
+    return chosen
+
+
+def implementation_of(record: Record) -> type[Strategy[Any]]:
+    """The class of a strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
+    spec = record.spec
+    implementation, contract = record.load(), _CONTRACTS[spec.kind]
+    title = f"{spec.kind} {spec.name} ({record.distribution} {record.version})"
+    if not isinstance(implementation, type) or not issubclass(implementation, contract):
+        raise StrategyFault(f"{title}: {spec.target} is no {contract.__name__}")
+    missing = sorted(getattr(implementation, "__abstractmethods__", ()))
+    if missing:
+        raise StrategyFault(f"{title}: {implementation.__name__} lacks {', '.join(missing)}()")
+    return implementation
 
 
 def make_strategy(chosen: Chosen) -> Strategy[Any]:
-    """Import and build a strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
-    spec = chosen.record.spec
-    implementation, contract = chosen.record.load(), _CONTRACTS[spec.kind]
-    if not isinstance(implementation, type) or not issubclass(implementation, contract):
-        raise StrategyFault(f"{chosen.title}: {spec.target} is no {contract.__name__}")
-    missing = sorted(getattr(implementation, "__abstractmethods__", ()))
-    if missing:
-        raise StrategyFault(f"{chosen.title}: {implementation.__name__} lacks {', '.join(missing)}()")
-    observes = issubclass(implementation, Mixer) and implementation.observe is not Mixer.observe
-    if observes and Need.TRAINING_LOSSES not in spec.needs:
-        raise StrategyFault(
-            f"{chosen.title} observes training losses and does not declare it",
-            hint="add Need.TRAINING_LOSSES to the needs of its StrategySpec",
-        )
-    return implementation(chosen.params)
+    """Build a strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
+    return implementation_of(chosen.record)(chosen.params)

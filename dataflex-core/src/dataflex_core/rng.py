@@ -14,3 +14,8 @@ def derive(*key: int | str) -> np.random.Generator:
         words.append(len(data))
         words.extend(int.from_bytes(data[i : i + 4], "little") for i in range(0, len(data), 4))
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
+
+
+def strategy_rng(seed: int, slot: object, name: str, step: int, *key: int | str) -> np.random.Generator:
+    """The generator of the strategy ``name`` in a ``slot`` at an optimizer step."""
+    return derive(seed, str(slot), name, step, *key)

@@ -34,12 +34,22 @@ class Need(StrEnum):
     TARGET_SET = "target set"
     """Samples of what the model should become good at: the run's ``eval_dataset``."""
     TRAINING_LOSSES = "training losses"
-    """Per-token losses of the training batches themselves, so the loss may not be a fused kernel."""
+    """Per-token losses of the training batches themselves, so the loss may not be a fused kernel.
+
+    It follows from being a weighter, from overriding ``observe`` and from the two needs below: none has to declare it.
+    """
+    LOSS_WEIGHTS = "loss weights"
+    """A mixer's: to weigh the loss of each domain."""
+    REFERENCE_LOSSES = "reference losses"
+    """The losses of a reference model on the training batches: one forward pass more at each step."""
+    TARGET_TOKENS = "target tokens"
+    """A weighter's: the tokens that the losses are of, gathered from all ranks."""
 
 
-# In plain training steps of one sample (a forward is a third of one): the declared cost that
-# `selection_budget` and the header of a run reckon with.
-_COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1.0, Need.EMBEDDINGS: 1 / 3, Need.GENERATIONS: 1.0}
+FORWARD = 1 / 3
+"""A forward pass, in plain training steps of one sample."""
+# The declared cost of judging a sample, that `selection_budget` and the header of a run reckon with.
+_COST = {Need.LOSSES: FORWARD, Need.GRADIENTS: 1.0, Need.EMBEDDINGS: FORWARD, Need.GENERATIONS: 1.0}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _OFF = {"none", "null"}  # what leaves a kind of strategy out: on the command line, and in YAML
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -50,8 +60,13 @@ class StrategySpec:
     """One strategy, as data: what it is called, where it lives, what it needs.
 
     ``target`` and ``params`` are ``"module:attribute"`` strings, imported only when the strategy is used or described.
-    ``params`` names a dataclass whose fields are the strategy's parameters; ``None`` means it has none.
-    Raises `StrategyFault` when a field is malformed.
+    ``params`` names a dataclass whose fields are the strategy's parameters; ``None`` means it has none. ``needs`` are
+    those of every use; ``needs_for`` names a function that answers with more for given ``params``. ``cost_of`` names a
+    function ``(params, decision) -> float``: what judging one sample costs at that decision (from 1), in plain training
+    steps of one sample; ``None`` adds up the needs, and a forward for each reference model. ``compares`` is whether a
+    weighter's weight of a sample depends on the others of its window; a weighter that does not compare is taken at its
+    word, without a mean to normalise by. ``whole_pool`` is whether a selector must be given all samples at each
+    decision. Raises `StrategyFault` when a field is malformed.
     """
 
     kind: Kind
@@ -61,6 +76,10 @@ class StrategySpec:
     params: str | None = None
     reference: str = ""
     needs: frozenset[Need] | Iterable[Need] = frozenset()
+    needs_for: str | None = None
+    cost_of: str | None = None
+    compares: bool = True
+    whole_pool: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -72,7 +91,7 @@ class StrategySpec:
             raise StrategyFault(f"strategy name {self.name!r} is malformed", hint="lower case words joined by '-'")
         if self.name in _OFF:
             raise StrategyFault(f"{self.name!r} asks for no strategy, and can name none", hint="choose another name")
-        for field in (self.target, self.params):
+        for field in (self.target, self.params, self.needs_for, self.cost_of):
             if field is not None and not _TARGET.fullmatch(field):
                 raise StrategyFault(f"{self.name}: {field!r} is malformed", hint="write 'package.module:Name'")
         if len(self.summary.strip().splitlines()) != 1:
@@ -80,5 +99,10 @@ class StrategySpec:
 
     @property
     def cost(self) -> float:
-        """Declared cost of judging one sample, in plain training steps of one sample."""
-        return sum(_COST.get(need, 0.0) for need in self.needs)
+        """What judging one sample costs by the needs alone, in plain training steps of one sample."""
+        return cost_of_needs(self.needs)
+
+
+def cost_of_needs(needs: Iterable[Need]) -> float:
+    """What judging one sample costs where it takes these, in plain training steps of one sample."""
+    return sum(_COST.get(need, 0.0) for need in needs)

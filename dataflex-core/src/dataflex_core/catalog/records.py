@@ -31,6 +31,10 @@ class Record:
         """Import the strategy class. Raises `StrategyFault` when that fails."""
         return _load(self, self.spec.target)
 
+    def load_from(self, target: str) -> Any:
+        """Import another ``"module:attribute"`` of the spec. Raises `StrategyFault` when that fails."""
+        return _load(self, target)
+
     def load_params(self) -> Any | None:
         """Import the parameter dataclass, or None where the strategy takes no parameters."""
         return None if self.spec.params is None else _load(self, self.spec.params)

@@ -17,8 +17,8 @@ import annotated_types as at
 from typing_extensions import Doc
 
 from dataflex_core.config.messages import said_of
-from dataflex_core.contracts import NoParams
 from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
+from dataflex_core.requests import NoParams
 
 if TYPE_CHECKING:
     import pydantic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,11 @@ def check_run(args: Args) -> Iterator[UsageError]:
         yield UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false", key=[other])
 
 
-def check_needs(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
-    """What ``spec`` declares that it needs, and a run with ``args`` does not give."""
+def check_needs(args: Args, spec: StrategySpec, needs: Set[Need]) -> Iterator[UsageError]:
+    """What of its ``needs`` a run with ``args`` does not give to the strategy of ``spec``."""
     said: set[str] = set()
     for need in Need:
-        if need in spec.needs and need in _CHECKS:
+        if need in needs and need in _CHECKS:
             for fault in _CHECKS[need](args, spec):
                 if fault.message not in said:
                     said.add(fault.message)

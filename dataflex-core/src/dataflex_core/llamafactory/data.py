@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, concatenate_datasets
 
-from dataflex_core.contracts import Domain
+from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError
 
 Load = Callable[[Any], dict[str, Any]]

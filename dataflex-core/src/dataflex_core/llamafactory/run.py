@@ -13,8 +13,7 @@ from dataflex_core.journal.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.planning.budget import Budget, budget_of, start_details
-from dataflex_core.prepared import PreparedRun
-from dataflex_core.spec import Kind
+from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 
@@ -136,7 +135,7 @@ def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args
         if isinstance(error, StopIteration) or "Cannot find" in str(error):
             raise no_sample_left(data_args.dataset or [], data_args) from error
         raise
-    if loaded.merged and Kind.MIXER in prepared.strategies:
+    if loaded.merged and MIXER in prepared.strategies:
         raise DataError(
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
             hint="point tokenized_path at a folder that does not exist yet",
@@ -150,6 +149,7 @@ def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, r
         domains=loaded.domains,
         targets={name: len(data) for name, data in loaded.targets.items()},
         global_batch=training_args.train_batch_size * training_args.gradient_accumulation_steps * ranks,
+        micro_batches=training_args.gradient_accumulation_steps,
         max_steps=training_args.max_steps,
         epochs=training_args.num_train_epochs,
     )

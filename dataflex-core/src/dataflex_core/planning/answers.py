@@ -1,50 +1,94 @@
-"""Strategies held to their contracts: built, asked, and their answers checked, by a run and by the conformance kit."""
+"""What strategies are asked at a decision, and their answers held to the contract: numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.contracts import (
-    ScoringSelector,
-    Selection,
-    SelectionRequest,
-    Selector,
-)
-
-if TYPE_CHECKING:
-    pass
+from dataflex_core.contracts import ScoringSelector, Selector
+from dataflex_core.errors import StrategyFault
+from dataflex_core.planning.exhaustion import Exhaustion, Shortage, Supply
+from dataflex_core.planning.plan import interleaved, stretched
+from dataflex_core.planning.quotas import normalised
+from dataflex_core.requests import Mixture, Selection, SelectionRequest
+from dataflex_core.spec import Need
 
 Ids = NDArray[np.int64]
+Scored = tuple[Ids, NDArray[np.float32]]
 
 
-def selections(
-    selector: Selector[Any],
-    request: SelectionRequest,
-    groups: Sequence[Ids],
-    wanted: Ids,
-    rng: Callable[[int], np.random.Generator],
-) -> Iterator[tuple[int, SelectionRequest, Selection]]:
-    """Ask for ``wanted[k]`` of each group: the group, what the selector was asked for, and its answer, unchecked.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """The samples of an interval: ``ids`` Int64[n], in the order of training where ``ordered``, and what was short."""
 
-    ``request.candidates`` is the ascending union of the groups that want any; the others are not asked about. More
-    than a group has is asked for as all of it. ``rng`` gives the generator of a group.
+    ids: Ids
+    ordered: bool = False
+    shortages: tuple[Shortage, ...] = ()
+    judged: int = 0
+    scored: Scored | None = None
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """A selector's answer about a group to give ``wanted`` samples, ``asked`` for as many as there are."""
+
+    group: int
+    wanted: int
+    asked: int
+    selection: Selection
+
+
+def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
+    """A mixer's answer, its proportions normalised. Raises `StrategyFault`, without a name, for one that is none."""
+    mixture = answer if isinstance(answer, Mixture) else Mixture(proportions=answer)
+    weights = mixture.loss_weights
+    if weights is not None:
+        if Need.LOSS_WEIGHTS not in needs:
+            raise StrategyFault("answers with loss weights and does not declare Need.LOSS_WEIGHTS")
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != (domains,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+            raise StrategyFault(
+                f"loss weights {weights.tolist()} are not {domains} numbers, finite, >= 0, not all zero"
+            )
+    if wrong := wrong_notes(mixture.notes):
+        raise StrategyFault(wrong)
+    return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights)
+
+
+def scores_of(selector: Selector[Any], request: SelectionRequest) -> Scored | None:
+    """The candidates and their scores, where the selector scores: in one pass over all domains.
+
+    Scoring a domain at a time would pad more, and take target gradients no less. Collective.
     """
-    # One pass over all domains: scoring a domain at a time would pad more, and take target gradients no less.
-    scores = selector.scores(request) if isinstance(selector, ScoringSelector) else None
+    return (request.candidates, selector.scores(request)) if isinstance(selector, ScoringSelector) else None
+
+
+def requests_by_group(
+    request: SelectionRequest, groups: Sequence[Ids], wanted: Ids, rng: Callable[[int], np.random.Generator]
+) -> Iterator[tuple[int, SelectionRequest]]:
+    """The request narrowed to each group that is to give samples; more than a group has is asked for as all of it."""
     for k in np.flatnonzero(wanted).tolist():
-        part = request.narrowed(groups[k], min(int(wanted[k]), len(groups[k])), rng(k))
-        if isinstance(selector, ScoringSelector) and scores is not None:
-            yield k, part, selector.choose(part, scores[np.searchsorted(request.candidates, groups[k])])
-        else:
-            yield k, part, selector.select(part)
+        yield k, request.narrowed(groups[k], min(int(wanted[k]), len(groups[k])), rng(k))
 
 
-def what_is_wrong(selection: Selection, request: SelectionRequest) -> str | None:
-    """How a selection breaks its contract, or None."""
+def chosen_by(selector: Selector[Any], part: SelectionRequest, scored: Scored | None) -> Selection:
+    """The selector's answer about a part of the candidates, unchecked."""
+    if not isinstance(selector, ScoringSelector) or scored is None:
+        return selector.select(part)
+    candidates, scores = scored
+    return selector.choose(part, scores[np.searchsorted(candidates, part.candidates)])
+
+
+def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
+    """How an answer breaks the selector's contract, or None."""
+    if not isinstance(selection, Selection):
+        return f"answers with {type(selection).__name__}, not with a Selection"
     ids = np.asarray(selection.ids)
     if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
         return f"answers with {ids.dtype} of shape {ids.shape}, not with sample ids"
@@ -54,4 +98,61 @@ def what_is_wrong(selection: Selection, request: SelectionRequest) -> str | None
         return "chose a sample twice"
     if not np.isin(ids, request.candidates).all():
         return "chose a sample that is no candidate"
+    if selection.scores is not None and np.shape(selection.scores) != ids.shape:
+        return f"gives scores of shape {np.shape(selection.scores)} for {len(ids)} chosen samples"
+    return wrong_notes(selection.notes)
+
+
+def wrong_notes(notes: Any) -> str | None:
+    """How notes are no named figures, or None."""
+    if not isinstance(notes, Mapping) or not all(isinstance(name, str) and name for name in notes):
+        return "gives notes that have no names"
+    for name, figure in notes.items():
+        try:
+            finite = isfinite(figure)
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
+            return f"notes {name}={figure!r}, which is no finite number"
     return None
+
+
+def joined(parts: Sequence[Part], given: Supply, scored: Scored | None, *, judged: int, policy: Exhaustion) -> Choice:
+    """The groups' choices as one: a quota beyond what was chosen is filled by the choice again, from its front."""
+    told = {short.domain for short in given.shortages}
+    shortages, filled = list(given.shortages), []
+    for part in parts:
+        chosen = np.asarray(part.selection.ids, dtype=np.int64)
+        if part.wanted > part.asked and part.group not in told:
+            shortages.append(Shortage(domain=part.group, wanted=part.wanted, had=part.asked, action=str(policy)))
+        if len(chosen) < part.asked:
+            shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action="repeat"))
+        filled.append(stretched(chosen, part.wanted))
+    ordered = all(part.selection.ordered for part in parts)
+    return Choice(
+        ids=interleaved(filled) if ordered else np.concatenate(filled),
+        ordered=ordered,
+        shortages=tuple(shortages),
+        judged=judged,
+        scored=scored if scored is not None else _own_scores(parts),
+        notes=_mean_notes(parts),
+    )
+
+
+def _own_scores(parts: Sequence[Part]) -> Scored | None:
+    """What a selector says of its scores itself: of what it chose alone."""
+    given = [part.selection for part in parts if part.selection.scores is not None]
+    if not given:
+        return None
+    ids = np.concatenate([np.asarray(made.ids, dtype=np.int64) for made in given])
+    return ids, np.concatenate([np.asarray(made.scores, dtype=np.float32) for made in given])
+
+
+def _mean_notes(parts: Sequence[Part]) -> dict[str, float]:
+    """Each figure's mean over the groups that give it, by the samples wanted of them."""
+    sums: dict[str, tuple[float, int]] = {}
+    for part in parts:
+        for name, figure in part.selection.notes.items():
+            total, weight = sums.get(name, (0.0, 0))
+            sums[name] = total + part.wanted * float(figure), weight + part.wanted
+    return {name: total / weight for name, (total, weight) in sums.items()}

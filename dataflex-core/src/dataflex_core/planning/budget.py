@@ -8,27 +8,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.config.config import SECTION
-from dataflex_core.contracts import Domain
+from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
-from dataflex_core.prepared import PreparedRun
-from dataflex_core.spec import Kind, Need
+from dataflex_core.prepared import SELECTOR, PreparedRun
+from dataflex_core.requests import SetupContext
+from dataflex_core.spec import FORWARD, Need
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What will happen when: everything that is known once the data is, before the model loads.
 
-    ``global_batch`` counts samples per optimizer step over all ranks. ``candidates`` is how many samples a decision
-    judges (0 without a selector) and ``decision_cost`` what that costs, in training steps.
+    ``global_batch`` counts samples per optimizer step over all ranks. ``judged`` is how many samples a decision judges
+    (0 without a selector) and ``decision_cost`` what that costs, in training steps. ``step_cost`` is what weighing the
+    loss adds to each step, in training steps, by passes of its own.
     """
 
     schedule: Schedule
     domains: tuple[Domain, ...]
     targets: tuple[tuple[str, int], ...]
     global_batch: int
-    candidates: int
+    judged: int
     decision_cost: float
+    step_cost: float = 0.0
 
     @property
     def pool(self) -> int:
@@ -42,10 +45,14 @@ def budget_of(
     domains: Sequence[Domain],
     targets: Mapping[str, int],
     global_batch: int,
+    micro_batches: int,
     max_steps: int,
     epochs: float,
 ) -> Budget:
-    """Work the run out, and refuse what cannot be. Raises a `UsageError`."""
+    """Work the run out, and refuse what cannot be. ``micro_batches`` make up a rank's accumulation window.
+
+    Raises a `UsageError`.
+    """
     config = prepared.config.dataflex
     pool = sum(domain.size for domain in domains)
     if pool == 0:
@@ -63,14 +70,16 @@ def budget_of(
     else:
         schedule = Schedule(warmup_steps=0, update_steps=steps, total_steps=steps)
     _check_warmup(config.warmup_proportions, domains)
-    candidates, cost = _selection(prepared, pool, targets, global_batch, schedule)
+    _check_window(prepared, global_batch)
+    judged, cost = _selection(prepared, pool, targets, global_batch, schedule)
     return Budget(
         schedule=schedule,
         domains=tuple(domains),
         targets=tuple(targets.items()),
         global_batch=global_batch,
-        candidates=candidates,
+        judged=judged,
         decision_cost=cost / global_batch,
+        step_cost=_step_cost(prepared, micro_batches),
     )
 
 
@@ -78,11 +87,11 @@ def _selection(
     prepared: PreparedRun, pool: int, targets: Mapping[str, int], global_batch: int, schedule: Schedule
 ) -> tuple[int, float]:
     """Candidates per decision, and the cost of judging them in samples trained on."""
-    config, selector = prepared.config.dataflex, prepared.strategies.get(Kind.SELECTOR)
+    config, selector = prepared.config.dataflex, prepared.strategies.get(SELECTOR)
     if selector is None:
         return 0, 0.0
     spec = selector.record.spec
-    if Need.TARGET_SET in spec.needs and not targets:
+    if Need.TARGET_SET in selector.needs and not targets:
         raise UnmetNeed(f"selector {spec.name} needs a target set, and the run has none", hint="set eval_dataset")
     chosen = min(schedule.update_steps, schedule.total_steps - schedule.warmup_steps) * global_batch
     if chosen > pool:
@@ -94,15 +103,40 @@ def _selection(
             else "use a smaller batch, or more data",
             key=(SECTION, "update_steps"),
         )
-    fixed = sum(targets.values()) if Need.TARGET_SET in spec.needs else 0
+    fixed = sum(targets.values()) if Need.TARGET_SET in selector.needs else 0
+    # The first decision, and so the dearest where answers of frozen models are kept.
+    cost = selector.cost(decision=1)
     if config.selection_budget is not None:
-        multiple = candidates_for_budget(
-            budget=config.selection_budget, chosen=chosen, cost=spec.cost, fixed=fixed * spec.cost
-        )
+        multiple = candidates_for_budget(budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost)
     else:
         multiple = math.inf if config.candidates == "all" else config.candidates
-    candidates = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
-    return candidates, (candidates + fixed) * spec.cost
+    judged = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
+    if spec.whole_pool and judged < pool:
+        key = "candidates" if config.selection_budget is None else "selection_budget"
+        raise InvalidConfig(
+            f"selector {spec.name} has to be given the whole pool of {pool} samples, and would be given {judged}",
+            hint="set dataflex.candidates: all",
+            key=(SECTION, key),
+        )
+    return judged, (judged + fixed) * cost
+
+
+def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:
+    """What weighing adds to a step: a forward for a window's losses, where they come first, and one of a reference."""
+    chosen = prepared.strategies.values()
+    first = FORWARD if micro_batches > 1 and any(c.compares for c in chosen) else 0.0
+    references = {path for c in chosen if Need.REFERENCE_LOSSES in c.needs for path in c.references.values()}
+    return first + FORWARD * len(references)
+
+
+def _check_window(prepared: PreparedRun, global_batch: int) -> None:
+    for slot, chosen in prepared.strategies.items():
+        if chosen.compares and global_batch == 1:
+            raise UnmetNeed(
+                f"weighter {chosen.record.spec.name} compares the samples of an optimizer step, and a step has one",
+                hint="raise per_device_train_batch_size or gradient_accumulation_steps",
+                key=(SECTION, slot.kind.value),
+            )
 
 
 def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> None:
@@ -122,6 +156,24 @@ def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Doma
         )
 
 
+def context_of(budget: Budget, *, mixed: bool, seed: int) -> SetupContext:
+    """What strategies are told of the run; ``mixed`` is whether a mixer sets quotas."""
+    schedule = budget.schedule
+    return SetupContext(
+        domains=budget.domains,
+        targets=tuple(name for name, _ in budget.targets),
+        target_sizes=tuple(size for _, size in budget.targets),
+        warmup_steps=schedule.warmup_steps,
+        update_steps=schedule.update_steps,
+        total_steps=schedule.total_steps,
+        decisions=schedule.decisions,
+        global_batch=budget.global_batch,
+        judged=budget.judged,
+        mixed=mixed,
+        seed=seed,
+    )
+
+
 def shares_of(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> list[float]:
     """What ``size``, ``uniform`` or shares by name mean for ``domains``, in their order."""
     if isinstance(proportions, str):
@@ -133,12 +185,12 @@ def start_details(prepared: PreparedRun, known: Budget, *, ranks: int, seed: int
     """The journal's ``start`` event: strategies with their versions, data, schedule and costs."""
     strategies = [
         {
-            "kind": kind.value,
+            "kind": slot.kind.value,
             "name": chosen.record.spec.name,
             "distribution": chosen.record.distribution,
             "version": chosen.record.version,
         }
-        for kind, chosen in prepared.strategies.items()
+        for slot, chosen in sorted(prepared.strategies.items())
     ]
     return {
         "strategies": strategies,
@@ -150,7 +202,8 @@ def start_details(prepared: PreparedRun, known: Budget, *, ranks: int, seed: int
         "decisions": known.schedule.decisions,
         "global_batch": known.global_batch,
         "ranks": ranks,
-        "candidates": known.candidates,
+        "judged": known.judged,
         "decision_cost": round(known.decision_cost, 3),
+        "step_cost": round(known.step_cost, 3),
         "seed": seed,
     }

@@ -18,14 +18,23 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     Eval mode turns off dropout and, in transformers' models, gradient checkpointing.
     """
     training = [module for module in model.modules() if module.training]
+    with random_state_kept():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module in training:
+                module.training = True
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore the random state of Python, numpy and torch, on all devices, also when the body raises."""
     python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    model.eval()
     try:
         yield
     finally:
-        for module in training:
-            module.training = True
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)

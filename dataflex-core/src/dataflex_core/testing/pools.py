@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dataflex_core.contracts import Domain
+from dataflex_core.domains import Domain
 from dataflex_core.rng import derive
 from dataflex_core.testing.fakes import IGNORE, Sample
 

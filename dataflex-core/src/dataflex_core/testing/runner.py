@@ -1,11 +1,11 @@
-"""A strategy done through a scenario, on ranks that are threads: what it answered, and what was noticed."""
+"""A strategy run through a scenario, on ranks that are threads: what it answered, and what was noticed."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 
 from dataflex_core.catalog import Record
 from dataflex_core.config import params
-from dataflex_core.contracts import Strategy
+from dataflex_core.contracts import Mixer, Strategy, Weighter
 from dataflex_core.errors import UsageError
-from dataflex_core.planning.budget import shares_of
-from dataflex_core.planning.plan import normalised
-from dataflex_core.prepared import Chosen, make_strategy
+from dataflex_core.planning.budget import context_of
+from dataflex_core.planning.planner import Planner, Rules
+from dataflex_core.prepared import MIXER, Chosen, Slot, choose, implementation_of, make_strategy
+from dataflex_core.requests import MixRequest, SetupContext
 from dataflex_core.spec import Need, StrategySpec
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.ranks import Meeting, on_ranks
-from dataflex_core.testing.scenarios import Scenario
-from dataflex_core.testing.steps import Answer, Runner
+from dataflex_core.testing.scenarios import Scenario, Shares
+from dataflex_core.testing.steps import Answer, Observing, Preparing, Runner, Step
+from dataflex_core.testing.watching import watch
 from dataflex_core.trainer.checkpoint_files import stored_state, write_state
 
 Answers = tuple[tuple[str, Answer], ...]
@@ -46,7 +48,12 @@ class Subject:
 
     def make(self) -> Strategy[Any]:
         """As a run does. Raises `InvalidParameters` and `StrategyFault`."""
-        return make_strategy(Chosen(record=self.record, params=deepcopy(self._params)))
+        return make_strategy(self.chosen)
+
+    @property
+    def chosen(self) -> Chosen:
+        """With its parameters, which a run may change and another is not to see."""
+        return choose(self.record, deepcopy(self._params))
 
     @cached_property
     def _params(self) -> Any:
@@ -55,11 +62,11 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Snapshot:
-    """What a checkpoint holds of a run: how many steps were done, the strategy's state, the proportions so far."""
+    """What a checkpoint holds of a run: how many steps are done, the states of the strategy and of the planner."""
 
     done: int
     state: Mapping[str, Any]
-    shares: tuple[NDArray[np.float64], ...]
+    planner: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,13 +99,13 @@ def _run(
     subject: Subject, scenario: Scenario, rank: int, meeting: Meeting, seed: int, start: Snapshot | None, keep: bool
 ) -> Trace:
     strategy = subject.make()
-    shares = [normalised(shares_of("size", scenario.pool.domains), len(scenario.pool.domains))]
-    runner = Runner(spec=subject.spec, pool=scenario.pool, seed=seed, rank=rank, meeting=meeting, shares=shares)
+    runner = _runner(subject, scenario, strategy, seed=seed, rank=rank, meeting=meeting)
+    watch(strategy, runner)
     before = repr(strategy.params)
-    strategy.setup(runner.context())
+    strategy.setup(_context(scenario, seed))
     if start is not None:
         strategy.load_state_dict(deepcopy(start.state))  # which may be changed: it is of one strategy only
-        runner.shares = list(start.shares)
+        runner.planner.load(deepcopy(start.planner))
     answers, snapshots = [], []
     for done in range(0 if start is None else start.done, len(scenario.steps)):
         if keep:
@@ -119,23 +126,70 @@ def _run(
     )
 
 
+def _runner(
+    subject: Subject, scenario: Scenario, strategy: Strategy[Any], *, seed: int, rank: int, meeting: Meeting
+) -> Runner:
+    # What it asks without having declared it is one check's business: every other one lets it ask.
+    chosen = replace(subject.chosen, needs=frozenset(Need))
+    slots: dict[Slot, Chosen] = {Slot(subject.spec.kind): chosen}
+    strategies: dict[Slot, Strategy[Any]] = {Slot(subject.spec.kind): strategy}
+    if scenario.shares:
+        slots[MIXER] = chosen
+        strategies[MIXER] = _GivenShares(scenario.shares)
+    planner = Planner(scenario.budget, Rules(), seed=seed, chosen=slots, strategies=strategies)
+    return Runner(
+        chosen=subject.chosen,
+        pool=scenario.pool,
+        budget=scenario.budget,
+        planner=planner,
+        seed=seed,
+        rank=rank,
+        meeting=meeting,
+    )
+
+
+def _context(scenario: Scenario, seed: int) -> SetupContext:
+    return context_of(scenario.budget, mixed=bool(scenario.shares), seed=seed)
+
+
+class _GivenShares(Mixer[None]):
+    """The mixer beside a selector: the same proportions in every run of a scenario, decision by decision."""
+
+    def __init__(self, shares: Shares) -> None:
+        super().__init__(None)
+        self._shares = shares
+
+    def mix(self, request: MixRequest) -> NDArray[np.float64]:
+        """Those of the decision."""
+        return np.array(self._shares[(request.progress.decision - 1) % len(self._shares)])
+
+
 def _snapshot(strategy: Strategy[Any], runner: Runner, done: int) -> Snapshot:
     """As a run finds it again in a checkpoint. Raises `StrategyFault` where the state cannot be written."""
-    state = strategy.state_dict()
-    found = _through_disk(state) if state else {}
-    return Snapshot(done=done, state=found, shares=tuple(runner.shares))
+    found = _through_disk({"strategy": strategy.state_dict(), "planner": runner.planner.state()})
+    return Snapshot(done=done, state=found["strategy"], planner=found["planner"])
 
 
 def _through_disk(state: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="dataflex-state-") as folder:
-        write_state(Path(folder), {"strategy": state})
-        found: dict[str, Any] = stored_state(Path(folder))["strategy"]
-    return found
+        write_state(Path(folder), state)
+        return stored_state(Path(folder))
 
 
 def fitting(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenario]:
-    """The scenarios that the strategy takes part in: one that refuses a run in ``setup`` is not asked about it."""
-    return [scenario for scenario in scenarios if _refusal(subject, scenario) is None]
+    """The scenarios that the strategy takes part in, without what it does not listen to.
+
+    One that refuses a run in ``setup`` is not asked about it.
+    """
+    return [_heard(subject, scenario) for scenario in scenarios if _refusal(subject, scenario) is None]
+
+
+def _heard(subject: Subject, scenario: Scenario) -> Scenario:
+    strategy = implementation_of(subject.record)
+    unheard: tuple[type[Step], ...] = () if strategy.observe is not Strategy.observe else (Observing,)
+    if not issubclass(strategy, Weighter) or strategy.prepare is Weighter.prepare:
+        unheard += (Preparing,)
+    return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step, unheard)))
 
 
 def fitting_some(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenario]:
@@ -151,10 +205,9 @@ def fitting_some(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenar
 
 
 def _refusal(subject: Subject, scenario: Scenario) -> UsageError | None:
-    runner = Runner(spec=subject.spec, pool=scenario.pool, seed=SEED, rank=0, meeting=Meeting(1), shares=[])
     strategy = subject.make()
     try:
-        strategy.setup(runner.context())
+        strategy.setup(_context(scenario, SEED))
     except UsageError as refusal:
         return refusal
     return None

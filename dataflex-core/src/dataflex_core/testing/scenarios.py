@@ -6,28 +6,58 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dataflex_core.planning.plan import quotas
+from dataflex_core.planning.budget import Budget
+from dataflex_core.planning.schedule import Schedule
 from dataflex_core.rng import derive
 from dataflex_core.spec import Kind
 from dataflex_core.testing.pools import EVERYDAY, ONE_DOMAIN, Pool
-from dataflex_core.testing.steps import DECISIONS, Choice, Mixing, Observing, Step, Weighing
+from dataflex_core.testing.steps import Deciding, Observing, Preparing, Step, Weighing
 
 _BATCH = 6
+SCHEDULE = Schedule(warmup_steps=2, update_steps=6, total_steps=20)
+DECISIONS = (2, 8, 14)
+"""The steps of `SCHEDULE` at which a run decides."""
+Shares = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scenario:
-    """A run over a pool."""
+    """A run over a pool: ``global_batch`` samples a step, of which a selector judges ``judged`` (None: all).
+
+    ``shares`` are those of the mixer beside a selector, one for each decision in turn; none: there is no mixer.
+    """
 
     name: str
     pool: Pool
     steps: tuple[Step, ...]
+    schedule: Schedule = SCHEDULE
+    global_batch: int = _BATCH
+    judged: int | None = None
+    shares: Shares = ()
+
+    @property
+    def budget(self) -> Budget:
+        """As a run would work it out."""
+        return Budget(
+            schedule=self.schedule,
+            domains=self.pool.domains,
+            targets=tuple((name, len(samples)) for name, samples in self.pool.targets.items()),
+            global_batch=self.global_batch,
+            judged=len(self.pool) if self.judged is None else self.judged,
+            decision_cost=0.0,
+        )
 
 
 def everyday(kind: Kind) -> tuple[Scenario, ...]:
     """Runs that nothing is special about: over three domains, and over one."""
     return (*scenarios_over(EVERYDAY, kind), *scenarios_over(ONE_DOMAIN, kind))
+
+
+def everyday_and_fresh(kind: Kind) -> tuple[Scenario, ...]:
+    """The same, and for a selector runs whose decisions judge the next unread samples only."""
+    return (*everyday(kind), *(fresh(EVERYDAY) if kind is Kind.SELECTOR else ()))
 
 
 def scenarios_over(pool: Pool, kind: Kind) -> tuple[Scenario, ...]:
@@ -36,21 +66,47 @@ def scenarios_over(pool: Pool, kind: Kind) -> tuple[Scenario, ...]:
         return (Scenario(name=pool.name, pool=pool, steps=tuple(_mixed(pool))),)
     if kind is Kind.WEIGHTER:
         return (Scenario(name=pool.name, pool=pool, steps=tuple(_weighed(pool))),)
-    whole = Scenario(name=pool.name, pool=pool, steps=tuple(_chosen(pool)))
-    return (whole, Scenario(name=f"{pool.name}, with a mixer", pool=pool, steps=tuple(_chosen_by_domain(pool))))
+    batch = max(1, len(pool) // (2 * SCHEDULE.update_steps))
+    steps = tuple(_chosen(pool))
+    whole = Scenario(name=pool.name, pool=pool, steps=steps, global_batch=batch)
+    mixed = Scenario(
+        name=f"{pool.name}, with a mixer", pool=pool, steps=steps, global_batch=batch, shares=_some_shares(pool)
+    )
+    return (whole, mixed)
+
+
+def fresh(pool: Pool) -> tuple[Scenario, ...]:
+    """A selector's runs whose decisions judge twice as many unread samples as they choose, without and with a mixer."""
+    batch = max(1, len(pool) // (4 * SCHEDULE.update_steps))
+    steps, judged = tuple(_chosen(pool)), 2 * batch * SCHEDULE.update_steps
+    return tuple(
+        Scenario(
+            name=f"{pool.name}, fresh candidates{', with a mixer' * bool(shares)}",
+            pool=pool,
+            steps=steps,
+            global_batch=batch,
+            judged=judged,
+            shares=shares,
+        )
+        for shares in ((), _some_shares(pool))
+    )
 
 
 def budgets(pool: Pool) -> tuple[Scenario, ...]:
     """Selections of one sample, of all and of more than there are; of three domains also of none in one of them."""
-    every = np.arange(len(pool))
-    whole = [Choice(step=DECISIONS[0], groups=(every,), wanted=(n,)) for n in (1, len(pool), len(pool) + 5)]
-    groups = tuple(np.arange(d.start, d.start + d.size) for d in pool.domains)
-    sizes = [len(group) for group in groups]
+    whole = [(count, ()) for count in (1, len(pool), len(pool) + 5)]
+    sizes = [domain.size for domain in pool.domains]
     uneven = [(0, 1, sizes[-1] + 5), (sizes[0] + 5, 0, 1), (*sizes[:-1], 0)] if len(sizes) == 3 else []
-    split = [Choice(step=DECISIONS[0], groups=groups, wanted=wanted) for wanted in uneven]
     return tuple(
-        Scenario(name=f"{sum(step.wanted)} of {len(pool)} samples", pool=pool, steps=(step,))
-        for step in [*whole, *split]
+        Scenario(
+            name=f"{count} of {len(pool)} samples",
+            pool=pool,
+            steps=(Deciding(step=1),),
+            schedule=Schedule(warmup_steps=1, update_steps=1, total_steps=2),
+            global_batch=count,
+            shares=(tuple(map(float, wanted)),) if wanted else (),
+        )
+        for count, wanted in [*whole, *((sum(wanted), wanted) for wanted in uneven)]
     )
 
 
@@ -61,24 +117,38 @@ def without_a_domain(pool: Pool) -> Scenario:
         drawn = [pool.domains[0]] if step % 3 == 0 else pool.domains[:-1]
         steps.append(Observing(step=step, samples=np.array([d.start + step % d.size for d in drawn])))
         if step in DECISIONS:
-            steps.append(Mixing(step=step))
+            steps.append(Deciding(step=step))
     return Scenario(name=f"{pool.name}, one of them never drawn", pool=pool, steps=tuple(steps))
 
 
+def in_parts(pool: Pool) -> tuple[Scenario, Scenario]:
+    """The windows of a weighter's run whole, and the same windows in micro-batches of one and two samples."""
+    whole: list[Step] = [Preparing(step=DECISIONS[0], samples=_batch(pool, DECISIONS[0], 36))]
+    split = list(whole)
+    for step in range(DECISIONS[0], DECISIONS[0] + 3):
+        samples = _batch(pool, step)
+        whole.append(Weighing(step=step, samples=samples))
+        cuts = [part for part in np.split(samples, [1, 3]) if len(part)]
+        split.extend(Weighing(step=step, samples=part, part=index) for index, part in enumerate(cuts))
+    first = Scenario(name=pool.name, pool=pool, steps=tuple(whole))
+    return first, Scenario(name=f"{pool.name}, in micro-batches", pool=pool, steps=tuple(split))
+
+
 def _chosen(pool: Pool) -> Iterable[Step]:
-    """All samples, some of them, all of them again."""
-    every = np.arange(len(pool))
-    for step, candidates in zip(DECISIONS, (every, every[::2], every), strict=True):
-        yield Choice(step=step, groups=(candidates,), wanted=(-(-len(candidates) // 3),))
+    """Three decisions, and the losses of every step."""
+    for step in range(1, DECISIONS[-1] + 2):
+        if step in DECISIONS:
+            yield Deciding(step=step)
+        yield Observing(step=step, samples=_batch(pool, step))
 
 
-def _chosen_by_domain(pool: Pool) -> Iterable[Step]:
-    sizes = np.array([d.size for d in pool.domains])
-    groups = tuple(np.arange(d.start, d.start + d.size) for d in pool.domains)
-    for index, step in enumerate(DECISIONS):
-        shares = 1.0 + (np.arange(len(sizes)) + index) % 3
-        wanted = quotas(shares, -(-len(pool) // 2), sizes)
-        yield Choice(step=step, groups=groups, wanted=tuple(wanted.tolist()))
+def _some_shares(pool: Pool) -> Shares:
+    """Other proportions at each decision, of domains that have samples."""
+    sizes = np.array([domain.size for domain in pool.domains])
+    return tuple(
+        tuple(np.where(sizes > 0, 1.0 + (np.arange(len(sizes)) + index) % 3, 0.0).tolist())
+        for index in range(len(DECISIONS))
+    )
 
 
 def _mixed(pool: Pool) -> Iterable[Step]:
@@ -86,16 +156,18 @@ def _mixed(pool: Pool) -> Iterable[Step]:
     for step in range(1, DECISIONS[-1] + 3):
         yield Observing(step=step, samples=_batch(pool, step))
         if step in DECISIONS:
-            yield Mixing(step=step)
+            yield Deciding(step=step)
 
 
 def _weighed(pool: Pool) -> Iterable[Step]:
-    """Two micro-batches a step, and at last one of a single sample."""
-    for step in range(DECISIONS[0], DECISIONS[0] + 3):
-        for micro in range(2):
-            yield Weighing(step=step, micro=micro, samples=_batch(pool, step, micro))
-    yield Weighing(step=DECISIONS[1], micro=0, samples=_batch(pool, DECISIONS[1])[:1])
+    """Steps of two intervals, and at last one of two samples."""
+    for decision in DECISIONS[:2]:
+        yield Preparing(step=decision, samples=_batch(pool, decision, 36))
+        for step in range(decision, decision + 3):
+            yield Weighing(step=step, samples=_batch(pool, step))
+            yield Observing(step=step, samples=_batch(pool, step))
+    yield Weighing(step=DECISIONS[1] + 3, samples=_batch(pool, DECISIONS[1] + 3)[:2])
 
 
-def _batch(pool: Pool, *key: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return derive("batch", pool.name, *key).choice(len(pool), size=min(_BATCH, len(pool)), replace=False)
+def _batch(pool: Pool, step: int, size: int = _BATCH) -> NDArray[np.int64]:
+    return derive("batch", pool.name, step).choice(len(pool), size=min(size, len(pool)), replace=False)

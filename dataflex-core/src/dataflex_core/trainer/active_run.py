@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.contracts import SetupContext, Strategy
+from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.journal.journal import Journal, journal_of
-from dataflex_core.planning.budget import Budget
-from dataflex_core.prepared import PreparedRun, make_strategy
-from dataflex_core.spec import Kind
+from dataflex_core.planning.budget import Budget, context_of
+from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
 from dataflex_core.trainer.checkpoint_files import read_state
 from dataflex_core.trainer.provenance import PARTS, differences, provenance_of
 
 
-def make_strategies(prepared: PreparedRun) -> dict[Kind, Strategy[Any]]:
+def make_strategies(prepared: PreparedRun) -> dict[Slot, Strategy[Any]]:
     """Import and build each strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
-    return {kind: make_strategy(chosen) for kind, chosen in prepared.strategies.items()}
+    return {slot: make_strategy(chosen) for slot, chosen in prepared.strategies.items()}
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,7 +28,7 @@ class ActiveRun:
     prepared: PreparedRun
     journal: Journal
     seed: int
-    strategies: dict[Kind, Strategy[Any]] = field(default_factory=dict)
+    strategies: dict[Slot, Strategy[Any]] = field(default_factory=dict)
     targets: dict[str, Any] = field(default_factory=dict)
     """Target data sets by name, tokenised."""
     pool: Any = None
@@ -44,12 +43,7 @@ class ActiveRun:
     def set_up(self, budget: Budget, pool: Any, targets: dict[str, Any]) -> None:
         """The data is loaded: the strategies learn what the run is."""
         self._budget, self.pool, self.targets = budget, pool, targets
-        context = SetupContext(
-            domains=budget.domains,
-            targets=tuple(name for name, _ in budget.targets),
-            total_steps=budget.schedule.total_steps,
-            seed=self.seed,
-        )
+        context = context_of(budget, mixed=MIXER in self.prepared.strategies, seed=self.seed)
         for strategy in self.strategies.values():
             strategy.setup(context)
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.contracts import Progress
 from dataflex_core.errors import RanksDisagree, StrategyFault
 from dataflex_core.planning.schedule import Interval
-from dataflex_core.rng import derive
-from dataflex_core.spec import Kind
+from dataflex_core.prepared import Slot
+from dataflex_core.requests import Progress
+from dataflex_core.rng import strategy_rng
 from dataflex_core.trainer.active_run import ActiveRun
+from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
@@ -34,17 +37,37 @@ class FlexTrainer(TransformersTrainer):
         self.train_dataset = Identified(self.train_dataset)
         self.data_collator = IdentifyingCollator(self.data_collator)
         self.ranks = Ranks(self.accelerator)
-        self._scalars: dict[str, float] = {}
+        self.figures = Figures()
+        self.interval: Interval | None = None
+        """The interval under way, None before the first step."""
         self._window: list[torch.Tensor] = []
         self._micro = -1
         self.add_callback(_Steps(self))
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        """Take the ids out of the batches: the model does not know them."""
-        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        """The batches of the next optimizer step; an interval begins first where one is due.
+
+        The ids are taken out of the batches: the model does not know them.
+        """
+        step = self.state.global_step
+        if self.interval is None or step >= self.interval.stop:
+            # Later than its start only where a run goes on with another schedule, or other data.
+            interval = replace(self.run.budget.schedule.interval_at(step), start=step)
+            with self.deciding():
+                self.begin_interval(interval)
+            self.interval = interval
+        iterator, count = self.source(epoch_iterator, num_batches)
+        batches, items = super().get_batch_samples(iterator, count, device)
         self._window = [batch.pop(IDS) for batch in batches]
         self._micro = -1
         return batches, items
+
+    def begin_interval(self, interval: Interval) -> None:
+        """Decide what is decided once an interval. The model is at rest between two optimizer steps."""
+
+    def source(self, epoch_iterator: Iterator[Any], num_batches: int) -> tuple[Iterator[Any], int]:
+        """Where the next optimizer step's batches come from, and how many they are: by default the stock loader."""
+        return epoch_iterator, num_batches
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Count the micro-batches of the accumulation window."""
@@ -55,7 +78,8 @@ class FlexTrainer(TransformersTrainer):
         """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
         # Only there: evaluations must keep one set of keys, of which transformers' model card makes a table.
         if "loss" in logs:
-            logs, self._scalars = {**logs, **self._scalars}, {}
+            logs = {**logs, **self.figures.means()}
+            self.figures.clear()
         super().log(logs, *args, **kwargs)
 
     def progress(self, interval: Interval) -> Progress:
@@ -76,33 +100,29 @@ class FlexTrainer(TransformersTrainer):
         """Where the run stands at the step under way."""
         return self.progress(self.run.budget.schedule.interval_at(self.state.global_step))
 
-    def rng(self, kind: Kind, *key: int | str) -> np.random.Generator:
+    def rng(self, slot: Slot, *key: int | str) -> np.random.Generator:
         """The generator of a strategy at this step: the same on every rank, and after a resume."""
-        name = self.run.prepared.strategies[kind].record.spec.name
-        return derive(self.run.seed, kind.value, name, self.state.global_step, *key)
+        name = self.run.prepared.strategies[slot].record.spec.name
+        return strategy_rng(self.run.seed, slot, name, self.state.global_step, *key)
 
-    def fault(self, kind: Kind, what: str) -> StrategyFault:
+    def fault(self, slot: Slot, what: str) -> StrategyFault:
         """The error for a strategy that broke its contract at this step."""
-        return StrategyFault(f"{self.run.prepared.strategies[kind].title}, step {self.state.global_step}: {what}")
+        return StrategyFault(f"{self.run.prepared.strategies[slot].title}, step {self.state.global_step}: {what}")
 
-    def state_of_run(self) -> dict[str, Any]:
-        """What must survive: JSON values and numpy arrays. The same on every rank."""
-        return {
-            "step": self.state.global_step,
-            "run": self.run.journal.run,
-            "journal": self.run.journal.size(),
-            "provenance": self.run.provenance(),
-            "scalars": dict(self._scalars),
-            "strategies": {kind.value: made.state_dict() for kind, made in self.run.strategies.items()},
-        }
+    def loss_weights(self) -> NDArray[np.float64] | None:
+        """What the mixer wants each domain's loss to count in this interval, Float64[K], or None."""
+        return None
 
-    def take_up(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_of_run` gave."""
-        self._scalars = dict(state["scalars"])
-        known = self.run.provenance()["strategies"]
-        for kind, strategy in self.run.strategies.items():
-            if state["provenance"]["strategies"].get(kind.value) == known[kind.value]:
-                strategy.load_state_dict(state["strategies"][kind.value])
+    def planned_ids(self) -> NDArray[np.int64] | None:
+        """The plan in force, or None where LLaMA-Factory's own order is kept."""
+        return None
+
+    def planner_state(self) -> dict[str, Any] | None:
+        """The planner's state, None where LLaMA-Factory's own order is kept."""
+        return None
+
+    def take_up_plan(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `planner_state` gave."""
 
     def asked_to_end(self) -> bool:
         """Whether this rank is to end as soon as it can."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
@@ -14,6 +14,7 @@ import torch
 
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed, first_line
 from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.trainer.carried import state_of, take_up
 from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.interrupt import Termination
 
@@ -25,27 +26,21 @@ class CheckpointTrainer(FlexTrainer):
         super().__init__(*args, **kwargs)
         _restore_to_numbered_cpus()
         self._termination = Termination()
-        self._stopped = False
+        self.stopped = False
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
 
     def state_of_run(self) -> dict[str, Any]:
         """As it is between two steps; while a decision is taken, as it was before that."""
-        if self._before_deciding is not None:
-            return self._before_deciding
-        return {**super().state_of_run(), "stopped": self._is_stopped()}
+        return state_of(self) if self._before_deciding is None else self._before_deciding
 
-    def take_up(self, state: Mapping[str, Any]) -> None:
-        super().take_up(state)
-        self._stopped = bool(state["stopped"])
-
-    def _is_stopped(self) -> bool:
+    def is_stopped(self) -> bool:
         """Whether somebody, as early stopping does, has ended the run before its last step."""
         return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
 
     def _run_epoch(self, **kwargs: Any) -> None:
         """Nothing where the checkpoint was the run's last: the stock loop looks for the end only after a step."""
-        if self._stopped or self.state.global_step >= self.state.max_steps:
+        if self.stopped or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
         else:
             super()._run_epoch(**kwargs)
@@ -54,7 +49,7 @@ class CheckpointTrainer(FlexTrainer):
         """Take up the state of the checkpoint; from here on SIGTERM is waited for."""
         super().begin()
         if self.run.resumed is not None:
-            self.take_up(self.run.resumed)
+            take_up(self, self.run.resumed)
             self._saved_at = self.state.global_step
         self._termination.watch()
 

@@ -1,22 +1,27 @@
-"""The trainers: mixins over LLaMA-Factory's own trainer class, composed for the strategies that a run has."""
+"""From a run's strategies to its trainer class."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, Need
 from dataflex_core.trainer.active_run import ActiveRun
+from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.checkpoints import CheckpointTrainer
-from dataflex_core.trainer.mix import MixTrainer
-from dataflex_core.trainer.select import SelectTrainer
+from dataflex_core.trainer.losses import LossTrainer
+from dataflex_core.trainer.planned import PlannedTrainer
 from dataflex_core.trainer.weight import WeightTrainer
-
-_MIXINS = {Kind.SELECTOR: SelectTrainer, Kind.MIXER: MixTrainer, Kind.WEIGHTER: WeightTrainer}
 
 
 def compose(base: type[Any], run: ActiveRun) -> type[Any]:
     """``base`` with the mixins that ``run``'s strategies need; ``base`` itself where there are none."""
-    mixins = tuple(_MIXINS[kind] for kind in Kind if kind in run.strategies)
-    if not mixins:
+    if not run.strategies:
         return base
-    return type(f"DataFlex{base.__name__}", (CheckpointTrainer, *mixins, base), {"run": run})
+    return type(f"DataFlex{base.__name__}", (CheckpointTrainer, *_mixins(run), base), {"run": run})
+
+
+def _mixins(run: ActiveRun) -> tuple[type[FlexTrainer], ...]:
+    planned: tuple[type[FlexTrainer], ...] = (PlannedTrainer,) if run.prepared.plans else ()
+    if run.prepared.needs(Need.LOSS_WEIGHTS) or any(slot.kind is Kind.WEIGHTER for slot in run.strategies):
+        return (*planned, WeightTrainer)
+    return (*planned, LossTrainer) if run.prepared.needs(Need.TRAINING_LOSSES) else planned

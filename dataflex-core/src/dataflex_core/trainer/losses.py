@@ -2,55 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from dataflex_core.contracts import Strategy
+from dataflex_core.prepared import Slot
+from dataflex_core.requests import StepFacts
 from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
-from dataflex_core.trainer.base import FlexTrainer
+from dataflex_core.spec import Need
+from dataflex_core.trainer.signals import SignalTrainer
 
 
-class LossTrainer(FlexTrainer):
-    """Computes the training loss token by token where somebody needs it so, and as the stock trainer would sum it."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MicroBatch:
+    """Raw losses of one rank's micro-batch: ids Int64[b]; losses, targets (`IGNORE` where masked) and mask [b, T].
+
+    ``references`` are the losses of reference models at the same positions, by path.
+    """
+
+    ids: torch.Tensor
+    losses: torch.Tensor
+    targets: torch.Tensor
+    references: dict[str, torch.Tensor]
+
+    @property
+    def mask(self) -> torch.Tensor:
+        """Which positions have a target token."""
+        return self.targets != IGNORE
+
+
+class LossTrainer(SignalTrainer):
+    """Computes the training loss token by token where a strategy needs it so, and shows steps to those that learn."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_step = False
-        if self.needs_token_losses:
+        self._inputs: dict[str, Any] = {}
+        self._seen: list[MicroBatch] = []
+        self._said: dict[tuple[int, str], torch.Tensor] = {}
+        self._learners = {
+            slot: made for slot, made in self.run.strategies.items() if type(made).observe is not Strategy.observe
+        }
+        self._references = sorted(
+            {path for slot in self.run.strategies if (path := self.reference_of(slot)) is not None}
+        )
+        if self.run.prepared.needs(Need.TRAINING_LOSSES):
             self.compute_loss_func = self._token_loss
 
-    @property
-    def needs_token_losses(self) -> bool:
-        """Whether the stock loss, one number a batch, is not enough."""
-        return False
+    def reference_of(self, slot: Slot) -> str | None:
+        """The path of the reference model whose losses on training batches a strategy is given, if any."""
+        chosen = self.run.prepared.strategies[slot]
+        return next(iter(chosen.references.values())) if Need.REFERENCE_LOSSES in chosen.needs else None
 
-    def heed(self, ids: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> None:
-        """Told each training micro-batch's raw losses: ids Int64[b], values and mask [b, T], this rank's."""
-
-    def weights(self, ids: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
+    def weights(self, micro: MicroBatch) -> torch.Tensor | None:
         """Token weights Float32[b, T] of this rank's micro-batch, or None for all one."""
         return None
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Mark the losses that are trained on: evaluation goes through the same function."""
         self._in_step = True
+        self._inputs = inputs
         try:
-            return super().training_step(*args, **kwargs)
+            return super().training_step(model, inputs, *args, **kwargs)
         finally:
             self._in_step = False
+            self._inputs = {}
 
     def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        targets = next_tokens(labels)
-        losses = cross_entropy(outputs["logits"], targets.to(outputs["logits"].device))
-        mask = targets != IGNORE
+        losses, targets = self.token_losses_of(outputs, labels)
         weights = None
         if self._in_step:
-            ids, raw = self._window[self._micro], losses.detach()
-            self.heed(ids, raw, mask)
-            weights = self.weights(ids, raw, mask)
+            micro = self.micro_batch(losses.detach(), targets)
+            if self._learners:
+                self._seen.append(micro)
+            weights = self.weights(micro)
         total = (losses if weights is None else losses * weights).sum()
-        loss = self._normalised(total, mask, num_items_in_batch)
+        loss = self._normalised(total, targets != IGNORE, num_items_in_batch)
         return loss + self._router_loss(outputs)
+
+    def token_losses_of(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Float32[b, T] losses of a forward, and the Int64[b, T] tokens that they are of."""
+        targets = next_tokens(labels).to(outputs["logits"].device)
+        return cross_entropy(outputs["logits"], targets), targets
+
+    def micro_batch(self, losses: torch.Tensor, targets: torch.Tensor) -> MicroBatch:
+        """The micro-batch under way, with what reference models say of it: they are asked once a window."""
+        for path in self._references:
+            if (self._micro, path) not in self._said:
+                self._said[self._micro, path] = self.reference_losses(path, self._inputs, targets)
+        references = {path: self._said[self._micro, path] for path in self._references}
+        ids = self._window[self._micro].to(losses.device)
+        return MicroBatch(ids=ids, losses=losses, targets=targets, references=references)
 
     def _normalised(self, total: torch.Tensor, mask: torch.Tensor, items: Any) -> torch.Tensor:
         """As stock: by the window's target tokens; where a model cannot be told them, a mean of micro-batch means."""
@@ -67,3 +112,50 @@ class LossTrainer(FlexTrainer):
         coefficient = getattr(self.model.config, "router_aux_loss_coef", 0.0)
         added: torch.Tensor = coefficient * auxiliary
         return added
+
+    def finish_step(self) -> None:
+        """Show the strategies that learn what the whole accumulation window, over all ranks, lost."""
+        super().finish_step()
+        self._said.clear()
+        if not self._learners:
+            return
+        table = self._gathered()
+        ids, tokens = table[:, 1].astype(np.int64), table[:, 2].astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            means = (table[:, 3] / table[:, 2]).astype(np.float32)
+        for slot, strategy in self._learners.items():
+            path = self.reference_of(slot)
+            excess = None if path is None else table[:, 4 + self._references.index(path)].astype(np.float32)
+            strategy.observe(
+                StepFacts(
+                    progress=self.current_progress(),
+                    domains=self.run.budget.domains,
+                    ids=ids.copy(),
+                    losses=means.copy(),
+                    tokens=tokens.copy(),
+                    proportions=self.proportions(),
+                    excess=excess,
+                )
+            )
+
+    def proportions(self) -> Any:
+        """Those in force, Float64[K]: of size, where LLaMA-Factory's own order is kept."""
+        sizes = np.array([domain.size for domain in self.run.budget.domains], dtype=np.float64)
+        return sizes / sizes.sum()
+
+    def _gathered(self) -> Any:
+        """Float64[B, 4 + R] over all ranks, in the order of training.
+
+        Micro-batch, id, target tokens, their summed loss, and for each reference what the losses exceed its by.
+        """
+        rows = []
+        for index, micro in enumerate(self._seen):
+            mask = micro.mask
+            over = [((micro.losses - other).clamp(min=0) * mask).sum(dim=1) for other in micro.references.values()]
+            columns = [torch.full_like(micro.ids, index), micro.ids, mask.sum(dim=1), micro.losses.sum(dim=1), *over]
+            rows.append(torch.stack([column.double() for column in columns], dim=1))
+        self._seen.clear()
+        # One read of the device a step.
+        mine = torch.cat(rows).cpu().numpy()
+        every = np.concatenate(self.ranks.gather_arrays(mine))
+        return every[np.argsort(every[:, 0], kind="stable")]

@@ -25,17 +25,17 @@ def provenance_of(
     chosen = prepared.strategies
     schedule = budget.schedule
     return {
-        "strategies": {kind.value: item.record.id for kind, item in chosen.items()},
+        "strategies": {str(slot): item.record.id for slot, item in chosen.items()},
         "parameters": {
-            f"{kind.value}.{name}": json.loads(json.dumps(value, default=str))
-            for kind, item in chosen.items()
+            f"{slot}.{name}": json.loads(json.dumps(value, default=str))
+            for slot, item in chosen.items()
             for name, value in _fields(item.params).items()
         },
         "schedule": {
             "warmup_steps": schedule.warmup_steps,
             "update_steps": schedule.update_steps,
             "steps": schedule.total_steps,
-            "candidates": budget.candidates,
+            "judged": budget.judged,
             "global batch": budget.global_batch,
             "exhaustion": prepared.config.dataflex.exhaustion,
             "seed": seed,
@@ -55,8 +55,8 @@ def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
     """What is otherwise than it was, for people."""
     was, is_ = before.get(part, {}), now[part]
     if part == "parameters":  # those of another strategy are no change of this one's
-        kept = {kind for kind, name in now["strategies"].items() if before.get("strategies", {}).get(kind) == name}
-        was, is_ = ({key: v for key, v in given.items() if key.split(".")[0] in kept} for given in (was, is_))
+        kept = {slot for slot, name in now["strategies"].items() if before.get("strategies", {}).get(slot) == name}
+        was, is_ = ({key: v for key, v in given.items() if key.rpartition(".")[0] in kept} for given in (was, is_))
     told = []
     for name in [*was, *(name for name in is_ if name not in was)]:
         if was.get(name) == is_.get(name):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.config import RunConfig
+from dataflex_core.declared import DeclaredSignals
+from dataflex_core.prepared import Slot
 from dataflex_core.scoring import ModelSignals, ScoringContext
 from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.eval_mode import eval_mode
+from dataflex_core.scoring.losses import IGNORE, token_losses
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
+from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import FlexTrainer
 
 # Where a run writes and from where it goes on do not change what it computes.
@@ -22,14 +30,36 @@ class SignalTrainer(FlexTrainer):
     """Gives strategies facts about the model in training, and nothing else of the trainer."""
 
     _signals: ModelSignals | None = None
+    _signals_step = -1
+    _models: Models | None = None
     _store: PartialStore | None = None
 
     def signals(self) -> ModelSignals:
         """Signals for the decision that begins; the model is at rest between optimizer steps."""
         if self._signals is None:
             self._signals = self._make_signals()
-        self._signals.new_decision(self.state.global_step)
+        if self._signals_step != self.state.global_step:
+            self._signals.new_decision(self.state.global_step)
+            self._signals_step = self.state.global_step
         return self._signals
+
+    def declared_signals(self, slot: Slot) -> Signals:
+        """The same, as far as a strategy has declared that it needs them."""
+        chosen = self.run.prepared.strategies[slot]
+        return DeclaredSignals(self.signals(), chosen.needs, chosen.title)
+
+    def reference_losses(self, path: str, batch: Mapping[str, Any], targets: torch.Tensor) -> torch.Tensor:
+        """A reference model's Float32[b, T] losses of a training micro-batch, at the positions of ``targets``."""
+        if self._models is None:
+            self._models = self._make_models()
+        inputs = {key: v.to(targets.device) if torch.is_tensor(v) else v for key, v in batch.items()}
+        with eval_mode(self._models.training), torch.no_grad(), self._models.reference(path) as judge:
+            values, _ = token_losses(judge, inputs)
+        if values.shape == targets.shape:
+            return values
+        every = values.new_zeros(targets.shape)
+        every[:, (targets != IGNORE).any(dim=0)] = values[:, : int((targets != IGNORE).any(dim=0).sum())]
+        return every
 
     def finish(self) -> None:
         """Partial results have served."""
@@ -58,17 +88,10 @@ class SignalTrainer(FlexTrainer):
             store=self._store,
             asked_to_end=self.asked_to_end,
         )
-        models = Models(
-            # Without the wrapper of distributed training: its forward hooks expect a backward.
-            training=self.accelerator.unwrap_model(self.model_wrapped),
-            tokenizer=self.processing_class,
-            device=self.ranks.device,
-            base_path=str(config.args["model_name_or_path"]),
-            sharding=getattr(self.args, "hf_deepspeed_config", None),
-            trust_remote_code=bool(config.args.get("trust_remote_code")),
-        )
-        facts = ScoringContext(
-            models=models,
+        if self._models is None:
+            self._models = self._make_models()
+        context = ScoringContext(
+            models=self._models,
             optimizer=lambda: self.optimizer,
             engine=engine,
             targets=[Samples(name=name, dataset=data) for name, data in self.run.targets.items()],
@@ -77,7 +100,19 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
         )
-        return ModelSignals(facts, Samples(name="candidates", dataset=self.train_dataset.dataset))
+        return ModelSignals(context, Samples(name="candidates", dataset=self.train_dataset.dataset))
+
+    def _make_models(self) -> Models:
+        args = self.run.prepared.config.args
+        return Models(
+            # Without the wrapper of distributed training: its forward hooks expect a backward.
+            training=self.accelerator.unwrap_model(self.model_wrapped),
+            tokenizer=self.processing_class,
+            device=self.ranks.device,
+            base_path=str(args["model_name_or_path"]),
+            sharding=getattr(self.args, "hf_deepspeed_config", None),
+            trust_remote_code=bool(args.get("trust_remote_code")),
+        )
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""

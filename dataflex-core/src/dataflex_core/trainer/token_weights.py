@@ -1,16 +1,19 @@
-"""A weighter's answer as the weights of tokens, held to its contract: by a run, and by the conformance kit."""
+"""Weighters' answers as the weights of tokens, held to their contract: by a run, and by the conformance kit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from dataflex_core.contracts import TokenLosses
+from dataflex_core.planning.answers import wrong_notes
+from dataflex_core.requests import Notes, TokenLosses, Weights
 
 
-def token_weights(weights: Any, losses: TokenLosses) -> torch.Tensor:
-    """Float32[B, T] weights whose mean over the target tokens is one; raises ValueError saying how they cannot be."""
+def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
+    """A weighter's answer as Float32[B, T] weights, and its notes; raises ValueError saying how it is none."""
+    weights, notes = (answer.values, answer.notes) if isinstance(answer, Weights) else (answer, {})
     rows, width = losses.values.shape
     shape = tuple(weights.shape) if torch.is_tensor(weights) else type(weights).__name__
     if shape not in {(rows,), (rows, width)}:
@@ -19,10 +22,30 @@ def token_weights(weights: Any, losses: TokenLosses) -> torch.Tensor:
         raise ValueError("answers with weights that are not finite and >= 0")
     tokens = weights.detach().to(losses.values)
     tokens = tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens
-    if not bool(losses.mask.any()):
-        return torch.ones_like(losses.values)
-    mean = tokens[losses.mask].mean()
-    if not bool(mean > 0):
+    if bool(losses.mask.any()) and not bool((tokens * losses.mask).sum() > 0):
         raise ValueError("answers with zero for every target token")
-    normalised: torch.Tensor = tokens / mean
+    if wrong := wrong_notes(notes):
+        raise ValueError(wrong)
+    return tokens, notes
+
+
+def combined(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """The product of several weighters' Float32[B, T], normalised to a mean of one over the target tokens of ``mask``.
+
+    Raises ValueError where nothing is left of it.
+    """
+    product = torch.ones(mask.shape, dtype=torch.float32, device=mask.device)
+    for each in weights:
+        product = product * each
+    if not bool(mask.any()):
+        return torch.ones_like(product)
+    mean = product[mask].mean()
+    if not bool(mean > 0):
+        raise ValueError("leave no target token with a weight above zero")
+    normalised: torch.Tensor = product / mean
     return normalised
+
+
+def token_weights(answer: Any, losses: TokenLosses) -> torch.Tensor:
+    """Float32[B, T] weights of one weighter, whose mean over the target tokens is one; raises ValueError."""
+    return combined([checked(answer, losses)[0]], losses.mask)

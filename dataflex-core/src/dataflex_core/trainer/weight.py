@@ -1,88 +1,188 @@
-"""WeightTrainer: a weighter decides how much each sample, or token, counts in the loss."""
+"""Weighters, and a mixer's weights of domains, decide how much each sample, or token, counts in the loss."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, cast
 
 import torch
 
-from dataflex_core.contracts import TokenLosses, WeighRequest, Weighter
-from dataflex_core.spec import Kind
+from dataflex_core.contracts import Weighter
+from dataflex_core.errors import StrategyFault
+from dataflex_core.planning.schedule import Interval
+from dataflex_core.prepared import Slot
+from dataflex_core.requests import IntervalRequest, TokenLosses, WeighRequest
+from dataflex_core.scoring.eval_mode import random_state_kept
+from dataflex_core.spec import Kind, Need
 from dataflex_core.trainer.base import disagreement
-from dataflex_core.trainer.losses import LossTrainer
-from dataflex_core.trainer.token_weights import token_weights
+from dataflex_core.trainer.figures import noted
+from dataflex_core.trainer.losses import LossTrainer, MicroBatch
+from dataflex_core.trainer.token_weights import checked, combined
+from dataflex_core.trainer.window import Window, gathered
 
 
 class WeightTrainer(LossTrainer):
-    """Asks the weighter for every global micro-batch after the warm-up."""
+    """Asks the weighters for every optimizer step after the warm-up, and multiplies their weights.
+
+    Where one of them compares samples, its weights are relative to the whole accumulation window over all ranks. If
+    that is more than one micro-batch, the window's losses come first, from a pass without gradients that sees the very
+    dropout of the step itself.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._weighter = cast("Weighter[Any]", self.run.strategies[Kind.WEIGHTER])
         super().__init__(*args, **kwargs)
+        self._weighters = {
+            slot: cast("Weighter[Any]", made)
+            for slot, made in self.run.strategies.items()
+            if slot.kind is Kind.WEIGHTER
+        }
+        self._compares = any(self.run.prepared.strategies[slot].compares for slot in self._weighters)
+        self._batches: Sequence[dict[str, Any]] = ()
+        self._items: Any = None
+        self._measured: list[MicroBatch] | None = None
+        self._decided: list[torch.Tensor] | None = None
         self._digest = sha256()
         schedule = self.run.budget.schedule
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
 
-    @property
-    def needs_token_losses(self) -> bool:
-        return True
+    def begin_interval(self, interval: Interval) -> None:
+        """Let the weighters prepare for it, from the first decision on."""
+        super().begin_interval(interval)
+        if interval.is_warmup:
+            return
+        for slot, weighter in self._weighters.items():
+            if type(weighter).prepare is Weighter.prepare:
+                continue
+            weighter.prepare(
+                IntervalRequest(
+                    progress=self.progress(interval),
+                    domains=self.run.budget.domains,
+                    ids=self.planned_ids(),
+                    steps=interval.steps,
+                    global_batch=self.run.budget.global_batch,
+                    rng=self.rng(slot, "interval"),
+                    signals=self.declared_signals(slot),
+                )
+            )
 
-    def weights(self, ids: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor | None:
-        """The weighter's, of mean one over the target tokens of the global micro-batch."""
-        if self.state.global_step < self.run.budget.schedule.warmup_steps:
-            return super().weights(ids, values, mask)
-        ids, losses, mine = self._global(ids, values, mask)
-        request = WeighRequest(
-            progress=self.current_progress(),
-            domains=self.run.budget.domains,
-            ids=ids,
-            rng=self.rng(Kind.WEIGHTER, self._micro),
-        )
-        with torch.no_grad():
-            answer = self._weighter.weigh(request, losses)
-        try:
-            everyones = token_weights(answer, losses)
-        except ValueError as wrong:
-            raise self.fault(Kind.WEIGHTER, str(wrong)) from wrong
-        self._note(everyones, losses)
-        self._digest.update(everyones.detach().cpu().numpy().tobytes())
-        return everyones[mine, : values.shape[1]]
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """Keep the window at hand."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self._batches, self._items, self._decided = batches, items, None
+        return batches, items
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Weigh the whole window before its first micro-batch is trained on, where that is asked for."""
+        if self._micro == -1 and self._asks() and self._compares and len(self._batches) > 1:
+            self._decided = self._weigh(self._measure(model))
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def weights(self, micro: MicroBatch) -> torch.Tensor | None:
+        """Of this rank's micro-batch: the weighters' and the mixer's, multiplied."""
+        if self._decided is not None:
+            return self._decided[self._micro]
+        if self._asks():
+            return self._weigh([micro])[0]
+        factors = self._by_domain(micro.ids)
+        return None if factors is None else factors[:, None].expand_as(micro.losses)
 
     def finish_step(self) -> None:
         """Make sure that all ranks weighed the step alike."""
         super().finish_step()
+        self._batches, self._decided = (), None
         if odd := self.ranks.differing(self._digest.digest()):
-            title = self.run.prepared.strategies[Kind.WEIGHTER].title
-            raise disagreement(title, self.state.global_step - 1, odd)
+            titles = " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters)
+            raise disagreement(titles or "the weights", self.state.global_step - 1, odd)
         self._digest = sha256()
 
-    def _global(
-        self, ids: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, TokenLosses, slice]:
-        """The micro-batch over all ranks, and where this rank's part of it is."""
-        if self.ranks.world == 1:
-            return ids, TokenLosses(values=values, mask=mask), slice(0, len(ids))
-        shapes = self.ranks.gather_rows(torch.tensor([values.shape], device=values.device)).tolist()
-        rows, width = max(n for n, _ in shapes), max(t for _, t in shapes)
-        # One tensor a rank: id, then losses with NaN for what is no target; whole rows of NaN fill up short ranks.
-        packed = values.new_full((rows, width), torch.nan)
-        packed[: len(ids), : values.shape[1]] = values.masked_fill(~mask, torch.nan)
-        padded = torch.nn.functional.pad(ids, (0, rows - len(ids)), value=-1)
-        all_ids, gathered = self.ranks.gather_rows(padded), self.ranks.gather_rows(packed)
-        real = torch.cat([torch.arange(rows, device=ids.device) < n for n, _ in shapes])
-        known = ~gathered[real].isnan()
-        start = sum(n for n, _ in shapes[: self.ranks.rank])
-        losses = TokenLosses(values=gathered[real].nan_to_num(0.0), mask=known)
-        return all_ids[real], losses, slice(start, start + len(ids))
+    def _asks(self) -> bool:
+        """Whether weighters are asked about this step."""
+        return bool(self._weighters) and self.state.global_step >= self.run.budget.schedule.warmup_steps
+
+    def _measure(self, model: Any) -> list[MicroBatch]:
+        """The losses of the window's micro-batches, as training on them will see them. Every rank has as many."""
+        self._measured = []
+        try:
+            with random_state_kept(), torch.no_grad():
+                for index, batch in enumerate(self._batches):
+                    self._micro = index
+                    inputs = self._inputs = dict(self._prepare_inputs(batch))
+                    with self.compute_loss_context_manager():
+                        self.compute_loss(model, dict(inputs), num_items_in_batch=self._items)
+            return self._measured
+        finally:
+            self._measured, self._micro, self._inputs = None, -1, {}
+
+    def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        if self._measured is None:
+            return super()._token_loss(outputs, labels, num_items_in_batch)
+        losses, targets = self.token_losses_of(outputs, labels)
+        self._measured.append(self.micro_batch(losses, targets))
+        return losses.sum()
+
+    def _weigh(self, micros: list[MicroBatch]) -> list[torch.Tensor]:
+        """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together."""
+        window = gathered(micros, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
+        answers, everyones = [], window.losses
+        for slot, weighter in self._weighters.items():
+            answer = self._answer(slot, weighter, window)
+            try:
+                tokens, notes = checked(answer, everyones)
+            except ValueError as wrong:
+                raise self.fault(slot, str(wrong)) from wrong
+            answers.append(tokens)
+            self.figures.add(noted(str(slot), notes))
+        factors = self._by_domain(window.ids)
+        if factors is not None:
+            answers.append(factors[:, None].expand_as(everyones.values))
+        weights = self._multiplied(answers, everyones)
+        self._note(weights, everyones)
+        self._digest.update(weights.cpu().numpy().tobytes())
+        return window.mine(weights)
+
+    def _answer(self, slot: Slot, weighter: Weighter[Any], window: Window) -> Any:
+        needs, path = self.run.prepared.strategies[slot].needs, self.reference_of(slot)
+        request = WeighRequest(
+            progress=self.current_progress(),
+            domains=self.run.budget.domains,
+            ids=window.ids,
+            # One a window, where weights are of the window: how it is split must not show.
+            rng=self.rng(slot) if self._compares else self.rng(slot, self._micro),
+            targets=window.targets if Need.TARGET_TOKENS in needs else None,
+            reference=None if path is None else window.references[path],
+        )
+        with torch.no_grad():
+            return weighter.weigh(request, window.losses)
+
+    def _multiplied(self, answers: Sequence[torch.Tensor], losses: TokenLosses) -> torch.Tensor:
+        if not self._compares:
+            product = torch.ones_like(losses.values)
+            for each in answers:
+                product = product * each
+            return product
+        try:
+            return combined(answers, losses.mask)
+        except ValueError as wrong:
+            titles = " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters)
+            said = f"{titles}, step {self.state.global_step}: {wrong}"
+            raise StrategyFault(said, hint="weights multiply, with a mixer's too") from wrong
+
+    def _by_domain(self, ids: torch.Tensor) -> torch.Tensor | None:
+        """What the mixer wants the loss of each sample's domain to count, Float32[B], or None."""
+        weights = self.loss_weights()
+        if weights is None:
+            return None
+        ends = torch.tensor([d.start + d.size for d in self.run.budget.domains], device=ids.device)
+        return torch.as_tensor(weights, dtype=torch.float32, device=ids.device)[torch.bucketize(ids, ends, right=True)]
 
     def _note(self, weights: torch.Tensor, losses: TokenLosses) -> None:
         """Log how much the samples' weights differ."""
         counts = losses.counts
         sample = (weights * losses.mask).sum(dim=1)[counts > 0] / counts[counts > 0]
         if len(sample):
-            self._scalars["dataflex/effective_share"] = effective_share(sample)
+            self.figures.add({"dataflex/effective_share": effective_share(sample)})
 
 
 def effective_share(weights: torch.Tensor) -> float:

@@ -10,7 +10,7 @@ from dataflex_core.testing.compare import difference, parting
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.pools import ALIKE, ONE_SAMPLE, SOME_WITHOUT_LOSS
 from dataflex_core.testing.runner import SEED, Subject, fitting, fitting_some, run_scenario
-from dataflex_core.testing.scenarios import everyday, scenarios_over
+from dataflex_core.testing.scenarios import everyday, everyday_and_fresh, scenarios_over
 
 _OTHER_SEEDS = range(SEED + 1, SEED + 51)  # a strategy may draw a lot and seldom act on it
 _WORLDS = (2, 4)
@@ -74,7 +74,7 @@ def another_seed_another_answer(subject: Subject) -> None:
 @check()
 def ranks_agree(subject: Subject) -> None:
     """1, 2 and 4 ranks take the same decisions, and every rank has the same state."""
-    for scenario in fitting_some(subject, everyday(subject.spec.kind)):
+    for scenario in fitting_some(subject, everyday_and_fresh(subject.spec.kind)):
         (alone,) = run_scenario(subject, scenario)
         for world in _WORLDS:
             every = run_scenario(subject, scenario, ranks=world)

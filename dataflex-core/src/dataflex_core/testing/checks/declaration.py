@@ -14,7 +14,7 @@ from dataflex_core.catalog import discover
 from dataflex_core.config import params
 from dataflex_core.errors import InvalidParameters
 from dataflex_core.hooks import PROJECT
-from dataflex_core.spec import Kind, Need, StrategySpec
+from dataflex_core.spec import Need, StrategySpec
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.runner import Subject, fitting_some, run_scenario
@@ -84,9 +84,7 @@ def parameters_are_validated(subject: Subject) -> None:
 @check()
 def needs_are_declared(subject: Subject) -> None:
     """What the strategy asks signals for is among the needs of its spec, by which a run is refused or reckoned."""
-    needs, asked = frozenset(subject.spec.needs), set[Need]()
-    if subject.spec.kind is Kind.WEIGHTER:
-        asked.add(Need.TRAINING_LOSSES)
+    needs, asked = subject.chosen.needs, set[Need]()
     for scenario in fitting_some(subject, everyday(subject.spec.kind)):
         asked |= run_scenario(subject, scenario)[0].asked
     if missing := [f"Need.{need.name}" for need in Need if need in asked - needs]:

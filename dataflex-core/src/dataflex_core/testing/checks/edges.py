@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.contracts import ScoringSelector, Selection, SelectionRequest, Strategy
+from dataflex_core.contracts import ScoringSelector, Strategy
 from dataflex_core.errors import DataflexError
+from dataflex_core.requests import Selection, SelectionRequest
 from dataflex_core.spec import Kind
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed

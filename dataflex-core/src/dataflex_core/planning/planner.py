@@ -1,0 +1,283 @@
+"""What a run decides once an interval, in one object that knows neither a trainer nor torch.
+
+The trainer feeds its plans, the conformance kit asks it what a run asks, and `dataflex_core.planning.replay` has it
+decide again from a journal. Its state is all that a decision depends on besides the strategies' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.contracts import Mixer, Selector, Strategy
+from dataflex_core.declared import DeclaredSignals
+from dataflex_core.domains import count_by_domain
+from dataflex_core.errors import DataError, StrategyFault
+from dataflex_core.planning.answers import (
+    Choice,
+    Part,
+    chosen_by,
+    joined,
+    mixture_of,
+    requests_by_group,
+    scores_of,
+    what_is_wrong,
+)
+from dataflex_core.planning.budget import Budget, shares_of
+from dataflex_core.planning.exhaustion import Exhaustion, Supply, left_over, supply, supply_of_one
+from dataflex_core.planning.plan import Plan, shuffled
+from dataflex_core.planning.quotas import normalised, quotas
+from dataflex_core.planning.reading import read
+from dataflex_core.planning.schedule import Interval
+from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
+from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
+from dataflex_core.rng import strategy_rng
+from dataflex_core.signals import Signals
+
+Ids = NDArray[np.int64]
+Shares = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the configuration says of plans: the policy for exhausted domains, and how the warm-up mixes them."""
+
+    exhaustion: Exhaustion = Exhaustion.NEXT_EPOCH
+    warmup_proportions: str | Mapping[str, float] = "size"
+
+
+class Planner:
+    """Decides each interval of a run, in order, on every rank alike.
+
+    Calls::
+
+        load(state)                      where the run goes on from a checkpoint
+        decide(interval, progress, signals)    as each interval begins: the mixer, quotas, the selector, a `Plan`
+        state()                          at any time between two decisions
+
+    ``strategies`` are those of the run, by slot, with what was ``chosen`` for it; others than the selector and the
+    mixer are passed over.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        rules: Rules,
+        *,
+        seed: int,
+        chosen: Mapping[Slot, Chosen],
+        strategies: Mapping[Slot, Strategy[Any]],
+    ) -> None:
+        self.plan: Plan | None = None
+        """The plan in force, None before the first decision."""
+        self._budget, self._rules, self._seed, self._chosen = budget, rules, seed, chosen
+        self._selector = cast("Selector[Any] | None", strategies.get(SELECTOR))
+        self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
+        domains = budget.domains
+        self._by_domain = self._mixer is not None or rules.warmup_proportions != "size"
+        self._sizes = np.array([d.size for d in domains] if self._by_domain else [budget.pool], dtype=np.int64)
+        self._starts = [d.start for d in domains] if self._by_domain else [0]
+        self._names = [f"domain {d.name}" for d in domains] if self._by_domain else ["the pool"]
+        self._cursors = np.zeros(len(self._sizes), dtype=np.int64)
+        self._carry = np.zeros(len(self._sizes))
+        self._previous = normalised(shares_of(rules.warmup_proportions, domains), len(domains))
+        self._mean, self._steps = self._previous, 0
+
+    def decide(self, interval: Interval, progress: Progress, signals: Signals | None) -> Plan:
+        """The plan of an interval: ``interval.steps`` x global batch sample ids, in the order of training.
+
+        ``interval.decision`` 0 is the warm-up, about which no strategy is asked, and which needs no ``signals``.
+        Collective where a strategy asks signals. Raises `StrategyFault` for an answer that breaks its contract,
+        `DataError` where there are too few samples or none that is usable, and whatever strategies and signals raise.
+        """
+        if interval.decision > 0 and (self.plan is None or self.plan.interval.decision == 0):
+            self._carry[:] = 0.0  # the warm-up counts for itself
+        mixture = self._mixture(interval, progress, signals)
+        choice = self._samples(interval, progress, signals, mixture.proportions)
+        count = interval.steps * self._budget.global_batch
+        ids = choice.ids if choice.ordered else shuffled(choice.ids, self._seed, interval.start)
+        assert ids.shape == (count,), "a plan is exactly one interval"
+        split = self._mixer is not None or (self._by_domain and interval.is_warmup)
+        notes = {str(MIXER): dict(mixture.notes), str(SELECTOR): dict(choice.notes)}
+        self.plan = Plan(
+            interval=interval,
+            ids=ids,
+            proportions=mixture.proportions,
+            ordered=choice.ordered,
+            loss_weights=mixture.loss_weights,
+            split=split,
+            counts=tuple(count_by_domain(self._budget.domains, ids).tolist()),
+            shortages=choice.shortages,
+            judged=choice.judged,
+            scored=choice.scored,
+            notes={slot: figures for slot, figures in notes.items() if figures},
+        )
+        self._previous = mixture.proportions
+        self._steps += interval.steps
+        self._mean = self._mean + (mixture.proportions - self._mean) * (interval.steps / self._steps)
+        return self.plan
+
+    def state(self) -> dict[str, Any]:
+        """What must survive a restart: JSON values and numpy arrays. The same on every rank."""
+        plan = self.plan
+        return {
+            "cursors": self._cursors.copy(),
+            "carry": self._carry.copy(),
+            "previous": self._previous,
+            "mean": self._mean,
+            "steps": self._steps,
+            "plan": None if plan is None else plan.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`, but for what is of other domains than this planner's."""
+        if len(state["cursors"]) == len(self._cursors) and len(state["mean"]) == len(self._mean):
+            self._cursors, self._carry = state["cursors"].copy(), state["carry"].copy()
+            self._previous, self._mean, self._steps = state["previous"], state["mean"], int(state["steps"])
+            self.plan = None if state["plan"] is None else Plan.of(state["plan"])
+
+    def _mixture(self, interval: Interval, progress: Progress, signals: Signals | None) -> Mixture:
+        """What the mixer answers, checked and normalised; what the configuration says where it is not asked."""
+        domains = self._budget.domains
+        if self._mixer is None or interval.is_warmup:
+            written = self._rules.warmup_proportions if interval.is_warmup else "size"
+            return Mixture(proportions=normalised(shares_of(written, domains), len(domains)))
+        assert signals is not None, "a decision has signals"
+        request = MixRequest(
+            progress=progress,
+            domains=domains,
+            previous=self._previous.copy(),
+            mean=self._mean.copy(),
+            steps=interval.steps,
+            global_batch=self._budget.global_batch,
+            rng=self._rng(MIXER, interval),
+            signals=self._declared(MIXER, signals),
+        )
+        answer = self._mixer.mix(request)
+        try:
+            return mixture_of(answer, self._chosen[MIXER].needs, len(domains))
+        except StrategyFault as wrong:
+            raise self._fault(MIXER, interval, wrong.message) from wrong
+
+    def _samples(self, interval: Interval, progress: Progress, signals: Signals | None, shares: Shares) -> Choice:
+        """Exactly as many samples as the interval trains on: the selector's choice, or the next unread ones."""
+        count = interval.steps * self._budget.global_batch
+        if self._selector is None or interval.is_warmup:
+            return self._next_unread(count, shares)
+        assert signals is not None, "a decision has signals"
+        if self._mixer is None:
+            group = self._candidates_of_pool(count, shares)
+            groups, given = [group], supply_of_one(count, len(group), self._rules.exhaustion)
+        else:
+            given = self._quotas(count, shares)
+            groups = self._candidates_by_domain(given.taken)
+            self._carry = given.carry
+        return self._choose(interval, progress, signals, groups, given)
+
+    def _next_unread(self, count: int, shares: Shares) -> Choice:
+        given = supply(
+            shares if self._by_domain else np.ones(1),
+            count,
+            sizes=self._sizes,
+            available=left_over(self._sizes, self._cursors, self._rules.exhaustion),
+            carry=self._carry if self._by_domain else None,
+            policy=self._rules.exhaustion,
+            names=self._names,
+        )
+        self._carry = given.carry
+        return Choice(ids=np.concatenate(self._read(given.taken)), shortages=given.shortages)
+
+    def _read(self, taken: Ids) -> list[Ids]:
+        """The next ``taken`` Int64[K] unread samples of each domain."""
+        read_ = [
+            read(int(s), int(n), int(c), int(k), self._seed, f"domain {d}")
+            for d, (s, n, c, k) in enumerate(zip(self._starts, self._sizes, self._cursors, taken, strict=True))
+        ]
+        self._cursors = self._cursors + taken
+        return read_
+
+    def _quotas(self, count: int, shares: Shares) -> Supply:
+        """How many samples the selector is to choose of each domain."""
+        policy = self._rules.exhaustion
+        # Samples that are read across the end of a pass are as good to choose from as others.
+        anew = self._judges_all or policy is Exhaustion.NEXT_EPOCH
+        return supply(
+            shares,
+            count,
+            sizes=self._sizes,
+            available=self._sizes if anew else left_over(self._sizes, self._cursors, policy),
+            carry=self._carry,
+            policy=policy,
+            names=self._names,
+            chosen=True,
+        )
+
+    @property
+    def _judges_all(self) -> bool:
+        return self._budget.judged >= self._budget.pool
+
+    def _judged(self, count: int) -> int:
+        """How many candidates to read for ``count`` chosen ones: a shorter last interval judges as many for each."""
+        full = self._budget.schedule.update_steps * self._budget.global_batch
+        return max(count, -(-self._budget.judged * count // full))
+
+    def _candidates_of_pool(self, count: int, shares: Shares) -> Ids:
+        """Ascending ids: all of the pool, or the next unread ones."""
+        if self._judges_all:
+            return np.arange(self._budget.pool)
+        return np.unique(self._next_unread(self._judged(count), shares).ids)
+
+    def _candidates_by_domain(self, taken: Ids) -> list[Ids]:
+        """Ascending ids of each domain: all of them, or the next unread ones, in proportion to the quotas."""
+        if self._judges_all:
+            return [np.arange(d.start, d.start + d.size) for d in self._budget.domains]
+        count = int(taken.sum())
+        room = self._sizes
+        if self._rules.exhaustion is not Exhaustion.NEXT_EPOCH:
+            room = np.minimum(room, np.maximum(left_over(self._sizes, self._cursors, self._rules.exhaustion), taken))
+        wanted = np.maximum(quotas(taken / count, self._judged(count), room), np.minimum(taken, self._sizes))
+        return [np.unique(ids) for ids in self._read(wanted)]
+
+    def _choose(
+        self, interval: Interval, progress: Progress, signals: Signals, groups: list[Ids], given: Supply
+    ) -> Choice:
+        """The selector's choice of each group; a quota beyond what it chose is filled by it again, from its front."""
+        selector, wanted = cast("Selector[Any]", self._selector), given.taken
+        every = np.sort(np.concatenate([groups[k] for k in np.flatnonzero(wanted)]))
+        request = SelectionRequest(
+            progress=progress,
+            domains=self._budget.domains,
+            candidates=every,
+            count=min(int(wanted.sum()), len(every)),
+            steps=interval.steps,
+            global_batch=self._budget.global_batch,
+            rng=self._rng(SELECTOR, interval),
+            signals=self._declared(SELECTOR, signals),
+        )
+        scored = scores_of(selector, request)
+        parts: list[Part] = []
+        for k, part in requests_by_group(request, groups, wanted, lambda k: self._rng(SELECTOR, interval, k)):
+            selection = chosen_by(selector, part, scored)
+            if wrong := what_is_wrong(selection, part):
+                raise self._fault(SELECTOR, interval, wrong)
+            if len(selection.ids) == 0:
+                raise DataError(
+                    f"{self._chosen[SELECTOR].title} found no usable sample among {len(part.candidates)} candidates",
+                    hint="check that the samples have target tokens",
+                )
+            parts.append(Part(group=k, wanted=int(wanted[k]), asked=part.count, selection=selection))
+        return joined(parts, given, scored, judged=len(every), policy=self._rules.exhaustion)
+
+    def _declared(self, slot: Slot, signals: Signals) -> Signals:
+        chosen = self._chosen[slot]
+        return DeclaredSignals(signals, chosen.needs, chosen.title)
+
+    def _rng(self, slot: Slot, interval: Interval, *key: int) -> np.random.Generator:
+        return strategy_rng(self._seed, slot, self._chosen[slot].record.spec.name, interval.start, *key)
+
+    def _fault(self, slot: Slot, interval: Interval, what: str) -> StrategyFault:
+        return StrategyFault(f"{self._chosen[slot].title}, step {interval.start}: {what}")

@@ -1,0 +1,253 @@
+"""What strategies are given and what they answer with: values, and nothing that computes.
+
+Arrays are numpy, except in what a weighter is given, which are torch tensors on the training device: a weighter works
+inside the training step. Neither library is imported here, so declaring and describing a strategy stays light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dataflex_core.domains import Domain, count_by_domain, sum_by_domain
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from dataflex_core.signals import Signals
+
+    Ids = NDArray[np.int64]
+    Scores = NDArray[np.float32]
+    Shares = NDArray[np.float64]
+
+Notes = Mapping[str, float]
+"""Named figures of a decision: journalled, and logged as ``dataflex/<kind>/<name>``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where the run stands when a strategy is asked.
+
+    ``step`` optimizer steps are done of ``total_steps``; this is decision ``decision`` (from 1; 0 during warm-up) of
+    ``decisions``. ``epoch`` counts passes over the pool, ``learning_rate`` is the current one, ``seed`` the run's.
+    """
+
+    step: int
+    total_steps: int
+    decision: int
+    decisions: int
+    epoch: float
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupContext:
+    """What a strategy is told once, on every rank: the data is loaded, the model is not yet.
+
+    ``targets`` names the subtasks of the target set, the evaluation data sets, in order; ``target_sizes`` has their
+    samples. ``warmup_steps`` come before the first decision, ``update_steps`` between decisions, ``total_steps`` in
+    all, of which the last interval may be shorter; ``global_batch`` samples are trained on at each, over all ranks and
+    the accumulation window. ``judged`` is how many candidates a selector is given at a decision (0 without one),
+    ``mixed`` whether a mixer sets quotas by domain.
+    """
+
+    domains: tuple[Domain, ...]
+    targets: tuple[str, ...]
+    target_sizes: tuple[int, ...]
+    warmup_steps: int
+    update_steps: int
+    total_steps: int
+    decisions: int
+    global_batch: int
+    judged: int
+    mixed: bool
+    seed: int
+
+    @property
+    def pool(self) -> int:
+        """Samples in all domains."""
+        return sum(domain.size for domain in self.domains)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRequest:
+    """Choose ``count`` of ``candidates``.
+
+    ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. What is chosen is
+    trained on in ``steps`` optimizer steps of ``global_batch`` samples; where a mixer sets quotas, ``count`` is a
+    domain's part of them. ``rng`` is the same on every rank, derived from the seed, the strategy, the step and the
+    domain asked about.
+    """
+
+    progress: Progress
+    domains: tuple[Domain, ...]
+    candidates: Ids
+    count: int
+    steps: int
+    global_batch: int
+    rng: np.random.Generator
+    signals: Signals
+
+    def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
+        """The same request for fewer candidates."""
+        return replace(self, candidates=candidates, count=count, rng=rng)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Chosen samples: ``ids`` Int64[n], distinct, of the candidates. Fewer than asked for is a journalled shortage.
+
+    ``ordered=True`` trains them in this order, interleaved by quota where a mixer sets quotas; otherwise the order of
+    training is a seeded shuffle. ``scores`` Float32[n], one for each of ``ids``, say why, where the selector is no
+    `ScoringSelector`. ``notes`` are figures to journal and log.
+    """
+
+    ids: Ids
+    ordered: bool = False
+    scores: Scores | None = None
+    notes: Notes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixRequest:
+    """Give the proportions of the next interval, of ``steps`` optimizer steps of ``global_batch`` samples.
+
+    ``previous`` Float64[K] is what the last interval used, ``mean`` Float64[K] the mean over all optimizer steps so
+    far, warm-up included; before the first step both are the warm-up's.
+    """
+
+    progress: Progress
+    domains: tuple[Domain, ...]
+    previous: Shares
+    mean: Shares
+    steps: int
+    global_batch: int
+    rng: np.random.Generator
+    signals: Signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Proportions with more: ``proportions`` Float64[K], finite and >= 0; core normalises them.
+
+    ``loss_weights`` Float64[K], finite and >= 0, multiply the loss of each domain's samples in the next interval, as
+    they are: a mixer that samples uniformly and weighs by its proportions p gives ``p * K``. It declares
+    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log.
+    """
+
+    proportions: Shares
+    loss_weights: Shares | None = None
+    notes: Notes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFacts:
+    """One optimizer step as it was trained: the whole global batch, over all ranks and the accumulation window.
+
+    ``ids`` Int64[B] are in the order of training. ``losses`` Float32[B] are the samples' raw mean losses, before any
+    weight, over their ``tokens`` Int64[B] target tokens; NaN where there are none. ``proportions`` Float64[K] are
+    those in force. ``excess`` Float32[B] sums max(loss − reference loss, 0) over each sample's target tokens, where
+    the strategy declares ``Need.REFERENCE_LOSSES``, and is None elsewhere.
+    """
+
+    progress: Progress
+    domains: tuple[Domain, ...]
+    ids: Ids
+    losses: Scores
+    tokens: Ids
+    proportions: Shares
+    excess: Scores | None = None
+
+    @property
+    def loss_by_domain(self) -> Shares:
+        """Sums of raw token losses, Float64[K]; 0 for a domain that the step did not draw."""
+        return sum_by_domain(self.domains, self.ids, self.losses.astype("f8") * self.tokens)
+
+    @property
+    def tokens_by_domain(self) -> Ids:
+        """Target tokens, Int64[K]."""
+        return sum_by_domain(self.domains, self.ids, self.tokens).astype("i8")
+
+    @property
+    def samples_by_domain(self) -> Ids:
+        """Samples, Int64[K]."""
+        return count_by_domain(self.domains, self.ids)
+
+    @property
+    def excess_by_domain(self) -> Shares | None:
+        """Sums of `excess`, Float64[K], or None."""
+        return None if self.excess is None else sum_by_domain(self.domains, self.ids, self.excess)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalRequest:
+    """An interval of ``steps`` optimizer steps begins: what a weighter may need throughout it is worked out now.
+
+    ``ids`` Int64[steps x global_batch] is the interval's plan, in the order of training; None where the order is
+    LLaMA-Factory's own (a weighter without a selector or mixer). ``rng`` is the same on every rank.
+    """
+
+    progress: Progress
+    domains: tuple[Domain, ...]
+    ids: Ids | None
+    steps: int
+    global_batch: int
+    rng: np.random.Generator
+    signals: Signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLosses:
+    """Detached losses of B samples: ``values`` Float32[B, T] (0 where masked), ``mask`` Bool[B, T].
+
+    Position t is where the model has read tokens 0 to t and predicts token t + 1: labels moved one to the left, so
+    that the last position is never a target. T is the longest sample's, padding included.
+    """
+
+    values: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def counts(self) -> torch.Tensor:
+        """Target tokens of each sample, Float32[B]."""
+        return self.mask.sum(dim=1).to(self.values.dtype)
+
+    @property
+    def per_sample(self) -> torch.Tensor:
+        """Mean loss over each sample's target tokens, Float32[B]; NaN where it has none."""
+        return self.values.sum(dim=1) / self.counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeighRequest:
+    """Weigh B samples, on the training device: those of the accumulation window of all ranks, in training order.
+
+    A weighter whose spec says ``compares=False`` may be given them in several parts. ``ids`` Int64[B]. ``targets``
+    Int64[B, T], where ``Need.TARGET_TOKENS`` is declared, are the tokens that the positions of the losses predict,
+    -100 where masked. ``reference``, where ``Need.REFERENCE_LOSSES`` is declared, are the losses of the reference
+    model that the strategy's parameter names, at the same positions. ``rng`` is the same on every rank.
+    """
+
+    progress: Progress
+    domains: tuple[Domain, ...]
+    ids: torch.Tensor
+    rng: np.random.Generator
+    targets: torch.Tensor | None = None
+    reference: TokenLosses | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """Weights with more: ``values`` Float32[B] or Float32[B, T], finite and >= 0; ``notes`` to journal and log."""
+
+    values: torch.Tensor
+    notes: Notes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoParams:
+    """The parameters of a strategy that takes none."""

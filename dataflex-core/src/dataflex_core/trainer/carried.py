@@ -1,0 +1,86 @@
+"""What a checkpoint carries of a run beside the model's own files: this list, and nothing else.
+
+Values are JSON and numpy arrays, the same on every rank. `dataflex_core.trainer.checkpoint_files` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dataflex_core.planning.schedule import Interval
+
+if TYPE_CHECKING:
+    from dataflex_core.trainer.checkpoints import CheckpointTrainer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """One entry: how it is taken from a trainer, and how it is put back, None where it only tells of the checkpoint."""
+
+    name: str
+    take: Callable[[CheckpointTrainer], Any]
+    put: Callable[[CheckpointTrainer, Any], None] | None = None
+
+
+def _put_strategies(trainer: CheckpointTrainer, states: Mapping[str, Any]) -> None:
+    """A strategy that is another one than at that slot in the checkpoint starts afresh."""
+    assert trainer.run.resumed is not None
+    before, now = trainer.run.resumed["provenance"]["strategies"], trainer.run.provenance()["strategies"]
+    for slot, strategy in trainer.run.strategies.items():
+        if before.get(str(slot)) == now[str(slot)]:
+            strategy.load_state_dict(states[str(slot)])
+
+
+def _interval(trainer: CheckpointTrainer) -> list[int] | None:
+    interval = trainer.interval
+    return None if interval is None else [interval.decision, interval.start, interval.stop]
+
+
+def _put_interval(trainer: CheckpointTrainer, value: list[int] | None) -> None:
+    if value is not None and "data" not in trainer.run.changed:
+        trainer.interval = Interval(decision=value[0], start=value[1], stop=value[2])
+
+
+def _put_planner(trainer: CheckpointTrainer, state: Mapping[str, Any] | None) -> None:
+    # What was planned of other data is of other samples: the next step then begins an interval.
+    if state is not None and "data" not in trainer.run.changed:
+        trainer.take_up_plan(state)
+
+
+CARRIED = (
+    Carried(name="step", take=lambda trainer: trainer.state.global_step),
+    Carried(name="run", take=lambda trainer: trainer.run.journal.run),
+    Carried(name="journal", take=lambda trainer: trainer.run.journal.size()),
+    Carried(name="provenance", take=lambda trainer: trainer.run.provenance()),
+    Carried(
+        name="figures",
+        take=lambda trainer: trainer.figures.state(),
+        put=lambda trainer, state: trainer.figures.load(state),
+    ),
+    Carried(
+        name="strategies",
+        take=lambda trainer: {str(slot): made.state_dict() for slot, made in trainer.run.strategies.items()},
+        put=_put_strategies,
+    ),
+    Carried(name="interval", take=_interval, put=_put_interval),
+    Carried(name="planner", take=lambda trainer: trainer.planner_state(), put=_put_planner),
+    Carried(
+        name="stopped",
+        take=lambda trainer: trainer.is_stopped(),
+        put=lambda trainer, value: setattr(trainer, "stopped", bool(value)),
+    ),
+)
+
+
+def state_of(trainer: CheckpointTrainer) -> dict[str, Any]:
+    """All of the list, as it is between two steps."""
+    return {entry.name: entry.take(trainer) for entry in CARRIED}
+
+
+def take_up(trainer: CheckpointTrainer, state: Mapping[str, Any]) -> None:
+    """Go on from what `state_of` gave, in the order of the list."""
+    for entry in CARRIED:
+        if entry.put is not None:
+            entry.put(trainer, state[entry.name])

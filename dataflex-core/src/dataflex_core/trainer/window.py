@@ -1,0 +1,73 @@
+"""Micro-batches of all ranks as one: what weighters are shown, and which part of their answer is this rank's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from dataflex_core.collectives import Ranks
+from dataflex_core.requests import TokenLosses
+from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.trainer.losses import MicroBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Window:
+    """B samples, in the order of training: micro-batch by micro-batch, in each rank by rank.
+
+    ``ids`` Int64[B], ``losses`` [B, T], ``targets`` Int64[B, T] where they were asked for, ``references`` by path.
+    ``places`` and ``shapes`` say where this rank's micro-batches are, and how large.
+    """
+
+    ids: torch.Tensor
+    losses: TokenLosses
+    targets: torch.Tensor | None
+    references: dict[str, TokenLosses]
+    places: tuple[slice, ...]
+    shapes: tuple[tuple[int, int], ...] = field(repr=False)
+
+    def mine(self, values: torch.Tensor) -> list[torch.Tensor]:
+        """This rank's part of Float32[B, T], a [b, t] for each of its micro-batches."""
+        return [values[place, :width] for place, (_, width) in zip(self.places, self.shapes, strict=True)]
+
+
+def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Window:
+    """This rank's micro-batches beside the others'. Collective: every rank brings as many, of any sizes."""
+    device = micros[0].losses.device
+    shapes = torch.tensor([tuple(micro.losses.shape) for micro in micros], device=device)
+    # [rank, micro-batch, (rows, width)]
+    every = ranks.gather_rows(shapes[None]).tolist()
+    rows, width = (max(shape[i] for rank in every for shape in rank) for i in (0, 1))
+    order = [(r, m) for m in range(len(micros)) for r in range(len(every))]
+
+    def all_of(parts: list[torch.Tensor], fill: float) -> torch.Tensor:
+        shape = (rows, width)[: parts[0].ndim]
+        filled = parts[0].new_full((1, len(parts), *shape), fill)
+        for index, part in enumerate(parts):
+            filled[0, index][tuple(slice(n) for n in part.shape)] = part
+        found = ranks.gather_rows(filled)
+        return torch.cat([found[r, m, : every[r][m][0]] for r, m in order])
+
+    ids = all_of([micro.ids.to(device) for micro in micros], -1)
+    # A NaN where there is no target token tells the mask along with the losses.
+    values = all_of([micro.losses.masked_fill(~micro.mask, torch.nan) for micro in micros], torch.nan)
+    mask = ~values.isnan()
+    references = {
+        path: TokenLosses(values=all_of([micro.references[path] for micro in micros], 0.0) * mask, mask=mask)
+        for path in micros[0].references
+    }
+    starts, position = {}, 0
+    for r, m in order:
+        starts[r, m] = position
+        position += every[r][m][0]
+    mine = [(ranks.rank, m) for m in range(len(micros))]
+    return Window(
+        ids=ids,
+        losses=TokenLosses(values=values.nan_to_num(0.0), mask=mask),
+        targets=all_of([micro.targets for micro in micros], IGNORE) if targets else None,
+        references=references,
+        places=tuple(slice(starts[key], starts[key] + every[key[0]][key[1]][0]) for key in mine),
+        shapes=tuple((int(n), int(t)) for n, t in every[ranks.rank]),
+    )
