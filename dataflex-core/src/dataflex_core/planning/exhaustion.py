@@ -125,7 +125,7 @@ def supply_of_one(count: int, available: int, policy: Exhaustion) -> Supply:
         carry=None,
         policy=as_if,
         names=["the pool"],
-        of_what="candidates",
+        chosen=True,
     )
 
 
