@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt
 
 from dataflex_core.config.messages import by_key
-from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
+from dataflex_core.wording import did_you_mean
 
 KINDS = {"dynamic_select": Kind.SELECTOR, "dynamic_mix": Kind.MIXER, "dynamic_weight": Kind.WEIGHTER}
 _TYPES = ("static", *KINDS)

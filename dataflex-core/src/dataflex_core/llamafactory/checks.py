@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError, did_you_mean
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.spec import Need, StrategySpec
+from dataflex_core.wording import did_you_mean
 
 Args = Mapping[str, Any]
 
