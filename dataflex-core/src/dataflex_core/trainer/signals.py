@@ -8,14 +8,12 @@ from pathlib import Path
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.config import RunConfig
+from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.scoring import ModelSignals, ScoringContext
 from dataflex_core.scoring.engine import Engine, Samples
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.trainer.base import FlexTrainer
-
-# Where a run writes and from where it goes on do not change what it computes.
-_VOLATILE = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint"}
 
 
 class SignalTrainer(FlexTrainer):
@@ -39,7 +37,7 @@ class SignalTrainer(FlexTrainer):
 
     def _make_signals(self) -> ModelSignals:
         config = self.run.prepared.config
-        longest = int(config.args.get("cutoff_len") or 2048)
+        written = RunArgs(written=config.args)
         notice = self.run.journal.notice
         self._store = PartialStore(
             Path(self.args.output_dir) / "dataflex" / "partial",
@@ -50,7 +48,7 @@ class SignalTrainer(FlexTrainer):
         engine = Engine(
             collate=self.data_collator,
             ranks=self.ranks,
-            token_budget=config.dataflex.token_budget or self._train_batch_size * longest,
+            token_budget=config.dataflex.token_budget or self._train_batch_size * written.cutoff_len,
             workers=self.args.dataloader_num_workers,
             show_progress=not self.args.disable_tqdm,
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
@@ -63,9 +61,9 @@ class SignalTrainer(FlexTrainer):
             training=self.accelerator.unwrap_model(self.model_wrapped),
             tokenizer=self.processing_class,
             device=self.ranks.device,
-            base_path=str(config.args["model_name_or_path"]),
+            base_path=written.model,
             sharding=getattr(self.args, "hf_deepspeed_config", None),
-            trust_remote_code=bool(config.args.get("trust_remote_code")),
+            trust_remote_code=written.trust_remote_code,
         )
         facts = ScoringContext(
             models=models,
@@ -86,4 +84,4 @@ class SignalTrainer(FlexTrainer):
 
 def _what_counts(config: RunConfig) -> str:
     settings = json.loads(config.to_json())
-    return json.dumps({key: value for key, value in settings.items() if key not in _VOLATILE}, sort_keys=True)
+    return json.dumps({key: value for key, value in settings.items() if key not in PLACES}, sort_keys=True)
