@@ -131,5 +131,3 @@ def test_the_packages_depend_in_one_direction(source):
         assert not any(m.startswith(("dataflex_strategies", "dataflex_cli")) for m in modules)
     if package == "dataflex-strategies":
         assert all(m == "dataflex_core" for m in modules if m.startswith("dataflex_core")), "public names only"
-    if "dataflex_core/llamafactory" not in source.as_posix():
-        assert not any(m.startswith("llamafactory") for m in modules), "one place knows LLaMA-Factory's names"

@@ -23,7 +23,8 @@ from dataflex_cli.rank_exits import Told, as_error, told_in, was_killed, without
 from dataflex_core.catalog import Plugins
 from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import DataflexError, RunFailed, UnmetNeed
-from dataflex_core.llamafactory.checks import ray_options
+from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.llamafactory.environment import ray_rank
 
 # Where another node's differ, or Ray sets them for each worker.
 _NOT_PASSED_ON = ("RAY_", "CUDA_VISIBLE_DEVICES", "PATH", "HOME", "TMPDIR", "PWD", "OLDPWD", "HOSTNAME", "VIRTUAL_ENV")
@@ -69,33 +70,25 @@ def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debu
 
     Raises what stopped them, in one error.
     """
-    with _cluster(config.args) as ray:
+    written = RunArgs(written=config.args)
+    with _cluster(written.ray_options or {}) as ray:
         agents = _agents(ray, wanted.per_node)
-        address, port = ray.get(agents[0].endpoint.remote())
+        node, free = ray.get(agents[0].endpoint.remote())
+        address, port = written.address or node, written.port or str(free)
         passed = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
         for rank, agent in enumerate(agents):
-            # Ray shows a worker its own devices only: each is the first, and only one, of its rank.
-            env = {
-                **passed,
-                "RANK": str(rank),
-                "WORLD_SIZE": str(len(agents)),
-                "LOCAL_RANK": "0",
-                "LOCAL_WORLD_SIZE": "1",
-                "MASTER_ADDR": str(config.args.get("master_addr") or address),
-                "MASTER_PORT": str(config.args.get("master_port") or port),
-                "USE_RAY": "0",
-            }
+            env = {**passed, **ray_rank(rank, len(agents), address=address, port=port)}
             files = {"run.json": config.to_json(), PLUGINS: plugins.to_json()}
             ray.get(agent.start.remote(files, env, os.getcwd(), ["--debug"] if debug else []))
         _wait(ray, agents)
 
 
 @contextlib.contextmanager
-def _cluster(args: Mapping[str, Any]) -> Iterator[Any]:
+def _cluster(options: Mapping[str, Any]) -> Iterator[Any]:
     import ray
 
     try:
-        ray.init(**(ray_options(args) or {}))
+        ray.init(**options)
     except Exception as error:  # Ray raises plain ones
         said = " ".join(str(error).split())
         raise RunFailed(f"no Ray cluster: {said}", hint="see RAY_ADDRESS, ray_init_kwargs and ray status") from error

@@ -14,8 +14,9 @@ from dataflex_cli.rank_exits import as_error, stopped_by, told_in, was_killed, w
 from dataflex_core.catalog import Plugins
 from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.llamafactory.checks import uses_ray
+from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.llamafactory.devices import device_count
+from dataflex_core.llamafactory.environment import LaunchEnvironment
 
 PLUGINS = "plugins.json"
 """Beside a worker's configuration: which plugins it looks at."""
@@ -44,13 +45,12 @@ def processes(nproc: int | None, args: Mapping[str, Any], env: Mapping[str, str]
 
     With Ray it wins over ``ray_num_workers``. Raises `InvalidConfig` when one of them is no number.
     """
-    if uses_ray(args, env):
-        workers = nproc or _integer({"ray_num_workers": str(args.get("ray_num_workers", 1))}, "ray_num_workers", 1)
-        return Processes(per_node=max(1, workers), nodes=1, torchrun=False, ray=True)
-    nodes = max(1, _integer(env, "NNODES", 1))
-    per_node = nproc if nproc is not None else _integer(env, "NPROC_PER_NODE", 0) or max(1, device_count())
-    forced = env.get("FORCE_TORCHRUN", "0").lower() in {"1", "true", "y"}
-    return Processes(per_node=per_node, nodes=nodes, torchrun=forced or per_node > 1 or nodes > 1)
+    written, asked = RunArgs(written=args), LaunchEnvironment(variables=env)
+    if written.uses_ray(env):
+        return Processes(per_node=max(1, nproc or written.ray_workers), nodes=1, torchrun=False, ray=True)
+    nodes = asked.nodes
+    per_node = nproc if nproc is not None else asked.processes_per_node or max(1, device_count())
+    return Processes(per_node=per_node, nodes=nodes, torchrun=asked.forces_torchrun or per_node > 1 or nodes > 1)
 
 
 def torchrun(
@@ -87,28 +87,16 @@ def torchrun(
 
 def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[str]:
     """torchrun's options for this node."""
-    address = env.get("MASTER_ADDR", "127.0.0.1")
-    if wanted.nodes > 1 and "MASTER_PORT" not in env:
+    asked = LaunchEnvironment(variables=env)
+    if wanted.nodes > 1 and asked.port is None:
         raise InvalidConfig("NNODES is above 1 and MASTER_PORT is not set", hint="set the same MASTER_PORT everywhere")
-    port = env.get("MASTER_PORT") or str(_free_port())
-    options = ["--nproc_per_node", str(wanted.per_node), "--max_restarts", env.get("MAX_RESTARTS", "0")]
-    if (run_id := env.get("RDZV_ID")) is not None:
-        low, high = env.get("MIN_NNODES"), env.get("MAX_NNODES")
-        nodes = f"{low}:{high}" if low and high else str(wanted.nodes)
-        endpoint = f"{address}:{port}"
-        return [*options, "--nnodes", nodes, "--rdzv_id", run_id, "--rdzv_backend", "c10d", "--rdzv_endpoint", endpoint]
-    rank = str(_integer(env, "NODE_RANK", 0))
-    nodes = str(wanted.nodes)
-    return [*options, "--nnodes", nodes, "--node_rank", rank, "--master_addr", address, "--master_port", port]
-
-
-def _integer(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name)
-    if text is None:
-        return default
-    if not text.isdigit():
-        raise InvalidConfig(f"{name} is {text!r}, not a number", hint=f"unset {name}, or set it to a whole number")
-    return int(text)
+    port = asked.port or str(_free_port())
+    options = ["--nproc_per_node", str(wanted.per_node), "--max_restarts", asked.max_restarts]
+    if (job := asked.elastic_job) is not None:
+        nodes, endpoint = asked.elastic_nodes(wanted.nodes), f"{asked.address}:{port}"
+        return [*options, "--nnodes", nodes, "--rdzv_id", job, "--rdzv_backend", "c10d", "--rdzv_endpoint", endpoint]
+    place = ["--nnodes", str(wanted.nodes), "--node_rank", str(asked.node_rank)]
+    return [*options, *place, "--master_addr", asked.address, "--master_port", port]
 
 
 def _free_port() -> int:

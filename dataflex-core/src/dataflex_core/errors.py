@@ -1,11 +1,27 @@
 """The errors DataFlex raises on purpose: one line what is wrong, one line what to do.
 
-``exit_code`` is what the command line ends with: 2 where the request itself is wrong, 1 where a run failed.
+``exit_code``, on the right, is what the command line ends with: 2 where the request itself is wrong, 1 where a run
+failed::
+
+    DataflexError                 1
+        UsageError                2
+            InvalidConfig         2
+                ManyFaults        2
+            InvalidParameters     2
+            InvalidPlugin         2
+            UnknownStrategy       2
+            WrongKind             2
+            AmbiguousStrategy     2
+            UnmetNeed             2
+            DataError             2
+        StrategyFault             1
+        RunFailed                 1
+            RanksDisagree         1
+            Interrupted           143
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -93,28 +109,3 @@ class Interrupted(RunFailed):
     """Somebody asked for the end: 128 and the signal's number, 143 where a checkpoint was left on SIGTERM."""
 
     exit_code = 143
-
-
-def raise_any(faults: Iterable[UsageError]) -> None:
-    """Raise the fault, `ManyFaults` where there are several, nothing where there is none."""
-    found = tuple(faults)
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        many = ManyFaults("; ".join(map(str, found)))
-        many.faults = found
-        raise many
-
-
-def first_line(error: BaseException) -> str:
-    """What a library's error says first, or what it is called where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"did you mean 'x'?"`` for the nearest of ``known``, or the sorted list of them where none is near."""
-    options = sorted(set(known))
-    near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    return "known: " + ", ".join(options) if options else "there are none"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
 from dataflex_core.config.config import SECTION, RunConfig
-from dataflex_core.errors import InvalidParameters, UsageError, raise_any
+from dataflex_core.errors import InvalidParameters, UsageError
+from dataflex_core.faults import raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 

@@ -15,8 +15,9 @@ import click
 from dataflex_cli import installer
 from dataflex_cli.options import plugin_options
 from dataflex_core.catalog import Catalog, Plugins, discover
-from dataflex_core.errors import InvalidPlugin, RunFailed, did_you_mean
+from dataflex_core.errors import InvalidPlugin, RunFailed
 from dataflex_core.hooks import PROJECT
+from dataflex_core.wording import did_you_mean
 
 SCHEMA = 1
 

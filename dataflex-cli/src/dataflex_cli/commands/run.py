@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -11,6 +10,8 @@ from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.config import RunConfig, load_config
+from dataflex_core.llamafactory.args import RESUME
+from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import prepare
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
@@ -60,7 +61,7 @@ def run(
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
         overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
     if resume:
-        overrides = [*overrides, "resume_from_checkpoint=true"]
+        overrides = [*overrides, f"{RESUME}=true"]
     if allowed:
         overrides = [*overrides, f"dataflex.allow_changed=[{','.join(allowed)}]"]
     from dataflex_cli import console as show
@@ -72,7 +73,7 @@ def run(
     show.header(prepared)
     if path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
-        os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "WARN")
+        log_from("WARN")
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import config as configs
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
+from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
@@ -131,7 +131,7 @@ def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What libraries say goes to stderr: stdout is the answer."""
-    os.environ.setdefault("LLAMAFACTORY_VERBOSITY", "ERROR")
+    log_from("ERROR")
     with redirect_stdout(sys.stderr):
         yield
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.compat.components import is_of_old
-from dataflex_core.errors import AmbiguousStrategy, StrategyFault, UnknownStrategy, WrongKind, did_you_mean
+from dataflex_core.errors import AmbiguousStrategy, StrategyFault, UnknownStrategy, WrongKind
 from dataflex_core.spec import Kind, StrategySpec
+from dataflex_core.wording import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

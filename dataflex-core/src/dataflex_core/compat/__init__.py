@@ -11,7 +11,7 @@ from dataflex_core.compat.keys import NAMES, OldKeys, given, idle, read, refuse_
 from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
 from dataflex_core.compat.steps import steps_of
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.llamafactory.checks import dataset_names
+from dataflex_core.llamafactory.args import MAX_STEPS, RunArgs
 from dataflex_core.spec import Kind
 
 __all__ = ["Translation", "translate"]
@@ -45,20 +45,21 @@ def translate(
     old = read(args)
     if old.freeze_gate:
         raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
-    steps = steps_of(old, epochs=args.get("num_train_epochs"), max_steps=args.get("max_steps"))
+    beside = RunArgs(written=args)
+    steps = steps_of(old, epochs=beside.epochs, max_steps=beside.max_steps)
     notices = list(steps.notices)
     if unused := idle(old, args):
         setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
         notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
-    made, said = _decisions(old, dataset_names(args.get("dataset")), _elsewhere(section, strategies), components)
+    made, said = _decisions(old, beside.datasets, _elsewhere(section, strategies), components)
     notices.extend(said)
     if old.early_stopping_min_delta:
         notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
     kept = {key: value for key, value in args.items() if key not in NAMES}
     if steps.max_steps is None:
-        kept.pop("max_steps", None)
+        kept.pop(MAX_STEPS, None)
     else:
-        kept["max_steps"] = steps.max_steps
+        kept[MAX_STEPS] = steps.max_steps
     merged = _laid_over({**steps.section, **made}, section)
     return Translation(args=kept, section=merged, was_old=True, notices=tuple(notices))
 

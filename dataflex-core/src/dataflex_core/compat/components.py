@@ -9,8 +9,9 @@ from typing import Any
 
 from dataflex_core.compat.keys import KINDS, OldKeys
 from dataflex_core.compat.mixture import equal
-from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
+from dataflex_core.wording import did_you_mean
 
 Read = Callable[[str], tuple[str, Mapping[str, Any]] | None]
 """Where a components file is found and what it holds, by the name that the run gives it; None where there is none."""

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Lt
 
 from dataflex_core.config.messages import by_key
-from dataflex_core.errors import InvalidConfig, did_you_mean
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.llamafactory.args import MAX_STEPS
 from dataflex_core.spec import Kind
+from dataflex_core.wording import did_you_mean
 
 KINDS = {"dynamic_select": Kind.SELECTOR, "dynamic_mix": Kind.MIXER, "dynamic_weight": Kind.WEIGHTER}
 _TYPES = ("static", *KINDS)
@@ -54,7 +56,7 @@ _TODAY = {
     "warmup_step": "dataflex.warmup_steps",
     "update_step": "dataflex.update_steps",
     "update_times": "dataflex.updates",
-    "train_step": "max_steps",
+    "train_step": MAX_STEPS,
     "static_mix": "--mixer static",
     "init_mixture_proportions": "dataflex.warmup_proportions",
 }

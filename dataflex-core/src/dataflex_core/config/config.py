@@ -19,8 +19,10 @@ from typing_extensions import Doc
 from dataflex_core.compat import Translation, translate
 from dataflex_core.config.files import merge, read
 from dataflex_core.config.messages import by_key
-from dataflex_core.errors import InvalidConfig, UsageError, did_you_mean, raise_any
+from dataflex_core.errors import InvalidConfig, UsageError
+from dataflex_core.faults import raise_any
 from dataflex_core.spec import Kind
+from dataflex_core.wording import did_you_mean
 
 SECTION = "dataflex"
 

@@ -17,8 +17,9 @@ import annotated_types as at
 from typing_extensions import Doc
 
 from dataflex_core.config.messages import said_of
-from dataflex_core.errors import InvalidParameters, StrategyFault, did_you_mean
+from dataflex_core.errors import InvalidParameters, StrategyFault
 from dataflex_core.requests import NoParams
+from dataflex_core.wording import did_you_mean
 
 if TYPE_CHECKING:
     import pydantic

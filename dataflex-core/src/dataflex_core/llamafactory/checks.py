@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError, did_you_mean
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
+from dataflex_core.llamafactory.args import Args, RunArgs, dataset_names
+from dataflex_core.llamafactory.environment import allows_extra_args
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.llamafactory.values import misfit
+from dataflex_core.llamafactory.written import is_on, number
 from dataflex_core.spec import Need, StrategySpec
-
-Args = Mapping[str, Any]
+from dataflex_core.wording import did_you_mean
 
 STAGES = ("sft", "pt")
 _FUSED = ("enable_liger_kernel", "use_unsloth")
@@ -26,7 +27,7 @@ _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 def check_args(args: Args) -> Iterator[UsageError]:
     """Keys that LLaMA-Factory does not know, values they cannot have, no model, no Ray, data sets not there."""
     known = known_keys()
-    if known is not None and not _is_on(os.environ.get("ALLOW_EXTRA_ARGS")):
+    if known is not None and not allows_extra_args():
         for key in args:
             if key not in known | LAUNCH_KEYS:
                 near = did_you_mean(key, known)
@@ -40,7 +41,7 @@ def check_args(args: Args) -> Iterator[UsageError]:
     elif _is_missing(str(args["model_name_or_path"])):
         hint = "name a folder that is there, or a model of the hub"
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
-    if uses_ray(args):
+    if RunArgs(written=args).uses_ray():
         yield from _check_ray(args)
     for key in ("dataset", "eval_dataset"):
         yield from _check_datasets(args, key)
@@ -52,13 +53,13 @@ def check_run(args: Args) -> Iterator[UsageError]:
     if stage not in STAGES and misfit("stage", stage) is None:
         hint = f"use stage {' or '.join(STAGES)}, or no strategy"
         yield UnmetNeed(f"stage {stage} is not supported with a strategy", hint=hint, key=["stage"])
-    if not _is_on(args.get("do_train")):
+    if not is_on(args.get("do_train")):
         hint = "set do_train: true"
         yield UnmetNeed("do_train is not set: there is nothing to decide about", hint=hint, key=["do_train"])
-    if _is_on(args.get("streaming")):
+    if is_on(args.get("streaming")):
         hint = "set streaming: false"
         yield DataError("a streaming data set cannot be selected from or mixed", hint=hint, key=["streaming"])
-    if _is_on(args.get("auto_find_batch_size")):
+    if is_on(args.get("auto_find_batch_size")):
         yield UnmetNeed(
             "auto_find_batch_size changes the batch that an interval is planned for",
             hint="set per_device_train_batch_size to what fits",
@@ -138,23 +139,8 @@ def _needs_gradients(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
         yield _unmet(spec, why, hint=f"use ZeRO-2, or leave {whole} out", key=whole)
 
 
-def uses_ray(args: Args, env: Mapping[str, str] = os.environ) -> bool:
-    """Whether the run asks for Ray workers: by ``use_ray``, else by LLaMA-Factory's environment variable."""
-    return _is_on(args.get("use_ray", env.get("USE_RAY")))
-
-
-def ray_options(args: Args) -> dict[str, Any] | None:
-    """``ray.init``'s arguments, as they are written: below the key, or as JSON; None where they are neither."""
-    given = args.get("ray_init_kwargs")
-    try:
-        options = json.loads(given) if isinstance(given, str) else given or {}
-    except ValueError:
-        return None
-    return options if isinstance(options, dict) else None
-
-
 def _check_ray(args: Args) -> Iterator[UsageError]:
-    if ray_options(args) is None:
+    if RunArgs(written=args).ray_options is None:
         said = f"ray_init_kwargs is {args['ray_init_kwargs']!r}"
         yield InvalidConfig(said, hint="write ray.init's arguments below it", key=["ray_init_kwargs"])
     elif find_spec("ray") is None:
@@ -164,7 +150,7 @@ def _check_ray(args: Args) -> Iterator[UsageError]:
 def zero_stage(args: Args) -> int:
     """The ZeRO stage of the run's DeepSpeed configuration; 0 without one, or where it cannot be read."""
     stage = _engine_config(args, "deepspeed").get("zero_optimization", {})
-    return int(_number(stage.get("stage"))) if isinstance(stage, Mapping) else 0
+    return int(number(stage.get("stage"))) if isinstance(stage, Mapping) else 0
 
 
 def _setting(args: Args, key: str, *names: str) -> str:
@@ -183,10 +169,10 @@ def _engine_config(args: Args, key: str) -> Mapping[str, Any]:
 
 
 def _needs_target_set(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
-    if _is_on(args.get("predict_with_generate")):
+    if is_on(args.get("predict_with_generate")):
         why = "needs the answers of the target set, and predict_with_generate takes them away"
         yield _unmet(spec, why, hint="set predict_with_generate: false", key="predict_with_generate")
-    if not args.get("eval_dataset") and not _number(args.get("val_size")) > 0 and not args.get("tokenized_path"):
+    if not args.get("eval_dataset") and not number(args.get("val_size")) > 0 and not args.get("tokenized_path"):
         yield _unmet(spec, "needs a target set, and the run has none", hint="set eval_dataset")
 
 
@@ -203,12 +189,6 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
 def _is_missing(model: str) -> bool:
     """Whether it is written as a path, and nothing is there; any other name may be the hub's."""
     return model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().exists()
-
-
-def dataset_names(value: object) -> list[str]:
-    """The names in ``dataset`` or ``eval_dataset``: a list, or text with commas."""
-    items: Iterable[object] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
-    return list(dict.fromkeys(str(item).strip() for item in items))
 
 
 def _check_datasets(args: Args, key: str) -> Iterator[UsageError]:
@@ -246,17 +226,4 @@ def _elsewhere(entry: Mapping[str, Any]) -> bool:
 
 
 def _first(args: Args, keys: Iterable[str]) -> str | None:
-    return next((key for key in keys if _is_on(args.get(key))), None)
-
-
-def _is_on(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().lower() not in {"", "0", "0.0", "false", "no", "none", "n", "f"}
-    return bool(value)
-
-
-def _number(value: object) -> float:
-    try:
-        return float(str(value))
-    except ValueError:
-        return 0.0
+    return next((key for key in keys if is_on(args.get(key))), None)

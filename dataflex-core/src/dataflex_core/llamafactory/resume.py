@@ -9,9 +9,8 @@ from typing import Any
 
 from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import InvalidConfig
+from dataflex_core.llamafactory.args import OVERWRITE, RESUME, RunArgs
 from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_is_torn
-
-RESUME, OVERWRITE = "resume_from_checkpoint", "overwrite_output_dir"
 
 
 def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
@@ -22,7 +21,7 @@ def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
     are passed over with a ``notice``. Raises `InvalidConfig` for a path that cannot be gone on from.
     """
     args, asked = config.args, config.args.get(RESUME)
-    output = Path(str(args.get("output_dir", "")))
+    output = RunArgs(written=args).output
     wanted = str(asked).strip().lower()
     if asked and wanted not in {"true", "false", "none", "null"}:
         _check(Path(str(asked)), bool(config.dataflex.active))

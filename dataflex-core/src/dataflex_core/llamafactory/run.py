@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataError, DataflexError, InvalidConfig, first_line
+from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
@@ -16,6 +16,7 @@ from dataflex_core.planning.budget import Budget, budget_of, start_details
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
+from dataflex_core.wording import first_line
 
 _TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
 

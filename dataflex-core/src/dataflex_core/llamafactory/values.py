@@ -9,8 +9,8 @@ import ast
 from dataclasses import dataclass
 from typing import Any
 
-from dataflex_core.errors import did_you_mean
 from dataflex_core.llamafactory.keys import declared_types
+from dataflex_core.wording import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.errors import DataflexError, UsageError, did_you_mean
+from dataflex_core.errors import DataflexError, UsageError
 from dataflex_core.spec import Kind, StrategySpec
 from dataflex_core.testing.checks import Check, answers, declaration, edges, side_effects, state
 from dataflex_core.testing.errors import CheckFailed, NotConforming
 from dataflex_core.testing.runner import Subject
+from dataflex_core.wording import did_you_mean
 
 Values = Mapping[str, Any]
 

@@ -1,1 +1,51 @@
-"""The trainers: mixins over LLaMA-Factory's own trainer class, composed for the strategies that a run has."""
+"""The trainers: mixins over LLaMA-Factory's own trainer class, hooked into its training loop without copying it.
+
+The loop on the left is transformers'. On the right is what is added to it, as MODULE.HOOK of this package, in the order
+in which it happens. `compose` mixes in what a run's strategies need: `select` and `mix`, which are over `planned` and
+`signals`; `weight`, which like `mix` is over `losses`; and `checkpoints`; all of them over `base`::
+
+    Trainer(...)                      base.__init__          samples carry their ids
+                                      planned.__init__       the schedule says how many steps there are
+                                      losses.__init__        token losses, where somebody needs them
+    train()
+        get_train_dataloader          planned.get_train_dataloader   gives a length; nothing reads it
+        on_train_begin                base.begin             the number of steps is final
+                                      checkpoints.begin      take up the checkpoint's state, wait for SIGTERM
+        for each epoch
+            _run_epoch                checkpoints._run_epoch   nothing, where the checkpoint was the run's last
+            for each optimizer step
+                get_batch_samples     planned.get_batch_samples   where an interval begins, decide first:
+                                          checkpoints.deciding    keep the state of before, for SIGTERM
+                                          mix.proportions         ask the mixer
+                                          select.fill             ask the selector for samples
+                                          signals.signals         both may ask about the model
+                                          planned._agree          all ranks have the same plan
+                                          planned._fed_from       from here on, feed batches of the plan
+                                          planned._record         journal the decision
+                                      base.get_batch_samples      take the ids out of the batches
+                for each micro-batch
+                    training_step     losses.training_step   this is no evaluation
+                                      base.training_step     which micro-batch this is
+                        forward
+                        compute_loss_func   losses._token_loss
+                                          mix.heed           add up the losses by domain
+                                          weight.weights     ask the weighter, for all ranks' losses
+                        backward
+                clip, optimizer.step, lr_scheduler.step
+                on_step_end           base.finish_step       journal which samples were trained on
+                                      weight.finish_step     all ranks have weighed alike
+                                      mix.finish_step        show the mixer the losses, if it observes them
+                                      checkpoints.finish_step   asked to end: have this step saved
+                log                   base.log               add what the strategies log
+                evaluate              losses._token_loss     no weights
+                _save_checkpoint      checkpoints._save_checkpoint   the run's state first, the seal last;
+                                          base.state_of_run          progress, strategies, journal
+                                          planned.state_of_run       the plan, and what was read of each domain
+                                          checkpoints.state_of_run   whether somebody had ended the run
+                                                             and end here, if asked to
+        on_train_end                  base.finish            journal the end
+                                      signals.finish         drop partial results
+                                      checkpoints.finish     SIGTERM is the process's own again
+
+What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files, `checkpoint_files`.
+"""

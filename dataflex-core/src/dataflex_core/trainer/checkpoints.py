@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 
-from dataflex_core.errors import DataflexError, Interrupted, RunFailed, first_line
+from dataflex_core.errors import DataflexError, Interrupted, RunFailed
 from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.carried import state_of, take_up
 from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.interrupt import Termination
+from dataflex_core.wording import first_line
 
 
 class CheckpointTrainer(FlexTrainer):

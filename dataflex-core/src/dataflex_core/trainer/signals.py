@@ -12,6 +12,7 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.config import RunConfig
 from dataflex_core.declared import DeclaredSignals
+from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
 from dataflex_core.scoring import ModelSignals, ScoringContext
 from dataflex_core.scoring.engine import Engine, Samples
@@ -21,9 +22,6 @@ from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import FlexTrainer
-
-# Where a run writes and from where it goes on do not change what it computes.
-_VOLATILE = {"output_dir", "overwrite_output_dir", "resume_from_checkpoint"}
 
 
 class SignalTrainer(FlexTrainer):
@@ -69,7 +67,7 @@ class SignalTrainer(FlexTrainer):
 
     def _make_signals(self) -> ModelSignals:
         config = self.run.prepared.config
-        longest = int(config.args.get("cutoff_len") or 2048)
+        written = RunArgs(written=config.args)
         notice = self.run.journal.notice
         self._store = PartialStore(
             Path(self.args.output_dir) / "dataflex" / "partial",
@@ -80,7 +78,7 @@ class SignalTrainer(FlexTrainer):
         engine = Engine(
             collate=self.data_collator,
             ranks=self.ranks,
-            token_budget=config.dataflex.token_budget or self._train_batch_size * longest,
+            token_budget=config.dataflex.token_budget or self._train_batch_size * written.cutoff_len,
             workers=self.args.dataloader_num_workers,
             show_progress=not self.args.disable_tqdm,
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
@@ -103,15 +101,15 @@ class SignalTrainer(FlexTrainer):
         return ModelSignals(context, Samples(name="candidates", dataset=self.train_dataset.dataset))
 
     def _make_models(self) -> Models:
-        args = self.run.prepared.config.args
+        written = RunArgs(written=self.run.prepared.config.args)
         return Models(
             # Without the wrapper of distributed training: its forward hooks expect a backward.
             training=self.accelerator.unwrap_model(self.model_wrapped),
             tokenizer=self.processing_class,
             device=self.ranks.device,
-            base_path=str(args["model_name_or_path"]),
+            base_path=written.model,
             sharding=getattr(self.args, "hf_deepspeed_config", None),
-            trust_remote_code=bool(args.get("trust_remote_code")),
+            trust_remote_code=written.trust_remote_code,
         )
 
     def _ends(self) -> list[int]:
@@ -121,4 +119,4 @@ class SignalTrainer(FlexTrainer):
 
 def _what_counts(config: RunConfig) -> str:
     settings = json.loads(config.to_json())
-    return json.dumps({key: value for key, value in settings.items() if key not in _VOLATILE}, sort_keys=True)
+    return json.dumps({key: value for key, value in settings.items() if key not in PLACES}, sort_keys=True)

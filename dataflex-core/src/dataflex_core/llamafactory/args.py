@@ -1,0 +1,106 @@
+"""The arguments of a run as its configuration writes them: what DataFlex reads of them, by name and type.
+
+Outside this package nothing spells LLaMA-Factory's keys: what is missing here gets a property.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.llamafactory.environment import LaunchEnvironment
+from dataflex_core.llamafactory.written import is_on, whole_number
+
+Args = Mapping[str, Any]
+"""LLaMA-Factory's keys and what they are set to."""
+
+MAX_STEPS, RESUME, OVERWRITE = "max_steps", "resume_from_checkpoint", "overwrite_output_dir"
+_OUTPUT, _RAY_WORKERS = "output_dir", "ray_num_workers"
+
+PLACES = frozenset({_OUTPUT, OVERWRITE, RESUME})
+"""Where a run writes and from where it goes on: no such key changes what it computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunArgs:
+    """A view of ``written``. A key is read, and complained about, when it is asked for."""
+
+    written: Args
+
+    @property
+    def model(self) -> str:
+        """A folder or a name of the hub. Raises KeyError without one: `checks` has complained before."""
+        return str(self.written["model_name_or_path"])
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Whether code that comes with a model may be run."""
+        return bool(self.written.get("trust_remote_code"))
+
+    @property
+    def cutoff_len(self) -> int:
+        """The most tokens of a sample."""
+        return int(self.written.get("cutoff_len") or 2048)
+
+    @property
+    def datasets(self) -> list[str]:
+        """The names in ``dataset``, each once."""
+        return dataset_names(self.written.get("dataset"))
+
+    @property
+    def max_steps(self) -> Any:
+        """As it is written; None where it is not."""
+        return self.written.get(MAX_STEPS)
+
+    @property
+    def epochs(self) -> Any:
+        """``num_train_epochs`` as it is written; None where it is not."""
+        return self.written.get("num_train_epochs")
+
+    @property
+    def output(self) -> Path:
+        """The folder that the run writes to."""
+        return Path(str(self.written.get(_OUTPUT, "")))
+
+    @property
+    def ray_workers(self) -> int:
+        """How many Ray workers train. Raises `InvalidConfig` for what is no number."""
+        return whole_number(self.written.get(_RAY_WORKERS, 1), _RAY_WORKERS)
+
+    @property
+    def ray_options(self) -> dict[str, Any] | None:
+        """``ray.init``'s arguments, as they are written: below the key, or as JSON; None where they are neither."""
+        given = self.written.get("ray_init_kwargs")
+        try:
+            options = json.loads(given) if isinstance(given, str) else given or {}
+        except ValueError:
+            return None
+        return options if isinstance(options, dict) else None
+
+    @property
+    def address(self) -> str | None:
+        """Where ranks in Ray workers meet, if the configuration says so."""
+        said = self.written.get("master_addr")
+        return str(said) if said else None
+
+    @property
+    def port(self) -> str | None:
+        """And on which port, likewise."""
+        said = self.written.get("master_port")
+        return str(said) if said else None
+
+    def uses_ray(self, env: Mapping[str, str] = os.environ) -> bool:
+        """Whether the run asks for Ray workers: by ``use_ray``, else by LLaMA-Factory's environment variable."""
+        if "use_ray" in self.written:
+            return is_on(self.written["use_ray"])
+        return LaunchEnvironment(variables=env).uses_ray
+
+
+def dataset_names(value: object) -> list[str]:
+    """The names in ``dataset`` or ``eval_dataset``: a list, or text with commas."""
+    items: Iterable[object] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    return list(dict.fromkeys(str(item).strip() for item in items))

@@ -1,0 +1,28 @@
+"""Values as people write them, in a configuration or an environment variable, and as LLaMA-Factory reads them."""
+
+from __future__ import annotations
+
+from dataflex_core.errors import InvalidConfig
+
+
+def is_on(value: object) -> bool:
+    """Whether ``value`` switches something on: text that says no, nothing or zero does not."""
+    if isinstance(value, str):
+        return value.strip().lower() not in {"", "0", "0.0", "false", "no", "none", "n", "f"}
+    return bool(value)
+
+
+def number(value: object) -> float:
+    """``value`` as a number; 0 where it is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
+
+
+def whole_number(value: object, name: str) -> int:
+    """``value`` of the key or variable ``name``. Raises `InvalidConfig` where it is no whole number of at least 0."""
+    text = str(value)
+    if not text.isdigit():
+        raise InvalidConfig(f"{name} is {text!r}, not a number", hint=f"unset {name}, or set it to a whole number")
+    return int(text)

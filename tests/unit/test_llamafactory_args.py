@@ -1,0 +1,86 @@
+"""What is read of LLaMA-Factory's arguments and environment variables, as it reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dataflex_core.errors import InvalidConfig
+from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args, log_from, ray_rank
+from dataflex_core.llamafactory.written import is_on, number
+
+EMPTY = RunArgs(written={})
+
+
+def test_what_is_not_written_is_llamafactorys_default():
+    assert (EMPTY.cutoff_len, EMPTY.trust_remote_code, EMPTY.ray_workers) == (2048, False, 1)
+    assert (EMPTY.datasets, EMPTY.ray_options) == ([], {})
+    assert (EMPTY.max_steps, EMPTY.epochs, EMPTY.address, EMPTY.port) == (None, None, None, None)
+
+
+def test_what_is_written_has_its_type():
+    args = RunArgs(
+        written={
+            "model_name_or_path": "m",
+            "cutoff_len": 64,
+            "dataset": "b, a,b",
+            "output_dir": "out",
+            "ray_num_workers": "3",
+            "ray_init_kwargs": '{"num_cpus": 2}',
+            "master_port": 29500,
+        }
+    )
+    assert (args.model, args.cutoff_len, args.datasets, args.output) == ("m", 64, ["b", "a"], Path("out"))
+    assert (args.ray_workers, args.ray_options, args.port) == (3, {"num_cpus": 2}, "29500")
+
+
+def test_a_number_of_workers_that_is_none_names_its_key():
+    with pytest.raises(InvalidConfig, match="ray_num_workers is 'two', not a number"):
+        _ = RunArgs(written={"ray_num_workers": "two"}).ray_workers
+
+
+@pytest.mark.parametrize("given", ["{", [1], "[1]"])
+def test_ray_options_that_are_none(given):
+    assert RunArgs(written={"ray_init_kwargs": given}).ray_options is None
+
+
+@pytest.mark.parametrize(
+    ("written", "env", "expected"),
+    [
+        ({}, {}, False),
+        ({}, {"USE_RAY": "1"}, True),
+        ({"use_ray": False}, {"USE_RAY": "1"}, False),
+        ({"use_ray": None}, {"USE_RAY": "1"}, False),
+        ({"use_ray": "true"}, {"USE_RAY": "0"}, True),
+    ],
+)
+def test_ray_is_asked_for_by_the_configuration_before_the_environment(written, env, expected):
+    assert RunArgs(written=written).uses_ray(env) is expected
+
+
+def test_an_environment_that_says_nothing():
+    env = LaunchEnvironment(variables={})
+    assert (env.nodes, env.node_rank, env.processes_per_node, env.forces_torchrun) == (1, 0, 0, False)
+    assert (env.address, env.port, env.elastic_job, env.elastic_nodes(2)) == ("127.0.0.1", None, None, "2")
+    assert not allows_extra_args({})
+
+
+def test_a_rank_in_a_ray_worker_has_one_device_and_starts_no_ray():
+    variables = ray_rank(2, 3, address="host", port="29500")
+    assert (variables["RANK"], variables["WORLD_SIZE"], variables["LOCAL_RANK"]) == ("2", "3", "0")
+    assert variables["MASTER_ADDR"] == "host"
+    assert not LaunchEnvironment(variables=variables).uses_ray
+
+
+def test_how_much_is_logged_stays_as_somebody_chose():
+    chosen, unsaid = {"LLAMAFACTORY_VERBOSITY": "DEBUG"}, {}
+    log_from("WARN", chosen)
+    log_from("WARN", unsaid)
+    assert (chosen["LLAMAFACTORY_VERBOSITY"], unsaid["LLAMAFACTORY_VERBOSITY"]) == ("DEBUG", "WARN")
+
+
+def test_written_values():
+    assert [is_on(value) for value in (True, 1, "yes", "No", "0.0", "", None)] == [True] * 3 + [False] * 4
+    assert [number(value) for value in ("0.1", 2, None, "many")] == [0.1, 2, 0, 0]
