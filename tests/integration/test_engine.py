@@ -53,7 +53,7 @@ class _Run:
         )
         self.signals.new_decision(5)
         self.batches: list[int] = []
-        engine = self.signals._facts.engine
+        engine = self.signals._context.engine
         collate = engine.collate
         # Only of the pool's batches, and not those that are only collated ahead: workers are off.
         lengths = {id(row) for row in self.pool}
@@ -209,21 +209,21 @@ class _Scarce:
 def test_a_batch_that_does_not_fit_is_halved_once_a_shape(folder, tmp_path, name):
     expected = _Run(folder, tmp_path / "1")(name)
     run = _Run(folder, tmp_path / "2", how="lora")
-    scarce = _Scarce(run.signals._facts.models.training, 64)
-    run.signals._facts.engine.token_budget = 256
+    scarce = _Scarce(run.signals._context.models.training, 64)
+    run.signals._context.engine.token_budget = 256
     np.testing.assert_allclose(run(name), expected, rtol=2e-4, atol=1e-5)
     assert scarce.failed
     assert len(set(scarce.failed)) == len(scarce.failed), "no shape twice"
     assert len([text for text in run.notices if "needs more memory" in text]) == len(scarce.failed)
     before = len(scarce.failed)
-    run.signals._facts.directions = None
+    run.signals._context.directions = None
     run(name)
     assert len(scarce.failed) == before, "nor in the next pass"
 
 
 def test_a_sample_that_does_not_fit_is_an_error_with_a_remedy(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    _Scarce(run.signals._facts.models.training, 8)
+    _Scarce(run.signals._context.models.training, 8)
     with pytest.raises(RunFailed, match=r"losses of pool: a sample of .* tokens needs more memory") as caught:
         run("losses")
     assert caught.value.hint == "lower cutoff_len"
@@ -231,8 +231,8 @@ def test_a_sample_that_does_not_fit_is_an_error_with_a_remedy(folder, tmp_path):
 
 def test_ranks_that_share_a_model_stop_together(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    _Scarce(run.signals._facts.models.training, 64)
-    run.signals._facts.engine.lockstep = True
+    _Scarce(run.signals._context.models.training, 64)
+    run.signals._context.engine.lockstep = True
     with pytest.raises(RunFailed, match="cannot change course alone") as caught:
         run("losses")
     assert caught.value.hint == "set dataflex.token_budget to 48"
@@ -265,7 +265,7 @@ def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypat
 
 def test_any_other_error_comes_through(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    run.signals._facts.models.training.register_forward_pre_hook(lambda *args: 1 / 0)
+    run.signals._context.models.training.register_forward_pre_hook(lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("losses")
 
@@ -274,7 +274,7 @@ def test_any_other_error_comes_through(folder, tmp_path):
 def test_workers_of_the_data_loader_change_nothing(folder, tmp_path, name):
     alone = _Run(folder, tmp_path / "1")(name)
     helped = _Run(folder, tmp_path / "2")
-    helped.signals._facts.engine.workers = 2
+    helped.signals._context.engine.workers = 2
     np.testing.assert_array_equal(helped(name), alone)
     assert helped.batches == [], "collated by the workers, in their own memory"
 
@@ -282,7 +282,7 @@ def test_workers_of_the_data_loader_change_nothing(folder, tmp_path, name):
 def test_a_bar_says_what_for_and_how_far(folder, capsys):
     model, optimizer, pool, targets = set_up(folder, "lora")
     signals = signals_of(model, optimizer, pool, targets)
-    signals._facts.engine.show_progress = True
+    signals._context.engine.show_progress = True
     signals.losses(EVERY)
     shown = capsys.readouterr().err
     assert "losses of pool" in shown

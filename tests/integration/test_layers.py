@@ -291,7 +291,7 @@ def test_generations_end_with_the_end_token_and_are_samples_themselves(folder):
         model.lm_head.weight.zero_()
         model.lm_head.weight[2] = model.model.embed_tokens.weight.mean(dim=0) * 0
     signals = signals_of(model, optimizer, pool, targets)
-    signals._facts.ends = [0]  # all logits are equal: the first token wins, and ends
+    signals._context.ends = [0]  # all logits are equal: the first token wins, and ends
     found = signals.generations(EVERY[:4], max_new_tokens=9)
     assert found.completions == [[[0]]] * 4
     rows = found.rows()

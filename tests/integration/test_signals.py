@@ -166,7 +166,7 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
     signals = signals_of(model, optimizer, pool, targets)
-    engine, calls = signals._facts.engine, []
+    engine, calls = signals._context.engine, []
     collate = engine.collate
 
     def drawing(rows):

@@ -14,6 +14,7 @@ import xxhash
 from torch import nn
 
 import dataflex_core
+from dataflex_core.scoring.sharded import part_of
 
 _ROWS = 1000
 
@@ -36,7 +37,7 @@ def digest_of_samples(dataset: Any) -> str:
 def digest_of_model(model: nn.Module) -> str:
     """Of every parameter and buffer, bit by bit; of this rank's part where the model is sharded."""
     named = [*model.named_parameters(), *model.named_buffers()]
-    return digest_of_tensors((name, getattr(tensor, "ds_tensor", tensor)) for name, tensor in named)
+    return digest_of_tensors((name, part_of(tensor)) for name, tensor in named)
 
 
 def digest_of_tensors(named: Iterable[tuple[str, torch.Tensor | None]]) -> str:

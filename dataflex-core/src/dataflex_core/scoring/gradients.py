@@ -11,8 +11,8 @@ from torch import nn
 
 from dataflex_core.scoring.engine import Batch
 from dataflex_core.scoring.losses import sample_means, token_losses
-from dataflex_core.scoring.model_calls import is_sharded
 from dataflex_core.scoring.persample import PerSample, Sink, Unreachable
+from dataflex_core.scoring.sharded import is_sharded
 
 T = TypeVar("T")
 

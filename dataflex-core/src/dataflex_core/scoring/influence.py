@@ -18,9 +18,9 @@ from torch import nn
 from dataflex_core.errors import DataError
 from dataflex_core.scoring.engine import Batch, Engine, Samples, Task
 from dataflex_core.scoring.gradients import Gradients, SampleLosses, squared_norms
-from dataflex_core.scoring.model_calls import shape_of
 from dataflex_core.scoring.moments import Moments, direction
 from dataflex_core.scoring.persample import Sink
+from dataflex_core.scoring.sharded import shape_of
 
 Ids = NDArray[np.int64]
 Directions = dict[nn.Parameter, torch.Tensor]

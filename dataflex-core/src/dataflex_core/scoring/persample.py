@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, vjp, vmap
 
-from dataflex_core.scoring.model_calls import shape_of
+from dataflex_core.scoring.sharded import shape_of
 
 Sink = Callable[[nn.Parameter, slice, torch.Tensor], None]
 """Called with a parameter, a slice of the batch and Float32[slice, *parameter.shape]; may overwrite the tensor."""

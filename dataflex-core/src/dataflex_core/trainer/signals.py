@@ -8,8 +8,9 @@ from pathlib import Path
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.config import RunConfig
-from dataflex_core.scoring import ModelSignals, ScoringContext
+from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.trainer.base import FlexTrainer
@@ -67,7 +68,7 @@ class SignalTrainer(FlexTrainer):
             sharding=getattr(self.args, "hf_deepspeed_config", None),
             trust_remote_code=bool(config.args.get("trust_remote_code")),
         )
-        facts = ScoringContext(
+        context = ScoringContext(
             models=models,
             optimizer=lambda: self.optimizer,
             engine=engine,
@@ -77,7 +78,7 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
         )
-        return ModelSignals(facts, Samples(name="candidates", dataset=self.train_dataset.dataset))
+        return ModelSignals(context, Samples(name="candidates", dataset=self.train_dataset.dataset))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""
