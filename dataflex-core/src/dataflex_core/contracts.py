@@ -130,7 +130,12 @@ class DomainStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLosses:
-    """Detached losses of a global micro-batch: ``values`` Float32[B, T] (0 where masked), ``mask`` Bool[B, T]."""
+    """Detached losses of a global micro-batch: ``values`` Float32[B, T], and ``mask`` Bool[B, T] of the target tokens.
+
+    ``values[b, t]`` is the loss of predicting token t + 1 of sample b from its tokens up to t, and ``mask[b, t]`` is
+    whether token t + 1 is a target token; where it is not, the value is 0. The last position predicts nothing and is
+    always masked. T is the length of the longest sample, padding included.
+    """
 
     values: torch.Tensor
     mask: torch.Tensor
