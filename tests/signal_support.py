@@ -10,9 +10,10 @@ import torch
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.scoring.context import ScoringContext
-from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
+from dataflex_core.scoring.samples import Samples
 
 SIZE, TARGETS = 40, (7, 5)
 
@@ -98,7 +99,7 @@ def signals_of(model, optimizer, pool, targets, *, side="right", budget=96, noti
         notice=said,
         seed=seed,
     )
-    return ModelSignals(context, Samples(name="pool", dataset=pool))
+    return ModelSignals(context, Samples(name="the pool", dataset=pool))
 
 
 def reference_gradients(model, rows, dtype=torch.float64) -> torch.Tensor:

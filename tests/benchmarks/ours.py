@@ -23,9 +23,10 @@ def make_signals(
 
     from dataflex_core.collectives import Ranks
     from dataflex_core.scoring.context import ScoringContext
-    from dataflex_core.scoring.engine import Engine, Samples
+    from dataflex_core.scoring.engine import Engine
     from dataflex_core.scoring.model_signals import ModelSignals
     from dataflex_core.scoring.models import Models
+    from dataflex_core.scoring.samples import Samples
 
     ranks = Ranks(Accelerator(cpu=not torch.cuda.is_available()))
     context = ScoringContext(
@@ -36,7 +37,7 @@ def make_signals(
         notice=_refuse,
         seed=seed,
     )
-    return ModelSignals(context, Samples(name="pool", dataset=pool))
+    return ModelSignals(context, Samples(name="the pool", dataset=pool))
 
 
 def _refuse(text: str) -> None:

@@ -7,17 +7,23 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.scoring.gradients import Gradients
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
+from dataflex_core.scoring.samples import Samples
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ScoringContext:
-    """What every view of one run's samples shares: the models, the engine, and what holds for one decision."""
+    """What every view of one run's samples shares.
+
+    ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
+    answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on. ``step`` and ``directions``,
+    the target gradients of the model as it is, hold for one decision.
+    """
 
     models: Models
     optimizer: Callable[[], object]
@@ -41,7 +47,7 @@ class ScoringContext:
         moments: Mapping[nn.Parameter, Moments] | None = None,
         targets: Sequence[Samples] = (),
     ) -> dict[str, str]:
-        """Digests of everything but the samples that results depend on."""
+        """Digests, by name, of everything that results depend on but the samples themselves."""
         named = [pair for m in (moments or {}).values() for pair in (("first", m.first), ("second", m.second))]
         return {
             "model": digest_of_text(self.models.digest(model), digest_of_tensors(named)),
@@ -52,7 +58,7 @@ class ScoringContext:
         }
 
     def say_once(self, text: str) -> None:
-        """Tell the user, the first time."""
+        """Tell the user ``text``, unless that was told before."""
         if text not in self._told:
             self._told.add(text)
             self.notice(text)

@@ -15,22 +15,26 @@ from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.scoring import influence
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.embeddings import POOLINGS, embed
-from dataflex_core.scoring.engine import Batch, Ragged, Samples, Task, in_order
+from dataflex_core.scoring.engine import Ragged, Task
 from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.losses import sample_means, token_losses
 from dataflex_core.scoring.moments import Moments, moments_of
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
+from dataflex_core.scoring.results import in_order
+from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.sharded import shape_of
 from dataflex_core.signals import Generations
 
-Ids = NDArray[np.int64]
 Rows = NDArray[np.float32]
 
 
 class ModelSignals:
-    """`dataflex_core.Signals` of some samples: the pool, a subtask of the target set, or a strategy's own."""
+    """`dataflex_core.Signals` of some samples: the pool, a subtask of the target set, or a strategy's own.
+
+    What its methods raise is said there.
+    """
 
     def __init__(self, context: ScoringContext, samples: Samples) -> None:
         self._context = context
@@ -46,18 +50,18 @@ class ModelSignals:
         return tuple(samples.name for samples in self._context.targets)
 
     def target(self, name: str) -> ModelSignals:
-        """The same facts about the samples of a subtask."""
+        """Signals of a target subtask's samples. Raises `UnmetNeed` where none has that name."""
         for samples in self._context.targets:
             if samples.name == name:
                 return ModelSignals(self._context, samples)
         raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
 
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> ModelSignals:
-        """The same facts about tokenised samples of one's own; ``name`` is for people, and for partial results."""
+        """Signals of tokenised samples of one's own; ``name`` is for people, and for partial results."""
         return ModelSignals(self._context, Samples(name=name, dataset=rows))
 
     def new_decision(self, step: int) -> None:
-        """The model has moved on: forget what was computed with it."""
+        """Forget what was computed with the model as it was before ``step``; called on every rank."""
         self._context.step = step
         self._context.directions = None
         if self._context.engine.store is not None:

@@ -64,7 +64,7 @@ def _gathered(parameter: nn.Parameter, inner: torch.optim.Optimizer) -> dict[str
 
 
 def _linked(parameter: Any, inner: torch.optim.Optimizer) -> bool:
-    """Whether ZeRO-1 and ZeRO-2 have moments; the same on every rank."""
+    """Whether ZeRO-1 or ZeRO-2 has moments, and those of ``parameter`` can be read; the same on every rank."""
     if not all(inner.state.get(flat) for group in inner.param_groups for flat in group["params"]):
         return False
     part = parameter._hp_mapping

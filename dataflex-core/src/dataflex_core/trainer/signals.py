@@ -9,10 +9,11 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.config import RunConfig
 from dataflex_core.scoring.context import ScoringContext
-from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
+from dataflex_core.scoring.samples import Samples
 from dataflex_core.trainer.base import FlexTrainer
 
 # Where a run writes and from where it goes on do not change what it computes.
@@ -78,7 +79,7 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
         )
-        return ModelSignals(context, Samples(name="candidates", dataset=self.train_dataset.dataset))
+        return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""
