@@ -264,6 +264,22 @@ def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypat
     np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
 
 
+def test_running_out_of_memory_between_two_samples_counts_none_twice(folder):
+    model, optimizer, pool, targets = set_up(folder, "gpt2")  # whose gradients are taken one sample at a time
+    alone = []
+
+    def second(module, args, kwargs):
+        if len(kwargs["input_ids"]) == 1:
+            alone.append(module)
+            if len(alone) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+
+    handle = model.register_forward_pre_hook(second, with_kwargs=True)
+    found = signals_of(model, optimizer, pool, targets).influence(EVERY)
+    handle.remove()
+    np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
+
+
 def test_any_other_error_comes_through(folder, tmp_path):
     run = _Run(folder, tmp_path)
     run.signals._context.models.training.register_forward_pre_hook(lambda *args: 1 / 0)
