@@ -13,7 +13,7 @@ from dataflex_core.scoring.gradient_rules import Unreachable
 from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
 from dataflex_core.scoring.samples import Batch
 from dataflex_core.scoring.sharded import is_sharded
-from dataflex_core.scoring.trace import GradientPart, trace
+from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
 
@@ -63,11 +63,11 @@ class Gradients:
             self._batched, self._checked = self._hooks_reach(batch), size
         known = (next_tokens(batch["labels"]) != IGNORE).any(dim=1)
         if self._batched:
-            return SampleGradients(known=known, parts=self._at_once(batch))
+            return SampleGradients(known=known, parts=self._at_once(batch).parts)
         return SampleGradients(known=known, parts=partial(self._one_by_one, batch))
 
-    def _at_once(self, batch: Batch) -> Callable[[], Iterator[GradientPart]]:
-        return trace(self._model, lambda: _means(self._model, batch)).parts
+    def _at_once(self, batch: Batch) -> Trace:
+        return trace(self._model, lambda: _means(self._model, batch))
 
     def _one_by_one(self, batch: Batch) -> Iterator[GradientPart]:
         size = len(batch["input_ids"])
@@ -94,7 +94,7 @@ class Gradients:
         # No two alike, so that a gradient that is counted to another sample shows.
         weights = (1 + places / len(places)) * (1 - 2 * (places % 2))
         try:
-            for parameter, rows, gradients in self._at_once(batch)():
+            for parameter, rows, gradients in self._at_once(batch).parts():
                 sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
             for (name, parameter), grad in zip(self.parameters.items(), self._autograd(batch, weights), strict=True):
                 off = (sums[parameter] - grad).norm() / grad.norm().clamp(min=1e-12)
