@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.scoring import ModelSignals, ScoringContext
-from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.engine import Engine
+from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
+from dataflex_core.scoring.samples import Samples
 
 SIZE, TARGETS = 40, (7, 5)
 
@@ -87,7 +89,7 @@ def signals_of(model, optimizer, pool, targets, *, side="right", budget=96, noti
     collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
     ranks = Ranks(Accelerator(cpu=True))
     said = (notices if notices is not None else []).append
-    facts = ScoringContext(
+    context = ScoringContext(
         models=Models(training=model, tokenizer=tokenizer, device=ranks.device, base_path=str(model.folder)),
         optimizer=lambda: optimizer,
         engine=Engine(
@@ -97,7 +99,7 @@ def signals_of(model, optimizer, pool, targets, *, side="right", budget=96, noti
         notice=said,
         seed=seed,
     )
-    return ModelSignals(facts, Samples(name="pool", dataset=pool))
+    return ModelSignals(context, Samples(name="the pool", dataset=pool))
 
 
 def reference_gradients(model, rows, dtype=torch.float64) -> torch.Tensor:

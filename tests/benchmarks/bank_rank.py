@@ -1,4 +1,4 @@
-"""`bank-rank`: whether a bank of projected gradients ranks samples as exact scores do."""
+"""`bank-rank`: whether projected gradients rank samples as exact scores do."""
 
 from __future__ import annotations
 

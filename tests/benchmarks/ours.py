@@ -22,12 +22,14 @@ def make_signals(
     from accelerate import Accelerator
 
     from dataflex_core.collectives import Ranks
-    from dataflex_core.scoring import ModelSignals, ScoringContext
-    from dataflex_core.scoring.engine import Engine, Samples
+    from dataflex_core.scoring.context import ScoringContext
+    from dataflex_core.scoring.engine import Engine
+    from dataflex_core.scoring.model_signals import ModelSignals
     from dataflex_core.scoring.models import Models
+    from dataflex_core.scoring.samples import Samples
 
     ranks = Ranks(Accelerator(cpu=not torch.cuda.is_available()))
-    facts = ScoringContext(
+    context = ScoringContext(
         models=Models(training=model, tokenizer=None, device=ranks.device),
         optimizer=lambda: optimizer,
         engine=Engine(collate=collate, ranks=ranks, token_budget=token_budget, show_progress=False),
@@ -35,7 +37,7 @@ def make_signals(
         notice=_refuse,
         seed=seed,
     )
-    return ModelSignals(facts, Samples(name="pool", dataset=pool))
+    return ModelSignals(context, Samples(name="the pool", dataset=pool))
 
 
 def _refuse(text: str) -> None:

@@ -115,10 +115,10 @@ def gradient(act: Act, number: str) -> None:
 @_point
 def batch(act: Act, number: str) -> None:
     """The N-th batch of signals is computed, whatever the pass."""
-    from dataflex_core.scoring.engine import Engine
+    from dataflex_core.scoring.attempts import Attempts
 
     count = _Count(number)
-    _around(Engine, "_attempt", after=lambda *args: act() if count.is_now() else None)
+    _around(Attempts, "make", after=lambda *args, **kwargs: act() if count.is_now() else None)
 
 
 @_point
@@ -202,7 +202,7 @@ def half(act: Act, name: str, number: str) -> None:
     from peft import peft_model
     from transformers import TrainerState
 
-    from dataflex_core.scoring import store
+    from dataflex_core.scoring import partial
     from dataflex_core.trainer import checkpoint_files as checkpoint
 
     count = _Count(number)
@@ -219,7 +219,7 @@ def half(act: Act, name: str, number: str) -> None:
     _around(TrainerState, "save_to_json", after=lambda self, where: tear(where))
     for method in ("write_text", "write_bytes"):
         _around(Path, method, after=lambda self, *args, **kwargs: tear(self))
-    for module, function in ((peft_model, "safe_save_file"), (checkpoint, "save_file"), (store, "save_file")):
+    for module, function in ((peft_model, "safe_save_file"), (checkpoint, "save_file"), (partial, "save_file")):
         _around(module, function, after=lambda tensors, where, *args, **kwargs: tear(where))
 
 

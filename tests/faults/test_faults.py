@@ -114,7 +114,7 @@ def test_sigterm_before_the_first_step_costs_nothing_but_the_batch(bench):
     trial = bench.trial("select-loss", dataflex={"warmup_steps": 0})
     ended = trial.run(point="term@batch:2")
     assert ended.code == 143
-    assert ended.ours[-2].endswith("losses of candidates were cut short, nothing was trained yet")
+    assert ended.ours[-2].endswith("losses of the pool were cut short, nothing was trained yet")
     ended = trial.resume()
     assert any("of a pass that was cut short are used" in line for line in ended.ours)
     assert trial.differences() == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -14,9 +16,10 @@ from support import build_model
 
 from dataflex_core.errors import RunFailed
 from dataflex_core.scoring.batching import pack
-from dataflex_core.scoring.engine import Engine, Samples, Task
+from dataflex_core.scoring.engine import Engine, Task
 from dataflex_core.scoring.fingerprint import digest_of_samples
 from dataflex_core.scoring.partial import PartialStore
+from dataflex_core.scoring.samples import Samples
 
 EVERY = np.arange(SIZE)
 SIGNALS = {
@@ -53,7 +56,7 @@ class _Run:
         )
         self.signals.new_decision(5)
         self.batches: list[int] = []
-        engine = self.signals._facts.engine
+        engine = self.signals._context.engine
         collate = engine.collate
         # Only of the pool's batches, and not those that are only collated ahead: workers are off.
         lengths = {id(row) for row in self.pool}
@@ -150,7 +153,7 @@ def test_a_torn_file_is_ignored_and_said(folder, tmp_path):
     again = _Run(folder, tmp_path)
     np.testing.assert_array_equal(again("losses"), expected)
     assert sum(again.batches) == sum(first.batches[:2])
-    assert "2 torn files of partial losses of pool ignored" in again.notices
+    assert "2 torn files of partial losses of the pool ignored" in again.notices
 
 
 def test_partial_results_go_when_they_have_served(folder, tmp_path):
@@ -174,7 +177,7 @@ def test_a_short_pass_writes_nothing_and_reads_neither_data_nor_model(folder, tm
 def test_what_a_file_holds_is_named_in_it(folder, tmp_path):
     _Run(folder, tmp_path)("losses")
     with safe_open(sorted(tmp_path.glob("*.safetensors"))[0], framework="np") as file:
-        assert file.metadata()["what"] == "losses of pool"
+        assert file.metadata()["what"] == "losses of the pool"
         assert sorted(file.keys()) == ["ids", "values"]
 
 
@@ -209,30 +212,30 @@ class _Scarce:
 def test_a_batch_that_does_not_fit_is_halved_once_a_shape(folder, tmp_path, name):
     expected = _Run(folder, tmp_path / "1")(name)
     run = _Run(folder, tmp_path / "2", how="lora")
-    scarce = _Scarce(run.signals._facts.models.training, 64)
-    run.signals._facts.engine.token_budget = 256
+    scarce = _Scarce(run.signals._context.models.training, 64)
+    run.signals._context.engine.token_budget = 256
     np.testing.assert_allclose(run(name), expected, rtol=2e-4, atol=1e-5)
     assert scarce.failed
     assert len(set(scarce.failed)) == len(scarce.failed), "no shape twice"
     assert len([text for text in run.notices if "needs more memory" in text]) == len(scarce.failed)
     before = len(scarce.failed)
-    run.signals._facts.directions = None
+    run.signals._context.directions = None
     run(name)
     assert len(scarce.failed) == before, "nor in the next pass"
 
 
 def test_a_sample_that_does_not_fit_is_an_error_with_a_remedy(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    _Scarce(run.signals._facts.models.training, 8)
-    with pytest.raises(RunFailed, match=r"losses of pool: a sample of .* tokens needs more memory") as caught:
+    _Scarce(run.signals._context.models.training, 8)
+    with pytest.raises(RunFailed, match=r"losses of the pool: a sample of .* tokens needs more memory") as caught:
         run("losses")
     assert caught.value.hint == "lower cutoff_len"
 
 
 def test_ranks_that_share_a_model_stop_together(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    _Scarce(run.signals._facts.models.training, 64)
-    run.signals._facts.engine.lockstep = True
+    _Scarce(run.signals._context.models.training, 64)
+    run.signals._context.engine.lockstep = True
     with pytest.raises(RunFailed, match="cannot change course alone") as caught:
         run("losses")
     assert caught.value.hint == "set dataflex.token_budget to 48"
@@ -243,29 +246,43 @@ def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypat
 
     model, optimizer, pool, targets = set_up(folder, "lora")
     signals = signals_of(model, optimizer, pool, targets)
-    sinks, real = [], influence._sum_into
+    added, real = [], influence._add_scaled
 
-    def failing(sums, scale):
-        sink, given = real(sums, scale), []
+    def failing(sums, found, scale):
+        added.append(scale)
+        if len(added) == 1:
+            found = replace(found, parts=lambda parts=found.parts: halfway(parts()))
+        real(sums, found, scale)
 
-        def halfway(parameter, rows, gradients):
-            given.append(parameter)
-            if len(sinks) == 1 and len(given) == 5:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
-            sink(parameter, rows, gradients)
+    def halfway(parts):
+        yield from islice(parts, 4)
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
 
-        sinks.append(halfway)
-        return halfway
-
-    monkeypatch.setattr(influence, "_sum_into", failing)
+    monkeypatch.setattr(influence, "_add_scaled", failing)
     found = signals.influence(EVERY)
-    assert len(sinks) > 2
+    assert len(added) > 2
+    np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
+
+
+def test_running_out_of_memory_between_two_samples_counts_none_twice(folder):
+    model, optimizer, pool, targets = set_up(folder, "gpt2")  # whose gradients are taken one sample at a time
+    alone = []
+
+    def second(module, args, kwargs):
+        if len(kwargs["input_ids"]) == 1:
+            alone.append(module)
+            if len(alone) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+
+    handle = model.register_forward_pre_hook(second, with_kwargs=True)
+    found = signals_of(model, optimizer, pool, targets).influence(EVERY)
+    handle.remove()
     np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
 
 
 def test_any_other_error_comes_through(folder, tmp_path):
     run = _Run(folder, tmp_path)
-    run.signals._facts.models.training.register_forward_pre_hook(lambda *args: 1 / 0)
+    run.signals._context.models.training.register_forward_pre_hook(lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run("losses")
 
@@ -274,7 +291,7 @@ def test_any_other_error_comes_through(folder, tmp_path):
 def test_workers_of_the_data_loader_change_nothing(folder, tmp_path, name):
     alone = _Run(folder, tmp_path / "1")(name)
     helped = _Run(folder, tmp_path / "2")
-    helped.signals._facts.engine.workers = 2
+    helped.signals._context.engine.workers = 2
     np.testing.assert_array_equal(helped(name), alone)
     assert helped.batches == [], "collated by the workers, in their own memory"
 
@@ -282,10 +299,10 @@ def test_workers_of_the_data_loader_change_nothing(folder, tmp_path, name):
 def test_a_bar_says_what_for_and_how_far(folder, capsys):
     model, optimizer, pool, targets = set_up(folder, "lora")
     signals = signals_of(model, optimizer, pool, targets)
-    signals._facts.engine.show_progress = True
+    signals._context.engine.show_progress = True
     signals.losses(EVERY)
     shown = capsys.readouterr().err
-    assert "losses of pool" in shown
+    assert "losses of the pool" in shown
     assert f"/{SIZE}" in shown
     assert "sample/s" in shown
 
@@ -319,7 +336,7 @@ def test_a_pool_of_a_million_is_scored_in_bounded_memory(tmp_path):
     engine = Engine(
         collate=collate, ranks=Ranks(Accelerator(cpu=True)), token_budget=8192, show_progress=False, store=store
     )
-    samples = Samples(name="pool", dataset=_Million())
+    samples = Samples(name="the pool", dataset=_Million())
     samples._digest = "not read here: hashing a million Python rows is another matter"
     ids = np.arange(len(samples))
     gc.collect()

@@ -1,4 +1,4 @@
-"""Token losses, references, banks, embeddings and generations against independent references in plain PyTorch."""
+"""Token losses, projected gradients, embeddings and generations against references in plain PyTorch."""
 
 from __future__ import annotations
 
@@ -108,15 +108,15 @@ def _other_vocabulary(folder):
 
 @pytest.mark.parametrize("adam", [True, False])
 @pytest.mark.parametrize("how", ["lora", "full", "dora"])
-def test_a_bank_keeps_the_exact_cosines_with_the_target_set(folder, how, adam):
+def test_projected_gradients_keep_the_exact_cosines_with_the_target_set(folder, how, adam):
     model, optimizer, pool, targets = set_up(folder, how)
     exact = reference_scores(model, optimizer, pool, targets, adam=adam)
     for seed in range(3):
         signals = signals_of(model, optimizer, pool, targets, seed=seed)
-        bank = signals.gradients(EVERY, dim=512, adam=adam)
-        assert bank.shape == (SIZE, 512)
+        rows = signals.gradients(EVERY, dim=512, adam=adam)
+        assert rows.shape == (SIZE, 512)
         scores = [
-            (bank @ signals.target(t).gradients(np.arange(n), dim=512, adam=False).T).mean(axis=1)
+            (rows @ signals.target(t).gradients(np.arange(n), dim=512, adam=False).T).mean(axis=1)
             for t, n in zip(signals.targets, map(len, targets), strict=True)
         ]
         np.testing.assert_allclose(np.max(scores, axis=0), exact, rtol=1e-3, atol=1e-5)
@@ -126,9 +126,9 @@ def test_two_subtasks_that_are_one_share_a_coordinate(folder):
     model, optimizer, pool, targets = set_up(folder, "lora")
     twice = [targets[0], targets[0]]
     signals = signals_of(model, optimizer, pool, twice)
-    bank, held = signals.gradients(EVERY, dim=64), signals.target("t0").gradients(np.arange(7), dim=64, adam=False)
+    rows, held = signals.gradients(EVERY, dim=64), signals.target("t0").gradients(np.arange(7), dim=64, adam=False)
     exact = reference_scores(model, optimizer, pool, twice)
-    np.testing.assert_allclose((bank @ held.T).mean(axis=1), exact, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose((rows @ held.T).mean(axis=1), exact, rtol=1e-3, atol=1e-5)
     with pytest.raises(StrategyFault, match="2 subtasks do not fit into 2 dimensions"):
         signals.gradients(EVERY, dim=2)
 
@@ -138,8 +138,8 @@ def test_products_between_samples_are_estimated(folder, keep):
     model, optimizer, pool, targets = set_up(folder, "full")
     exact = reference_gradients(model, pool)
     exact /= exact.norm(dim=1, keepdim=True)
-    bank = signals_of(model, optimizer, pool, targets).gradients(EVERY, dim=8192, adam=False, keep_targets=keep)
-    off = bank @ bank.T - (exact @ exact.T).numpy()
+    rows = signals_of(model, optimizer, pool, targets).gradients(EVERY, dim=8192, adam=False, keep_targets=keep)
+    off = rows @ rows.T - (exact @ exact.T).numpy()
     assert np.sqrt((off**2).mean()) < 2 / np.sqrt(8192)
     assert np.abs(off.mean()) < 1 / np.sqrt(8192)
 
@@ -149,7 +149,7 @@ def _sizes(model):
 
 
 @pytest.mark.parametrize("dim", [256, 8192])
-def test_a_bank_is_the_reference_gradients_through_one_sparse_matrix(folder, dim):
+def test_projected_gradients_are_the_reference_through_one_sparse_matrix(folder, dim):
     model, optimizer, pool, targets = set_up(folder, "lora")
     projection = Projection(_sizes(model), dim=dim, seed=4)
     pieces = []
@@ -174,8 +174,8 @@ def test_columns_of_a_matrix_are_scattered():
     """Heavy columns are what a language model's gradients have, and what a plain fold would throw together."""
     column = torch.zeros(512, 64)
     column[:, 5] = 1
-    Projection({"w": column.numel()}, dim=64, seed=0).add(bank := torch.zeros(1, 64), "w", column.reshape(1, -1))
-    assert int((bank != 0).sum()) > 32
+    Projection({"w": column.numel()}, dim=64, seed=0).add(sums := torch.zeros(1, 64), "w", column.reshape(1, -1))
+    assert int((sums != 0).sum()) > 32
 
 
 def _reference_embeddings(model, rows, layer, pooling, dtype=torch.float64):
@@ -291,7 +291,7 @@ def test_generations_end_with_the_end_token_and_are_samples_themselves(folder):
         model.lm_head.weight.zero_()
         model.lm_head.weight[2] = model.model.embed_tokens.weight.mean(dim=0) * 0
     signals = signals_of(model, optimizer, pool, targets)
-    signals._facts.ends = [0]  # all logits are equal: the first token wins, and ends
+    signals._context.ends = [0]  # all logits are equal: the first token wins, and ends
     found = signals.generations(EVERY[:4], max_new_tokens=9)
     assert found.completions == [[[0]]] * 4
     rows = found.rows()

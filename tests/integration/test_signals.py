@@ -14,6 +14,8 @@ from support import build_model
 
 from dataflex_core.errors import DataError
 from dataflex_core.scoring.batching import deal, lengths_of, pack
+from dataflex_core.scoring.gradients import SampleGradients
+from dataflex_core.scoring.influence import batch_cosines
 from dataflex_core.scoring.moments import Moments, adam_direction
 
 
@@ -166,7 +168,7 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     state, python_state, numpy_state = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
 
     signals = signals_of(model, optimizer, pool, targets)
-    engine, calls = signals._facts.engine, []
+    engine, calls = signals._context.engine, []
     collate = engine.collate
 
     def drawing(rows):
@@ -218,13 +220,11 @@ def test_the_less_score_of_the_worked_numbers(subtasks, expected):
     train = torch.tensor([[3.0, 4.0], [1.0, 0.0], [-1.0, 1.0]])
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]])
     unit = target / target.norm(dim=1, keepdim=True)
-    from dataflex_core.scoring.influence import _products_into
-
     parameter = torch.nn.Parameter(torch.zeros(2))
     q = {parameter: torch.stack([unit[rows].mean(dim=0) for rows in subtasks])}
-    dots, squares = torch.zeros(3, len(subtasks)), torch.zeros(3)
-    _products_into(dots, squares, q, None)(parameter, slice(0, 3), train.clone())
-    np.testing.assert_allclose((dots.amax(dim=1) / squares.sqrt()).numpy(), expected, rtol=1e-5)
+    parts = [(parameter, slice(0, 3), train.clone())]
+    found = SampleGradients(known=torch.ones(3, dtype=torch.bool), parts=lambda: iter(parts))
+    np.testing.assert_allclose(batch_cosines(found, q, None).amax(dim=1).numpy(), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 4])

@@ -1,4 +1,4 @@
-"""The processes of a run, and the few collectives DataFlex needs. One process answers for itself."""
+"""The processes of a run, and the few collectives DataFlex needs; with one process none of them communicates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class Ranks:
         self.device: torch.device = accelerator.device
 
     def gather_arrays(self, values: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        """Every rank's array, in order of rank; their lengths may differ, the shape of a row may not."""
+        """Every rank's ``values``, on every rank: ``world`` numpy arrays [n_r, ...], in order of rank.
+
+        Lengths n_r may differ between ranks; the shape of a row and the dtype may not.
+        """
         if self.world == 1:
             return [values]
         length = torch.tensor([len(values)], device=self.device)
@@ -33,17 +36,26 @@ class Ranks:
         return [row[:n] for row, n in zip(rows, lengths, strict=True)]
 
     def gather_rows(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Every rank's tensor of one shape, concatenated along the first dimension."""
+        """Every rank's ``tensor`` [n, ...], on every rank: one tensor [world * n, ...] on the device, in order of rank.
+
+        Shape and dtype are the same on all ranks.
+        """
         gathered: torch.Tensor = tensor if self.world == 1 else self._accelerator.gather(tensor)
         return gathered
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum over ranks, on every rank."""
+        """The sum of every rank's ``tensor``, on every rank.
+
+        Its shape and dtype are the same on all ranks.
+        """
         summed: torch.Tensor = tensor if self.world == 1 else self._accelerator.reduce(tensor, "sum")
         return summed
 
     def differing(self, digest: bytes) -> list[int]:
-        """The ranks whose ``digest``, at least 8 bytes of it, is not that of rank 0; the same answer on every rank."""
+        """The ranks whose ``digest`` differs from rank 0's, ascending; none where all agree. The same on every rank.
+
+        Compares the first 8 bytes, which every digest must have.
+        """
         if self.world == 1:
             return []
         number = int.from_bytes(digest[:8], "little", signed=True)
@@ -51,7 +63,7 @@ class Ranks:
         return [rank for rank, other in enumerate(gathered) if other != gathered[0]]
 
     def largest(self, value: int) -> int:
-        """The largest of every rank's integer."""
+        """The largest ``value`` of any rank, on every rank; it must fit 64 bits, signed."""
         if self.world == 1:
             return value
         return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())

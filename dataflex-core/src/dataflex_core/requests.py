@@ -202,10 +202,11 @@ class IntervalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenLosses:
-    """Detached losses of B samples: ``values`` Float32[B, T] (0 where masked), ``mask`` Bool[B, T].
+    """Detached losses of B samples: ``values`` Float32[B, T], and ``mask`` Bool[B, T] of the target tokens.
 
-    Position t is where the model has read tokens 0 to t and predicts token t + 1: labels moved one to the left, so
-    that the last position is never a target. T is the longest sample's, padding included.
+    ``values[b, t]`` is the loss of predicting token t + 1 of sample b from its tokens up to t, and ``mask[b, t]`` is
+    whether token t + 1 is a target token; where it is not, the value is 0. The last position predicts nothing and is
+    always masked. T is the length of the longest sample, padding included.
     """
 
     values: torch.Tensor

@@ -42,52 +42,78 @@ class Generations:
 class Signals(Protocol):
     """Facts about some samples: those of the pool, of a target subtask, or a strategy's own.
 
-    ``shard`` is Int64[n], sample ids: positions in the pool, the subtask or the rows. Every method that takes one is
-    collective: all ranks call it, in the same order, each with its own shard. The model is left as it was found:
-    training mode, gradients, random state and hooks, also when a method raises.
+    ``shard`` is Int64[n], sample ids: positions in the pool, the subtask or the rows; n may be 0. Every method that
+    takes one is collective: all ranks call it, in the same order, each with its own shard. The model is left as it was
+    found: training mode, gradients, random state and hooks, also when a method raises.
 
-    Results are float32, in the order of the shard, and do not depend on the number of ranks. ``model`` is the path of
-    a frozen reference model, or ``"base"``: the model that the run started from, without its adapter.
+    Results are numpy arrays on the host, float32 whatever the model computes in, in the order of the shard, and do not
+    depend on the number of ranks. ``model`` is the path of a frozen reference model, or ``"base"``: the model that the
+    run started from, without its adapter.
+
+    A method that runs the model makes a pass over the shard. Besides what its own text says, a pass raises `RunFailed`
+    where one sample needs more memory than there is, or a batch does and ranks that share a model cannot halve it, and
+    `Interrupted` on all ranks where one was asked to end. Neither is for a strategy to catch.
     """
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """How many samples there are. Not collective; raises nothing."""
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of the target set's subtasks."""
+        """Names of the target set's subtasks, in order; empty without a target set. Not collective; raises nothing."""
 
     def target(self, name: str) -> Signals:
-        """The same facts about the samples of a target subtask. Raises `UnmetNeed` where there is none of that name."""
+        """Signals of a target subtask's samples. Not collective. Raises `UnmetNeed` where none has that name."""
 
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> Signals:
-        """The same facts about tokenised samples of one's own: ``input_ids``, ``labels`` and ``attention_mask``.
+        """Signals of tokenised samples of one's own: lists ``input_ids``, ``labels`` and ``attention_mask``.
 
-        All ranks give the same rows; ``name`` tells people, and partial results on disk, what they are.
+        All ranks give the same rows; ``name`` tells people, and partial results on disk, what they are. Not collective;
+        raises nothing.
         """
 
     def shard(self, ids: Ids) -> Ids:
-        """This rank's part of ``ids``; over all ranks the parts make up ``ids`` exactly once."""
+        """This rank's part of ``ids`` Int64[N], distinct, as Int64[n] in another order.
+
+        Over all ranks the parts make up ``ids`` exactly once; a part may be empty. Reads lengths only. All ranks give
+        the same ``ids``, but none waits for the others; raises nothing.
+        """
 
     def gather(self, ids: Ids, shard: Ids, values: Scores) -> Scores:
-        """Float32[N, ...], a row per ``ids``, from every rank's rows for its ``shard``; the same on every rank."""
+        """Float32[N, ...], a row per ``ids``, from every rank's Float32[n, ...] for its ``shard``.
+
+        Collective; the same on every rank. The shards of all ranks must make up ``ids``, and all rows have one shape:
+        neither is checked here, `dataflex_core.testing` does. Raises nothing of its own.
+        """
 
     def losses(self, shard: Ids, *, model: str | None = None) -> Scores:
-        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none. One forward each."""
+        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none. One forward each.
+
+        Collective. Raises `UnmetNeed` where ``model`` cannot be loaded or has another vocabulary.
+        """
 
     def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Scores]:
-        """The loss of each target token, a Float32[t] per sample, in order of the tokens."""
+        """The loss of each target token: n arrays Float32[t], in order of the tokens, t = 0 where there is none.
+
+        Collective. Raises as `losses`.
+        """
 
     def influence(self, shard: Ids, *, adam: bool = True) -> Scores:
         """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333).
 
         With ``adam`` a sample's gradient becomes the direction that the running Adam would take for it; where the
         optimizer keeps no Adam moments the gradient itself is compared, and the run says so. NaN where a sample has no
-        target token. Raises `UnmetNeed` without a target set.
+        target token.
+
+        Collective. The first call of a decision makes a pass over the target set too. Raises `UnmetNeed` without a
+        target set, and `DataError` where no sample of a subtask has a gradient.
         """
 
     def influences(self, shard: Ids, *, adam: bool = True) -> Scores:
-        """Mean cosine with each target subtask's gradients, Float32[n, K]; else as `influence`."""
+        """Mean cosine with each target subtask's gradients, Float32[n, K], in order of ``targets``.
+
+        Collective. Else, and in what it raises, as `influence`.
+        """
 
     def gradients(
         self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
@@ -96,7 +122,11 @@ class Signals(Protocol):
 
         Dot products of rows estimate those of the gradients. ``unit`` divides by the exact norm, so that they estimate
         cosines. ``adam`` as in `influence`; the target set's gradients are plain: ``adam=False``. With a target set,
-        unless ``keep_targets`` is False, products with a subtask's mean unit gradient are exact.
+        unless ``keep_targets`` is False, products with a subtask's mean unit gradient are exact. A row of NaN where a
+        sample has no target token.
+
+        Collective. With a target set that is kept, the first call of a decision makes a pass over it too. Raises
+        `StrategyFault` where ``dim`` is no more than the K subtasks that are kept, and `DataError` as `influence`.
         """
 
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Scores:
@@ -104,6 +134,9 @@ class Signals(Protocol):
 
         ``layer`` 0 is the input embedding, -1 the last layer, normed. ``pooling`` is ``mean``, ``last`` (token) or
         ``weighted`` by position (arXiv:2202.08904). ``model`` may be any encoder: it reads the samples' text.
+
+        Collective. Raises `StrategyFault` for another pooling, and `UnmetNeed` where ``model`` cannot be loaded or has
+        no such layer.
         """
 
     def generations(
@@ -118,4 +151,7 @@ class Signals(Protocol):
         """``count`` completions of each sample's prompt, with the run's template; greedy without ``temperature``.
 
         Draws depend on the seed, the step and the prompts batched together, not on the run's random state.
+
+        Collective. Raises `StrategyFault` for more than one completion without a ``temperature``, and `UnmetNeed` where
+        a sample has no prompt, or is more than text.
         """

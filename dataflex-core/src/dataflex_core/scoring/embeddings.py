@@ -19,14 +19,18 @@ POOLINGS: tuple[str, ...] = get_args(Pooling)
 def embed(
     encoder: Encoder, batch: Mapping[str, Any], decode: Callable[[list[int]], str], *, layer: int, pooling: str
 ) -> torch.Tensor:
-    """Float32[B, H] of a batch of the run's samples, on either side padded."""
+    """Pooled hidden states, Float32[B, H], of a batch of the run's samples, padded on either side.
+
+    ``decode`` makes text of the run's token ids, for an encoder with its own tokenizer. Raises `UnmetNeed` where the
+    encoder has no such layer.
+    """
     if encoder.tokenizer is not None:
         batch = _retokenised(encoder.tokenizer, batch, decode)
     return pooled(_hidden(encoder.model, batch, layer), batch["attention_mask"], pooling)
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Float32[B, H] of Float[B, T, H] hidden states and their Int[B, T] mask, padded on either side.
+    """Pool Float[B, T, H] hidden states by their Int[B, T] mask, padded on either side, to Float32[B, H].
 
     ``mean`` over the tokens, the ``last`` token, or ``weighted``: a mean with weights 1, 2, … from the first token
     to the last, because a causal model's later states have seen more (SGPT, arXiv:2202.08904).

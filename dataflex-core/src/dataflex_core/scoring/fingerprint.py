@@ -14,12 +14,13 @@ import xxhash
 from torch import nn
 
 import dataflex_core
+from dataflex_core.scoring.sharded import part_of
 
 _ROWS = 1000
 
 
 def digest_of_samples(dataset: Any) -> str:
-    """Of every column of every sample, in order; by whole tables where the data set is an Arrow table."""
+    """Digest of every column of every sample, in order; read by whole tables where the data set is an Arrow table."""
     digest = xxhash.xxh3_128()
     if hasattr(dataset, "with_format"):
         for table in dataset.with_format("arrow").iter(batch_size=_ROWS):
@@ -34,13 +35,13 @@ def digest_of_samples(dataset: Any) -> str:
 
 
 def digest_of_model(model: nn.Module) -> str:
-    """Of every parameter and buffer, bit by bit; of this rank's part where the model is sharded."""
+    """Digest of every parameter and buffer, bit by bit; of this rank's part where the model is sharded."""
     named = [*model.named_parameters(), *model.named_buffers()]
-    return digest_of_tensors((name, getattr(tensor, "ds_tensor", tensor)) for name, tensor in named)
+    return digest_of_tensors((name, part_of(tensor)) for name, tensor in named)
 
 
 def digest_of_tensors(named: Iterable[tuple[str, torch.Tensor | None]]) -> str:
-    """Of names and bits, in the order given."""
+    """Digest of tensors' names and bits, in the order given; of the name alone for None."""
     digest = xxhash.xxh3_128()
     for name, tensor in named:
         digest.update(name.encode())
@@ -52,7 +53,7 @@ def digest_of_tensors(named: Iterable[tuple[str, torch.Tensor | None]]) -> str:
 
 @cache
 def digest_of_code() -> str:
-    """Of this package's code and the versions of what it runs on."""
+    """Digest of this package's code and the versions of what it runs on."""
     digest = xxhash.xxh3_128(f"{dataflex_core.__version__} {torch.__version__} {transformers.__version__}".encode())
     for source in sorted(files("dataflex_core.scoring").iterdir(), key=lambda path: path.name):
         if source.name.endswith(".py"):
@@ -61,7 +62,7 @@ def digest_of_code() -> str:
 
 
 def digest_of_text(*texts: str) -> str:
-    """Of some texts, in order."""
+    """Digest of some texts, in order."""
     digest = xxhash.xxh3_128()
     for text in texts:
         digest.update(f"{len(text)}:{text}".encode())

@@ -33,7 +33,10 @@ def split_answer(ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How completions are drawn: greedily for ``temperature`` None."""
+    """How completions are drawn: greedily for ``temperature`` None.
+
+    Raises `StrategyFault` for several greedy ones: they would all be the same.
+    """
 
     count: int
     max_new_tokens: int
@@ -45,7 +48,7 @@ class Sampling:
             raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
 
     def config(self, *, ends: Sequence[int], pad: int) -> GenerationConfig:
-        """For transformers; the model's own defaults for drawing are overruled."""
+        """The same for transformers; it overrules the model's own defaults. ``ends`` and ``pad`` are token ids."""
         common: dict[str, Any] = {
             "max_new_tokens": self.max_new_tokens,
             "num_return_sequences": self.count,
@@ -64,7 +67,8 @@ def complete(
 ) -> Ragged:
     """Completions of a batch's prompts, end token included: their tokens, and how many each has, Int64[B, C].
 
-    Prompts are padded on the left, whatever the batch's side. Draws depend on ``seed`` and the prompts alone.
+    Prompts are padded on the left, whatever the batch's side. Draws depend on ``seed`` and the prompts alone; torch's
+    random state is set. Raises `UnmetNeed` for samples that are more than text, and for one without a prompt.
     """
     if extra := sorted(set(batch) - _KNOWN):
         raise UnmetNeed(f"samples with {', '.join(extra)} cannot be completed", hint="generations take text only")

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 import torch
 from torch import nn
 
-from dataflex_core.scoring.engine import Batch
-from dataflex_core.scoring.losses import sample_means, token_losses
-from dataflex_core.scoring.model_calls import is_sharded
-from dataflex_core.scoring.persample import PerSample, Sink, Unreachable
-
-T = TypeVar("T")
+from dataflex_core.scoring.gradient_rules import Unreachable
+from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
+from dataflex_core.scoring.samples import Batch
+from dataflex_core.scoring.sharded import is_sharded
+from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SampleLosses:
-    """Mean losses of some samples, Float[b]; ``known`` is False, and the loss 0, where there is no target token."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SampleGradients:
+    """Gradients of the mean losses of B samples: iterated over, any number of times, in parts that are then dropped.
 
-    values: torch.Tensor
+    ``known`` Bool[B] is False, and the gradient zero, where a sample has no target token.
+    """
+
     known: torch.Tensor
-    differentiate: Callable[[Sink, bool], None]
-    """Send each sample's gradients to a sink; True keeps the graph for another time."""
+    parts: Callable[[], Iterator[GradientPart]]
+
+    def __iter__(self) -> Iterator[GradientPart]:
+        """Every trainable parameter's gradients of every sample, once."""
+        return self.parts()
+
+    def zeros(self, *row: int) -> torch.Tensor:
+        """Float32[B, *row] to add up in."""
+        return torch.zeros(len(self.known), *row, device=self.known.device)
 
 
 class Gradients:
@@ -44,65 +52,51 @@ class Gradients:
         self._batched = True
         self._checked = 0
 
-    def of(self, batch: Batch, body: Callable[[SampleLosses], T]) -> list[T]:
-        """``body``'s answers for the batch in one piece, or for its samples one by one."""
+    def of(self, batch: Batch) -> SampleGradients:
+        """Gradients of a batch's samples.
+
+        Takes one forward and one backward pass; where hooks do not reach, one of each per sample and iteration.
+        """
         size = len(batch["input_ids"])
         # A parameter that is sharded has no gradient here to compare with; of those only linear layers are let in.
         if self._batched and not self._sharded and self._checked < min(size, 2):
             self._batched, self._checked = self._hooks_reach(batch), size
+        known = (next_tokens(batch["labels"]) != IGNORE).any(dim=1)
         if self._batched:
-            return [self._hooked(batch, body)]
-        return [self._looped({k: _row(v, i, size) for k, v in batch.items()}, body) for i in range(size)]
+            return SampleGradients(known=known, parts=self._at_once(batch).parts)
+        return SampleGradients(known=known, parts=partial(self._one_by_one, batch))
 
-    def _hooked(self, batch: Batch, body: Callable[[SampleLosses], T]) -> T:
-        watcher = PerSample()
-        with watcher.watch(self._model):
-            with torch.enable_grad():
-                values, known = _means(self._model, batch)
-            graph: list[torch.Tensor] = [values]
+    def _at_once(self, batch: Batch) -> Trace:
+        return trace(self._model, lambda: _means(self._model, batch))
 
-            def differentiate(sink: Sink, keep: bool) -> None:
-                if not graph:  # ZeRO-3 gathers weights for one backward pass after each forward, not for two
-                    watcher.forget()
-                    with torch.enable_grad():
-                        graph.append(_means(self._model, batch)[0])
-                watcher.backward(graph[0], sink, retain_graph=keep and not self._sharded)
-                if self._sharded:
-                    graph.clear()
+    def _one_by_one(self, batch: Batch) -> Iterator[GradientPart]:
+        size = len(batch["input_ids"])
+        for index in range(size):
+            alone = {key: _row(value, index, size) for key, value in batch.items()}
+            for parameter, gradient in zip(self.parameters.values(), self._autograd(alone), strict=True):
+                yield parameter, slice(index, index + 1), gradient.float().unsqueeze(0)
 
-            return body(SampleLosses(values.detach(), known, differentiate))
-
-    def _looped(self, batch: Batch, body: Callable[[SampleLosses], T]) -> T:
+    def _autograd(self, batch: Batch, weights: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Autograd's gradients of the sum of a batch's losses, times ``weights`` Float32[B] if given."""
         with torch.enable_grad():
-            values, known = _means(self._model, batch)
-
-        def differentiate(sink: Sink, keep: bool) -> None:
-            for parameter, grad in zip(self.parameters.values(), self._autograd(values, keep=keep), strict=True):
-                sink(parameter, slice(0, 1), grad.float().unsqueeze(0))
-
-        return body(SampleLosses(values.detach(), known, differentiate))
-
-    def _autograd(self, values: torch.Tensor, *, keep: bool = False) -> list[torch.Tensor]:
+            losses = _means(self._model, batch)
+            total = (losses if weights is None else losses * weights).sum()
         parameters = list(self.parameters.values())
-        if not values.requires_grad:
+        if not total.requires_grad:
             return [torch.zeros_like(p) for p in parameters]
-        grads = torch.autograd.grad(values.sum(), parameters, retain_graph=keep, allow_unused=True)
+        grads = torch.autograd.grad(total, parameters, allow_unused=True)
         return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)]
 
     def _hooks_reach(self, batch: Batch) -> bool:
+        """Whether hooks and autograd agree on a weighted sum of the samples' gradients; says so where they do not."""
         sums = {p: torch.zeros(p.shape, device=p.device) for p in self.parameters.values()}
         places = torch.arange(len(batch["input_ids"]), device=batch["input_ids"].device)
         # No two alike, so that a gradient that is counted to another sample shows.
         weights = (1 + places / len(places)) * (1 - 2 * (places % 2))
-
-        def add(parameter: nn.Parameter, rows: slice, gradients: torch.Tensor) -> None:
-            sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
-
         try:
-            self._hooked(batch, lambda losses: losses.differentiate(add, False))
-            with torch.enable_grad():
-                values, _ = _means(self._model, batch)
-            for (name, parameter), grad in zip(self.parameters.items(), self._autograd(values * weights), strict=True):
+            for parameter, rows, gradients in self._at_once(batch).parts():
+                sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
+            for (name, parameter), grad in zip(self.parameters.items(), self._autograd(batch, weights), strict=True):
                 off = (sums[parameter] - grad).norm() / grad.norm().clamp(min=1e-12)
                 if float(off) > _AGREEMENT:
                     raise Unreachable(f"{name} is not used by its layer alone, or not sample by sample")
@@ -117,10 +111,10 @@ def squared_norms(rows: torch.Tensor) -> torch.Tensor:
     return torch.bmm(rows.unsqueeze(1), rows.unsqueeze(2)).flatten()
 
 
-def _means(model: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+def _means(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Each sample's mean loss, Float32[B]; 0 where it has no target token."""
     losses, mask = token_losses(model, batch)
-    known = mask.any(dim=1)
-    return sample_means(losses, mask | ~known[:, None]), known
+    return sample_means(losses, mask | ~mask.any(dim=1, keepdim=True))
 
 
 def _row(value: object, index: int, size: int) -> object:

@@ -14,7 +14,7 @@ from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
 IGNORE = -100
 
 _UNFIT: WeakSet[nn.Module] = WeakSet()
-"""Output layers of models that do not simply end in them: found out by one forward each."""
+"""Output layers of models whose logits do not simply come out of them."""
 
 
 def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -53,7 +53,10 @@ def _frozen_head(model: nn.Module) -> nn.Module | None:
 def _at_targets(
     model: nn.Module, inputs: dict[str, Any], head: nn.Module, targets: torch.Tensor
 ) -> torch.Tensor | None:
-    """Float32[B, T] with the head run on hidden states of target tokens alone; None where the model has another way."""
+    """Cross-entropies Float32[B, T], with ``head`` run on hidden states of target tokens alone.
+
+    None, for this batch and all later ones, where the model's logits do not simply come out of ``head``.
+    """
     wanted = targets != IGNORE
     if not bool(wanted.any()):
         wanted = torch.zeros_like(wanted)

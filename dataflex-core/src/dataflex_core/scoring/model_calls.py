@@ -1,4 +1,4 @@
-"""One forward of a causal language model: what goes in, and what transformers' models are made of."""
+"""What transformers' models are called with, and the one inside a wrapper."""
 
 from __future__ import annotations
 
@@ -15,17 +15,6 @@ def base_of(model: nn.Module) -> nn.Module:
     unwrap = getattr(model, "get_base_model", None)
     base: nn.Module = unwrap() if callable(unwrap) else model
     return base
-
-
-def shape_of(parameter: nn.Parameter) -> torch.Size:
-    """The parameter's own shape, also where DeepSpeed ZeRO-3 keeps only a part of it on this rank."""
-    shape: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
-    return shape
-
-
-def is_sharded(parameter: nn.Parameter) -> bool:
-    """Whether DeepSpeed ZeRO-3 keeps only a part of the parameter on this rank."""
-    return hasattr(parameter, "ds_shape")
 
 
 def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:

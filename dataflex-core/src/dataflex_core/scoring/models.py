@@ -67,7 +67,7 @@ class Models:
         return self._load(name, "AutoModel", lambda path, theirs: theirs)
 
     def digest(self, model: nn.Module) -> str:
-        """Of the weights; worked out once for a frozen model."""
+        """Digest of a model's weights; worked out once for a frozen model."""
         if model is self.training:
             return digest_of_model(model)
         if id(model) not in self._digests:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dataflex_core.scoring.model_calls import shape_of
+from dataflex_core.scoring.sharded import is_sharded, shape_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,7 +35,7 @@ def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn
     found: dict[nn.Parameter, Moments] = {}
     for parameter in parameters:
         # DeepSpeed's groups hold flat parts of many parameters; their settings are the same in all of them.
-        gathered = hasattr(parameter, "_hp_mapping") or hasattr(parameter, "ds_id")
+        gathered = hasattr(parameter, "_hp_mapping") or is_sharded(parameter)
         group = inner.param_groups[0] if gathered else groups.get(parameter, {})
         state = _gathered(parameter, inner) if gathered else inner.state.get(parameter, {})
         betas, eps = group.get("betas"), group.get("eps")
@@ -64,7 +64,7 @@ def _gathered(parameter: nn.Parameter, inner: torch.optim.Optimizer) -> dict[str
 
 
 def _linked(parameter: Any, inner: torch.optim.Optimizer) -> bool:
-    """Whether ZeRO-1 and ZeRO-2 have moments; the same on every rank."""
+    """Whether ZeRO-1 or ZeRO-2 has moments, and those of ``parameter`` can be read; the same on every rank."""
     if not all(inner.state.get(flat) for group in inner.param_groups for flat in group["params"]):
         return False
     part = parameter._hp_mapping

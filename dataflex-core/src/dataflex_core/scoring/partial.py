@@ -22,41 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from dataflex_core.scoring.fingerprint import digest_of_text
+from dataflex_core.scoring.results import Part
 
 State = Mapping[str, str]
 """Digests of what results depend on, by name: data, model, configuration, seed, code."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Part:
-    """Results of samples ``ids`` Int64[n], in their order.
-
-    ``values`` hold one row per sample, or, where ``lengths`` Int64[n, C] are given, C runs of rows per sample.
-    """
-
-    ids: NDArray[np.int64]
-    values: NDArray[np.generic]
-    lengths: NDArray[np.int64] | None = None
-
-    @staticmethod
-    def joined(parts: list[Part]) -> Part:
-        """All of ``parts``, at least one, in one."""
-        ragged = parts[0].lengths is not None
-        return Part(
-            ids=np.concatenate([part.ids for part in parts]),
-            values=np.concatenate([part.values for part in parts]),
-            lengths=np.concatenate([part.lengths for part in parts if part.lengths is not None]) if ragged else None,
-        )
-
-    def taken(self, index: NDArray[np.int64]) -> Part:
-        """The results of samples ``ids[index]``, in that order."""
-        if self.lengths is None:
-            return Part(ids=self.ids[index], values=self.values[index])
-        totals = self.lengths.sum(axis=1)
-        starts = (np.cumsum(totals) - totals)[index]
-        wanted = totals[index]
-        rows = np.arange(wanted.sum()) + np.repeat(starts - (np.cumsum(wanted) - wanted), wanted)
-        return Part(ids=self.ids[index], values=self.values[rows], lengths=self.lengths[index])
 
 
 class PartialStore:
@@ -70,19 +39,26 @@ class PartialStore:
         self._step: int | None = None
 
     def begin(self, step: int) -> None:
-        """A decision at ``step`` begins, on every rank: what the one before it left has served."""
+        """Take results of a decision at ``step`` from now on; called on every rank.
+
+        Rank 0 removes the files of the step that was set before: its decision is taken.
+        """
         if self._step is not None and self._step != step and self.rank == 0:
             for path in self.folder.glob(f"{self._step:08d}-*"):
                 path.unlink(missing_ok=True)
         self._step = step
 
     def clear(self) -> None:
-        """The run is done."""
+        """Remove the folder, on rank 0; called on every rank when the run is done."""
         if self.rank == 0:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def open(self, what: str, request: Mapping[str, object], state: Callable[[], State]) -> OpenPass:
-        """A pass begins; ``state`` is worked out only when it is needed: it reads the whole data and model."""
+        """A pass over ``what``, with what earlier passes of the same request and state left on disk.
+
+        ``request`` is of JSON values. ``state`` is called only where files are read or written: it reads the whole
+        data and model. Torn files and those of another state are ignored and said.
+        """
         prefix = f"{self._step or 0:08d}-{digest_of_text(what, json.dumps(request, sort_keys=True))[:12]}"
         opened = OpenPass(store=self, what=what, prefix=prefix, compute=state)
         opened.found = self._read(opened)
@@ -117,7 +93,7 @@ class PartialStore:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class OpenPass:
-    """One pass under way: what earlier ones left of it, and what is to be kept of it."""
+    """One pass under way: ``found`` is what earlier ones left of it; what it computes itself is added."""
 
     store: PartialStore
     what: str
@@ -130,24 +106,25 @@ class OpenPass:
     _since: float = field(default_factory=time.monotonic)
 
     def state(self) -> State:
-        """What the results depend on, worked out once."""
+        """Digests of what the results depend on, worked out once."""
         if self._state is None:
             self._state = self.compute()
         return self._state
 
     def add(self, part: Part) -> None:
-        """Keep ``part``; write what has come together when the interval is over."""
+        """Add ``part``; write what was added since the last file where that is longer ago than ``store.seconds``."""
         self._pending.append(part)
         if time.monotonic() - self._since >= self.store.seconds:
             self._write()
 
     def close(self) -> None:
-        """The pass is complete. A long one is written to its end: the decision may take another pass yet."""
+        """End a complete pass: write what is not yet written, if any of it is."""
+        # The decision may take another pass yet, amid which the run is killed.
         if self._wrote:
             self.keep()
 
     def keep(self) -> None:
-        """Write all there is: the pass goes on in another process."""
+        """Write what is not yet written: called where the pass is to go on in another process."""
         if self._pending:
             self._write()
 

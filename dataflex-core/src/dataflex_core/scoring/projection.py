@@ -1,4 +1,4 @@
-"""A bank of projected gradients, for strategies that need vectors and not only their products with a target set.
+"""Projected gradients, for strategies that need vectors and not only their products with a target set.
 
 The projection is a sparse Johnson-Lindenstrauss transform: each coordinate of each parameter gets a random sign and a
 random place among ``dim``, and what shares a place is added. Signs are seeded by the parameter's name and places by
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.rng import derive
-from dataflex_core.scoring.engine import Engine, Samples, Task
-from dataflex_core.scoring.gradients import Gradients, SampleLosses, squared_norms
+from dataflex_core.scoring.engine import Engine, Task
+from dataflex_core.scoring.gradients import Gradients, squared_norms
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.moments import Moments, direction
+from dataflex_core.scoring.samples import Batch, Ids, Samples
 
 
 class Projection:
@@ -40,8 +41,8 @@ class Projection:
         self._shifts = torch.from_numpy(derive(seed, "projection").integers(0, dim, size=rows))
         self._signs: dict[str, torch.Tensor] = {}
 
-    def add(self, bank: torch.Tensor, name: str, vectors: torch.Tensor) -> None:
-        """Add the projection of parameter ``name``'s Float32[b, numel] to ``bank`` Float32[b, dim].
+    def add(self, sums: torch.Tensor, name: str, vectors: torch.Tensor) -> None:
+        """Add the projection of parameter ``name``'s ``vectors`` Float32[b, numel] to ``sums`` Float32[b, dim].
 
         Consumes ``vectors``.
         """
@@ -50,9 +51,9 @@ class Projection:
         rows = -(-(before + numel) // dim)
         signed = vectors.mul_(self._signs_of(name, numel, vectors.device))
         laid = nn.functional.pad(signed, (before, rows * dim - before - numel)).view(-1, rows, dim)
-        shifts = self._shifts[first : first + rows].to(bank.device)
-        places = (torch.arange(dim, device=bank.device) - shifts[:, None]) % dim
-        bank += laid.gather(2, places.expand(len(laid), -1, -1)).sum(dim=1)
+        shifts = self._shifts[first : first + rows].to(sums.device)
+        places = (torch.arange(dim, device=sums.device) - shifts[:, None]) % dim
+        sums += laid.gather(2, places.expand(len(laid), -1, -1)).sum(dim=1)
 
     def _signs_of(self, name: str, numel: int, device: torch.device) -> torch.Tensor:
         if name not in self._signs:
@@ -63,11 +64,11 @@ class Projection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class KeptPlane:
-    """The plane of the target subtasks' directions, whose coordinates a bank keeps as they are.
+    """The plane of the target subtasks' directions, whose coordinates are kept as they are.
 
-    Chance is left the rest only: the mean of a subtask's target samples lies in the plane, so products with it are
-    exact. ``basis`` Float32[K, K] makes an orthonormal basis of the ``directions``, ``folded`` Float32[K, dim] is what
-    the projection makes of that basis.
+    Only what is outside of it is projected: the mean of a subtask's target samples lies in the plane, so products with
+    it are exact. ``basis`` Float32[K, K] makes an orthonormal basis of the ``directions``, ``folded`` Float32[K, dim]
+    is what the projection makes of that basis.
     """
 
     directions: Directions
@@ -76,7 +77,7 @@ class KeptPlane:
 
     @classmethod
     def of(cls, directions: Directions, projection: Projection, names: Mapping[nn.Parameter, str]) -> KeptPlane:
-        """Of Float32[K, numel] for each parameter; directions that depend on others get no coordinate, but a zero."""
+        """The plane of K ``directions``; one that depends on others gets no coordinate, but a zero."""
         first = next(iter(directions.values()))
         gram = sum((q @ q.T for q in directions.values()), start=first.new_zeros(len(first), len(first)))
         values, vectors = torch.linalg.eigh(gram)
@@ -92,7 +93,7 @@ def projected(
     gradients: Gradients,
     engine: Engine,
     samples: Samples,
-    shard: NDArray[np.int64],
+    shard: Ids,
     task: Task,
     projection: Projection,
     kept: KeptPlane | None,
@@ -100,7 +101,7 @@ def projected(
     *,
     unit: bool,
 ) -> NDArray[np.float32]:
-    """Gradients as Float32[n, K + dim]: their coordinates in the plane that is ``kept``, and the rest, projected.
+    """Gradients as Float32[n, K + dim]: coordinates in the plane that is ``kept``, and a projection of what is outside.
 
     ``unit`` divides each by its exact norm before projection. ``moments`` make Adam's direction of a sample's
     gradient. NaN where a sample has no target token.
@@ -108,23 +109,22 @@ def projected(
     names = {p: name for name, p in gradients.parameters.items()}
     plane = 0 if kept is None else len(kept.basis)
 
-    def body(losses: SampleLosses) -> torch.Tensor:
-        squares = torch.zeros_like(losses.values)
-        dots, bank = squares.new_zeros(len(squares), plane), squares.new_zeros(len(squares), projection.dim)
-
-        def sink(parameter: nn.Parameter, rows: slice, part: torch.Tensor) -> None:
+    def of_batch(batch: Batch) -> torch.Tensor:
+        found = gradients.of(batch)
+        squares, dots, outside = found.zeros(), found.zeros(plane), found.zeros(projection.dim)
+        for parameter, rows, part in found:
             update = direction(part.flatten(1), parameter, moments)
             squares[rows] += squared_norms(update)
             if kept is not None:
                 dots[rows] += update @ kept.directions[parameter].T
-            projection.add(bank[rows], names[parameter], update)
-
-        losses.differentiate(sink, False)
+            projection.add(outside[rows], names[parameter], update)
+        coordinates = outside
         if kept is not None:
             inside = dots @ kept.basis.T
-            bank = torch.cat([inside, bank - inside @ kept.folded], dim=1)
-        usable = losses.known & (squares > 0)
-        return torch.where(usable[:, None], bank * squares.rsqrt()[:, None] if unit else bank, torch.nan)
+            coordinates = torch.cat([inside, outside - inside @ kept.folded], dim=1)
+        if unit:
+            coordinates = coordinates * squares.rsqrt()[:, None]
+        usable = found.known & (squares > 0)
+        return torch.where(usable[:, None], coordinates, torch.nan)
 
-    width = (plane + projection.dim,)
-    return engine.map(samples, shard, task, lambda batch: torch.cat(gradients.of(batch, body)), row=width)
+    return engine.map(samples, shard, task, of_batch, row=(plane + projection.dim,))

@@ -14,12 +14,14 @@ from dataflex_core.config.config import RunConfig
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
-from dataflex_core.scoring import ModelSignals, ScoringContext
-from dataflex_core.scoring.engine import Engine, Samples
+from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.losses import IGNORE, token_losses
+from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
+from dataflex_core.scoring.samples import Samples
 from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import FlexTrainer
 
@@ -111,6 +113,7 @@ class SignalTrainer(FlexTrainer):
             sharding=getattr(self.args, "hf_deepspeed_config", None),
             trust_remote_code=written.trust_remote_code,
         )
+        return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""

@@ -1,0 +1,64 @@
+"""What the signals of one run share: its models, its batching engine, and what holds for one decision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from dataflex_core.scoring.engine import Engine
+from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
+from dataflex_core.scoring.gradients import Gradients
+from dataflex_core.scoring.influence import Directions
+from dataflex_core.scoring.models import Models
+from dataflex_core.scoring.moments import Moments
+from dataflex_core.scoring.samples import Samples
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ScoringContext:
+    """What every view of one run's samples shares.
+
+    ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
+    answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on. ``step`` and ``directions``,
+    the target gradients of the model as it is, hold for one decision.
+    """
+
+    models: Models
+    optimizer: Callable[[], object]
+    engine: Engine
+    targets: Sequence[Samples]
+    notice: Callable[[str], None]
+    seed: int = 0
+    configuration: str = ""
+    ends: Sequence[int] = ()
+    step: int = 0
+    gradients: Gradients = field(init=False)
+    directions: Directions | None = field(default=None, init=False)
+    _told: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.gradients = Gradients(self.models.training, self.notice)
+
+    def state(
+        self,
+        model: nn.Module,
+        moments: Mapping[nn.Parameter, Moments] | None = None,
+        targets: Sequence[Samples] = (),
+    ) -> dict[str, str]:
+        """Digests, by name, of everything that results depend on but the samples themselves."""
+        named = [pair for m in (moments or {}).values() for pair in (("first", m.first), ("second", m.second))]
+        return {
+            "model": digest_of_text(self.models.digest(model), digest_of_tensors(named)),
+            "target set": digest_of_text(*(samples.digest() for samples in targets)),
+            "configuration": digest_of_text(self.configuration),
+            "seed": str(self.seed),
+            "code": digest_of_code(),
+        }
+
+    def say_once(self, text: str) -> None:
+        """Tell the user ``text``, unless that was told before."""
+        if text not in self._told:
+            self._told.add(text)
+            self.notice(text)

@@ -1,0 +1,239 @@
+"""`dataflex_core.Signals`, computed with the model in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.scoring import influence
+from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.embeddings import POOLINGS, embed
+from dataflex_core.scoring.engine import Ragged, Task
+from dataflex_core.scoring.eval_mode import eval_mode
+from dataflex_core.scoring.generations import Sampling, complete, split_answer
+from dataflex_core.scoring.influence import Directions
+from dataflex_core.scoring.losses import sample_means, token_losses
+from dataflex_core.scoring.moments import Moments, moments_of
+from dataflex_core.scoring.projection import KeptPlane, Projection, projected
+from dataflex_core.scoring.results import in_order
+from dataflex_core.scoring.samples import Batch, Ids, Samples
+from dataflex_core.scoring.sharded import shape_of
+from dataflex_core.signals import Generations
+
+Rows = NDArray[np.float32]
+
+
+class ModelSignals:
+    """`dataflex_core.Signals` of some samples: the pool, a subtask of the target set, or a strategy's own.
+
+    What its methods raise is said there.
+    """
+
+    def __init__(self, context: ScoringContext, samples: Samples) -> None:
+        self._context = context
+        self._samples = samples
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        return len(self._samples)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the target set's subtasks."""
+        return tuple(samples.name for samples in self._context.targets)
+
+    def target(self, name: str) -> ModelSignals:
+        """Signals of a target subtask's samples. Raises `UnmetNeed` where none has that name."""
+        for samples in self._context.targets:
+            if samples.name == name:
+                return ModelSignals(self._context, samples)
+        raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
+
+    def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> ModelSignals:
+        """Signals of tokenised samples of one's own; ``name`` is for people, and for partial results."""
+        return ModelSignals(self._context, Samples(name=name, dataset=rows))
+
+    def new_decision(self, step: int) -> None:
+        """Forget what was computed with the model as it was before ``step``; called on every rank."""
+        self._context.step = step
+        self._context.directions = None
+        if self._context.engine.store is not None:
+            self._context.engine.store.begin(step)
+
+    def shard(self, ids: Ids) -> Ids:
+        """This rank's part of ``ids``, by whole batches."""
+        return self._context.engine.shard(self._samples, ids)
+
+    def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
+        """Float32[N, ...], one row per ``ids``, from every rank's shard."""
+        ranks = self._context.engine.ranks
+        found = np.concatenate(ranks.gather_arrays(shard))
+        rows = np.concatenate(ranks.gather_arrays(np.asarray(values, dtype=np.float32)))
+        return in_order(ids, found.astype(np.int64), rows.astype(np.float32, copy=False))
+
+    def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
+        """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
+        context = self._context
+        with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:
+            task = Task(what="losses", signal="losses", request={"model": model}, state=lambda: context.state(judge))
+            return context.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
+
+    def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
+        """The loss of each target token, a Float32[t] per sample, in order of the tokens."""
+        context = self._context
+
+        def call(batch: Batch) -> Ragged:
+            losses, mask = token_losses(judge, batch)
+            return losses[mask], mask.sum(dim=1, keepdim=True)
+
+        with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:
+            task = Task(
+                what="token losses", signal="losses", request={"model": model}, state=lambda: context.state(judge)
+            )
+            values, lengths = context.engine.map_ragged(self._samples, shard, task, call)
+        return np.split(values.astype(np.float32, copy=False), np.cumsum(lengths[:-1, 0]))[: len(shard)]
+
+    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
+        found: Rows = self.influences(shard, adam=adam).max(axis=1)
+        return found
+
+    def influences(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Mean cosine with each target subtask's gradients, Float32[n, K]."""
+        context = self._context
+        if not context.targets:
+            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
+        moments = self._moments(adam)
+        with eval_mode(context.models.training):
+            task = Task(
+                what="influence",
+                signal="gradients",
+                request={"adam": adam, "targets": list(self.targets)},
+                state=lambda: context.state(context.models.training, moments, context.targets),
+            )
+            return influence.cosines(
+                context.gradients, context.engine, self._samples, shard, task, self._directions(), moments
+            )
+
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Rows:
+        """Projected gradients, Float32[n, dim]."""
+        context = self._context
+        plane = len(context.targets) if keep_targets else 0
+        if dim <= plane:
+            raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
+        moments = self._moments(adam)
+        parameters = context.gradients.parameters
+        projection = Projection(
+            {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=context.seed
+        )
+        with eval_mode(context.models.training):
+            kept = None
+            if plane:
+                kept = KeptPlane.of(self._directions(), projection, {p: name for name, p in parameters.items()})
+            task = Task(
+                what="gradients",
+                signal="gradients",
+                request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
+                state=lambda: context.state(context.models.training, moments, context.targets if plane else ()),
+            )
+            return projected(
+                context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit
+            )
+
+    def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
+        """Pooled hidden states, Float32[n, H]."""
+        if pooling not in POOLINGS:
+            raise StrategyFault(f"there is no pooling {pooling!r}", hint=f"use one of {', '.join(POOLINGS)}")
+        context = self._context
+        encoder = context.models.encoder(model)
+        width = _hidden_size(encoder.model)
+
+        def decode(ids: list[int]) -> str:
+            return str(context.models.tokenizer.decode(ids, skip_special_tokens=True))
+
+        with eval_mode(context.models.training), torch.no_grad():
+            task = Task(
+                what="embeddings",
+                signal="embeddings",
+                request={"layer": layer, "pooling": pooling, "model": model},
+                state=lambda: context.state(encoder.model),
+            )
+            return context.engine.map(
+                self._samples,
+                shard,
+                task,
+                lambda batch: embed(encoder, batch, decode, layer=layer, pooling=pooling),
+                row=(width,),
+            )
+
+    def generations(
+        self,
+        shard: Ids,
+        *,
+        count: int = 1,
+        max_new_tokens: int = 128,
+        temperature: float | None = None,
+        top_p: float = 1.0,
+    ) -> Generations:
+        """``count`` completions of each sample's prompt; greedy without a ``temperature``."""
+        context, tokenizer = self._context, self._context.models.tokenizer
+        sampling = Sampling(count=count, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
+        ends = list(context.ends) or [tokenizer.eos_token_id]
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else ends[0]
+        config = sampling.config(ends=ends, pad=pad)
+        key = (context.seed, "generations", context.step)
+        model, lockstep = context.models.training, context.engine.lockstep
+        with eval_mode(model):
+            tokens, lengths = context.engine.map_ragged(
+                self._samples,
+                shard,
+                Task(
+                    what="generations",
+                    signal="generations",
+                    request=asdict(sampling),
+                    state=lambda: {**context.state(model), "step": str(context.step)},
+                ),
+                lambda batch: complete(model, batch, config, lockstep=lockstep, seed=key),
+            )
+        runs = np.split(tokens, np.cumsum(lengths.reshape(-1)[:-1])) if len(shard) else []
+        completions = [[run.tolist() for run in runs[i * count : (i + 1) * count]] for i in range(len(shard))]
+        rows = [self._samples.dataset[int(i)] for i in shard]
+        split = [split_answer(row["input_ids"], row["labels"]) for row in rows]
+
+        def text(ids: list[int]) -> str:
+            return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+        return Generations(
+            prompts=[prompt for prompt, _ in split],
+            completions=completions,
+            texts=[[text(ids) for ids in runs] for runs in completions],
+            references=[text(answer) for _, answer in split],
+        )
+
+    def _directions(self) -> Directions:
+        """The target subtasks' mean unit gradients, taken once a decision."""
+        context = self._context
+        if context.directions is None:
+            context.directions = influence.target_directions(context.gradients, context.engine, context.targets)
+        return context.directions
+
+    def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
+        context = self._context
+        moments = moments_of(context.optimizer(), context.gradients.parameters.values()) if adam else None
+        if adam and moments is None:
+            context.say_once("the optimizer keeps no Adam moments: gradients are compared as they are")
+        return moments
+
+
+def _hidden_size(model: nn.Module) -> int:
+    config: Any = model.config
+    return int(config.get_text_config().hidden_size)
