@@ -62,7 +62,7 @@ class SignalTrainer(FlexTrainer):
         return every
 
     def finish(self) -> None:
-        """Partial results have served."""
+        """Remove the partial results."""
         super().finish()
         if self._store is not None:
             self._store.clear()
@@ -100,7 +100,7 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
         )
-        return ModelSignals(context, Samples(name="candidates", dataset=self.train_dataset.dataset))
+        return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
 
     def _make_models(self) -> Models:
         written = RunArgs(written=self.run.prepared.config.args)
@@ -113,7 +113,6 @@ class SignalTrainer(FlexTrainer):
             sharding=getattr(self.args, "hf_deepspeed_config", None),
             trust_remote_code=written.trust_remote_code,
         )
-        return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""
