@@ -28,8 +28,9 @@ Why the first holds
 Why the second holds
     Let ``a(k)`` be the mean of the k largest x; ``a(K) = 0``. After an interval that gave all whole samples, every x is
     below one, so ``a(k) <= min(1, (K - k) / k)``. After one that could not, ``a(k)`` has not grown or is at most
-    ``a(k+1) + 1 / (k+1)``, as in the chip game that always takes from the highest pile: a domain outside the k largest
-    was given a sample when it was owed most. Summed up, ``a(1) <= H(ceil(K / 2))``.
+    ``a(k+1) + 1 / (k+1)``: a domain outside the k largest was given a sample when it was owed most. That is the bound
+    of the chip game that always takes from the highest pile (Adler et al., "A proportionate fair scheduling rule with
+    good worst-case performance", 2003). Summed up, ``a(1) <= H(ceil(K / 2))``.
 
 All arithmetic is on integers, proportions and carry in units of 10^-12, so that it is the same on any machine and does
 not see how a proportion was rounded; ``p · n`` is that of the proportions so rounded.
