@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dataflex_core
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 sys.path.append(str(Path(__file__).parent / "_extensions"))
 
@@ -28,3 +33,13 @@ add_module_names = False
 
 html_theme = "furo"
 html_title = f"DataFlex {release}"
+
+
+def _outside_are_files(app: Sphinx, page: str, source: list[str]) -> None:
+    """The papers at the repository's root are no pages of this documentation; a link to one hands the file out."""
+    source[0] = re.sub(r"\]\((\.\./[A-Z]+\.md)\)", r"](path:\1)", source[0])
+
+
+def setup(app: Sphinx) -> None:
+    """Sphinx calls it once."""
+    app.connect("source-read", _outside_are_files)

@@ -1,4 +1,4 @@
-"""What the README and the pages of docs show is run; what they list is all there is."""
+"""What the README, CONTRIBUTING and the pages of docs show is run; what they list is all there is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from dataflex_core.contracts import Strategy
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_the_contracts_are_all_documented():
 
 def test_every_page_is_linked_from_the_first():
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8"))
-    assert sorted(linked) == sorted(page.name for page in PAGES if page.name not in ("README.md", "index.md"))
+    assert sorted(linked) == sorted(page.name for page in DOCS if page.name != "index.md")
 
 
 OURS = [record for record in discover().of_kind() if record.distribution == "dataflex-strategies"]
