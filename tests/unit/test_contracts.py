@@ -9,20 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataflex_core import contracts
-from dataflex_core.contracts import (
-    Mixer,
-    Progress,
-    ScoringSelector,
-    Selection,
-    SelectionRequest,
-    Selector,
-    TokenLosses,
-    Weighter,
-    top,
-)
+from dataflex_core import requests
+from dataflex_core.choosing import top
+from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Weighter
+from dataflex_core.requests import Progress, Selection, SelectionRequest, TokenLosses
 
-REQUESTS = [c for _, c in inspect.getmembers(contracts, dataclasses.is_dataclass) if dataclasses.fields(c)]
+REQUESTS = [c for _, c in inspect.getmembers(requests, dataclasses.is_dataclass) if dataclasses.fields(c)]
 NAN, INF = float("nan"), float("inf")
 
 
@@ -95,6 +87,8 @@ def request():
         domains=(),
         candidates=np.array([5, 6, 8, 13, 20]),
         count=3,
+        steps=1,
+        global_batch=3,
         rng=np.random.default_rng(0),
         signals=ReversedShard(),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dataflex_core
-from dataflex_core import contracts
+from dataflex_core import choosing, contracts, domains, requests
 
 REPORT = """
 import sys
@@ -95,8 +95,9 @@ def test_every_public_name_is_there(name):
 def test_every_contract_is_public():
     public = {
         name
-        for name, member in inspect.getmembers(contracts)
-        if getattr(member, "__module__", None) == contracts.__name__
+        for module in (choosing, contracts, domains, requests)
+        for name, member in inspect.getmembers(module)
+        if getattr(member, "__module__", None) == module.__name__
         and not name.startswith("_")
         and not isinstance(member, type(contracts.P))
     }

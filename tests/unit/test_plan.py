@@ -4,6 +4,7 @@ import itertools
 import math
 import tracemalloc
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,18 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflex_core.errors import DataError, DataflexError, StrategyFault
-from dataflex_core.planning.plan import (
-    Exhaustion,
-    Shortage,
-    derive,
-    draw,
-    normalised,
-    permute,
-    quotas,
-    read,
-    shuffled,
-    stretched,
-)
+from dataflex_core.planning.exhaustion import Exhaustion, Shortage, left_over, supply
+from dataflex_core.planning.plan import interleaved, shuffled, stretched
+from dataflex_core.planning.quotas import normalised, quotas
+from dataflex_core.planning.reading import permute, read
+from dataflex_core.rng import derive
 
 SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 1024, 4095, 4096, 4097, 65536, 10**6]
 
@@ -238,6 +232,35 @@ def test_quotas_fill_what_room_there_is_and_no_more(data, domains, count):
 # ------------------------------------------------------------------------------------------------------------ draw
 
 
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What a planner reads of an interval's domains, split afresh."""
+
+    ids: tuple
+    cursors: tuple
+    shortages: tuple
+
+
+def draw(*, proportions, count, starts, sizes, cursors, seed, policy, names=None):
+    size = np.array(sizes)
+    given_ = supply(
+        normalised(proportions, len(size)),
+        count,
+        sizes=size,
+        available=left_over(size, cursors, policy),
+        carry=None,
+        policy=policy,
+        names=names or [f"domain {d}" for d in range(len(size))],
+    )
+    taken = given_.taken.tolist()
+    ids = [
+        read(s, n, c, k, seed, f"domain {d}")
+        for d, (s, n, c, k) in enumerate(zip(starts, sizes, cursors, taken, strict=True))
+    ]
+    ends = tuple(c + k for c, k in zip(cursors, taken, strict=True))
+    return Draw(ids=tuple(ids), cursors=ends, shortages=given_.shortages)
+
+
 @st.composite
 def runs(draw_):
     sizes = draw_(st.lists(st.integers(1, 25), min_size=1, max_size=4))
@@ -396,3 +419,8 @@ def test_stretched_repeats_from_the_front(count, found):
 def test_stretched_never_invents_a_sample():
     with pytest.raises(DataflexError):
         stretched(np.empty(0, dtype=np.int64), 3)
+
+
+def test_interleaved_parts_keep_their_own_order_and_are_mixed_evenly():
+    found = interleaved([np.array([1, 2, 3, 4]), np.array([10, 11]), np.array([], dtype=np.int64)])
+    assert found.tolist() == [1, 10, 2, 3, 11, 4]

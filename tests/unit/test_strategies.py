@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from dataflex_core.contracts import (
-    Domain,
+from dataflex_core.domains import Domain
+from dataflex_core.errors import UsageError
+from dataflex_core.requests import (
     MixRequest,
     Progress,
     SelectionRequest,
@@ -17,9 +18,9 @@ from dataflex_core.contracts import (
     TokenLosses,
     WeighRequest,
 )
-from dataflex_core.errors import UsageError
 from dataflex_core.rng import derive
-from dataflex_core.trainer.weight import effective_share, token_weights
+from dataflex_core.trainer.token_weights import token_weights
+from dataflex_core.trainer.weight import effective_share
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams
@@ -39,13 +40,21 @@ LOSSES = np.array([0.2, 0.5, 0.9, 1.4, 2.0, 3.1], dtype=np.float32)
 
 def _selection(candidates, count, seed=0):
     return SelectionRequest(
-        progress=MOMENT, domains=DOMAINS, candidates=candidates, count=count, rng=derive(seed, "test"), signals=None
+        progress=MOMENT,
+        domains=DOMAINS,
+        candidates=candidates,
+        count=count,
+        steps=1,
+        global_batch=count,
+        rng=derive(seed, "test"),
+        signals=None,
     )
 
 
 def _mix(seed=0):
-    past = np.ones((1, 3)) / 3
-    return MixRequest(progress=MOMENT, domains=DOMAINS, previous=past[0], history=past, rng=derive(seed), signals=None)
+    past = np.ones(3) / 3
+    asked = {"previous": past, "mean": past, "steps": 1, "global_batch": 4}
+    return MixRequest(progress=MOMENT, domains=DOMAINS, **asked, rng=derive(seed), signals=None)
 
 
 def _shares(mixer, seed=0):
