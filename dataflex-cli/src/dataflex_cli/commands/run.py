@@ -83,7 +83,7 @@ def run(
 def _demo() -> Path:
     config = DEMO / "config.yaml"
     if not config.is_file():
-        from dataflex_cli.demo import write_demo
+        from dataflex_cli.demo.write import write_demo
 
         click.echo(f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model")
         write_demo(DEMO)
