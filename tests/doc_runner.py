@@ -28,7 +28,7 @@ from support import base_args, build_data
 from dataflex_cli.commands.run import run
 from dataflex_cli.main import cli
 from dataflex_core.catalog import discover
-from dataflex_core.config.config import load_config
+from dataflex_core.config.load import load_config
 from dataflex_core.prepare import prepare
 
 Dataflex = Callable[[list[str]], tuple[int, str]]

@@ -136,7 +136,8 @@ def train(
     import tempfile
 
     from dataflex_core.catalog import discover
-    from dataflex_core.config.config import load_config
+    from dataflex_core.config.load import load_config
+    from dataflex_core.config.overrides import Overrides
     from dataflex_core.llamafactory import run
     from dataflex_core.prepare import prepare
     from dataflex_core.spec import Kind
@@ -146,7 +147,7 @@ def train(
         path = Path(folder) / "config.json"
         path.write_text(json.dumps({**args, "dataflex": section}), encoding="utf-8")
         names = {Kind(kind): name for kind, name in strategies.items()}
-        config = load_config(path, strategies=names, settings=settings)
+        config = load_config(path, Overrides(strategies=names, parameter_words=settings))
     kept = [] if events is None else events
     run.train(prepare(config, catalog or discover()), lambda event: kept.append(dict(event)))
     return Path(args["output_dir"])

@@ -16,8 +16,8 @@ from benchmarks.models import WRITERS, load_lora
 from benchmarks.ours import make_signals
 from benchmarks.plain import loader, train_steps
 from benchmarks.samples import Row, long_rows, mixed, tokenised
-from dataflex_cli.demo import write_demo
 from dataflex_cli.demo.texts import collect_texts
+from dataflex_cli.demo.write import write_demo
 
 _WARMUP = 4
 

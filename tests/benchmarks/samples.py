@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dataflex_cli.demo.texts import DemoTexts, Sample
+from dataflex_cli.demo.sample import Sample
+from dataflex_cli.demo.texts import DemoTexts
 
 Row = dict[str, list[int]]
 

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dataflex_cli.demo import write_demo
 from dataflex_cli.demo.model import write_model
-from dataflex_cli.demo.texts import TARGET_DOMAIN, DemoTexts, collect_texts, shorten
+from dataflex_cli.demo.sample import shorten
+from dataflex_cli.demo.texts import TARGET_DOMAIN, DemoTexts, collect_texts
+from dataflex_cli.demo.write import write_demo
 from dataflex_core.errors import DataError, InvalidConfig
 
 
@@ -154,7 +155,7 @@ def test_the_weights_are_decided_by_the_seed(tmp_path: Path) -> None:
 
 def test_writing_needs_neither_torch_nor_transformers(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from dataflex_cli.demo import write_demo\n"
+        "import sys; from pathlib import Path; from dataflex_cli.demo.write import write_demo\n"
         "write_demo(Path(sys.argv[1]))\n"
         "print({'torch', 'transformers'} & set(sys.modules))"
     )
@@ -175,7 +176,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     def full(*args: object, **kwargs: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("dataflex_cli.demo.model.write_model", full)
+    monkeypatch.setattr("dataflex_cli.demo.write.write_model", full)
     folder = tmp_path / "empty"
     folder.mkdir()
     with pytest.raises(InvalidConfig, match="no space left"):
@@ -185,5 +186,5 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 
 def test_the_entry_point_imports_nothing_heavy() -> None:
     heavy = {"torch", "transformers", "tokenizers", "numpy"}
-    program = f"import sys, dataflex_cli.demo; print({heavy} & set(sys.modules))"
+    program = f"import sys, dataflex_cli.demo.write; print({heavy} & set(sys.modules))"
     assert run_python(program) == "set()"

@@ -1,13 +1,73 @@
-"""LLaMA-Factory's environment variables mean here what they mean there."""
+"""LLaMA-Factory's environment variables mean here what they mean there, and ranks trust what they are handed."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
+from dataflex_cli import in_ray
 from dataflex_cli.launch import Processes, processes, rendezvous
 from dataflex_cli.main import cli
+from dataflex_core.catalog import Plugins, discover
+from dataflex_core.config.load import load_config
+from dataflex_core.config.overrides import Overrides
 from dataflex_core.errors import InvalidConfig, RunFailed
+from dataflex_core.handover import Handover
+from dataflex_core.prepare import prepare
+from dataflex_core.spec import Kind
+
+# A rank up to where LLaMA-Factory begins, and which of the modules that merge and validate it has imported.
+RANK = """
+import sys
+from types import SimpleNamespace
+reached = lambda prepared, report: print(*(chosen.record.id for chosen in prepared.strategies.values()))
+sys.modules["dataflex_core.llamafactory.run"] = SimpleNamespace(train=reached)
+from dataflex_cli.worker import main
+main()
+print({"omegaconf", "yaml", "dataflex_core.config.load", "dataflex_core.prepare"} & set(sys.modules))
+"""
+
+
+@pytest.fixture
+def handed_over():
+    overrides = Overrides(values={"model_name_or_path": "m", "do_train": True}, strategies={Kind.SELECTOR: "loss"})
+    return Handover.of(prepare(load_config(None, overrides), discover()), Plugins())
+
+
+def start_rank(text, folder):
+    (folder / "run.json").write_text(text)
+    (folder / "errors").mkdir()
+    command = [sys.executable, "-c", RANK, str(folder / "run.json"), str(folder / "errors")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_rank_neither_merges_nor_validates_again(handed_over, tmp_path):
+    done = start_rank(handed_over.to_json(), tmp_path)
+    assert done.stdout.splitlines() == ["dataflex-strategies/loss", "set()"], done.stderr
+
+
+def test_a_rank_without_the_plugin_leaves_one_line(handed_over, tmp_path):
+    text = handed_over.to_json().replace("dataflex-strategies/loss", "elsewhere/loss")
+    assert start_rank(text, tmp_path).returncode == 2
+    (left,) = (tmp_path / "errors").iterdir()
+    assert json.loads(left.read_text())["message"] == "no selector is called 'elsewhere/loss'"
+
+
+def test_a_ray_worker_is_handed_what_the_launcher_validated(handed_over, monkeypatch):
+    texts: list[str] = []
+    start = SimpleNamespace(remote=lambda text, *others: texts.append(text))
+    agent = SimpleNamespace(endpoint=SimpleNamespace(remote=lambda: ("127.0.0.1", 29500)), start=start)
+    monkeypatch.setattr(in_ray, "_cluster", lambda args: nullcontext(SimpleNamespace(get=lambda value: value)))
+    monkeypatch.setattr(in_ray, "_agents", lambda ray, count: [agent] * count)
+    monkeypatch.setattr(in_ray, "_wait", lambda ray, agents: None)
+    in_ray.train_in_ray(handed_over, Processes(per_node=2, nodes=1, torchrun=False, ray=True), debug=False)
+    assert [Handover.from_json(text) for text in texts] == [handed_over, handed_over]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from dataflex_cli.main import cli
 from dataflex_core.catalog import discover
 from dataflex_core.compat.keys import NAMES
-from dataflex_core.config.config import load_config
+from dataflex_core.config.load import load_config
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.prepare import prepare
 

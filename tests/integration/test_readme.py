@@ -14,7 +14,7 @@ from support import base_args, leave_dist_info, of_kind, train
 from dataflex_cli.main import cli
 from dataflex_core import Need
 from dataflex_core.catalog import discover
-from dataflex_core.config.config import load_config
+from dataflex_core.config.load import load_config
 from dataflex_core.prepare import prepare
 from dataflex_core.testing import check_strategy
 

@@ -1,10 +1,12 @@
-"""config.py: a file, one section, overrides, flags and settings make one validated run."""
+"""config: a file, one section, and what is laid over them make one validated run."""
 
 import json
 
 import pytest
 
-from dataflex_core.config.config import DataflexConfig, RunConfig, StrategyChoice, load_config
+from dataflex_core.config.config import DataflexConfig, RunConfig, StrategyChoice
+from dataflex_core.config.load import load_config
+from dataflex_core.config.overrides import Overrides
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
 
@@ -13,10 +15,10 @@ from dataflex_core.spec import Kind
 def load(tmp_path):
     """Load a configuration from text, or from a value written as JSON."""
 
-    def read(content, *overrides, suffix=".yaml", **options):
+    def read(content, *words, suffix=".yaml", **others):
         path = tmp_path / f"run{suffix}"
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
-        return load_config(path, overrides, **options)
+        return load_config(path, Overrides(words=words, **others))
 
     return read
 
@@ -146,7 +148,7 @@ def test_overrides_are_merged(load, override, args):
 
 
 def test_the_last_override_wins_and_none_needs_a_file():
-    assert load_config(None, ["dataflex.updates=2", "a=1", "a=3"]) == RunConfig(
+    assert load_config(None, Overrides(words=("dataflex.updates=2", "a=1", "a=3"))) == RunConfig(
         args={"a": 3}, dataflex=DataflexConfig(updates=2)
     )
 
@@ -255,30 +257,84 @@ def test_a_strategy_without_a_name_is_refused(refused, kind, written):
     assert f"dataflex.{kind}" in refused({"dataflex": {kind.value: written}}, suffix=".json")
 
 
-# -------------------------------------------------------------------------------------------------------- settings
+# ---------------------------------------------------------------------------------------------------------- values
+
+
+def test_values_are_laid_over_file_and_words_as_they_are(load):
+    values = {"a": [1, "x"], "b.c": None, "e": True, "f": 1e-5}
+    assert load("a: [2]\nb: {d: 3}\nf: 2\n", "e=1", values=values).args == {
+        "a": [1, "x"],
+        "b": {"d": 3, "c": None},
+        "e": True,
+        "f": 1e-5,
+    }
+
+
+@pytest.mark.parametrize("text", ["${a}", "\\${a}", "\\\\${a} ${", "x\\y", "[1", "null"])
+def test_the_text_of_a_value_is_no_reference_and_no_yaml(load, text):
+    assert load("a: 1", values={"b": text, "c": [{"d": text}]}).args == {"a": 1, "b": text, "c": [{"d": text}]}
+
+
+def test_values_reach_the_section(load):
+    config = load("dataflex: {allow_changed: [data], updates: 3}", values={"dataflex.allow_changed": ("schedule",)})
+    assert config.dataflex == DataflexConfig(updates=3, allow_changed=("schedule",))
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_settings_reach_the_strategy_that_the_flag_chose(load, kind):
+def test_a_kind_may_be_left_out(load, kind):
+    written = {"dataflex": {kind.value: {"name": "less", "k": 3}}}
+    assert load(written, suffix=".json", strategies={kind: None}).dataflex.active == ()
+    named = load(written, f"dataflex.{kind}=loss", suffix=".json", strategies={kind: None}).dataflex
+    assert named.choice(kind) == StrategyChoice(name="loss")
+
+
+def test_overrides_know_the_keys_that_they_set():
+    overrides = Overrides(
+        words=("a.b=1=2", "c="),
+        values={"dataflex.updates": 1},
+        strategies={Kind.SELECTOR: "less", Kind.MIXER: None},
+        parameter_words=("selector.k.l=3",),
+    )
+    assert list(overrides.keys()) == [
+        ("a", "b"),
+        ("c",),
+        ("dataflex", "updates"),
+        ("dataflex", "selector", "name"),
+        ("dataflex", "mixer"),
+        ("dataflex", "selector", "k", "l"),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- parameter words
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_parameter_words_reach_the_strategy_that_the_flag_chose(load, kind):
     config = load(
         {"dataflex": {kind.value: {"name": "less", "k": 3}}},
         suffix=".json",
         strategies={kind: "loss"},
-        settings=[f"{kind}.boost=2", f"{kind}.deep.er=[1, x]", f"{kind}.boost=2.5"],
+        parameter_words=(f"{kind}.boost=2", f"{kind}.deep.er=[1, x]", f"{kind}.boost=2.5"),
     ).dataflex
     assert config.choice(kind) == StrategyChoice(name="loss", params={"boost": 2.5, "deep": {"er": [1, "x"]}})
 
 
-@pytest.mark.parametrize("setting", ["selector.k", "selector=1", "selecter.k=1", "k=1", "warmup_steps.k=1", ""])
-def test_a_setting_that_is_none_is_refused(refused, setting):
-    line = refused("dataflex: {selector: less}", settings=[setting])
-    assert f"--set {setting} is not understood" in line
+@pytest.mark.parametrize("word", ["selector.k", "selector=1", "selecter.k=1", "k=1", "warmup_steps.k=1", ""])
+def test_a_parameter_word_that_is_none_is_refused(refused, word):
+    line = refused("dataflex: {selector: less}", parameter_words=(word,))
+    assert f"--set {word} is not understood" in line
     assert all(f"{kind}.PARAM=VALUE" in line for kind in Kind)
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_a_setting_for_a_strategy_that_was_not_asked_for_is_refused(refused, kind):
-    assert f"the run has no {kind} (add --{kind} NAME)" in refused("a: 1", settings=[f"{kind}.k=1"])
+def test_a_parameter_word_for_a_strategy_that_was_not_asked_for_is_refused(refused, kind):
+    assert f"the run has no {kind} (add --{kind} NAME)" in refused("a: 1", parameter_words=(f"{kind}.k=1",))
+
+
+def test_a_parameter_word_leaves_escaped_references_alone(load):
+    written = {"dataflex": {"selector": {"name": "less", "text": r"\${b}"}}}
+    config = load(written, suffix=".json", parameter_words=("selector.k=1",))
+    assert config.dataflex.selector == StrategyChoice(name="less", params={"text": "${b}", "k": 1})
 
 
 # ------------------------------------------------------------------------------------------------------ validation
@@ -389,4 +445,4 @@ def test_a_budget_goes_with_the_default_candidates(load):
 )
 def test_the_merged_configuration_reads_back_the_same(load, text):
     config = load(text)
-    assert load(config.to_json(), suffix=".json") == config
+    assert RunConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config

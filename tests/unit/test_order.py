@@ -17,8 +17,6 @@ SOURCES = {
     for source in sorted(ROOT.glob("dataflex-*/src"))
     for path in sorted(source.rglob("*.py"))
 }
-CIRCLES = {"dataflex_cli/demo/texts.py"}
-"""Modules that import what is below them, until they are untangled."""
 
 
 def imported(code: str, files: Mapping[str, str]) -> set[str]:
@@ -51,10 +49,7 @@ def has_code(code: str) -> bool:
     return bool(body) and not (len(body) == 1 and isinstance(body[0], ast.Expr))
 
 
-CIRCULAR = pytest.mark.xfail(strict=True, reason="imports what imports it")
-
-
-@pytest.mark.parametrize("file", [pytest.param(name, marks=[CIRCULAR] * (name in CIRCLES)) for name in LISTED])
+@pytest.mark.parametrize("file", LISTED)
 def test_a_module_imports_only_what_is_above_it(file):
     assert out_of_order(file, LISTED, SOURCES) == []
 

@@ -63,7 +63,10 @@ def test_the_check_sees_a_heavy_import():
     assert loaded_by("import dataflex_core.planning.plan") == ["numpy"]
 
 
-@pytest.mark.parametrize("module", ["", ".catalog", ".config.params", ".config.config", ".planning.schedule"])
+LIGHT = ["", ".catalog", ".config.params", ".config.config", ".config.load", ".handover", ".planning.schedule"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_importing_is_light(module):
     assert loaded_by(f"import dataflex_core{module}") == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib.metadata import EntryPoint, entry_points
 
@@ -102,7 +103,7 @@ def test_a_plugin_that_is_left_out_is_not_imported(two):
 
 def test_the_choice_reaches_other_processes(tmp_path):
     for chosen in (Plugins(), Plugins(only=frozenset({"a"}), without=frozenset({"b"}), files=(tmp_path / "c.py",))):
-        assert Plugins.from_json(chosen.to_json()) == chosen
+        assert Plugins.from_plain(json.loads(json.dumps(chosen.to_plain()))) == chosen
 
 
 # -------------------------------------------------------------------------------------------------------- versions

@@ -10,8 +10,11 @@ from dataflex_core.errors import DataflexError, RunFailed
 
 
 @contextmanager
-def one_line(*, debug: bool) -> Iterator[None]:
-    """Turn whatever the block raises into a `DataflexError`; with ``debug`` print the traceback too."""
+def errors_in_one_line(*, debug: bool) -> Iterator[None]:
+    """Raise a `DataflexError` for whatever `Exception` the block raises; with ``debug`` print the traceback first.
+
+    A `DataflexError` stays as it is; any other becomes `RunFailed` with its type and its text in one line.
+    """
     try:
         yield
     except DataflexError as error:
@@ -21,6 +24,6 @@ def one_line(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        said = " ".join(str(error).split())
-        text = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        message = " ".join(str(error).split())
+        text = f"{type(error).__name__}: {message}" if message else type(error).__name__
         raise RunFailed(f"the run failed: {text}", hint="run again with --debug for the traceback") from error

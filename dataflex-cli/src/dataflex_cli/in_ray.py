@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.launch import PLUGINS, Processes
-from dataflex_cli.rank_exits import Told, as_error, told_in, was_killed, without_a_word
-from dataflex_core.catalog import Plugins
-from dataflex_core.config.config import RunConfig
+from dataflex_cli.launch import Processes
+from dataflex_cli.rank_exits import LeftError, as_error, ended_silently, first_error_in, was_killed
 from dataflex_core.errors import DataflexError, RunFailed, UnmetNeed
+from dataflex_core.handover import Handover
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.llamafactory.environment import ray_rank
 
@@ -33,7 +32,7 @@ _START_SECONDS = 300
 
 
 class Agent:
-    """On a worker of the cluster: starts one rank and tells how it ended. Its methods run in threads."""
+    """On a worker of the cluster: starts one rank and says how it ended. Its methods run in threads."""
 
     def endpoint(self) -> tuple[str, int]:
         """This node's address, and a port that is free there."""
@@ -43,34 +42,36 @@ class Agent:
             probe.bind(("", 0))
             return str(ray.util.get_node_ip_address()).strip("[]"), int(probe.getsockname()[1])
 
-    def start(self, files: Mapping[str, str], env: Mapping[str, str], folder: str, words: list[str]) -> None:
-        """Start the rank of ``env`` in ``folder``, where this node has it, with the worker's ``files``."""
+    def start(self, handed_over: str, env: Mapping[str, str], folder: str, words: list[str]) -> None:
+        """Start the rank of ``env`` in ``folder``, where this node has it, with a `Handover` as JSON."""
         self._scratch = tempfile.TemporaryDirectory(prefix="dataflex-")
         place = Path(self._scratch.name)
         self._errors = place / "errors"
         self._errors.mkdir()
-        for name, text in files.items():
-            (place / name).write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "dataflex_cli.worker", str(place / "run.json"), str(self._errors), *words]
+        file = place / "run.json"
+        file.write_text(handed_over, encoding="utf-8")
+        command = [sys.executable, "-m", "dataflex_cli.worker", str(file), str(self._errors), *words]
         cwd = folder if Path(folder).is_dir() else None
         self._process = subprocess.Popen(command, env={**os.environ, **env}, cwd=cwd)
 
-    def wait(self) -> tuple[int, Told | None, float]:
+    def wait(self) -> tuple[int, LeftError | None, float]:
         """Its exit code, the error that it left, and when."""
         code = self._process.wait()
-        return code, told_in(self._errors), time.time()
+        return code, first_error_in(self._errors), time.time()
 
     def send(self, number: int) -> None:
         """Signal the rank."""
         self._process.send_signal(number)
 
 
-def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debug: bool) -> None:
+def train_in_ray(run: Handover, wanted: Processes, *, debug: bool) -> None:
     """Train in ``wanted.per_node`` workers of a Ray cluster, a local one where none is named by ``RAY_ADDRESS``.
+
+    Each rank is handed ``run``.
 
     Raises what stopped them, in one error.
     """
-    written = RunArgs(written=config.args)
+    written = RunArgs(written=run.config.args)
     with _cluster(written.ray_options or {}) as ray:
         agents = _agents(ray, wanted.per_node)
         node, free = ray.get(agents[0].endpoint.remote())
@@ -78,8 +79,7 @@ def train_in_ray(config: RunConfig, wanted: Processes, plugins: Plugins, *, debu
         passed = {key: value for key, value in os.environ.items() if not key.startswith(_NOT_PASSED_ON)}
         for rank, agent in enumerate(agents):
             env = {**passed, **ray_rank(rank, len(agents), address=address, port=port)}
-            files = {"run.json": config.to_json(), PLUGINS: plugins.to_json()}
-            ray.get(agent.start.remote(files, env, os.getcwd(), ["--debug"] if debug else []))
+            ray.get(agent.start.remote(run.to_json(), env, os.getcwd(), ["--debug"] if debug else []))
         _wait(ray, agents)
 
 
@@ -90,8 +90,8 @@ def _cluster(options: Mapping[str, Any]) -> Iterator[Any]:
     try:
         ray.init(**options)
     except Exception as error:  # Ray raises plain ones
-        said = " ".join(str(error).split())
-        raise RunFailed(f"no Ray cluster: {said}", hint="see RAY_ADDRESS, ray_init_kwargs and ray status") from error
+        message = " ".join(str(error).split())
+        raise RunFailed(f"no Ray cluster: {message}", hint="see RAY_ADDRESS, ray_init_kwargs and ray status") from error
     try:
         yield ray
     finally:
@@ -138,7 +138,7 @@ def _agents(ray: Any, count: int) -> list[Any]:
 
 def _wait(ray: Any, agents: list[Any]) -> None:
     running = {agent.wait.remote(): rank for rank, agent in enumerate(agents)}
-    ended: dict[int, tuple[int, Told | None, float]] = {}
+    ended: dict[int, tuple[int, LeftError | None, float]] = {}
     deadline = float("inf")
     with _termination() as asked:
         while running and time.time() < deadline:
@@ -157,21 +157,20 @@ def _wait(ray: Any, agents: list[Any]) -> None:
         raise error
 
 
-def _ending(ray: Any, reference: Any) -> tuple[int, Told | None, float]:
+def _ending(ray: Any, reference: Any) -> tuple[int, LeftError | None, float]:
     try:
-        code, told, when = ray.get(reference)
-        return int(code), told, float(when)
+        code, left, when = ray.get(reference)
+        return int(code), left, float(when)
     except ray.exceptions.RayError:
         return -signal.SIGKILL, None, time.time()
 
 
-def _first_error(ended: Mapping[int, tuple[int, Told | None, float]]) -> DataflexError | None:
-    failed = sorted((when, rank, code, told) for rank, (code, told, when) in ended.items() if code)
+def _first_error(ended: Mapping[int, tuple[int, LeftError | None, float]]) -> DataflexError | None:
+    failed = sorted((when, rank, code) for rank, (code, _, when) in ended.items() if code)
     # A rank that was killed says nothing, and the others' connections to it break: that is what they say.
-    for _, rank, code, told in sorted(failed, key=lambda ending: not was_killed(ending[2])):
-        if was_killed(code) or told is None:
-            return without_a_word(rank, code)
-        return as_error(told)
+    for _, rank, code in sorted(failed, key=lambda ending: not was_killed(ending[2])):
+        left = ended[rank][1]
+        return ended_silently(rank, code) if was_killed(code) or left is None else as_error(left)
     return None
 
 

@@ -12,7 +12,10 @@ from dataflex_core.errors import DataflexError, RunFailed
 
 
 def command(verb: str, names: Sequence[str]) -> tuple[str, ...] | None:
-    """The words that ``install`` or ``uninstall`` here, without questions; None where there is neither pip nor uv."""
+    """The words of a command that installs or uninstalls ``names`` here without questions: ``verb`` is which.
+
+    None where there is neither pip nor uv.
+    """
     if importlib.util.find_spec("pip") is not None:
         agreed = ("--yes",) if verb == "uninstall" else ()
         return (sys.executable, "-m", "pip", verb, *agreed, *names)
@@ -22,7 +25,10 @@ def command(verb: str, names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def call(verb: str, names: Sequence[str]) -> None:
-    """Install or uninstall. Raises `RunFailed` where the installer does not end well, `DataflexError` without one."""
+    """Install or uninstall ``names``; the installer writes to this process's stdout and stderr.
+
+    Raises `RunFailed` where it ends with another code than 0, `DataflexError` where there is none.
+    """
     words = command(verb, names)
     if words is None:
         by_hand = f"uv pip {verb} --python {sys.executable} {' '.join(names)}"

@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.rank_exits import as_error, stopped_by, told_in, was_killed, without_a_word
-from dataflex_core.catalog import Plugins
-from dataflex_core.config.config import RunConfig
+from dataflex_cli.rank_exits import as_error, ended_silently, first_error_in, stopped_by_signal, was_killed
 from dataflex_core.errors import InvalidConfig
+from dataflex_core.handover import Handover
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.llamafactory.devices import device_count
 from dataflex_core.llamafactory.environment import LaunchEnvironment
-
-PLUGINS = "plugins.json"
-"""Beside a worker's configuration: which plugins it looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,40 +49,40 @@ def processes(nproc: int | None, args: Mapping[str, Any], env: Mapping[str, str]
     return Processes(per_node=per_node, nodes=nodes, torchrun=asked.forces_torchrun or per_node > 1 or nodes > 1)
 
 
-def torchrun(
-    config: RunConfig, wanted: Processes, plugins: Plugins, *, debug: bool, env: Mapping[str, str] = os.environ
-) -> None:
-    """Train in ``wanted.per_node`` processes on this node. Raises what stopped them, in one error."""
+def torchrun(run: Handover, wanted: Processes, *, debug: bool, env: Mapping[str, str] = os.environ) -> None:
+    """Train in ``wanted.per_node`` processes on this node; each is handed ``run``.
+
+    Raises what stopped them, in one error, and `InvalidConfig` where ``env`` does not say where several nodes meet.
+    """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args
     from torch.distributed.run import run as elastic_run
 
     with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
-        task, errors = Path(folder) / "run.json", Path(folder) / "errors"
-        task.with_name(PLUGINS).write_text(plugins.to_json(), encoding="utf-8")
-        task.write_text(config.to_json(), encoding="utf-8")
+        handed_over, errors = Path(folder) / "run.json", Path(folder) / "errors"
+        handed_over.write_text(run.to_json(), encoding="utf-8")
         errors.mkdir()
-        words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(task), str(errors)]
+        words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(handed_over), str(errors)]
         try:
             options = parse_args([*words, "--debug"] if debug else words)  # type: ignore[no-untyped-call]  # in torch
             elastic_run(options)  # type: ignore[no-untyped-call]  # in torch
         except ChildFailedError as error:
             # A rank that was killed says nothing, and the others' connections to it break: that is what they say.
             killed = [(rank, failed.exitcode) for rank, failed in error.failures.items() if was_killed(failed.exitcode)]
-            if not killed and (told := told_in(errors)):
-                raise as_error(told) from error
+            if not killed and (left := first_error_in(errors)):
+                raise as_error(left) from error
             first, failure = error.get_first_failure()
             rank, code = killed[0] if killed else (first, failure.exitcode)
-            raise without_a_word(rank, code) from error
+            raise ended_silently(rank, code) from error
         except SignalException as error:
-            if told := told_in(errors):
-                raise as_error(told) from error
-            raise stopped_by(error.sigval) from error
+            if left := first_error_in(errors):
+                raise as_error(left) from error
+            raise stopped_by_signal(error.sigval) from error
 
 
 def rendezvous(wanted: Processes, env: Mapping[str, str] = os.environ) -> list[str]:
-    """torchrun's options for this node."""
+    """torchrun's options for this node. Raises `InvalidConfig` where several nodes have no port in common."""
     asked = LaunchEnvironment(variables=env)
     if wanted.nodes > 1 and asked.port is None:
         raise InvalidConfig("NNODES is above 1 and MASTER_PORT is not set", hint="set the same MASTER_PORT everywhere")

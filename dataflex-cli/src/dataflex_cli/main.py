@@ -27,7 +27,7 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """Knows its commands by name and one line; imports the one that is asked for."""
+    """Knows its commands by name and one line; imports the module of the one that is asked for, and no other."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -54,7 +54,11 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: errors on purpose become one line what is wrong and one line what to do, and their exit code."""
+    """The ``dataflex`` script: run the command that the process's arguments name.
+
+    A `DataflexError` ends the process with its exit code, and is printed as `show_error` does; click's own errors end
+    it with 2. Anything else comes through with its traceback.
+    """
     try:
         cli(prog_name="dataflex")
     except DataflexError as error:
@@ -63,7 +67,7 @@ def main() -> None:
 
 
 def show_error(error: DataflexError) -> None:
-    """Print an error and its remedy to stderr, or each of many."""
+    """Print to stderr a line what is wrong and, below it, a line what to do; of `ManyFaults` these for each."""
     if isinstance(error, ManyFaults):
         for fault in error.faults:
             show_error(fault)

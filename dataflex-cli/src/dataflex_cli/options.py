@@ -43,10 +43,10 @@ def plugin_options(command: Command) -> Command:
 
 
 def chosen_plugins(files: Iterable[str], *, no_plugins: bool) -> Plugins:
-    """What the environment variables say, and the options over them."""
-    said = Plugins.of(os.environ)
+    """What the environment variables admit, changed by the options; ``files`` become absolute, each once."""
+    admitted = Plugins.of(os.environ)
     found = tuple(dict.fromkeys(Path(file).absolute() for file in files))
-    return replace(said, only=frozenset() if no_plugins else said.only, files=found)
+    return replace(admitted, only=frozenset() if no_plugins else admitted.only, files=found)
 
 
 def strategy_names(kind: Kind | None = None, *others: str) -> Completer:
@@ -65,7 +65,7 @@ def strategy_names(kind: Kind | None = None, *others: str) -> Completer:
             for record in catalog.of_kind(Kind(wanted) if wanted else None)
         }
         names = {**found, **dict.fromkeys(others)}
-        return [CompletionItem(name, help=told) for name, told in names.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=summary) for name, summary in names.items() if name.startswith(incomplete)]
 
     return complete
 
@@ -76,16 +76,16 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
 
 
 def strategy_options(command: Command) -> Command:
-    """``--selector``, ``--mixer``, ``--weighter`` and ``--set``."""
+    """``--selector``, ``--mixer``, ``--weighter`` and ``--set``, which the command is given as ``parameter_words``."""
     asked = {
         Kind.SELECTOR: "Which samples: the selector to use, or none.",
         Kind.MIXER: "In what proportion of domains: the mixer to use, or none.",
         Kind.WEIGHTER: "With what weight in the loss: the weighter to use, or none.",
     }
-    settings = click.option(
-        "--set", "settings", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable."
+    parameters = click.option(
+        "--set", "parameter_words", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable."
     )
-    command = settings(command)
+    command = parameters(command)
     for kind, text in reversed(asked.items()):
         complete = strategy_names(kind, NONE)
         command = click.option(f"--{kind}", metavar="NAME", help=text, shell_complete=complete)(command)

@@ -7,7 +7,10 @@ from rich.table import Table
 
 
 def print_table(table: Table, *, width: int | None = None) -> None:
-    """Print it as it is written: "[a]" or ":b:" is no markup. ``width`` is for where no terminal is."""
+    """Print ``table`` to stdout as it is written: "[a]" or ":b:" is no markup.
+
+    It is as wide as the terminal; where there is none, ``width`` columns, or rich's 80 for None.
+    """
     console = Console(markup=False, emoji=False)
     if width is not None and not console.is_terminal:
         console.width = width

@@ -1,4 +1,7 @@
-"""One rank of a run, as torchrun starts it: ``python -m dataflex_cli.worker RUN.json ERRORS [--debug]``."""
+"""One rank of a run, as torchrun starts it: ``python -m dataflex_cli.worker HANDOVER ERRORS [--debug]``.
+
+HANDOVER is a file with what the launcher validated, ERRORS the folder where the launcher looks for errors.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,10 @@ import sys
 from pathlib import Path
 
 from dataflex_cli.console import Narrator
-from dataflex_cli.failures import one_line
-from dataflex_cli.launch import PLUGINS
-from dataflex_cli.rank_exits import stopped_by, tell
-from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config.config import load_config
+from dataflex_cli.failures import errors_in_one_line
+from dataflex_cli.rank_exits import leave_error, stopped_by_signal
 from dataflex_core.errors import DataflexError
-from dataflex_core.prepare import prepare
+from dataflex_core.handover import Handover
 from dataflex_core.prepared import PreparedRun
 
 
@@ -23,21 +23,20 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
 
     narrator = Narrator()
     try:
-        with one_line(debug=debug):
+        with errors_in_one_line(debug=debug):
             train(prepared, narrator)
     except KeyboardInterrupt as error:
-        raise stopped_by(signal.SIGINT) from error
+        raise stopped_by_signal(signal.SIGINT) from error
     narrator.summary()
 
 
 def main() -> None:
-    """Train as this process's rank; leave an error where the launcher finds it."""
-    task, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
+    """Train as this process's rank; leave an error where the launcher finds it, and exit with its code."""
+    handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
-        plugins = Plugins.from_json(task.with_name(PLUGINS).read_text(encoding="utf-8"))
-        train_here(prepare(load_config(task), discover(plugins=plugins)), debug=debug)
+        train_here(Handover.from_json(handed_over.read_text(encoding="utf-8")).prepared(), debug=debug)
     except DataflexError as error:
-        tell(error, errors)
+        leave_error(error, errors)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # while it still imports
         sys.exit(128 + signal.SIGINT)

@@ -12,14 +12,20 @@ from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
-    """Resolve names, validate parameters, check needs. Raises a `UsageError` that names what to change."""
-    prepared, faults = examine(config, catalog)
+    """Resolve names, validate parameters, check needs. Raises a `UsageError` that names what to change.
+
+    A run of several processes does this once, in the one that starts the others: see `handover`.
+    """
+    prepared, faults = examine_run(config, catalog)
     raise_any(faults)
     return prepared
 
 
-def examine(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[UsageError, ...]]:
-    """The run as far as it is possible, and everything that stands in its way."""
+def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[UsageError, ...]]:
+    """The run as far as it is possible, and everything that stands in its way.
+
+    Raises `StrategyFault` for a strategy whose parameters do not load.
+    """
     faults = list(check_args(config.args))
     if config.dataflex.active:
         faults.extend(check_run(config.args))
@@ -34,9 +40,9 @@ def examine(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[Usa
             faults.append(error)
             continue
         made, wrong = params.examine(record.load_params(), choice.params)
-        for name, said in wrong:
+        for name, message in wrong:
             hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
-            faults.append(InvalidParameters(f"{kind} {choice.name}: {said}", hint=hint, key=key))
+            faults.append(InvalidParameters(f"{kind} {choice.name}: {message}", hint=hint, key=key))
         if wrong:
             faults.extend(check_needs(config.args, record.spec, frozenset(record.spec.needs)))
             continue

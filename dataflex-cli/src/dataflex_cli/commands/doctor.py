@@ -33,8 +33,8 @@ def doctor(as_json: bool, plugins: Plugins) -> None:
     found = list(checks(discover(plugins=plugins)))
     well = all(check.state != "problem" for check in found)
     if as_json:
-        told = {"schema": SCHEMA, "ok": well, "checks": [asdict(check) for check in found]}
-        click.echo(json.dumps(told, indent=2))
+        document = {"schema": SCHEMA, "ok": well, "checks": [asdict(check) for check in found]}
+        click.echo(json.dumps(document, indent=2))
     else:
         _print(found)
     sys.exit(0 if well else 1)
@@ -48,6 +48,6 @@ def _print(found: Sequence[Check]) -> None:
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in found:
-        said = f"{check.detail}\n{check.remedy}" if check.remedy else check.detail
-        table.add_row(Text(check.state, style=_COLOURS[check.state]), check.name, Text(said))
+        text = f"{check.detail}\n{check.remedy}" if check.remedy else check.detail
+        table.add_row(Text(check.state, style=_COLOURS[check.state]), check.name, Text(text))
     print_table(table, width=140)

@@ -12,7 +12,7 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of the model's random weights.")
 def init(directory: Path, seed: int) -> None:
     """Write the demo's configuration, data and model to DIRECTORY, to start from."""
-    from dataflex_cli.demo import write_demo
+    from dataflex_cli.demo.write import write_demo
 
     config = write_demo(directory, seed=seed)
     click.echo(f"Wrote {config}")

@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from dataflex_core.catalog import discover
-from dataflex_core.config.config import SECTION, RunConfig, load_config, merged_config
+from dataflex_core.config.config import SECTION, RunConfig
+from dataflex_core.config.files import literal
+from dataflex_core.config.load import load_config, merged_config
 from dataflex_core.errors import InvalidConfig, UsageError
 
 
@@ -52,19 +54,11 @@ def _say_what_is_missing(config: RunConfig) -> None:
             _say(str(error))
 
 
-def _yaml(settings: Mapping[str, Any]) -> str:
+def _yaml(config: Mapping[str, Any]) -> str:
+    """``config``, whose references are resolved, as YAML in which reading finds none."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_yaml(OmegaConf.create(_escaped(settings)))
-
-
-def _escaped(value: Any) -> Any:
-    """``value``, whose references are resolved, so that reading finds none in it."""
-    if isinstance(value, Mapping):
-        return {key: _escaped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_escaped(item) for item in value]
-    return value.replace("${", r"\${") if isinstance(value, str) else value
+    return OmegaConf.to_yaml(OmegaConf.create(literal(config)))
 
 
 def _write(output: Path, text: str) -> None:

@@ -65,8 +65,8 @@ def install(names: tuple[str, ...], dry_run: bool) -> None:
     if not new:
         click.echo("No strategy came with it.")
     for fault in after["faults"]:
-        told = f"{fault['distribution']} {fault['version']}: {fault['entry_point']}: {fault['error']}"
-        click.secho(f"fault: {told}", fg="yellow", err=True)
+        text = f"{fault['distribution']} {fault['version']}: {fault['entry_point']}: {fault['error']}"
+        click.secho(f"fault: {text}", fg="yellow", err=True)
 
 
 @plugins.command("uninstall")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config.config import RunConfig, load_config
+from dataflex_core.config.config import SECTION
+from dataflex_core.config.load import load_config
+from dataflex_core.config.overrides import Overrides
+from dataflex_core.handover import Handover
 from dataflex_core.llamafactory.args import RESUME
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import prepare
@@ -41,7 +46,7 @@ def run(
     selector: str | None,
     mixer: str | None,
     weighter: str | None,
-    settings: tuple[str, ...],
+    parameter_words: tuple[str, ...],
     resume: bool,
     allowed: tuple[str, ...],
     nproc: int | None,
@@ -55,35 +60,42 @@ def run(
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
     flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
-    request = Request.of(words, flags, settings)
-    path, names, overrides = request.path, request.strategies, list(request.overrides)
-    if path is None and names:
-        # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
-        overrides = [*(f"dataflex.{kind}=null" for kind in Kind if kind not in names), *overrides]
-    if resume:
-        overrides = [*overrides, f"{RESUME}=true"]
-    if allowed:
-        overrides = [*overrides, f"dataflex.allow_changed=[{','.join(allowed)}]"]
-    from dataflex_cli import console as show
+    request = Request.of(words, flags, parameter_words)
+    from dataflex_cli.console import header, say
     from dataflex_core.llamafactory.resume import resolved
 
-    config = load_config(path or _demo(), overrides, strategies=names, settings=settings, notice=show.say)
-    config = resolved(config, show.say)
+    overrides = _overrides(request, resume=resume, allowed=allowed)
+    config = resolved(load_config(request.path or _demo(), overrides, notice=say), say)
     prepared = prepare(config, discover(plugins=plugins))
-    show.header(prepared)
-    if path is None or dry_run:
+    header(prepared)
+    if request.path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
         log_from("WARN")
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:
-        _train(config, prepared, plugins, nproc, debug=debug)
+        _train(prepared, plugins, nproc, debug=debug)
+
+
+def _overrides(request: Request, *, resume: bool, allowed: tuple[str, ...]) -> Overrides:
+    """What the words and all options lay over the file."""
+    values: dict[str, Any] = {}
+    if resume:
+        values[RESUME] = True
+    if allowed:
+        values[f"{SECTION}.allow_changed"] = allowed
+    strategies = request.overrides.strategies
+    if request.path is None and request.overrides.named:
+        # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.
+        strategies = {**dict.fromkeys(Kind), **strategies}
+    return replace(request.overrides, values=values, strategies=strategies)
 
 
 def _demo() -> Path:
+    """The demo's configuration, written first where it is not there."""
     config = DEMO / "config.yaml"
     if not config.is_file():
-        from dataflex_cli.demo import write_demo
+        from dataflex_cli.demo.write import write_demo
 
         click.echo(f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model")
         write_demo(DEMO)
@@ -91,29 +103,30 @@ def _demo() -> Path:
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli import console as show
-    from dataflex_cli.failures import one_line
+    from dataflex_cli.console import show_plan
+    from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.run import dry_run
 
-    with one_line(debug=debug):
-        show.show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
+    with errors_in_one_line(debug=debug):
+        show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
     click.echo("Nothing was trained or written.")
 
 
-def _train(config: RunConfig, prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli.failures import one_line
+def _train(prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
+    from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.launch import processes, torchrun
     from dataflex_cli.worker import train_here
 
-    wanted = processes(nproc, config.args)
+    wanted = processes(nproc, prepared.config.args)
+    handed_over = Handover.of(prepared, plugins)
     if wanted.ray:
         from dataflex_cli.in_ray import train_in_ray
 
-        with one_line(debug=debug):
-            train_in_ray(config, wanted, plugins, debug=debug)
+        with errors_in_one_line(debug=debug):
+            train_in_ray(handed_over, wanted, debug=debug)
     elif wanted.torchrun:
-        with one_line(debug=debug):
-            torchrun(config, wanted, plugins, debug=debug)
+        with errors_in_one_line(debug=debug):
+            torchrun(handed_over, wanted, debug=debug)
     else:
         train_here(prepared, debug=debug)

@@ -15,12 +15,12 @@ import click
 
 from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
-from dataflex_core import prepare as preparing
 from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config import config as configs
+from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
 from dataflex_core.llamafactory.environment import log_from
+from dataflex_core.prepare import examine_run
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
@@ -57,7 +57,7 @@ def validate(
     selector: str | None,
     mixer: str | None,
     weighter: str | None,
-    settings: tuple[str, ...],
+    parameter_words: tuple[str, ...],
     nproc: int | None,
     quick: bool,
     as_json: bool,
@@ -69,7 +69,7 @@ def validate(
     in `dataflex run --dry-run`. The exit code is 2 where there is a fault.
     """
     flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
-    request = Request.of(words, flags, settings)
+    request = Request.of(words, flags, parameter_words)
     if request.path is None:
         raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
     with _quiet():
@@ -77,8 +77,8 @@ def validate(
     found = [_finding(fault, request, request.path) for fault in faults]
     found.sort(key=lambda finding: (finding.line is None, finding.line or 0, finding.column or 0))
     if as_json:
-        told = {"schema": SCHEMA, "file": str(request.path), "quick": quick, "valid": not found}
-        click.echo(json.dumps({**told, "faults": [asdict(finding) for finding in found]}, indent=2))
+        document = {"schema": SCHEMA, "file": str(request.path), "quick": quick, "valid": not found}
+        click.echo(json.dumps({**document, "faults": [asdict(finding) for finding in found]}, indent=2))
     else:
         for finding in found:
             click.echo(finding.text)
@@ -89,14 +89,12 @@ def validate(
 
 def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: bool) -> Sequence[DataflexError]:
     try:
-        config, faults = configs.examine(
-            request.path, request.overrides, strategies=request.strategies, settings=request.settings
-        )
+        config, faults = examine_config(request.path, request.overrides)
     except InvalidConfig as error:
         return [error]
     catalog = discover(plugins=plugins)
     try:
-        prepared, more = preparing.examine(config, catalog)
+        prepared, more = examine_run(config, catalog)
     except DataflexError as error:  # a strategy that does not load
         return [*faults, error]
     faults = (*faults, *more)
@@ -105,13 +103,13 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
 
 def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[DataflexError]:
     """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there."""
-    from dataflex_cli.failures import one_line
+    from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.resume import resolved
     from dataflex_core.llamafactory.run import dry_run
 
     try:
-        with one_line(debug=False):
+        with errors_in_one_line(debug=False):
             prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
             dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
     except DataflexError as error:
@@ -138,7 +136,7 @@ def _quiet() -> Iterator[None]:
 
 def _finding(fault: DataflexError, request: Request, path: Path) -> Finding:
     key = tuple(str(part) if isinstance(part, str) else part for part in getattr(fault, "key", ()))
-    known, given = positions(path), set(request.given())
+    known, given = positions(path), set(request.overrides.keys())
     of_flag = (*key[:2], "name") in given and key not in known  # what a strategy named by a flag lacks
     by_flag = of_flag or any(key[:n] in given for n in range(1, len(key) + 1))
     place = None if by_flag else position_of(key, known) or syntax_position(fault)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from dataflex_cli.demo.texts import DemoTexts, Sample
+from dataflex_cli.demo.sample import Sample
+from dataflex_cli.demo.texts import DemoTexts
 
 TARGET = "target"
 

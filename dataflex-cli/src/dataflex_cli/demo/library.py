@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from dataflex_cli.demo.texts import Sample, shorten
+from dataflex_cli.demo.sample import Sample, shorten
 
 # Quick to import, without side effects, in every supported Python, and patched by no library that a run imports.
 _MODULES = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dataflex_cli.demo.texts import Sample, shorten
+from dataflex_cli.demo.sample import Sample, shorten
 
 _RULE = re.compile(r"([*=\-~^#])\1{2,}")
 _NUMBER = re.compile(r"^[\d.]+\s+")

@@ -7,28 +7,18 @@ same interpreter always gives the same samples in the same order, whatever was i
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dataflex_cli.demo.library import library_samples
+from dataflex_cli.demo.reference import reference_samples
+from dataflex_cli.demo.sample import SHORTEST, Sample
 from dataflex_core.errors import DataError
 
 TARGET_DOMAIN = "signatures"
 PER_DOMAIN = 450
 TARGET_SIZE = 60
 _FEWEST_PER_DOMAIN = 300
-_SHORTEST, _LONGEST = 24, 400
-_PARAGRAPH = re.compile(r"\n\s*\n")
-_SENTENCE_END = re.compile(r"[.!?:](?=\s|$)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Sample:
-    """A question and its answer; ``topic`` is the heading or module it is about, and is not written to disk."""
-
-    instruction: str
-    output: str
-    topic: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +35,6 @@ class DemoTexts:
 
 def collect_texts() -> DemoTexts:
     """Read the running interpreter's documentation. Raises `DataError` where it was stripped (``python -OO``)."""
-    from dataflex_cli.demo.library import library_samples
-    from dataflex_cli.demo.reference import reference_samples
-
     found = {"reference": reference_samples(), **library_samples()}
     domains = {domain: _distinct(samples) for domain, samples in found.items()}
     held_out = _target_topics(domains[TARGET_DOMAIN])
@@ -65,29 +52,11 @@ def collect_texts() -> DemoTexts:
     )
 
 
-def shorten(text: str) -> str:
-    """``text`` cut to 400 characters: after its first paragraphs, else after a sentence, else after a word."""
-    text = text.strip()
-    if len(text) <= _LONGEST:
-        return text
-    kept = ""
-    for paragraph in _PARAGRAPH.split(text):
-        longer = f"{kept}\n\n{paragraph.rstrip()}" if kept else paragraph.rstrip()
-        if len(longer) > _LONGEST:
-            break
-        kept = longer
-    if len(kept) >= _SHORTEST:
-        return kept
-    head = text[:_LONGEST]
-    ends = [match.end() for match in _SENTENCE_END.finditer(head) if match.end() >= _SHORTEST]
-    return head[: ends[-1]] if ends else head.rsplit(None, 1)[0]
-
-
 def _distinct(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     """Sorted, each answer once, without those too short to teach anything."""
     by_output: dict[str, Sample] = {}
     for sample in sorted(samples):
-        if len(sample.output) >= _SHORTEST:
+        if len(sample.output) >= SHORTEST:
             by_output.setdefault(sample.output, sample)
     return tuple(by_output.values())
 

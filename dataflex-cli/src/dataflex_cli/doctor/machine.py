@@ -28,8 +28,8 @@ _SECONDS = 120
 
 def probe() -> dict[str, Any]:
     """What torch, DeepSpeed and the driver say; a key ``error`` or ``deepspeed_error`` where an import fails."""
-    told = _python(_PROBE)
-    found: dict[str, Any] = json.loads(told[0].splitlines()[-1]) if told[1] is None else {"error": told[1]}
+    printed, error = _python(_PROBE)
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1]) if error is None else {"error": error}
     if importlib.util.find_spec("deepspeed") is not None:
         found["deepspeed_error"] = _python("import deepspeed")[1]
     found["driver"] = _driver()

@@ -126,8 +126,8 @@ def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> tuple[list[Reco
     except BaseException as error:
         return [], [plugin.fault(stage, f"{type(error).__name__}: {error}".strip().splitlines()[0])]
     if heavy := [name for name in _HEAVY if name in sys.modules and name not in before]:
-        told = f"imports {', '.join(heavy)} where it declares itself (import them in the strategy's own module)"
-        return offered, [plugin.fault("import", told, withdrawn=False)]
+        slow = f"imports {', '.join(heavy)} where it declares itself (import them in the strategy's own module)"
+        return offered, [plugin.fault("import", slow, withdrawn=False)]
     return offered, []
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
 
 ONLY, WITHOUT = "DATAFLEX_PLUGINS", "DATAFLEX_DISABLE_PLUGINS"
 BUILT_IN = "dataflex-strategies"
@@ -15,7 +16,7 @@ BUILT_IN = "dataflex-strategies"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugins:
-    """``only`` and ``without`` hold names of distributions or entry points, ``files`` absolute paths.
+    """``only`` and ``without`` hold canonical names of distributions or entry points, ``files`` absolute paths.
 
     ``only`` are the plugins beside the built-in ones (None: all); ``without`` leaves out, built-in ones too.
     """
@@ -32,40 +33,36 @@ class Plugins:
     def admits(self, point: EntryPoint) -> bool:
         """Whether the plugin of an entry point is looked at."""
         named = set(names_of(point))
-        wanted = self.only is None or _canonical(BUILT_IN) in named or bool(named & self.only)
+        wanted = self.only is None or BUILT_IN in named or bool(named & self.only)
         return wanted and not named & self.without
 
     def unknown(self, points: Iterable[EntryPoint]) -> Iterator[tuple[str, str]]:
         """The names that no entry point goes by, each after the variable that holds it."""
-        known = {_canonical(BUILT_IN)}.union(*map(names_of, points))
+        known = {BUILT_IN}.union(*map(names_of, points))
         for variable, names in ((ONLY, self.only or ()), (WITHOUT, self.without)):
             yield from ((variable, name) for name in sorted(names) if name not in known)
 
-    def to_json(self) -> str:
-        """As text that `from_json` reads back, for other processes of the run."""
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON has it, for other processes of the run."""
         only = None if self.only is None else sorted(self.only)
-        return json.dumps({"only": only, "without": sorted(self.without), "files": [str(file) for file in self.files]})
+        return {"only": only, "without": sorted(self.without), "files": [str(file) for file in self.files]}
 
     @classmethod
-    def from_json(cls, text: str) -> Plugins:
-        """What `to_json` wrote."""
-        told = json.loads(text)
+    def from_plain(cls, plain: Mapping[str, Any]) -> Plugins:
+        """What `to_plain` made."""
         return cls(
-            only=None if told["only"] is None else frozenset(told["only"]),
-            without=frozenset(told["without"]),
-            files=tuple(Path(file) for file in told["files"]),
+            only=None if plain["only"] is None else frozenset(plain["only"]),
+            without=frozenset(plain["without"]),
+            files=tuple(Path(file) for file in plain["files"]),
         )
 
 
 def names_of(point: EntryPoint) -> tuple[str, ...]:
-    """What a plugin may be called by: its distribution, and its entry point."""
-    return tuple(_canonical(name) for name in (point.name, *([point.dist.name] if point.dist is not None else ())))
+    """What a plugin may be called by: its entry point and its distribution, canonical."""
+    names = (point.name, *([point.dist.name] if point.dist is not None else ()))
+    return tuple(canonicalize_name(name) for name in names)
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(_canonical(name) for name in text.split(",") if name.strip())
-
-
-def _canonical(name: str) -> str:
     """As package indexes compare names: `My_Plugin` is `my-plugin`."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+    return frozenset(canonicalize_name(name.strip()) for name in text.split(",") if name.strip())

@@ -119,8 +119,8 @@ def _load(record: Record, target: str) -> Any:
         with redirect_stdout(sys.stderr):
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
-        said = " ".join(str(error).split()) or type(error).__name__
+        message = " ".join(str(error).split()) or type(error).__name__
         raise StrategyFault(
-            f"{record.spec.kind} {record.id} does not load: {said}",
+            f"{record.spec.kind} {record.id} does not load: {message}",
             hint=f"{record.distribution} {record.version} points at {target}",
         ) from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 
-from dataflex_core.config.messages import by_key
+from dataflex_core.config.messages import messages_by_key
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import MAX_STEPS
 from dataflex_core.spec import Kind
@@ -80,7 +80,8 @@ def read(args: Mapping[str, Any]) -> OldKeys:
     try:
         return pydantic.TypeAdapter(OldKeys).validate_python(written)
     except pydantic.ValidationError as error:
-        raise InvalidConfig("; ".join(f"{key}={written[key]!r}: {m}" for key, m in by_key(error).items())) from None
+        wrong = (f"{key}={written[key]!r}: {message}" for key, message in messages_by_key(error).items())
+        raise InvalidConfig("; ".join(wrong)) from None
 
 
 def idle(old: OldKeys, args: Iterable[str]) -> list[str]:

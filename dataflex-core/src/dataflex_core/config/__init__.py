@@ -1,1 +1,1 @@
-"""A run's configuration: files, their merging, positions in them, parameters of strategies, JSON Schema."""
+"""A run's configuration: values, files and what is laid over them, positions, parameters of strategies, JSON Schema."""

@@ -1,9 +1,11 @@
-"""Settings as text: YAML or JSON files and ``KEY=VALUE`` words, read and merged by OmegaConf."""
+"""Configurations as text, YAML or JSON files and ``KEY=VALUE`` words, and their merging: all of it is OmegaConf's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from dataflex_core.errors import InvalidConfig
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The settings in a file. Raises `InvalidConfig` where it holds none, or cannot be read."""
+    """The keys and values of a file, references unresolved. Raises `InvalidConfig` where it holds none."""
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -42,22 +44,60 @@ def read(path: Path) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def merge(base: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """``base`` with ``KEY=VALUE`` words laid over it, references resolved. Raises `InvalidConfig`."""
+def parse(word: str) -> tuple[str, Any]:
+    """The dotted key and the value of a word ``KEY=VALUE``, which is read as YAML; references stay as they are written.
+
+    Raises `InvalidConfig` where VALUE is no YAML.
+    """
     from omegaconf import OmegaConf
+
+    with _merging():
+        key, value = word.partition("=")[0], OmegaConf.to_container(OmegaConf.from_dotlist([word]))
+        for _ in key.split("."):
+            assert isinstance(value, dict)
+            (value,) = value.values()
+    return key, value
+
+
+def merge(base: Mapping[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """``base`` with ``changes``, values by their dotted keys, laid over it in their order; references are resolved.
+
+    Raises `InvalidConfig` where a value does not go where its key says, or a reference leads nowhere.
+    """
+    from omegaconf import OmegaConf
+
+    with _merging():
+        over = OmegaConf.create({})
+        for key, value in changes:
+            OmegaConf.update(over, key, value)
+        merged = OmegaConf.merge(OmegaConf.create(dict(base)), over)
+        container = OmegaConf.to_container(merged, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def literal(value: Any) -> Any:
+    """``value`` such that `merge` gives it back: nothing in its text is a reference."""
+    if isinstance(value, Mapping):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [literal(item) for item in value]
+    # The backslashes before a reference, too, are read as escapes.
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+
+
+@contextmanager
+def _merging() -> Iterator[None]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     try:
-        merged = OmegaConf.merge(OmegaConf.create(dict(base)), OmegaConf.from_dotlist(list(overrides)))
-        container = OmegaConf.to_container(merged, resolve=True)
+        yield
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
         key = str(getattr(error, "full_key", None) or "").split(".")
         # From nothing: where the parser stopped is no line of the file.
         where = f"{'.'.join(key)}: " if any(key) else "the overrides cannot be merged: "
         raise InvalidConfig(f"{where}{_one_line(error)}", key=filter(None, key)) from None
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
 
 
 def _one_line(error: Exception) -> str:
@@ -65,5 +105,5 @@ def _one_line(error: Exception) -> str:
     if problem and mark:
         return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
     # Below its first line OmegaConf names the key and the type of what holds it.
-    said = str(error).partition("\n    full_key:")[0]
-    return " ".join(said.split())
+    message = str(error).partition("\n    full_key:")[0]
+    return " ".join(message.split())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import annotated_types as at
 from typing_extensions import Doc
 
-from dataflex_core.config.messages import said_of
+from dataflex_core.config.messages import message_of
 from dataflex_core.errors import InvalidParameters, StrategyFault
 from dataflex_core.requests import NoParams
 from dataflex_core.wording import did_you_mean
@@ -60,8 +60,8 @@ def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str)
     """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
     made, faults = examine(params, values)
     if faults:
-        said = "; ".join(text for _, text in faults)
-        raise InvalidParameters(f"{owner}: {said}", hint=f"see: dataflex describe {owner.split()[-1]}")
+        messages = "; ".join(text for _, text in faults)
+        raise InvalidParameters(f"{owner}: {messages}", hint=f"see: dataflex describe {owner.split()[-1]}")
     return made
 
 
@@ -109,9 +109,9 @@ def json_schema(params: type[Any], *, ref_template: str) -> dict[str, Any]:
 
 
 def _unusable(params: type[Any], error: Exception) -> StrategyFault:
-    said = str(error).partition("\n")[0]
+    message = str(error).partition("\n")[0]
     return StrategyFault(
-        f"{params.__qualname__} of {params.__module__} is no use for parameters: {type(error).__name__}: {said}",
+        f"{params.__qualname__} of {params.__module__} is no use for parameters: {type(error).__name__}: {message}",
         hint="give its fields types that pydantic knows, and import them where it is defined",
     )
 
@@ -147,8 +147,8 @@ def _faults(error: Any) -> list[tuple[str | None, str]]:
     found: list[tuple[str | None, str]] = []
     for (path, _), group in seen.items():
         if len(group) > 1:
-            said = " or ".join(map(said_of, group))
-            text = f"{path[0]}={group[0]['input']!r}: {said}"
+            messages = " or ".join(map(message_of, group))
+            text = f"{path[0]}={group[0]['input']!r}: {messages}"
         else:
             text = _fault(group[0])
         found.append((str(path[0]) if path else None, text))
@@ -157,7 +157,7 @@ def _faults(error: Any) -> list[tuple[str | None, str]]:
 
 def _fault(details: Any) -> str:
     where = ".".join(str(part) for part in details["loc"] if not str(part).startswith("function-"))
-    text = said_of(details)
+    text = message_of(details)
     if details["type"] == "missing":
         return f"{where} is required"
     return f"{where}={details['input']!r}: {text}" if where else text

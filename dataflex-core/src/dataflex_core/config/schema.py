@@ -37,7 +37,7 @@ def section_schema(catalog: Catalog) -> Schema:
     definitions: Schema = {}
     made = _of_dataclass(DataflexConfig, "", definitions)
     properties = made["properties"]
-    # What `_validated` makes of "4x" before pydantic sees it.
+    # What `load._validated` makes of "4x" before pydantic sees it.
     properties["candidates"]["anyOf"].append({"type": "string", "pattern": r"^\s*[\d.]+\s*[x×]\s*$"})
     del definitions["StrategyChoice"]
     for kind in Kind:

@@ -12,12 +12,12 @@ from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs, dataset_names
 from dataflex_core.llamafactory.environment import allows_extra_args
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
+from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.llamafactory.written import is_on, number
 from dataflex_core.spec import Need, StrategySpec
 from dataflex_core.wording import did_you_mean
 
-STAGES = ("sft", "pt")
 _FUSED = ("enable_liger_kernel", "use_unsloth")
 _OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
 _FSDP = ("fsdp", "fsdp_config")
@@ -50,7 +50,7 @@ def check_args(args: Args) -> Iterator[UsageError]:
 def check_run(args: Args) -> Iterator[UsageError]:
     """What no strategy works with."""
     stage = args.get("stage", "sft")
-    if stage not in STAGES and misfit("stage", stage) is None:
+    if stage not in tuple(STAGES) and misfit("stage", stage) is None:
         hint = f"use stage {' or '.join(STAGES)}, or no strategy"
         yield UnmetNeed(f"stage {stage} is not supported with a strategy", hint=hint, key=["stage"])
     if not is_on(args.get("do_train")):

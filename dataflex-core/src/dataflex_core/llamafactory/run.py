@@ -12,13 +12,12 @@ from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.journal import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
+from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.planning.budget import Budget, budget_of, start_details
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 from dataflex_core.wording import first_line
-
-_TRAINERS = {"sft": "CustomSeq2SeqTrainer", "pt": "CustomTrainer"}
 
 
 def train(prepared: PreparedRun, report: Report) -> None:
@@ -82,9 +81,9 @@ def llamafactory_errors() -> Iterator[None]:
 
 @contextmanager
 def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
-    stage = str(prepared.config.args.get("stage", "sft"))
-    workflow: Any = importlib.import_module(f"llamafactory.train.{stage}.workflow")
-    trainer, loader = getattr(workflow, _TRAINERS[stage]), workflow.get_dataset
+    stage = STAGES[str(prepared.config.args.get("stage", "sft"))]
+    workflow: Any = importlib.import_module(stage.workflow)
+    trainer, loader = getattr(workflow, stage.trainer), workflow.get_dataset
     runs: list[ActiveRun] = []
 
     def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
@@ -109,12 +108,12 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
         return compose(trainer, runs[-1])(*args, **kwargs)
 
     workflow.get_dataset = get_dataset
-    setattr(workflow, _TRAINERS[stage], make_trainer)
+    setattr(workflow, stage.trainer, make_trainer)
     try:
         yield
     finally:
         workflow.get_dataset = loader
-        setattr(workflow, _TRAINERS[stage], trainer)
+        setattr(workflow, stage.trainer, trainer)
 
 
 def _active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:

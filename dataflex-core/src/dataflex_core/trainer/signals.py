@@ -120,5 +120,4 @@ class SignalTrainer(FlexTrainer):
 
 
 def _what_counts(config: RunConfig) -> str:
-    settings = json.loads(config.to_json())
-    return json.dumps({key: value for key, value in settings.items() if key not in PLACES}, sort_keys=True)
+    return json.dumps({key: value for key, value in config.to_plain().items() if key not in PLACES}, sort_keys=True)
