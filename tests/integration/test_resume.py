@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from broken_plugin import catalog as extra_catalog
-from support import base_args, of_kind, train, weights
+from support import base_args, journalled, of_kind, train, weights
 
 from dataflex_core.catalog import Catalog, discover
 from dataflex_core.errors import DataError, InvalidConfig, StrategyFault
-from dataflex_core.journal.journal import read_journal
 from dataflex_core.trainer.checkpoint_files import newest_complete, read_state, seal, what_is_torn, write_state
 
 COMMON = {
@@ -69,7 +68,7 @@ def test_the_rest_is_as_it_was(whole, tmp_path, step):
     resumed = {**args, "output_dir": str(output), "resume_from_checkpoint": str(output / f"checkpoint-{step}")}
     train(resumed, events=again, catalog=_catalog(), **strategies)
     assert _told(again) == _told(events)
-    journal = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    journal = journalled(output)
     assert _told(journal) == _told(events)
     assert [e["step"] for e in of_kind(journal, "resume")] == [step]
     assert _losses(output) == _losses(Path(args["output_dir"]))
@@ -81,7 +80,7 @@ def test_the_journal_comes_along_to_another_folder(whole, tmp_path):
     args, strategies, events = whole
     resumed = {**args, "output_dir": str(tmp_path), "resume_from_checkpoint": f"{args['output_dir']}/checkpoint-8"}
     train(resumed, catalog=_catalog(), **strategies)
-    assert _told(read_journal(tmp_path / "dataflex" / "journal.jsonl")) == _told(events)
+    assert _told(journalled(tmp_path)) == _told(events)
 
 
 STATE = {"step": 4, "cursors": [3, 5], "plan": np.arange(6), "deep": {"a": [np.float32(0.1), None, {"b": np.eye(2)}]}}

@@ -63,7 +63,9 @@ def test_the_check_sees_a_heavy_import():
     assert loaded_by("import dataflex_core.planning.plan") == ["numpy"]
 
 
-@pytest.mark.parametrize("module", ["", ".catalog", ".config.params", ".config.config", ".planning.schedule"])
+@pytest.mark.parametrize(
+    "module", ["", ".catalog", ".config.params", ".config.config", ".journal", ".planning.schedule"]
+)
 def test_importing_is_light(module):
     assert loaded_by(f"import dataflex_core{module}") == []
 

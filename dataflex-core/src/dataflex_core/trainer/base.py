@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import RanksDisagree, StrategyFault
+from dataflex_core.journal.events import End, Step
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
@@ -140,11 +141,11 @@ class FlexTrainer(TransformersTrainer):
         """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
         mine = torch.cat(self._window).cpu().numpy()
         ids = np.concatenate(self.ranks.gather_arrays(mine)).tolist()
-        self.run.journal.write("step", step=self.state.global_step, samples=ids)
+        self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
 
     def finish(self) -> None:
         """After the last step."""
-        self.run.journal.write("end", step=self.state.global_step)
+        self.run.journal.write(End(step=self.state.global_step))
 
 
 def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:

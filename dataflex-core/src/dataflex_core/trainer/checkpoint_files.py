@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dataflex_core.errors import DataError, StrategyFault
-from dataflex_core.journal.journal import run_of
+from dataflex_core.journal.reader import run_of
 
 FORMAT = 2
 FOLDER = "dataflex"
