@@ -154,6 +154,12 @@ def test_keys_and_events_that_were_added_are_passed_over(journal):
     assert list(read_journal(path)) == [START, TOLD[-1]]
 
 
+def test_a_key_that_is_not_written_has_its_fields_default():
+    record = to_record(START)
+    del record["schema"]
+    assert from_record(record) == START
+
+
 def test_a_torn_last_line_is_passed_over(journal):
     path = journal(lines_of(to_record(START), to_record(STEPS[0]))[:-5])
     assert list(read_journal(path)) == [START]

@@ -17,7 +17,10 @@ EVENTS: dict[str, type[Event]] = {}
 
 
 class Event:
-    """Base of every event: a frozen dataclass of JSON values, of tuples and mappings of them, and of such classes."""
+    """Base of every event: a frozen dataclass of JSON values, of tuples and mappings of them, and of such classes.
+
+    A field that is added within a schema has a default: journals that were written before it lack the key.
+    """
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
