@@ -138,6 +138,7 @@ def train(
     from dataflex_core.catalog import discover
     from dataflex_core.config.load import load_config
     from dataflex_core.config.overrides import Overrides
+    from dataflex_core.journal import Event, to_record
     from dataflex_core.llamafactory import run
     from dataflex_core.prepare import prepare
     from dataflex_core.spec import Kind
@@ -149,7 +150,11 @@ def train(
         names = {Kind(kind): name for kind, name in strategies.items()}
         config = load_config(path, Overrides(strategies=names, parameter_words=settings))
     kept = [] if events is None else events
-    run.train(prepare(config, catalog or discover()), lambda event: kept.append(dict(event)))
+
+    def report(event: Event, *, past: bool) -> None:
+        kept.append({**to_record(event), **({"past": True} if past else {})})
+
+    run.train(prepare(config, catalog or discover()), report)
     return Path(args["output_dir"])
 
 
@@ -167,6 +172,18 @@ def weights(output: Path) -> dict[str, Any]:
 
     name = "adapter_model.safetensors" if (output / "adapter_model.safetensors").exists() else "model.safetensors"
     return load_file(output / name)
+
+
+def journalled(output: Path) -> list[dict[str, Any]]:
+    """The events in the journal of an output folder."""
+    return records(output / "dataflex" / "journal.jsonl")
+
+
+def records(journal: Path) -> list[dict[str, Any]]:
+    """The events of a journal."""
+    from dataflex_core.journal import read_journal, to_record
+
+    return [to_record(event) for event in read_journal(journal)]
 
 
 def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:

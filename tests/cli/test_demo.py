@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 from click.testing import CliRunner
+from support import journalled
 
 from dataflex_cli.main import cli, main
-from dataflex_core.journal.journal import read_journal
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -23,7 +23,7 @@ def test_less_enriches_the_targets_domain(tmp_path, monkeypatch, capfd, seed):
         main()
     assert not stop.value.code
     output = capfd.readouterr().out
-    events = list(read_journal(folder / "output" / "dataflex" / "journal.jsonl"))
+    events = journalled(folder / "output")
     start = events[0]
     assert (start["steps"], start["decisions"], start["global_batch"]) == (50, 4, 16)
     assert sum(start["domains"].values()) >= 1500

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support import journalled
 
 from dataflex_cli.scaffold import SKETCHES, Template
-from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 
@@ -100,5 +100,5 @@ def test_its_readme_and_its_ci_run_as_written(shell, tmp_path, sketch):
 
 def decided_by(output: Path) -> set[str]:
     """The strategies of the run that wrote ``output``."""
-    (start,) = [event for event in read_journal(output / "dataflex" / "journal.jsonl") if event["event"] == "start"]
+    (start,) = [event for event in journalled(output) if event["event"] == "start"]
     return {strategy["name"] for strategy in start["strategies"]}

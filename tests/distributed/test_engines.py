@@ -10,10 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import base_args, of_kind, weights
+from support import base_args, journalled, of_kind, weights
 from zero import ZERO, ZERO2, ZERO3
-
-from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +46,7 @@ def _run(args, folder: Path, strategies, extensions, *words: str) -> list[dict]:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return list(read_journal(Path(args["output_dir"]) / "dataflex" / "journal.jsonl"))
+    return journalled(Path(args["output_dir"]))
 
 
 def _plans(events):
@@ -118,6 +116,6 @@ def test_one_process_goes_on_where_two_were(runs, extensions):
     command = [sys.executable, "-m", "dataflex_cli", "run", str(config), *flags, "--resume", "--nproc", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    journal = list(read_journal(alone / "dataflex" / "journal.jsonl"))
+    journal = journalled(alone)
     assert _plans(journal) == _plans(events)
     assert _gap(alone, folder / "ddp") < 1e-4

@@ -7,9 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support import base_args, build_data, of_kind, train, weights
-
-from dataflex_core.journal.journal import read_journal
+from support import base_args, build_data, journalled, of_kind, train, weights
 
 # No warm-up: the first decision is taken from the very same model state.
 SECTION = {"warmup_steps": 0, "update_steps": 3}
@@ -59,7 +57,7 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     done = _on_ranks(ranks, args, tmp_path, **strategies)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     assert done.stdout.count("done: 7 steps, 28 samples") == 1, f"rank 0 alone tells\n{done.stdout}"
-    shared = list(read_journal(tmp_path / "n" / "dataflex" / "journal.jsonl"))
+    shared = journalled(tmp_path / "n")
     assert of_kind(shared, "start")[0]["ranks"] == ranks
     first, same = (of_kind(events, "decision")[:1] for events in (one, shared))
     assert [(d["plan"], d["proportions"]) for d in first] == [(d["plan"], d["proportions"]) for d in same]

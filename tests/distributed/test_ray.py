@@ -13,10 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support import base_args, of_kind, train, weights
+from support import base_args, journalled, of_kind, train, weights
 
 from dataflex_core.errors import UnmetNeed
-from dataflex_core.journal.journal import read_journal
 from dataflex_core.llamafactory import checks
 
 STRATEGIES = [{"selector": "less"}, {"selector": "loss", "mixer": "random", "weighter": "loss"}]
@@ -51,10 +50,6 @@ def _on_ray(model, data, output, **changes):
     return _args(model, data, output, **{**ray, **changes})
 
 
-def _journal(output):
-    return list(read_journal(output / "dataflex" / "journal.jsonl"))
-
-
 def test_without_ray_the_run_says_what_to_install(model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(checks, "find_spec", lambda name: None if name == "ray" else find_spec(name))
     with pytest.raises(UnmetNeed, match="use_ray is set, and Ray is not installed"):
@@ -74,7 +69,7 @@ def test_two_workers_decide_as_one_process(model, data, tmp_path, strategies):
     command = _command(_on_ray(model, data, tmp_path / "2"), tmp_path, *flags)
     done = subprocess.run(command, capture_output=True, text=True, timeout=580, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    two = _journal(tmp_path / "2")
+    two = journalled(tmp_path / "2")
     assert of_kind(two, "start")[0]["ranks"] == 2
     assert of_kind(one, "decision")[0]["plan"] == of_kind(two, "decision")[0]["plan"]
     first, second = weights(tmp_path / "1"), weights(tmp_path / "2")
@@ -119,12 +114,12 @@ def test_a_run_that_is_stopped_goes_on(model, data, tmp_path, number):
     else:
         assert started.returncode == 1, said[-3000:]
         assert "Error: rank 1 was killed by SIGKILL" in said
-    steps = max(e["step"] for e in of_kind(_journal(tmp_path / "out"), "step"))
+    steps = max(e["step"] for e in of_kind(journalled(tmp_path / "out"), "step"))
     more = {**args, "max_steps": steps + 4}
     command = _command(more, tmp_path, "--selector", "random", "--resume", "--allow-changed", "schedule")
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    journal = _journal(tmp_path / "out")
+    journal = journalled(tmp_path / "out")
     assert len(of_kind(journal, "resume")) == 1
     assert [e["step"] for e in of_kind(journal, "step")] == list(range(1, steps + 5))
 

@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from every_signal import COLUMNS
 from scipy.stats import spearmanr
-from support import base_args, build_model
+from support import base_args, build_model, journalled
 from zero import ZERO, ZERO3
-
-from dataflex_core.journal.journal import read_journal
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +52,7 @@ def tables(model, data, tmp_path_factory):
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
         found[world] = np.load(folder / f"told-{world}" / "3.npy")
         assert not (folder / f"run-{world}" / "dataflex" / "partial").exists(), "it has served"
-        events = list(read_journal(folder / f"run-{world}" / "dataflex" / "journal.jsonl"))
+        events = journalled(folder / f"run-{world}")
         assert [e["judged"] for e in events if e["event"] == "decision"] == [0, 100]
     return found
 

@@ -9,9 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from support import base_args, of_kind, train, weights
-
-from dataflex_core.journal.journal import read_journal
+from support import base_args, journalled, of_kind, train, weights
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +52,7 @@ def test_two_nodes_decide_as_one_process(model, data, tmp_path):
             node.kill()
     assert [node.returncode for node in nodes] == [0, 0], said[0][-3000:] + said[1][-3000:]
     assert ["done: 6 steps" in text for text in said] == [True, False], "the first node's rank alone tells"
-    two = list(read_journal(tmp_path / "2" / "dataflex" / "journal.jsonl"))
+    two = journalled(tmp_path / "2")
     assert of_kind(two, "start")[0]["ranks"] == 2
     assert of_kind(one, "decision")[0]["plan"] == of_kind(two, "decision")[0]["plan"]
     first, second = weights(tmp_path / "1"), weights(tmp_path / "2")

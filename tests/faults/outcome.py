@@ -7,9 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from support import weights
-
-from dataflex_core.journal.journal import read_journal
+from support import journalled, weights
 
 # What the clock says, and what transformers sums up of one process only.
 _CLOCK = ("_runtime", "_per_second")
@@ -41,7 +39,7 @@ def outcome(output: Path) -> Outcome:
     """Read it from a finished run's folder. Raises AssertionError where the journal does not read as one run."""
     import json
 
-    events = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    events = journalled(output)
     kinds = [event["event"] for event in events]
     assert kinds[0] == "start", "the journal begins with the start"
     assert kinds.count("start") == 1, "one start"

@@ -226,13 +226,14 @@ def half(act: Act, name: str, number: str) -> None:
 @_point
 def line(act: Act, number: str) -> None:
     """Half of the journal's N-th line is written."""
-    from dataflex_core.journal.journal import Journal
+    from dataflex_core.journal import Event, to_record
+    from dataflex_core.journal.writer import Journal
 
     count = _Count(number)
 
-    def before(self: Any, event: str, **details: Any) -> None:
+    def before(self: Any, event: Event) -> None:
         if count.is_now():
-            text = json.dumps({"event": event, **details})
+            text = json.dumps(to_record(event))
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(text[: len(text) // 2])
             act()

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support import of_kind
+from support import journalled, of_kind
 
 from dataflex_cli.main import cli
-from dataflex_core.journal.journal import read_journal
 
 OLD = Path(__file__).parents[1] / "old"
 
@@ -47,7 +46,7 @@ def train(*words):
 
 
 def events(here):
-    return list(read_journal(here / "out" / "dataflex" / "journal.jsonl"))
+    return journalled(here / "out")
 
 
 def history(here):

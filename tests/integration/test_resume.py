@@ -10,12 +10,25 @@ import numpy as np
 import pytest
 import torch
 from broken_plugin import catalog as extra_catalog
-from support import base_args, of_kind, train, weights
+from support import base_args, journalled, of_kind, train, weights
 
 from dataflex_core.catalog import Catalog, discover
+from dataflex_core.config.config import load_config
 from dataflex_core.errors import DataError, InvalidConfig, StrategyFault
-from dataflex_core.journal.journal import read_journal
-from dataflex_core.trainer.checkpoint_files import newest_complete, read_state, seal, what_is_torn, write_state
+from dataflex_core.llamafactory.resume import resolved
+from dataflex_core.spec import Kind
+from dataflex_core.trainer.checkpoint_files import (
+    FORMAT,
+    newest_complete,
+    read_state,
+    seal,
+    stored_state,
+    what_is_torn,
+    write_state,
+)
+
+DATA = Path(__file__).parents[1] / "data"
+FORMAT_1 = f"was written in format 1, this version reads {FORMAT}"
 
 COMMON = {
     "max_steps": 11,
@@ -69,7 +82,7 @@ def test_the_rest_is_as_it_was(whole, tmp_path, step):
     resumed = {**args, "output_dir": str(output), "resume_from_checkpoint": str(output / f"checkpoint-{step}")}
     train(resumed, events=again, catalog=_catalog(), **strategies)
     assert _told(again) == _told(events)
-    journal = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    journal = journalled(output)
     assert _told(journal) == _told(events)
     assert [e["step"] for e in of_kind(journal, "resume")] == [step]
     assert _losses(output) == _losses(Path(args["output_dir"]))
@@ -81,7 +94,7 @@ def test_the_journal_comes_along_to_another_folder(whole, tmp_path):
     args, strategies, events = whole
     resumed = {**args, "output_dir": str(tmp_path), "resume_from_checkpoint": f"{args['output_dir']}/checkpoint-8"}
     train(resumed, catalog=_catalog(), **strategies)
-    assert _told(read_journal(tmp_path / "dataflex" / "journal.jsonl")) == _told(events)
+    assert _told(journalled(tmp_path)) == _told(events)
 
 
 STATE = {"step": 4, "cursors": [3, 5], "plan": np.arange(6), "deep": {"a": [np.float32(0.1), None, {"b": np.eye(2)}]}}
@@ -126,6 +139,37 @@ def test_a_torn_checkpoint_is_passed_over_with_a_line(tmp_path, how):
     assert said == [f"{newer} {wrong}: passed over"]
     with pytest.raises(DataError, match=wrong):
         read_state(newer)
+
+
+def _old_checkpoint(folder):
+    """One whose state is of format 1, whole otherwise."""
+    shutil.copytree(DATA / "checkpoint-1", _checkpoint(folder), dirs_exist_ok=True)
+    seal(folder)
+    return folder
+
+
+@pytest.mark.parametrize("read", [read_state, stored_state])
+def test_a_state_of_format_1_is_refused(tmp_path, read):
+    old = _old_checkpoint(tmp_path / "checkpoint-8")
+    with pytest.raises(DataError) as refused:
+        read(old)
+    assert refused.value.message == f"{old} {FORMAT_1}"
+    assert refused.value.hint == "resume with the version that wrote it"
+
+
+def test_a_checkpoint_of_format_1_is_passed_over_with_a_line(tmp_path):
+    older, newer = _checkpoint(tmp_path / "checkpoint-7"), _old_checkpoint(tmp_path / "checkpoint-8")
+    said: list[str] = []
+    assert newest_complete(tmp_path, said.append) == older
+    assert said == [f"{newer} {FORMAT_1}: passed over"]
+
+
+def test_a_checkpoint_of_format_1_that_is_named_is_refused_before_the_data_loads(tmp_path):
+    old = _old_checkpoint(tmp_path / "checkpoint-8")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"output_dir": str(tmp_path), "resume_from_checkpoint": str(old)}))
+    with pytest.raises(InvalidConfig, match=FORMAT_1):
+        resolved(load_config(path, strategies={Kind.SELECTOR: "random"}), print)
 
 
 def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):

@@ -6,11 +6,10 @@ import json
 from collections import Counter
 
 import pytest
-from support import base_args, of_kind, train
+from support import base_args, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError
-from dataflex_core.journal.journal import read_journal
 from dataflex_core.spec import Kind
 
 RUNS = {
@@ -28,7 +27,7 @@ def test_each_kind_alone_and_all_together(model, data, tmp_path, strategies):
     steps = of_kind(events, "step")
     assert [event["step"] for event in steps] == list(range(1, 9))
     assert all(len(event["samples"]) == 4 for event in steps)
-    assert list(read_journal(output / "dataflex" / "journal.jsonl")) == events
+    assert journalled(output) == events
     planned = set(strategies) - {"weighter"}
     decisions = of_kind(events, "decision")
     assert [(d["step"], d["until"]) for d in decisions] == ([(0, 2), (2, 5), (5, 8)] if planned else [])
@@ -165,7 +164,7 @@ def test_an_earlier_journal_is_kept(model, data, tmp_path):
     for _ in range(2):
         output = train(base_args(model, data, tmp_path / "out", max_steps=3), mixer="random")
     folder = output / "dataflex"
-    first, second = (list(read_journal(folder / name)) for name in ("journal-1.jsonl", "journal.jsonl"))
+    first, second = (records(folder / name) for name in ("journal-1.jsonl", "journal.jsonl"))
     assert [e["event"] for e in first] == [e["event"] for e in second]
     assert first[-1]["event"] == "end"
 

@@ -63,7 +63,16 @@ def test_the_check_sees_a_heavy_import():
     assert loaded_by("import dataflex_core.planning.plan") == ["numpy"]
 
 
-LIGHT = ["", ".catalog", ".config.params", ".config.config", ".config.load", ".handover", ".planning.schedule"]
+LIGHT = [
+    "",
+    ".catalog",
+    ".config.params",
+    ".config.config",
+    ".config.load",
+    ".handover",
+    ".journal",
+    ".planning.schedule",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

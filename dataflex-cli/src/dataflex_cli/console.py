@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import click
 
 from dataflex_core import __version__
+from dataflex_core.journal import Decision, Event, Notice, Resume, Start, Step
 from dataflex_core.prepared import PreparedRun
 
 
@@ -33,31 +32,31 @@ def header(prepared: PreparedRun) -> None:
     click.echo(f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}")
 
 
-def show_plan(known: Mapping[str, Any]) -> None:
-    """Once the data is loaded: steps, samples, costs. ``known`` is the journal's start event."""
-    domains: Mapping[str, int] = known["domains"]
-    batch, update = known["global_batch"], known["update_steps"]
-    planned = any(strategy["kind"] != "weighter" for strategy in known["strategies"])
-    steps = f"{counted(known['steps'], 'step')} of {batch} samples"
-    warmup = f"{known['warmup_steps']} of warm-up"
+def show_plan(start: Start) -> None:
+    """Once the data is loaded: steps, samples, costs."""
+    batch, update = start.global_batch, start.update_steps
+    planned = any(strategy.kind != "weighter" for strategy in start.strategies)
+    steps = f"{counted(start.steps, 'step')} of {batch} samples"
+    warmup = f"{start.warmup_steps} of warm-up"
     if planned:
-        decisions, length = counted(known["decisions"], "decision"), counted(update, "step")
+        decisions, length = counted(start.decisions, "decision"), counted(update, "step")
         say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
     else:
-        say(f"{steps}: {warmup}, then weighted losses" if known["strategies"] else steps)
-    say(f"pool of {sum(domains.values())} samples: " + ", ".join(f"{name} {size}" for name, size in domains.items()))
-    if known["targets"]:
-        parts = ", ".join(f"{name} {size}" for name, size in known["targets"].items())
-        say(f"target set of {sum(known['targets'].values())} samples: {parts}")
-    if known["candidates"]:
-        cost = known["decision_cost"]
-        total = cost * known["decisions"]
-        share = total / known["steps"]
+        say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
+    pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
+    say(f"pool of {sum(start.domains.values())} samples: {pool}")
+    if start.targets:
+        parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
+        say(f"target set of {sum(start.targets.values())} samples: {parts}")
+    if start.judged:
+        cost = start.decision_cost
+        total = cost * start.decisions
+        share = total / start.steps
         say(
-            f"a decision judges {known['candidates']} samples, at the cost of about {cost:.1f} training steps: "
+            f"a decision judges {start.judged} samples, at the cost of about {cost:.1f} training steps: "
             f"{total:.0f} in all, {share:.2f}x the training itself"
             if cost
-            else f"a decision draws from {known['candidates']} samples, at no cost"
+            else f"a decision draws from {start.judged} samples, at no cost"
         )
 
 
@@ -65,50 +64,49 @@ def show_plan(known: Mapping[str, Any]) -> None:
 class Narrator:
     """Told every event of the run on rank 0; prints those a person wants to see."""
 
-    _start: Mapping[str, Any] | None = None
+    _start: Start | None = None
     _chosen: Counter[str] = field(default_factory=Counter)
     _decisions: int = 0
     _seconds: float = 0.0
     _steps: int = 0
     _samples: int = 0
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        match event["event"]:
-            case "start":
+    def __call__(self, event: Event, *, past: bool) -> None:
+        match event:
+            case Start():
                 self._start = event
                 show_plan(event)
-            case "notice" if not event.get("past"):
-                say(event["text"])
-            case "decision":
-                self._decided(event)
-            case "resume":
-                say(f"going on from {event['checkpoint']}, after step {event['step']}")
-            case "step":
-                self._steps = event["step"]
-                self._samples += len(event["samples"])
+            case Notice() if not past:
+                say(event.text)
+            case Decision():
+                self._decided(event, past)
+            case Resume():
+                say(f"going on from {event.checkpoint}, after step {event.step}")
+            case Step():
+                self._steps = event.step
+                self._samples += len(event.samples)
 
-    def _decided(self, event: Mapping[str, Any]) -> None:
-        if event["decision"] > 0:
+    def _decided(self, event: Decision, past: bool) -> None:
+        if event.decision > 0:
             self._decisions += 1
-            self._seconds += event["seconds"]
-            self._chosen.update(event["chosen"])
-        if not event.get("past"):
+            self._seconds += event.seconds
+            self._chosen.update(event.chosen)
+        if not past:
             self._tell(event)
 
-    def _tell(self, event: Mapping[str, Any]) -> None:
+    def _tell(self, event: Decision) -> None:
         assert self._start is not None
-        chosen: Mapping[str, int] = event["chosen"]
-        total = sum(chosen.values())
-        shares = ", ".join(f"{name} {count / total:.0%}" for name, count in chosen.items())
-        steps = f"steps {event['step'] + 1} to {event['until']}"
-        if event["decision"] == 0:
+        total = sum(event.chosen.values())
+        shares = ", ".join(f"{name} {count / total:.0%}" for name, count in event.chosen.items())
+        steps = f"steps {event.step + 1} to {event.until}"
+        if event.decision == 0:
             say(f"warm-up, {steps}: {shares}")
         else:
-            of = f"decision {event['decision']} of {self._start['decisions']}"
-            say(f"{of}, {steps}: {shares}  ({event['seconds']:.1f} s)")
-        for short in event["shortages"]:
-            who = f"domain {short['domain']}" if short["domain"] else "the pool"
-            say(f"  {who} had {short['had']} of {short['wanted']} samples wanted: {short['action']}")
+            of = f"decision {event.decision} of {self._start.decisions}"
+            say(f"{of}, {steps}: {shares}  ({event.seconds:.1f} s)")
+        for short in event.shortages:
+            who = f"domain {short.domain}" if short.domain else "the pool"
+            say(f"  {who} had {short.had} of {short.wanted} samples wanted: {short.action}")
 
     def summary(self) -> None:
         """After the run: what was trained on, and how the choice differs from the pool."""
@@ -122,7 +120,7 @@ class Narrator:
         say(f"done: {counted(self._steps, 'step')}, {self._samples} samples trained on, {took}")
         if not self._decisions:
             return
-        pool: Mapping[str, int] = self._start["domains"]
+        pool = self._start.domains
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("domain")
         for column in ("pool", "% of pool", "chosen", "% of chosen", "ratio"):

@@ -10,7 +10,7 @@ from typing import Any
 from dataflex_core.config.config import RunConfig
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import OVERWRITE, RESUME, RunArgs
-from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_is_torn
+from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_bars
 
 
 def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
@@ -54,7 +54,7 @@ def _check(path: Path, strict: bool) -> None:
     if not path.is_dir():
         hint = "name a checkpoint-N folder, or use --resume"
         raise InvalidConfig(f"{RESUME}: {path} does not exist", hint=hint, key=[RESUME])
-    if strict and (wrong := what_is_torn(path)) is not None:
+    if strict and (wrong := what_bars(path)) is not None:
         hint = "name another one; --resume takes the newest whole one"
         raise InvalidConfig(f"{RESUME}: {path} {wrong}", hint=hint, key=[RESUME])
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig
-from dataflex_core.journal.journal import Journal, Report
+from dataflex_core.journal.events import Start
+from dataflex_core.journal.start import start_of
+from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.stages import STAGES
-from dataflex_core.planning.budget import Budget, budget_of, start_details
+from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
@@ -34,8 +36,8 @@ def train(prepared: PreparedRun, report: Report) -> None:
         run_exp(args)
 
 
-def dry_run(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
-    """Load tokenizer and data, but no model: the journal's start event of a run on ``ranks`` ranks. Writes nothing."""
+def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
+    """Load tokenizer and data, but no model: what a run on ``ranks`` ranks would begin with. Writes nothing."""
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
     from llamafactory.model import load_tokenizer
@@ -56,7 +58,7 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> dict[str, Any]:
 
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=ranks)
-        return start_details(prepared, known, ranks=ranks, seed=_seed(training_args))
+        return start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
 
 
 def _args(prepared: PreparedRun) -> dict[str, Any]:
@@ -99,8 +101,8 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
         if training_args.resume_from_checkpoint:
             run.go_on_from(Path(training_args.resume_from_checkpoint))
         else:
-            details = start_details(prepared, known, ranks=training_args.world_size, seed=run.seed)
-            run.journal.start(**details)
+            ranks = training_args.world_size
+            run.journal.write(start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed))
         runs.append(run)
         return loaded.module
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dataflex_core.config.config import SECTION
 from dataflex_core.domains import Domain
@@ -179,31 +178,3 @@ def shares_of(proportions: str | Mapping[str, float], domains: Sequence[Domain])
     if isinstance(proportions, str):
         return [1.0 if proportions == "uniform" else float(domain.size) for domain in domains]
     return [float(proportions[domain.name]) for domain in domains]
-
-
-def start_details(prepared: PreparedRun, known: Budget, *, ranks: int, seed: int) -> dict[str, Any]:
-    """The journal's ``start`` event: strategies with their versions, data, schedule and costs."""
-    strategies = [
-        {
-            "kind": slot.kind.value,
-            "name": chosen.record.spec.name,
-            "distribution": chosen.record.distribution,
-            "version": chosen.record.version,
-        }
-        for slot, chosen in sorted(prepared.strategies.items())
-    ]
-    return {
-        "strategies": strategies,
-        "domains": {d.name: d.size for d in known.domains},
-        "targets": dict(known.targets),
-        "steps": known.schedule.total_steps,
-        "warmup_steps": known.schedule.warmup_steps,
-        "update_steps": known.schedule.update_steps,
-        "decisions": known.schedule.decisions,
-        "global_batch": known.global_batch,
-        "ranks": ranks,
-        "judged": known.judged,
-        "decision_cost": round(known.decision_cost, 3),
-        "step_cost": round(known.step_cost, 3),
-        "seed": seed,
-    }

@@ -1,11 +1,12 @@
 """The trainers: mixins over LLaMA-Factory's own trainer class, hooked into its training loop without copying it.
 
 The loop on the left is transformers'. On the right is what is added to it, as MODULE.HOOK of this package, in the order
-in which it happens. `compose` mixes in what a run's strategies need: `select` and `mix`, which are over `planned` and
-`signals`; `weight`, which like `mix` is over `losses`; and `checkpoints`; all of them over `base`::
+in which it happens. `compose` mixes in what a run's strategies need: `planned`, where the planner decides the order of
+samples; `weight`, or `losses` below it, where somebody needs token losses; and `checkpoints`; over `signals` and
+`base`::
 
     Trainer(...)                      base.__init__          samples carry their ids
-                                      planned.__init__       the schedule says how many steps there are
+                                      planned.__init__       the planner; the schedule says how many steps there are
                                       losses.__init__        token losses, where somebody needs them
     train()
         get_train_dataloader          planned.get_train_dataloader   gives a length; nothing reads it
@@ -14,34 +15,34 @@ in which it happens. `compose` mixes in what a run's strategies need: `select` a
         for each epoch
             _run_epoch                checkpoints._run_epoch   nothing, where the checkpoint was the run's last
             for each optimizer step
-                get_batch_samples     planned.get_batch_samples   where an interval begins, decide first:
+                get_batch_samples     weight.get_batch_samples    keep the window at hand
+                                      base.get_batch_samples      where an interval begins, decide first:
                                           checkpoints.deciding    keep the state of before, for SIGTERM
-                                          mix.proportions         ask the mixer
-                                          select.fill             ask the selector for samples
-                                          signals.signals         both may ask about the model
+                                          planned.begin_interval  the planner asks the mixer, then the selector
+                                          signals.signals         they may ask about the model
                                           planned._agree          all ranks have the same plan
                                           planned._fed_from       from here on, feed batches of the plan
                                           planned._record         journal the decision
-                                      base.get_batch_samples      take the ids out of the batches
+                                          weight.begin_interval   let weighters prepare
+                                      planned.source              the plan's batches, not the stock loader's
                 for each micro-batch
-                    training_step     losses.training_step   this is no evaluation
+                    training_step     weight.training_step   weigh the window first, if samples are compared
+                                      losses.training_step   this is no evaluation
                                       base.training_step     which micro-batch this is
                         forward
                         compute_loss_func   losses._token_loss
-                                          mix.heed           add up the losses by domain
-                                          weight.weights     ask the weighter, for all ranks' losses
+                                          losses.micro_batch     ask reference models, once a window
+                                          weight.weights         ask the weighters, for all ranks' losses
                         backward
                 clip, optimizer.step, lr_scheduler.step
                 on_step_end           base.finish_step       journal which samples were trained on
+                                      losses.finish_step     show the losses to the strategies that observe
                                       weight.finish_step     all ranks have weighed alike
-                                      mix.finish_step        show the mixer the losses, if it observes them
                                       checkpoints.finish_step   asked to end: have this step saved
-                log                   base.log               add what the strategies log
+                log                   base.log               add the means of what strategies noted
                 evaluate              losses._token_loss     no weights
                 _save_checkpoint      checkpoints._save_checkpoint   the run's state first, the seal last;
-                                          base.state_of_run          progress, strategies, journal
-                                          planned.state_of_run       the plan, and what was read of each domain
-                                          checkpoints.state_of_run   whether somebody had ended the run
+                                          checkpoints.state_of_run   the list in `carried`
                                                              and end here, if asked to
         on_train_end                  base.finish            journal the end
                                       signals.finish         drop partial results

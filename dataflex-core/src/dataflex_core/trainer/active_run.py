@@ -9,7 +9,9 @@ from typing import Any
 
 from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.journal.journal import Journal, journal_of
+from dataflex_core.journal.events import Resume
+from dataflex_core.journal.reader import journal_of
+from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
 from dataflex_core.trainer.checkpoint_files import read_state
@@ -73,7 +75,7 @@ class ActiveRun:
             )
         self.resumed = state
         journal = journal_of(checkpoint.parent / "dataflex", state["run"])
-        self.journal.go_on(journal, state["journal"], step=state["step"], checkpoint=str(checkpoint))
+        self.journal.go_on(journal, state["journal"], Resume(step=state["step"], checkpoint=str(checkpoint)))
         for text in differences(state["provenance"], self.provenance(), "versions"):
             self.journal.notice(f"the checkpoint is of other versions: {text}")
 

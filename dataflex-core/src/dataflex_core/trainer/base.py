@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import RanksDisagree, StrategyFault
+from dataflex_core.journal.events import End, Step
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
@@ -40,6 +41,8 @@ class FlexTrainer(TransformersTrainer):
         self.figures = Figures()
         self.interval: Interval | None = None
         """The interval under way, None before the first step."""
+        self.stopped = False
+        """Whether the run that this one goes on from had been ended before its last step."""
         self._window: list[torch.Tensor] = []
         self._micro = -1
         self.add_callback(_Steps(self))
@@ -117,6 +120,10 @@ class FlexTrainer(TransformersTrainer):
         """The plan in force, or None where LLaMA-Factory's own order is kept."""
         return None
 
+    def is_stopped(self) -> bool:
+        """Whether somebody, as early stopping does, has ended the run before its last step."""
+        return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
+
     def planner_state(self) -> dict[str, Any] | None:
         """The planner's state, None where LLaMA-Factory's own order is kept."""
         return None
@@ -140,11 +147,11 @@ class FlexTrainer(TransformersTrainer):
         """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
         mine = torch.cat(self._window).cpu().numpy()
         ids = np.concatenate(self.ranks.gather_arrays(mine)).tolist()
-        self.run.journal.write("step", step=self.state.global_step, samples=ids)
+        self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
 
     def finish(self) -> None:
         """After the last step."""
-        self.run.journal.write("end", step=self.state.global_step)
+        self.run.journal.write(End(step=self.state.global_step))
 
 
 def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:

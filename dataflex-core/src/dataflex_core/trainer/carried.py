@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dataflex_core.planning.schedule import Interval
 
 if TYPE_CHECKING:
-    from dataflex_core.trainer.checkpoints import CheckpointTrainer
+    from dataflex_core.trainer.base import FlexTrainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +20,11 @@ class Carried:
     """One entry: how it is taken from a trainer, and how it is put back, None where it only tells of the checkpoint."""
 
     name: str
-    take: Callable[[CheckpointTrainer], Any]
-    put: Callable[[CheckpointTrainer, Any], None] | None = None
+    take: Callable[[FlexTrainer], Any]
+    put: Callable[[FlexTrainer, Any], None] | None = None
 
 
-def _put_strategies(trainer: CheckpointTrainer, states: Mapping[str, Any]) -> None:
+def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
     """A strategy that is another one than at that slot in the checkpoint starts afresh."""
     assert trainer.run.resumed is not None
     before, now = trainer.run.resumed["provenance"]["strategies"], trainer.run.provenance()["strategies"]
@@ -33,17 +33,17 @@ def _put_strategies(trainer: CheckpointTrainer, states: Mapping[str, Any]) -> No
             strategy.load_state_dict(states[str(slot)])
 
 
-def _interval(trainer: CheckpointTrainer) -> list[int] | None:
+def _interval(trainer: FlexTrainer) -> list[int] | None:
     interval = trainer.interval
     return None if interval is None else [interval.decision, interval.start, interval.stop]
 
 
-def _put_interval(trainer: CheckpointTrainer, value: list[int] | None) -> None:
+def _put_interval(trainer: FlexTrainer, value: list[int] | None) -> None:
     if value is not None and "data" not in trainer.run.changed:
         trainer.interval = Interval(decision=value[0], start=value[1], stop=value[2])
 
 
-def _put_planner(trainer: CheckpointTrainer, state: Mapping[str, Any] | None) -> None:
+def _put_planner(trainer: FlexTrainer, state: Mapping[str, Any] | None) -> None:
     # What was planned of other data is of other samples: the next step then begins an interval.
     if state is not None and "data" not in trainer.run.changed:
         trainer.take_up_plan(state)
@@ -74,12 +74,12 @@ CARRIED = (
 )
 
 
-def state_of(trainer: CheckpointTrainer) -> dict[str, Any]:
+def state_of(trainer: FlexTrainer) -> dict[str, Any]:
     """All of the list, as it is between two steps."""
     return {entry.name: entry.take(trainer) for entry in CARRIED}
 
 
-def take_up(trainer: CheckpointTrainer, state: Mapping[str, Any]) -> None:
+def take_up(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:
     """Go on from what `state_of` gave, in the order of the list."""
     for entry in CARRIED:
         if entry.put is not None:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from dataflex_core.errors import DataError, StrategyFault
-from dataflex_core.journal.journal import run_of
+from dataflex_core.journal.reader import run_of
 
 FORMAT = 2
 FOLDER = "dataflex"
@@ -53,7 +53,8 @@ def seal(checkpoint: Path) -> None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """What `write_state` wrote. Raises `DataError` where the checkpoint is torn, or of a later version."""
+    """What `write_state` wrote. Raises `DataError` where the checkpoint is torn, or of another format."""
+    _check_format(checkpoint)
     if (wrong := what_is_torn(checkpoint)) is not None:
         raise DataError(f"{checkpoint} {wrong}", hint="resume from another one")
     return stored_state(checkpoint)
@@ -62,18 +63,19 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 def stored_state(checkpoint: Path) -> dict[str, Any]:
     """What `write_state` wrote, whatever else the checkpoint has. Raises `DataError` where it cannot be read."""
     folder = checkpoint / FOLDER
+    _check_format(checkpoint)
     try:
         read = _read(checkpoint)
         arrays = load_file(folder / _ARRAYS)
-        if read["format"] != FORMAT:
-            raise DataError(
-                f"{checkpoint} was written in format {read['format']}, this version reads {FORMAT}",
-                hint="resume with the version that wrote it",
-            )
         state: dict[str, Any] = _unpacked(read["state"], arrays)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise DataError(f"{checkpoint} cannot be read: {error}", hint="resume from another one") from error
     return state
+
+
+def what_bars(checkpoint: Path) -> str | None:
+    """Why no run of this version can go on from a checkpoint, or None: another format, or what is torn."""
+    return _other_format(checkpoint) or what_is_torn(checkpoint)
 
 
 def what_is_torn(checkpoint: Path) -> str | None:
@@ -112,14 +114,14 @@ def checkpoints(output: Path) -> list[Path]:
 
 
 def newest_complete(output: Path, notice: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that is whole, of the run that the folder's journal is of.
+    """The newest checkpoint that is whole, of this version's format and of the run that the folder's journal is of.
 
     Each newer one is passed over with a line.
     """
     journal = output / "dataflex" / "journal.jsonl"
     run = run_of(journal) if journal.is_file() else None
     for path in checkpoints(output):
-        wrong = what_is_torn(path)
+        wrong = what_bars(path)
         if wrong is None and journal.is_file() and _read(path)["state"].get("run") != run:
             wrong = "is of an earlier run"
         if wrong is None:
@@ -131,6 +133,20 @@ def newest_complete(output: Path, notice: Callable[[str], None]) -> Path | None:
 def _read(checkpoint: Path) -> dict[str, Any]:
     read: dict[str, Any] = dict(json.loads((checkpoint / FOLDER / _STATE).read_text(encoding="utf-8")))
     return read
+
+
+def _other_format(checkpoint: Path) -> str | None:
+    """That a checkpoint is of another format than `FORMAT`, or None, also where it does not say of which."""
+    try:
+        written = _read(checkpoint)["format"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return None if written == FORMAT else f"was written in format {written}, this version reads {FORMAT}"
+
+
+def _check_format(checkpoint: Path) -> None:
+    if (other := _other_format(checkpoint)) is not None:
+        raise DataError(f"{checkpoint} {other}", hint="resume with the version that wrote it")
 
 
 def _number(path: Path) -> re.Match[str] | None:

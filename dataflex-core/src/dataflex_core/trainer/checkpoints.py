@@ -27,17 +27,12 @@ class CheckpointTrainer(FlexTrainer):
         super().__init__(*args, **kwargs)
         _restore_to_numbered_cpus()
         self._termination = Termination()
-        self.stopped = False
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
 
     def state_of_run(self) -> dict[str, Any]:
         """As it is between two steps; while a decision is taken, as it was before that."""
         return state_of(self) if self._before_deciding is None else self._before_deciding
-
-    def is_stopped(self) -> bool:
-        """Whether somebody, as early stopping does, has ended the run before its last step."""
-        return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
 
     def _run_epoch(self, **kwargs: Any) -> None:
         """Nothing where the checkpoint was the run's last: the stock loop looks for the end only after a step."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from dataflex_core.journal.events import Decision, ShortageFact
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -116,24 +117,25 @@ class PlannedTrainer(SignalTrainer):
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
         self.run.journal.write(
-            "decision",
-            decision=interval.decision,
-            step=interval.start,
-            until=interval.stop,
-            chosen=chosen,
-            proportions={d.name: float(p) for d, p in zip(domains, plan.proportions, strict=True)}
-            if plan.split
-            else None,
-            judged=plan.judged,
-            shortages=[
-                {
-                    "domain": domains[s.domain].name if s.domain is not None and plan.split else None,
-                    "wanted": s.wanted,
-                    "had": s.had,
-                    "action": s.action,
-                }
-                for s in plan.shortages
-            ],
-            plan=plan.digest,
-            seconds=round(seconds, 3),
+            Decision(
+                decision=interval.decision,
+                step=interval.start,
+                until=interval.stop,
+                chosen=chosen,
+                proportions={d.name: float(p) for d, p in zip(domains, plan.proportions, strict=True)}
+                if plan.split
+                else None,
+                judged=plan.judged,
+                shortages=tuple(
+                    ShortageFact(
+                        domain=domains[s.domain].name if s.domain is not None and plan.split else None,
+                        wanted=s.wanted,
+                        had=s.had,
+                        action=s.action,
+                    )
+                    for s in plan.shortages
+                ),
+                plan=plan.digest,
+                seconds=round(seconds, 3),
+            )
         )

@@ -51,9 +51,8 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
         return torch.cat([found[r, m, : every[r][m][0]] for r, m in order])
 
     ids = all_of([micro.ids.to(device) for micro in micros], -1)
-    # A NaN where there is no target token tells the mask along with the losses.
-    values = all_of([micro.losses.masked_fill(~micro.mask, torch.nan) for micro in micros], torch.nan)
-    mask = ~values.isnan()
+    mask = all_of([micro.mask.to(torch.uint8) for micro in micros], 0).bool()
+    values = all_of([micro.losses.masked_fill(~micro.mask, 0.0) for micro in micros], 0.0)
     references = {
         path: TokenLosses(values=all_of([micro.references[path] for micro in micros], 0.0) * mask, mask=mask)
         for path in micros[0].references
@@ -65,7 +64,7 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
     mine = [(ranks.rank, m) for m in range(len(micros))]
     return Window(
         ids=ids,
-        losses=TokenLosses(values=values.nan_to_num(0.0), mask=mask),
+        losses=TokenLosses(values=values, mask=mask),
         targets=all_of([micro.targets for micro in micros], IGNORE) if targets else None,
         references=references,
         places=tuple(slice(starts[key], starts[key] + every[key[0]][key[1]][0]) for key in mine),

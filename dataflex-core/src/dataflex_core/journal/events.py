@@ -1,0 +1,154 @@
+"""What a journal says: one class an event. A new one is a class here, and the place that writes it.
+
+Counts are of samples and steps are optimizer steps, over all ranks. A domain is named as in the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass
+from typing import Any, ClassVar
+
+SCHEMA = 2
+"""The version of the journal. Counted up when what an event means, or a key, changes; not when something is added."""
+
+EVENTS: dict[str, type[Event]] = {}
+"""Every class of event by its name in a journal."""
+
+
+class Event:
+    """Base of every event: a frozen dataclass of JSON values, of tuples and mappings of them, and of such classes.
+
+    A field that is added within a schema has a default: journals that were written before it lack the key.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    event: ClassVar[str]
+    """Its name in a journal: the class's in lower case."""
+
+    def __init_subclass__(cls) -> None:
+        cls.event = cls.__name__.lower()
+        EVENTS[cls.event] = cls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyFact:
+    """A strategy of the run.
+
+    ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``name`` the strategy's, ``distribution`` and ``version`` those
+    of what offers it: of a file its name, and the first digits of a digest of its text.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortageFact:
+    """A domain, or the pool, had fewer samples than an interval wanted of it.
+
+    ``domain`` is its name, None where the pool is read as one; ``wanted`` and ``had`` count samples; ``action`` says in
+    words what was done about it.
+    """
+
+    domain: str | None
+    wanted: int
+    had: int
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start(Event):
+    """The run begins: the first event of a journal, written once the data is loaded.
+
+    ``run`` names the run, whatever folders and processes it is continued in; empty in a dry run. ``strategies`` are in
+    the order of kinds, weighters in the order in which they weigh. ``domains`` gives the samples of each domain, in the
+    order of their ids, and ``targets`` those of each target set.
+
+    ``steps`` is how many steps the run has, ``warmup_steps`` of them before the first decision; each of the
+    ``decisions`` holds for ``update_steps`` steps, the last maybe for fewer. ``global_batch`` is the samples of a step.
+    ``judged`` is how many samples a decision judges, 0 without a selector, and ``decision_cost`` what that costs, in
+    training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
+    every draw: ``data_seed``, or else ``seed``.
+
+    ``schema`` is the version of the journal from here on.
+    """
+
+    schema: int = SCHEMA
+    run: str
+    strategies: tuple[StrategyFact, ...]
+    domains: Mapping[str, int]
+    targets: Mapping[str, int]
+    steps: int
+    warmup_steps: int
+    update_steps: int
+    decisions: int
+    global_batch: int
+    ranks: int
+    judged: int
+    decision_cost: float
+    step_cost: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Event):
+    """The run goes on from ``checkpoint``, a folder, that was taken after step ``step``.
+
+    ``schema`` is the version of the journal from here on: that of the version that goes on.
+    """
+
+    schema: int = SCHEMA
+    step: int
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice(Event):
+    """Something that the user should know: ``text``, one line, said once."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Event):
+    """An interval begins, and what it trains on is decided.
+
+    ``decision`` is its number; 0 is the warm-up. The interval has the steps ``step + 1`` to ``until``. ``chosen`` gives
+    the samples of each domain in its plan, ``proportions`` the shares that were asked for, of sum one: None where the
+    pool is read as one. ``judged`` counts the samples that the selector judged, ``shortages`` is what was missing.
+
+    ``plan`` is the start, 16 hexadecimal digits, of the SHA-256 of the plan's sample ids: Int64, little-endian, in the
+    order of training. ``seconds`` is how long deciding took on rank 0.
+    """
+
+    decision: int
+    step: int
+    until: int
+    chosen: Mapping[str, int]
+    proportions: Mapping[str, float] | None
+    judged: int
+    shortages: tuple[ShortageFact, ...]
+    plan: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Event):
+    """Step ``step``, the first is 1, is done: it trained on ``samples``, ids over all ranks, rank by rank.
+
+    An id counts from 0 through all domains in their order.
+    """
+
+    step: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End(Event):
+    """The last step, ``step``, is done: the last event of a run that was not cut short."""
+
+    step: int

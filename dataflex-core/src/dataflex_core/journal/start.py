@@ -1,0 +1,36 @@
+"""The event that a run begins with, from what is known once the data is loaded."""
+
+from __future__ import annotations
+
+from dataflex_core.journal.events import Start, StrategyFact
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import PreparedRun
+
+
+def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, seed: int) -> Start:
+    """Strategies with their versions, data, schedule and costs of the run that is called ``run``."""
+    strategies = tuple(
+        StrategyFact(
+            kind=slot.kind.value,
+            name=chosen.record.spec.name,
+            distribution=chosen.record.distribution,
+            version=chosen.record.version,
+        )
+        for slot, chosen in sorted(prepared.strategies.items())
+    )
+    return Start(
+        run=run,
+        strategies=strategies,
+        domains={domain.name: domain.size for domain in budget.domains},
+        targets=dict(budget.targets),
+        steps=budget.schedule.total_steps,
+        warmup_steps=budget.schedule.warmup_steps,
+        update_steps=budget.schedule.update_steps,
+        decisions=budget.schedule.decisions,
+        global_batch=budget.global_batch,
+        ranks=ranks,
+        judged=budget.judged,
+        decision_cost=round(budget.decision_cost, 3),
+        step_cost=round(budget.step_cost, 3),
+        seed=seed,
+    )
