@@ -125,6 +125,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def plain_values(params: Any) -> dict[str, Any]:
+    """The values of a parameter dataclass's instance by name, as `plain` has them."""
+    return {field.name: plain(getattr(params, field.name)) for field in fields(params)}
+
+
 def _hints(params: type[Any]) -> dict[str, Any]:
     try:
         return typing.get_type_hints(params, include_extras=True)

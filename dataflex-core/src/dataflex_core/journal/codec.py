@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from dataflex_core.errors import DataError
@@ -58,8 +58,11 @@ def _plain(value: Any) -> Any:
 def _value(kind: Any, value: Any, where: str) -> Any:
     """``value`` as the type of a field, ``kind``; ``where`` names it in errors."""
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is UnionType:  # with None, and nothing else
-        return None if value is None else _value(inner[0], value, where)
+    if kind is Any:
+        return value
+    if origin is UnionType:  # of None or text, and one more type
+        plain = next((type_ for type_ in inner if type(value) is type_), None)
+        return value if plain is not None else _value(next(k for k in inner if k not in (str, NoneType)), value, where)
     if origin is tuple and isinstance(value, list):
         return tuple(_value(inner[0], item, where) for item in value)
     if origin is Mapping and isinstance(value, Mapping):
@@ -78,7 +81,7 @@ def _made(kind: Any, record: Mapping[str, Any], where: str) -> Any:
     for field in fields(kind):
         if field.name in record:
             given[field.name] = _value(_types(kind)[field.name], record[field.name], f"{where}.{field.name}")
-        elif field.default is MISSING:
+        elif field.default is MISSING and field.default_factory is MISSING:
             raise DataError(f"{where} of a journal lacks {field.name}", hint=_HINT)
     return kind(**given)
 

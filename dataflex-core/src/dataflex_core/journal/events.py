@@ -6,7 +6,7 @@ Counts are of samples and steps are optimizer steps, over all ranks. A domain is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, field
 from typing import Any, ClassVar
 
 SCHEMA = 2
@@ -37,13 +37,15 @@ class StrategyFact:
     """A strategy of the run.
 
     ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``name`` the strategy's, ``distribution`` and ``version`` those
-    of what offers it: of a file its name, and the first digits of a digest of its text.
+    of what offers it: of a file its name, and the first digits of a digest of its text. ``params`` are its parameters,
+    all of them; what JSON has no value for stands as text.
     """
 
     kind: str
     name: str
     distribution: str
     version: str
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +53,14 @@ class ShortageFact:
     """A domain, or the pool, had fewer samples than an interval wanted of it.
 
     ``domain`` is its name, None where the pool is read as one; ``wanted`` and ``had`` count samples; ``action`` says in
-    words what was done about it.
+    words what was done about it. ``dropped`` samples that the domain was owed from earlier intervals are owed no more.
     """
 
     domain: str | None
     wanted: int
     had: int
     action: str
+    dropped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,8 @@ class Start(Event):
     training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
     every draw: ``data_seed``, or else ``seed``.
 
-    ``schema`` is the version of the journal from here on.
+    ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``schema`` is the version of the
+    journal from here on.
     """
 
     schema: int = SCHEMA
@@ -92,6 +96,8 @@ class Start(Event):
     decision_cost: float
     step_cost: float
     seed: int
+    exhaustion: str = "next-epoch"
+    warmup_proportions: str | Mapping[str, float] = "size"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,9 @@ class Decision(Event):
     pool is read as one. ``judged`` counts the samples that the selector judged, ``shortages`` is what was missing.
 
     ``plan`` is the start, 16 hexadecimal digits, of the SHA-256 of the plan's sample ids: Int64, little-endian, in the
-    order of training. ``seconds`` is how long deciding took on rank 0.
+    order of training. ``seconds`` is how long deciding took on rank 0, ``epoch`` and ``learning_rate`` are where
+    training stood. ``loss_weights`` are what a mixer wants the loss of each domain to count, None where it wants
+    nothing. ``notes`` are the figures that strategies gave with their answers, by the strategy's slot.
     """
 
     decision: int
@@ -134,6 +142,18 @@ class Decision(Event):
     shortages: tuple[ShortageFact, ...]
     plan: str
     seconds: float
+    epoch: float = 0.0
+    learning_rate: float = 0.0
+    loss_weights: Mapping[str, float] | None = None
+    notes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged(Event):
+    """What the run logged at step ``step`` beside its loss: ``means`` since the log before, by their names there."""
+
+    step: int
+    means: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataflex_core.config.params import plain_values
 from dataflex_core.journal.events import Start, StrategyFact
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
@@ -15,6 +16,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
             name=chosen.record.spec.name,
             distribution=chosen.record.distribution,
             version=chosen.record.version,
+            params=plain_values(chosen.params),
         )
         for slot, chosen in sorted(prepared.strategies.items())
     )
@@ -33,4 +35,6 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         decision_cost=round(budget.decision_cost, 3),
         step_cost=round(budget.step_cost, 3),
         seed=seed,
+        exhaustion=prepared.config.dataflex.exhaustion,
+        warmup_proportions=prepared.config.dataflex.warmup_proportions,
     )

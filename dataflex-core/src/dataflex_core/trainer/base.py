@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import RanksDisagree, StrategyFault
-from dataflex_core.journal.events import End, Step
+from dataflex_core.journal.events import End, Logged, Step
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
@@ -81,7 +81,10 @@ class FlexTrainer(TransformersTrainer):
         """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
         # Only there: evaluations must keep one set of keys, of which transformers' model card makes a table.
         if "loss" in logs:
-            logs = {**logs, **self.figures.means()}
+            means = self.figures.means()
+            logs = {**logs, **means}
+            if means:
+                self.run.journal.write(Logged(step=self.state.global_step, means=means))
             self.figures.clear()
         super().log(logs, *args, **kwargs)
 

@@ -17,6 +17,7 @@ from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Slot
+from dataflex_core.requests import Progress
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import interval_loader, rank_batches
@@ -57,10 +58,11 @@ class PlannedTrainer(SignalTrainer):
         """Decide, agree with the other ranks, and journal."""
         began = time.monotonic()
         signals = None if interval.is_warmup else self.signals()
-        plan = self.planner.decide(interval, self.progress(interval), signals)
+        progress = self.progress(interval)
+        plan = self.planner.decide(interval, progress, signals)
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
-        self._record(plan, time.monotonic() - began)
+        self._record(plan, progress, time.monotonic() - began)
         super().begin_interval(interval)
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:
@@ -110,8 +112,8 @@ class PlannedTrainer(SignalTrainer):
         assert self.planner.plan is not None, "no step is trained without a plan"
         return self.planner.plan.proportions.copy()
 
-    def _record(self, plan: Plan, seconds: float) -> None:
-        domains, interval = self.run.budget.domains, plan.interval
+    def _record(self, plan: Plan, progress: Progress, seconds: float) -> None:
+        domains, interval, weights = self.run.budget.domains, plan.interval, plan.loss_weights
         chosen = {d.name: n for d, n in zip(domains, plan.counts, strict=True)}
         self.figures.add({f"dataflex/share/{name}": n / len(plan.ids) for name, n in chosen.items()})
         for slot, notes in plan.notes.items():
@@ -132,10 +134,15 @@ class PlannedTrainer(SignalTrainer):
                         wanted=s.wanted,
                         had=s.had,
                         action=s.action,
+                        dropped=s.dropped,
                     )
                     for s in plan.shortages
                 ),
                 plan=plan.digest,
                 seconds=round(seconds, 3),
+                epoch=progress.epoch,
+                learning_rate=progress.learning_rate,
+                loss_weights=None if weights is None else dict(zip(chosen, weights.tolist(), strict=True)),
+                notes=plan.notes,
             )
         )

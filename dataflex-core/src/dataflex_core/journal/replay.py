@@ -1,0 +1,138 @@
+"""A journal decided again: the planner of the run, asked anew with the scores and proportions that there were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.catalog import Catalog
+from dataflex_core.config import params
+from dataflex_core.contracts import Mixer, ScoringSelector, Strategy
+from dataflex_core.domains import Domain
+from dataflex_core.errors import DataError
+from dataflex_core.journal.events import Decision, Event, Start
+from dataflex_core.planning.budget import Budget, context_of
+from dataflex_core.planning.exhaustion import Exhaustion
+from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.planner import Planner, Rules
+from dataflex_core.planning.schedule import Interval, Schedule
+from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot, choose, make_strategy
+from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
+from dataflex_core.signals import Signals
+from dataflex_core.spec import Kind
+
+Scores = Mapping[int, NDArray[np.float32]]
+"""By decision, the scores of all its candidates, in ascending order of their ids."""
+
+
+def replay(events: Iterable[Event], catalog: Catalog, scores: Scores | None = None) -> Iterator[tuple[Decision, Plan]]:
+    """Each decision of a journal with the plan that the planner makes for it now, one after the other.
+
+    The plan's `Plan.digest` is the decision's ``plan`` where everything is as it was: the strategies' code, parameters
+    and seed, and ``scores``, which a `ScoringSelector` is not asked for again. A mixer is not asked either: its answers
+    are those of the journal. Nothing else of the run is needed, neither its data nor a model; importing this leaves
+    torch out. Raises `DataError` where the journal has no beginning or lacks a decision's scores, and `StrategyFault`
+    where a selector asks signals, or has learnt what the journal does not tell.
+    """
+    start, planner, past = None, None, _Past()
+    for event in events:
+        if isinstance(event, Start):
+            start, planner = event, _planner(event, catalog, scores or {}, past)
+        elif isinstance(event, Decision):
+            if planner is None or start is None:
+                raise DataError("the journal does not begin with its start", hint="replay it from its first event")
+            past.decision = event
+            interval = Interval(decision=event.decision, start=event.step, stop=event.until)
+            yield event, planner.decide(interval, _progress(start, event), cast("Signals", _NoSignals()))
+
+
+class _Past:
+    """The decision whose recorded answers are given."""
+
+    decision: Decision
+
+
+def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Planner:
+    budget = _budget(start)
+    chosen: dict[Slot, Chosen] = {}
+    strategies: dict[Slot, Strategy[Any]] = {}
+    for fact in start.strategies:
+        slot = Slot(Kind(fact.kind))
+        if slot in (SELECTOR, MIXER):
+            record = catalog.resolve(slot.kind, f"{fact.distribution}/{fact.name}")
+            made = params.validate(record.load_params(), fact.params, owner=f"{fact.kind} {fact.name}")
+            chosen[slot] = choose(record, made)
+            strategies[slot] = make_strategy(chosen[slot])
+    mixed = MIXER in strategies
+    if mixed:
+        strategies[MIXER] = _AsBefore(past)
+    if (selector := strategies.get(SELECTOR)) is not None:
+        selector.setup(context_of(budget, mixed=mixed, seed=start.seed))
+        if isinstance(selector, ScoringSelector):
+            selector.__dict__["scores"] = partial(_recorded, scores)
+    rules = Rules(exhaustion=Exhaustion(start.exhaustion), warmup_proportions=start.warmup_proportions)
+    return Planner(budget, rules, seed=start.seed, chosen=chosen, strategies=strategies)
+
+
+def _budget(start: Start) -> Budget:
+    domains, position = [], 0
+    for name, size in start.domains.items():
+        domains.append(Domain(name=name, start=position, size=size))
+        position += size
+    return Budget(
+        schedule=Schedule(warmup_steps=start.warmup_steps, update_steps=start.update_steps, total_steps=start.steps),
+        domains=tuple(domains),
+        targets=tuple(start.targets.items()),
+        global_batch=start.global_batch,
+        judged=start.judged,
+        decision_cost=start.decision_cost,
+        step_cost=start.step_cost,
+    )
+
+
+class _AsBefore(Mixer[None]):
+    """Answers as the journal says that the mixer did."""
+
+    def __init__(self, past: _Past) -> None:
+        super().__init__(None)
+        self._past = past
+
+    def mix(self, request: MixRequest) -> Mixture:
+        """The proportions of the decision."""
+        shares = self._past.decision.proportions or {}
+        return Mixture(proportions=np.array([shares[domain.name] for domain in request.domains]))
+
+
+class _NoSignals:
+    """There is no model to ask."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise DataError(
+            f"a replay has no model, and signals.{name} is asked for", hint="give the scores that there were"
+        )
+
+
+def _recorded(scores: Scores, request: SelectionRequest) -> NDArray[np.float32]:
+    """In place of `ScoringSelector.scores`."""
+    decision, count = request.progress.decision, len(request.candidates)
+    found = scores.get(decision)
+    if found is None or len(found) != count:
+        had = "none" if found is None else f"{len(found)}"
+        raise DataError(f"decision {decision} judged {count} candidates, and there are {had} scores of it")
+    return found
+
+
+def _progress(start: Start, event: Decision) -> Progress:
+    return Progress(
+        step=event.step,
+        total_steps=start.steps,
+        decision=event.decision,
+        decisions=start.decisions,
+        epoch=event.epoch,
+        learning_rate=event.learning_rate,
+        seed=start.seed,
+    )

@@ -1,0 +1,67 @@
+"""A journal, replayed through the planner with its scores, gives every plan again: without a model, without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support import base_args, train
+
+from dataflex_core.catalog import discover
+from dataflex_core.errors import DataError
+from dataflex_core.journal import Decision, read_journal
+from dataflex_core.journal.replay import replay
+from dataflex_core.planning.planner import Planner
+
+RUNS = {
+    "a selector": ({"selector": "less"}, {}),
+    "a selector of fresh candidates": ({"selector": "loss"}, {"candidates": 1.5}),
+    "a selector without scores": ({"selector": "random"}, {"candidates": 2}),
+    "a mixer": ({"mixer": "random"}, {"warmup_proportions": "uniform"}),
+    "a mixer that uses domains up": ({"mixer": "random"}, {"exhaustion": "renormalise", "warmup_steps": 6}),
+    "both": ({"mixer": "random", "selector": "loss"}, {"candidates": 2}),
+    "both, of the whole pool": ({"mixer": "random", "selector": "less", "weighter": "loss"}, {}),
+}
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    """The scores of every decision, as the run's planner saw them."""
+    found: dict[int, np.ndarray] = {}
+    decide = Planner.decide
+
+    def kept(self, interval, progress, signals):
+        plan = decide(self, interval, progress, signals)
+        if plan.scored is not None:
+            found[interval.decision] = plan.scored[1]
+        return plan
+
+    monkeypatch.setattr(Planner, "decide", kept)
+    return found
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_replayed_journal_gives_every_plan_again(model, data, tmp_path, scores, name):
+    strategies, section = RUNS[name]
+    args = base_args(model, data, tmp_path / "out", max_steps=20, eval_dataset="held", dataflex=section)
+    output = train(args, **strategies)
+    recorded = dict(scores)
+    events = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    again = list(replay(events, discover(), recorded))
+    assert [event for event, _ in again] == [event for event in events if isinstance(event, Decision)]
+    assert len(again) > 4
+    for event, plan in again:
+        assert plan.digest == event.plan
+        assert dict(zip(event.chosen, plan.counts, strict=True)) == event.chosen
+        assert plan.judged == event.judged
+    if recorded:
+        with pytest.raises(DataError, match=r"decision 1 judged \d+ candidates, and there are none scores of it"):
+            list(replay(events, discover()))
+
+
+@pytest.mark.parametrize("module", ["dataflex_core.planning.planner", "dataflex_core.journal.replay"])
+def test_deciding_needs_no_torch(module):
+    code = f"import sys, {module}; assert not {{'torch', 'transformers', 'llamafactory'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
