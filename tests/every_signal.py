@@ -9,7 +9,20 @@ import numpy as np
 
 from dataflex_core import Kind, Need, ScoringSelector, Selection, StrategySpec, hookimpl, top
 
-COLUMNS = ("loss", "excess", "first token", "influence", "bank", "embedding", "separate", "length", "own")
+COLUMNS = (
+    "loss",
+    "excess",
+    "first token",
+    "influence",
+    "bank",
+    "embedding",
+    "separate",
+    "length",
+    "own",
+    "tokens",
+    "text",
+    "ragged",
+)
 
 
 @hookimpl
@@ -55,7 +68,10 @@ class EverySignal(ScoringSelector[Params]):
         rows = [{"input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8], "attention_mask": [1] * 4}] * 3
         own = signals.over(rows, "own rows").losses(np.arange(3)).mean()
         columns = [losses, losses - base, tokens, influence, bank @ direction, embedded[:, 0], separate[:, 0], lengths]
-        self.table = signals.gather(request.candidates, shard, np.stack([*columns, np.full(len(shard), own)], axis=1))
+        columns += [np.full(len(shard), own), signals.lengths(shard), [len(text) for text in signals.texts(shard)]]
+        table = signals.gather(request.candidates, shard, np.stack(columns, axis=1))
+        ragged = signals.gather(request.candidates, shard, signals.token_losses(shard))
+        self.table = np.column_stack([table, [values[-1] * len(values) for values in ragged]])
         Path(self.params.folder).mkdir(exist_ok=True)
         np.save(Path(self.params.folder) / f"{request.progress.step}.npy", self.table)
         self.texts = made

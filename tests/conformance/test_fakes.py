@@ -44,6 +44,8 @@ ROWS = {
     "influences": lambda facts, shard: facts.influences(shard, adam=False),
     "gradients": lambda facts, shard: facts.gradients(shard, dim=64),
     "embeddings": lambda facts, shard: facts.embeddings(shard, layer=1, pooling="last"),
+    "lengths": lambda facts, shard: facts.lengths(shard),
+    "texts": lambda facts, shard: np.array([len(text) for text in facts.texts(shard)]),
     "generations": lambda facts, shard: np.array([len(runs[0]) for runs in facts.generations(shard).completions]),
 }
 
@@ -62,6 +64,33 @@ def test_facts_do_not_depend_on_the_number_of_ranks(world, ask):
     assert len(np.unique(alone.reshape(len(EVERY), -1), axis=0)) > 1, "facts that are all the same prove nothing"
     for rows in everywhere(world, lambda facts: gathered(facts, ask)):
         np.testing.assert_array_equal(rows, alone)
+
+
+@pytest.mark.parametrize("world", [1, 4])
+def test_rows_of_different_lengths_are_gathered_in_order_of_the_ids(world):
+    told = signals().token_losses(EVERY)
+    assert len({len(losses) for losses in told}) > 1
+    for rows in everywhere(world, lambda facts: gathered(facts, lambda facts, shard: facts.token_losses(shard))):
+        assert all(np.array_equal(row, losses) for row, losses in zip(rows, told, strict=True))
+
+
+def test_a_list_of_rows_beside_an_array_is_out_of_step():
+    def ask(facts):
+        shard = facts.shard(EVERY)
+        rows = facts.losses(shard)[:, None]
+        return facts.gather(EVERY, shard, list(rows) if facts.rank else rows)
+
+    with pytest.raises(OutOfStep, match="of any length"):
+        everywhere(2, ask)
+
+
+def test_lengths_and_texts_are_the_samples_own_and_need_no_other_rank():
+    facts = signals(rank=1, meeting=Meeting(2))
+    assert facts.lengths(EVERY).tolist() == [len(sample.tokens) for sample in EVERYDAY.samples]
+    assert [len(text.split()) for text in facts.texts(EVERY[:3])] == [
+        sum(token != 2 for token in sample.tokens) for sample in EVERYDAY.samples[:3]
+    ]
+    assert not facts.asked
 
 
 def test_shards_make_up_the_ids_and_are_in_another_order():

@@ -134,6 +134,37 @@ def test_a_target_set_without_target_tokens_is_an_error(folder):
         signals_of(model, optimizer, pool, [targets[0], [empty]]).influence(np.arange(SIZE))
 
 
+def test_lengths_and_texts_are_those_of_any_samples(folder):
+    model, optimizer, pool, targets = set_up(folder, "lora")
+    signals = signals_of(model, optimizer, pool, targets)
+    tokenizer = signals._context.models.tokenizer
+    marked = [{**row, "input_ids": [*row["input_ids"], tokenizer.eos_token_id]} for row in pool[:3]]
+    samples = {
+        "pool": (signals, pool),
+        "t0": (signals.target("t0"), targets[0]),
+        "own": (signals.over(marked, "own"), marked),
+    }
+    for facts, rows in samples.values():
+        assert facts.lengths(np.array([2, 0])).tolist() == [len(rows[i]["input_ids"]) for i in (2, 0)]
+        words = [[token for token in rows[i]["input_ids"] if token not in tokenizer.all_special_ids] for i in (2, 0)]
+        assert facts.texts(np.array([2, 0])) == [tokenizer.decode(ids) for ids in words]
+    assert signals.lengths(np.array([], dtype=np.int64)).dtype == np.int64
+
+
+def test_rows_of_different_lengths_are_gathered_in_order_of_the_ids(folder):
+    model, optimizer, pool, targets = set_up(folder, "lora")
+    signals = signals_of(model, optimizer, pool, targets)
+    ids = np.array([9, 3, 30])
+    shard = ids[[2, 0, 1]]
+    found = signals.gather(ids, shard, signals.token_losses(shard))
+    told = signals.token_losses(ids)
+    assert len({len(losses) for losses in told}) > 1
+    for row, losses in zip(found, told, strict=True):
+        np.testing.assert_allclose(row, losses, rtol=1e-5)
+    none = np.array([], dtype=np.int64)
+    assert signals.gather(none, none, []) == []
+
+
 class _Broken(Exception):
     pass
 

@@ -123,8 +123,10 @@ class ScoringSelector(Selector[P]):
 
         Collective. Raises `StrategyFault` when `score` does not answer with one score, or row, per sample.
         """
+        import numpy as np
+
         shard = request.signals.shard(request.candidates)
-        scored = self.score(request, shard)
+        scored = np.asarray(self.score(request, shard), dtype=np.float32)
         if len(scored) != len(shard):
             raise StrategyFault(f"{type(self).__name__}.score gave {len(scored)} scores for {len(shard)} samples")
         return request.signals.gather(request.candidates, shard, scored)

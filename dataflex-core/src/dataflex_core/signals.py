@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
+
+Gathered = TypeVar("Gathered", "Scores", "list[Scores]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +81,20 @@ class Signals(Protocol):
         the same ``ids``, but none waits for the others; raises nothing.
         """
 
-    def gather(self, ids: Ids, shard: Ids, values: Scores) -> Scores:
+    def lengths(self, ids: Ids) -> Ids:
+        """Tokens of each sample, prompt and target, Int64[n]. Costs no pass. Not collective; raises nothing."""
+
+    def texts(self, ids: Ids) -> list[str]:
+        """Each sample decoded, without special tokens: n texts. Costs no pass. Not collective; raises nothing."""
+
+    def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """Float32[N, ...], a row per ``ids``, from every rank's Float32[n, ...] for its ``shard``.
 
-        Collective; the same on every rank. The shards of all ranks must make up ``ids``, and all rows have one shape:
-        neither is checked here, `dataflex_core.testing` does. Raises nothing of its own.
+        Rows of different lengths are given, by every rank, as a list of n arrays Float32[t], as `token_losses` answers
+        with, and come back as a list of N.
+
+        Collective; the same on every rank. The shards of all ranks must make up ``ids``, and all rows of an array have
+        one shape: neither is checked here, `dataflex_core.testing` does. Raises nothing of its own.
         """
 
     def losses(self, shard: Ids, *, model: str | None = None) -> Scores:

@@ -22,10 +22,10 @@ from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.losses import sample_means, token_losses
 from dataflex_core.scoring.moments import Moments, moments_of
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
-from dataflex_core.scoring.results import in_order
+from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.sharded import shape_of
-from dataflex_core.signals import Generations
+from dataflex_core.signals import Gathered, Generations
 
 Rows = NDArray[np.float32]
 
@@ -71,12 +71,26 @@ class ModelSignals:
         """This rank's part of ``ids``, by whole batches."""
         return self._context.engine.shard(self._samples, ids)
 
-    def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
-        """Float32[N, ...], one row per ``ids``, from every rank's shard."""
-        ranks = self._context.engine.ranks
-        found = np.concatenate(ranks.gather_arrays(shard))
-        rows = np.concatenate(ranks.gather_arrays(np.asarray(values, dtype=np.float32)))
-        return in_order(ids, found.astype(np.int64), rows.astype(np.float32, copy=False))
+    def lengths(self, ids: Ids) -> Ids:
+        """Tokens of each sample, Int64[n]."""
+        return self._samples.lengths()[np.asarray(ids, dtype=np.int64)]
+
+    def texts(self, ids: Ids) -> list[str]:
+        """Each sample decoded, without special tokens."""
+        dataset, decode = self._samples.dataset, self._context.models.tokenizer.decode
+        return [str(decode(dataset[int(i)]["input_ids"], skip_special_tokens=True)) for i in ids]
+
+    def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
+        """Float32[N, ...], one row per ``ids``, from every rank's shard; of a list of arrays a list."""
+        found = self._everyones(np.asarray(shard, dtype=np.int64))
+        if not isinstance(values, list):
+            return in_order(ids, found, self._everyones(np.asarray(values, dtype=np.float32)))
+        counts = self._everyones(np.array([len(row) for row in values], dtype=np.int64))
+        flat = self._everyones(np.concatenate([np.zeros(0), *values]).astype(np.float32))
+        return split_runs(Part(ids=found, values=flat, lengths=counts[:, None]).of(ids))
+
+    def _everyones(self, values: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate(self._context.engine.ranks.gather_arrays(values))
 
     def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
         """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
@@ -98,7 +112,7 @@ class ModelSignals:
                 what="token losses", signal="losses", request={"model": model}, state=lambda: context.state(judge)
             )
             values, lengths = context.engine.map_ragged(self._samples, shard, task, call)
-        return np.split(values.astype(np.float32, copy=False), np.cumsum(lengths[:-1, 0]))[: len(shard)]
+        return split_runs(Part(ids=shard, values=values, lengths=lengths))
 
     def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
         """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""

@@ -51,6 +51,13 @@ def in_order(wanted: Ids, found: Ids, values: NDArray[np.float32]) -> NDArray[np
     return values[_positions(wanted, found)]
 
 
+def split_runs(part: Part) -> list[NDArray[np.float32]]:
+    """The values of each sample, in order of ``ids``, where it has one run of them."""
+    assert part.lengths is not None, "values of samples are runs"
+    ends = np.cumsum(part.lengths[:, 0])
+    return np.split(part.values.astype(np.float32, copy=False), ends[:-1])[: len(part.ids)]
+
+
 def split_known(found: list[Part], batches: list[Ids]) -> tuple[list[Part], list[Ids]]:
     """The results in ``found`` of those batches of which it has every sample, and the other batches."""
     if not found or not batches:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
-from dataflex_core.signals import Generations
+from dataflex_core.signals import Gathered, Generations
 from dataflex_core.spec import Need
 from dataflex_core.testing import fakes
 from dataflex_core.testing.errors import OutOfStep
@@ -66,29 +66,40 @@ class FakeSignals:
     def shard(self, ids: Ids) -> Ids:
         """This rank's part: longest samples first, dealt out one by one, so that it is not in the order of ``ids``."""
         ids = np.asarray(ids)
-        lengths = np.array([len(self.samples[int(i)].tokens) for i in ids], dtype=np.int64)
-        return ids[np.argsort(-lengths, kind="stable")][self.rank :: self.meeting.world]
+        return ids[np.argsort(-self.lengths(ids), kind="stable")][self.rank :: self.meeting.world]
 
-    def gather(self, ids: Ids, shard: Ids, values: Rows) -> Rows:
+    def lengths(self, ids: Ids) -> Ids:
+        """Tokens of each sample, Int64[n]."""
+        return np.array([len(sample.tokens) for sample in self._asked(ids)], dtype=np.int64)
+
+    def texts(self, ids: Ids) -> list[str]:
+        """A word for each token of each sample."""
+        return [fakes.text_of(sample.tokens) for sample in self._asked(ids)]
+
+    def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """A row per ``ids``. Raises `OutOfStep` where the ranks' parts do not make up ``ids``, or differ in shape."""
-        ids, rows = np.asarray(ids), np.asarray(values, dtype=np.float32)
-        every = self._meet("gather", (ids, np.array(shard), np.array(rows)))
-        for rank, (others, part, found) in enumerate(every):
+        ids, ragged = np.asarray(ids), isinstance(values, list)
+        rows = [np.array(row, dtype=np.float32) for row in values]
+        # A rank without a sample still says what shape its rows would have.
+        shape = "of any length" if ragged else np.shape(values)[1:]
+        every = self._meet("gather", (ids, np.array(shard), rows, shape))
+        for rank, (others, part, found, theirs) in enumerate(every):
             if not np.array_equal(others, every[0][0]):
                 raise OutOfStep(f"{self.name}.gather(): rank {rank} gathers other ids than rank 0")
             if len(part) != len(found):
                 raise OutOfStep(f"{self.name}.gather(): rank {rank} has {len(found)} rows for {len(part)} samples")
-            if found.shape[1:] != every[0][2].shape[1:]:
+            if theirs != every[0][3]:
                 raise OutOfStep(
-                    f"{self.name}.gather(): a row of rank {rank} has shape {found.shape[1:]}, "
-                    f"one of rank 0 {every[0][2].shape[1:]}"
+                    f"{self.name}.gather(): a row of rank {rank} has shape {theirs}, one of rank 0 {every[0][3]}"
                 )
-        known = np.concatenate([part for _, part, _ in every]).astype(np.int64)
+        known = np.concatenate([part for _, part, _, _ in every]).astype(np.int64)
         if not np.array_equal(np.sort(known), np.sort(ids)):
             raise OutOfStep(f"{self.name}.gather(): the ranks' shards do not make up the ids")
-        order = np.argsort(known, kind="stable")
-        gathered: Rows = np.concatenate([found for _, _, found in every])[order[np.searchsorted(known[order], ids)]]
-        return gathered
+        row_of = dict(zip(known.tolist(), (row for _, _, found, _ in every for row in found), strict=True))
+        gathered = [row_of[i] for i in ids.tolist()]
+        if isinstance(values, list):
+            return gathered
+        return np.array(gathered, dtype=np.float32).reshape(len(ids), *np.shape(values)[1:])
 
     def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
         """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
