@@ -186,6 +186,29 @@ def records(journal: Path) -> list[dict[str, Any]]:
     return [to_record(event) for event in read_journal(journal)]
 
 
+def losses_by_sample(args: dict[str, Any]) -> list[tuple[float, int]]:
+    """Sum of token losses and number of target tokens of each sample, by plain PyTorch, data sets in order."""
+    import torch
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+    from transformers import AutoModelForCausalLM
+
+    model_args, data_args, training_args, *_ = get_train_args({k: v for k, v in args.items() if k != "dataflex"})
+    tokenizer = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(tokenizer["tokenizer"], data_args)
+    rows = get_dataset(template, model_args, data_args, training_args, stage="sft", **tokenizer)["train_dataset"]
+    model = AutoModelForCausalLM.from_pretrained(args["model_name_or_path"], dtype=torch.float32).eval()
+    found = []
+    for row in rows:
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])
+        with torch.no_grad():
+            logits = model(input_ids=ids).logits[0, :-1]
+        loss = torch.nn.functional.cross_entropy(logits, labels[1:], ignore_index=-100, reduction="sum")
+        found.append((float(loss), int((labels[1:] != -100).sum())))
+    return found
+
+
 def of_kind(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """The events of one kind."""
     return [event for event in events if event["event"] == kind]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from broken_plugin import WatchingMixer, catalog
-from support import base_args, of_kind, train
+from support import base_args, losses_by_sample, of_kind, train
 
 from dataflex_core.errors import DataError, StrategyFault
 
@@ -55,7 +54,7 @@ def test_feedback_is_raw_and_covers_the_whole_window(model, data, tmp_path, weig
     train(args, catalog=catalog(), events=events, **strategies)
     steps = of_kind(events, "step")
     assert [s.progress.step for s in WatchingMixer.seen] == [1, 2, 3, 4, 5]
-    reference = _losses_by_sample(args)
+    reference = losses_by_sample(args)
     for stats, event in zip(WatchingMixer.seen, steps, strict=True):
         domains = np.array([int(i >= 60) for i in event["samples"]])
         assert stats.samples_by_domain.tolist() == np.bincount(domains, minlength=2).tolist()
@@ -63,28 +62,6 @@ def test_feedback_is_raw_and_covers_the_whole_window(model, data, tmp_path, weig
         tokens = [sum(reference[i][1] for i in event["samples"] if int(i >= 60) == d) for d in (0, 1)]
         assert stats.tokens_by_domain.tolist() == tokens
         np.testing.assert_allclose(stats.loss_by_domain, sums, rtol=1e-4)
-
-
-def _losses_by_sample(args) -> list[tuple[float, int]]:
-    """Sum of token losses and number of target tokens of each sample, by plain PyTorch, data sets in order."""
-    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
-    from llamafactory.hparams import get_train_args
-    from llamafactory.model import load_tokenizer
-    from transformers import AutoModelForCausalLM
-
-    model_args, data_args, training_args, *_ = get_train_args({k: v for k, v in args.items() if k != "dataflex"})
-    tokenizer = load_tokenizer(model_args)
-    template = get_template_and_fix_tokenizer(tokenizer["tokenizer"], data_args)
-    rows = get_dataset(template, model_args, data_args, training_args, stage="sft", **tokenizer)["train_dataset"]
-    model = AutoModelForCausalLM.from_pretrained(args["model_name_or_path"], dtype=torch.float32).eval()
-    found = []
-    for row in rows:
-        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"])
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, :-1]
-        loss = torch.nn.functional.cross_entropy(logits, labels[1:], ignore_index=-100, reduction="sum")
-        found.append((float(loss), int((labels[1:] != -100).sum())))
-    return found
 
 
 def test_no_mixin_hides_a_name_of_the_trainer_or_of_another_mixin():
