@@ -13,7 +13,8 @@ from broken_plugin import catalog as extra_catalog
 from support import base_args, journalled, of_kind, train, weights
 
 from dataflex_core.catalog import Catalog, discover
-from dataflex_core.config.config import load_config
+from dataflex_core.config.load import load_config
+from dataflex_core.config.overrides import Overrides
 from dataflex_core.errors import DataError, InvalidConfig, StrategyFault
 from dataflex_core.llamafactory.resume import resolved
 from dataflex_core.spec import Kind
@@ -169,7 +170,7 @@ def test_a_checkpoint_of_format_1_that_is_named_is_refused_before_the_data_loads
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"output_dir": str(tmp_path), "resume_from_checkpoint": str(old)}))
     with pytest.raises(InvalidConfig, match=FORMAT_1):
-        resolved(load_config(path, strategies={Kind.SELECTOR: "random"}), print)
+        resolved(load_config(path, Overrides(strategies={Kind.SELECTOR: "random"})), print)
 
 
 def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):

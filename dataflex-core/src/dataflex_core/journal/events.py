@@ -53,14 +53,13 @@ class ShortageFact:
     """A domain, or the pool, had fewer samples than an interval wanted of it.
 
     ``domain`` is its name, None where the pool is read as one; ``wanted`` and ``had`` count samples; ``action`` says in
-    words what was done about it. ``dropped`` samples that the domain was owed from earlier intervals are owed no more.
+    words what was done about it.
     """
 
     domain: str | None
     wanted: int
     had: int
     action: str
-    dropped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +129,8 @@ class Decision(Event):
     ``plan`` is the start, 16 hexadecimal digits, of the SHA-256 of the plan's sample ids: Int64, little-endian, in the
     order of training. ``seconds`` is how long deciding took on rank 0, ``epoch`` and ``learning_rate`` are where
     training stood. ``loss_weights`` are what a mixer wants the loss of each domain to count, None where it wants
-    nothing. ``notes`` are the figures that strategies gave with their answers, by the strategy's slot.
+    nothing. ``notes`` are the figures that strategies gave with their answers, by the strategy's slot. ``dropped``
+    gives the samples that an exhausted domain was owed from earlier intervals, and is owed no longer.
     """
 
     decision: int
@@ -146,6 +146,7 @@ class Decision(Event):
     learning_rate: float = 0.0
     loss_weights: Mapping[str, float] | None = None
     notes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    dropped: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

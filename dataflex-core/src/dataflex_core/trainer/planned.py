@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from dataflex_core.journal.events import Decision, ShortageFact
+from dataflex_core.journal.decision import decision_of
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -113,36 +113,8 @@ class PlannedTrainer(SignalTrainer):
         return self.planner.plan.proportions.copy()
 
     def _record(self, plan: Plan, progress: Progress, seconds: float) -> None:
-        domains, interval, weights = self.run.budget.domains, plan.interval, plan.loss_weights
-        chosen = {d.name: n for d, n in zip(domains, plan.counts, strict=True)}
-        self.figures.add({f"dataflex/share/{name}": n / len(plan.ids) for name, n in chosen.items()})
+        event = decision_of(plan, self.run.budget.domains, progress, seconds)
+        self.figures.add({f"dataflex/share/{name}": n / len(plan.ids) for name, n in event.chosen.items()})
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
-        self.run.journal.write(
-            Decision(
-                decision=interval.decision,
-                step=interval.start,
-                until=interval.stop,
-                chosen=chosen,
-                proportions={d.name: float(p) for d, p in zip(domains, plan.proportions, strict=True)}
-                if plan.split
-                else None,
-                judged=plan.judged,
-                shortages=tuple(
-                    ShortageFact(
-                        domain=domains[s.domain].name if s.domain is not None and plan.split else None,
-                        wanted=s.wanted,
-                        had=s.had,
-                        action=s.action,
-                        dropped=s.dropped,
-                    )
-                    for s in plan.shortages
-                ),
-                plan=plan.digest,
-                seconds=round(seconds, 3),
-                epoch=progress.epoch,
-                learning_rate=progress.learning_rate,
-                loss_weights=None if weights is None else dict(zip(chosen, weights.tolist(), strict=True)),
-                notes=plan.notes,
-            )
-        )
+        self.run.journal.write(event)
