@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from dataflex_core import Kind, Need, StrategySpec
 from dataflex_core.catalog import Record, discover
 from dataflex_core.config.params import Parameter, describe
+from dataflex_core.spec import with_implied
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -62,7 +63,7 @@ def page(record: Record) -> str:
         what=what,
         when=when,
         cost=cost(record.spec),
-        needs=", ".join(sorted(need.value for need in record.spec.needs)),
+        needs=", ".join(sorted(need.value for need in with_implied(record.spec.kind, record.spec.needs))),
         paper=paper(record.spec.reference),
         parameters=[_row(parameter) for parameter in parameters],
         required=[parameter.name for parameter in parameters if parameter.required],
@@ -77,7 +78,12 @@ def split(docstring: str) -> tuple[str, str]:
 
 
 def cost(spec: StrategySpec) -> str:
-    """What decisions cost, in training steps."""
+    """What decisions cost, in training steps, and what weighing does."""
+    if spec.kind is Kind.WEIGHTER and spec.compares:
+        return (
+            "With ``gradient_accumulation_steps`` above 1 a forward pass of each step's samples, a third of a training "
+            "step; nothing beyond training itself with 1."
+        )
     if spec.cost == 0:
         return "Nothing beyond training itself: it asks the model for nothing more."
     each = _FRACTIONS.get(spec.cost, f"{spec.cost:.2g} training steps")

@@ -9,6 +9,7 @@ from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
+from dataflex_core.spec import with_implied
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
@@ -44,7 +45,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
             hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
             faults.append(InvalidParameters(f"{kind} {choice.name}: {message}", hint=hint, key=key))
         if wrong:
-            faults.extend(check_needs(config.args, record.spec, frozenset(record.spec.needs)))
+            faults.extend(check_needs(config.args, record.spec, with_implied(kind, record.spec.needs)))
             continue
         chosen = strategies[Slot(kind)] = choose(record, made)
         faults.extend(check_needs(config.args, record.spec, chosen.needs))

@@ -12,7 +12,7 @@ from dataflex_core.config.config import RunConfig
 from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
 from dataflex_core.references import reference_models
-from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs
+from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
 
 _CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
 _JUDGING = frozenset({Need.LOSSES, Need.EMBEDDINGS})  # what a reference model is asked of a candidate
@@ -97,9 +97,7 @@ def choose(record: Record, params: Any) -> Chosen:
     needs = frozenset(spec.needs)
     if spec.needs_for is not None:
         needs |= {Need(need) for need in record.load_from(spec.needs_for)(params)}
-    learns = implementation.observe is not Strategy.observe
-    if spec.kind is Kind.WEIGHTER or learns or needs & {Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES}:
-        needs |= {Need.TRAINING_LOSSES}
+    needs = with_implied(spec.kind, needs, observes=implementation.observe is not Strategy.observe)
     chosen = Chosen(record=record, params=params, needs=needs)
     if Need.REFERENCE_LOSSES in needs and len(chosen.references) != 1:
         raise StrategyFault(

@@ -103,6 +103,13 @@ class StrategySpec:
         return cost_of_needs(self.needs)
 
 
+def with_implied(kind: Kind, needs: Iterable[Need], *, observes: bool = False) -> frozenset[Need]:
+    """``needs``, and what follows from them, from the kind, and from overriding ``observe``."""
+    declared = frozenset(needs)
+    learns = kind is Kind.WEIGHTER or observes or declared & {Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES}
+    return declared | {Need.TRAINING_LOSSES} if learns else declared
+
+
 def cost_of_needs(needs: Iterable[Need]) -> float:
     """What judging one sample costs where it takes these, in plain training steps of one sample."""
     return sum(_COST.get(need, 0.0) for need in needs)

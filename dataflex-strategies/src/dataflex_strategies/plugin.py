@@ -62,14 +62,13 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="uniform",
         target=f"{_HERE}.weighters.uniform:UniformWeighter",
         summary="weight one for every sample: training as it is without a weighter",
-        needs={Need.TRAINING_LOSSES},
+        compares=False,
     )
     yield StrategySpec(
         kind=Kind.WEIGHTER,
         name="loss",
         target=f"{_HERE}.weighters.loss:LossWeighter",
         params=f"{_HERE}.weighters.loss:LossParams",
-        summary="weights by the loss within the global micro-batch, up or down with it",
+        summary="weights by the loss within an optimizer step's samples, up or down with it",
         reference="arXiv:2502.06733",
-        needs={Need.TRAINING_LOSSES},
     )

@@ -11,7 +11,8 @@ from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
 from dataflex_core.config.params import Parameter, plain
 from dataflex_core.config.params import describe as describe_params
-from dataflex_core.spec import Kind
+from dataflex_core.contracts import Strategy
+from dataflex_core.spec import Kind, with_implied
 
 SCHEMA = 1
 
@@ -43,7 +44,7 @@ def _document(record: Record) -> dict[str, object]:
         "id": record.id,
         "summary": record.spec.summary,
         "description": _doc(record),
-        "needs": sorted(need.value for need in record.spec.needs),
+        "needs": _needs(record),
         "reference": record.spec.reference,
         "distribution": record.distribution,
         "version": record.version,
@@ -66,7 +67,7 @@ def _print(record: Record) -> None:
     click.secho(f"{spec.kind} {spec.name}", bold=True, nl=False)
     click.echo(f"  ({record.distribution} {record.version})")
     click.echo(f"{_doc(record) or spec.summary}\n")
-    click.echo(f"needs: {', '.join(sorted(need.value for need in spec.needs)) or 'nothing'}")
+    click.echo(f"needs: {', '.join(_needs(record)) or 'nothing'}")
     if spec.reference:
         click.echo(f"paper: {spec.reference}")
     parameters = describe_params(record.load_params())
@@ -74,6 +75,12 @@ def _print(record: Record) -> None:
     for p in parameters:
         click.echo(f"  {p.name}: {_type(p)}")
         click.echo(f"      {p.help}" if p.help else "", nl=bool(p.help))
+
+
+def _needs(record: Record) -> list[str]:
+    """Those declared, and what follows from them, from the kind and from overriding ``observe``."""
+    observes = getattr(record.load(), "observe", Strategy.observe) is not Strategy.observe
+    return sorted(need.value for need in with_implied(record.spec.kind, record.spec.needs, observes=observes))
 
 
 def _type(p: Parameter) -> str:

@@ -9,7 +9,7 @@ import click
 
 from dataflex_cli.options import plugin_options
 from dataflex_core.catalog import Catalog, Plugins, discover
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, StrategySpec, with_implied
 
 SCHEMA = 1
 
@@ -36,7 +36,7 @@ def _document(catalog: Catalog, kind: Kind | None) -> dict[str, object]:
             "name": record.spec.name,
             "id": record.id,
             "summary": record.spec.summary,
-            "needs": sorted(need.value for need in record.spec.needs),
+            "needs": _needs(record.spec),
             "reference": record.spec.reference,
             "distribution": record.distribution,
             "version": record.version,
@@ -58,9 +58,14 @@ def _print(catalog: Catalog, kind: Kind | None) -> None:
     ambiguous = catalog.ambiguous()
     for record in catalog.of_kind(kind):
         name = record.id if record in ambiguous else record.spec.name
-        needs = ", ".join(sorted(need.value for need in record.spec.needs)) or "nothing"
+        needs = ", ".join(_needs(record.spec)) or "nothing"
         provider = f"{record.distribution} {record.version}"
         table.add_row(record.spec.kind.value, name, record.spec.summary, needs, provider)
     print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)
+
+
+def _needs(spec: StrategySpec) -> list[str]:
+    """Those declared, and what follows from them and from the kind; no strategy is imported to see what it observes."""
+    return sorted(need.value for need in with_implied(spec.kind, spec.needs))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from dataflex_core import ScoringSelector, Selection, SelectionRequest
+from dataflex_core import ScoringSelector, Selection, SelectionRequest, gumbel_top
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +53,9 @@ class LossSelector(ScoringSelector[LossParams]):
         """Gumbel top-k on the log weights: a weighted draw without replacement, for a pool of any size."""
         import numpy as np
 
-        weights = band_weights(scores, self.params)
         with np.errstate(divide="ignore"):
-            keys = np.log(weights) + request.rng.gumbel(size=scores.size)
-        order = np.argsort(-keys, kind="stable")[: request.count]
-        return Selection(ids=request.candidates[order[weights[order] > 0]])
+            logs = np.log(band_weights(scores, self.params))
+        return Selection(ids=gumbel_top(request.candidates, logs, request.count, request.rng))
 
 
 def band_weights(losses: NDArray[np.float32], params: LossParams) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Weights by the loss within a batch (Sow et al., 2025, arXiv:2502.06733)."""
+"""Weights by the loss within an optimizer step (Sow et al., 2025, arXiv:2502.06733)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ class LossParams:
 
 
 class LossWeighter(Weighter[LossParams]):
-    """Softmax of a function of the loss, scaled over the global micro-batch.
+    """Softmax of a function of the loss, scaled over the samples of an optimizer step.
 
-    With ``l`` the mean losses over the target tokens of the ``B`` samples, and ``min`` and ``max`` over all of them::
+    The step's ``B`` samples are those of the accumulation window, of all ranks. With ``l`` their mean losses over the
+    target tokens, and ``min`` and ``max`` over all of them::
 
         h = 2δ(l − min) / (max − min) − δ
         f = min(h + δ, δ)    linupper: more for a higher loss, the upper half alike
@@ -37,12 +38,12 @@ class LossWeighter(Weighter[LossParams]):
             |h|              extremes: most for both ends
         w = softmax(f / r) · B
 
-    Equal losses give equal weights, and so does a batch of one. A sample without a target token has no loss: its
-    weight is zero, and the others share.
+    Equal losses give equal weights. A sample without a target token has no loss: its weight is zero, and the others
+    share. A run whose steps have one sample is refused, for there is nothing to compare.
 
-    When to use: to learn more from hard samples at no cost beyond training (``linupper``), on data whose labels are
-    trusted; ``quadratic`` where the highest losses are noise. The global micro-batch should hold eight samples or
-    more, for the weights are relative to it.
+    When to use: to learn more from hard samples (``linupper``), on data whose labels are trusted; ``quadratic`` where
+    the highest losses are noise. A step should have eight samples or more, for the weights are relative to it. With
+    gradient accumulation each step takes a forward pass more, a third of its cost; without it weighing costs nothing.
     """
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:

@@ -15,7 +15,8 @@ class UniformWeighter(Weighter[NoParams]):
 
     The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take.
 
-    When to use: to compare a weighter with, at the same cost and with the same logging.
+    When to use: to compare a weighter with. It compares no samples, so that it takes no pass of its own, and logs what
+    weighters log.
     """
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
