@@ -63,6 +63,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         target=f"{_HERE}.weighters.uniform:UniformWeighter",
         summary="weight one for every sample: training as it is without a weighter",
         needs={Need.TRAINING_LOSSES},
+        compares=False,
     )
     yield StrategySpec(
         kind=Kind.WEIGHTER,

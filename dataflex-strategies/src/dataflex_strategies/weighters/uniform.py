@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class UniformWeighter(Weighter[NoParams]):
     """Weight one for every sample.
 
-    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take.
+    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take, and no pass is made beside it.
 
-    When to use: to compare a weighter with, at the same cost and with the same logging.
+    When to use: to compare a weighter with, under the same logging.
     """
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
