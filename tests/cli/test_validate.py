@@ -204,3 +204,27 @@ def test_what_llamafactory_and_the_data_say(write, model, data, tmp_path, change
     if key is not None:
         assert fault["key"] == key
         assert f'"{key.split(".")[-1]}"' in path.read_text().splitlines()[fault["line"] - 1]
+
+
+REFERRING = """\
+from dataclasses import dataclass
+from typing import Annotated
+from dataflex_core import ReferenceModel, Selection, Selector
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    reference_model: ReferenceModel | None = None
+class Mine(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[:request.count])
+"""
+
+
+def test_a_reference_model_that_cannot_be_read_has_its_line(write, model, data, tmp_path):
+    offer = offering("mine", target="dfx_refers:Mine", params="dfx_refers:Params")
+    plugin = write(REFERRING + offer, "dfx_refers.py")
+    (tmp_path / "empty").mkdir()
+    args = base_args(model, data, tmp_path / "out")
+    args["dataflex"] = {"selector": {"name": "mine", "reference_model": str(tmp_path / "empty")}}
+    (fault,) = _json(write(json.dumps(args, indent=1), "run.json"), "--plugin", plugin, "--quick")
+    assert fault["message"] == f"selector mine: reference_model {tmp_path / 'empty'} has no config.json"
+    assert '"reference_model"' in (tmp_path / "run.json").read_text().splitlines()[fault["line"] - 1]

@@ -48,6 +48,8 @@ def show_plan(start: Start) -> None:
     if start.targets:
         parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
+    if start.step_cost:
+        say(f"weighing adds {start.step_cost:.0%} to each step")
     if start.judged:
         cost = start.decision_cost
         total = cost * start.decisions

@@ -8,6 +8,7 @@ from dataflex_core.config.config import SECTION, RunConfig
 from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
+from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import with_implied
 
@@ -49,4 +50,5 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
             continue
         chosen = strategies[Slot(kind)] = choose(record, made)
         faults.extend(check_needs(config.args, record.spec, chosen.needs))
+        faults.extend(check_references(config.args, record.spec, chosen.references))
     return PreparedRun(config=config, strategies=strategies), tuple(faults)

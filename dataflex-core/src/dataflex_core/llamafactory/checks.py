@@ -38,7 +38,7 @@ def check_args(args: Args) -> Iterator[UsageError]:
             yield InvalidConfig(wrong[0], hint=wrong[1], key=[key])
     if not args.get("model_name_or_path"):
         yield InvalidConfig("model_name_or_path is missing", hint="name the model to train", key=["model_name_or_path"])
-    elif _is_missing(str(args["model_name_or_path"])):
+    elif is_missing(str(args["model_name_or_path"])):
         hint = "name a folder that is there, or a model of the hub"
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
     if RunArgs(written=args).uses_ray():
@@ -186,7 +186,7 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
 }
 
 
-def _is_missing(model: str) -> bool:
+def is_missing(model: str) -> bool:
     """Whether it is written as a path, and nothing is there; any other name may be the hub's."""
     return model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().exists()
 

@@ -1,0 +1,125 @@
+"""budget.py: what a decision and a step cost, and what is refused once the data is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import pytest
+from typing_extensions import Doc
+
+from dataflex_core import ReferenceModel, Selection, Selector, Weighter
+from dataflex_core.catalog import Record
+from dataflex_core.config.config import DataflexConfig, RunConfig
+from dataflex_core.domains import Domain
+from dataflex_core.errors import InvalidConfig, UnmetNeed
+from dataflex_core.planning.budget import Budget, budget_of
+from dataflex_core.prepared import PreparedRun, Slot, choose
+from dataflex_core.spec import FORWARD, Kind, Need, StrategySpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """Of the strategies here."""
+
+    reference_model: Annotated[ReferenceModel | None, Doc("trained elsewhere")] = None
+    price: float = 0.5
+
+
+class Choosing(Selector[Params]):
+    """Takes the first."""
+
+    def select(self, request: Any) -> Selection:
+        return Selection(ids=request.candidates[: request.count])
+
+
+class Weighing(Weighter[Params]):
+    """Weighs nothing."""
+
+    def weigh(self, request: Any, losses: Any) -> Any:
+        return losses.values.new_ones(len(losses.values))
+
+
+def price(params: Params, decision: int) -> float:
+    return params.price / decision
+
+
+def more_needs(params: Params) -> set[Need]:
+    return {Need.TARGET_SET} if params.reference_model is not None else set()
+
+
+def _prepared(kind: Kind, params: Params | None = None, config: dict[str, Any] | None = None, **spec: Any):
+    target = f"{__name__}:{'Choosing' if kind is Kind.SELECTOR else 'Weighing'}"
+    made = StrategySpec(kind=kind, name="mine", target=target, summary="does it", **spec)
+    chosen = choose(Record(spec=made, distribution="d", version="1"), params or Params())
+    section = DataflexConfig(warmup_steps=0, update_steps=2, **config or {})
+    return PreparedRun(config=RunConfig(args={}, dataflex=section), strategies={Slot(kind): chosen})
+
+
+def _budget(prepared: PreparedRun, *, global_batch: int = 4, micro_batches: int = 1, **targets: int) -> Budget:
+    return budget_of(
+        prepared,
+        domains=[Domain(name="words", start=0, size=100)],
+        targets=targets,
+        global_batch=global_batch,
+        micro_batches=micro_batches,
+        max_steps=10,
+        epochs=1.0,
+    )
+
+
+@pytest.mark.parametrize(("reference", "forwards"), [(None, 1), ("elsewhere", 2)])
+def test_a_selection_budget_pays_for_the_reference_model_too(reference, forwards):
+    params = Params(reference_model=reference)
+    budget = _budget(_prepared(Kind.SELECTOR, params, {"selection_budget": 2.0}, needs={Need.LOSSES}))
+    trained = 2 * 4
+    assert budget.decision_cost * 4 == pytest.approx(budget.judged * forwards * FORWARD)
+    assert budget.decision_cost * 4 <= 2.0 * trained + forwards * FORWARD, "not overspent, but for rounding up"
+    assert budget.judged == trained * 2 * 3 / forwards
+
+
+def test_a_strategy_reckons_its_own_cost_by_its_parameters_and_the_decision():
+    prepared = _prepared(Kind.SELECTOR, Params(price=0.25), needs={Need.LOSSES}, cost_of=f"{__name__}:price")
+    (chosen,) = prepared.strategies.values()
+    assert [chosen.cost(1), chosen.cost(2)] == [0.25, 0.125]
+    assert _budget(prepared).decision_cost == 100 * 0.25 / 4, "the first decision's: the dearest"
+
+
+def test_needs_that_parameters_add_are_checked():
+    def run(params: Params) -> Budget:
+        return _budget(_prepared(Kind.SELECTOR, params, needs_for=f"{__name__}:more_needs"))
+
+    assert run(Params()).judged == 100
+    with pytest.raises(UnmetNeed, match="selector mine needs a target set"):
+        run(Params(reference_model="elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("config", "key"), [({"candidates": 4.0}, "candidates"), ({"selection_budget": 1.0}, "selection_budget")]
+)
+def test_a_part_of_the_pool_is_not_enough_for_a_selector_of_the_whole(config, key):
+    with pytest.raises(InvalidConfig, match="has to be given the whole pool of 100 samples") as raised:
+        _budget(_prepared(Kind.SELECTOR, config=config, needs={Need.LOSSES}, whole_pool=True))
+    assert raised.value.key == ("dataflex", key)
+    assert _budget(_prepared(Kind.SELECTOR, needs={Need.LOSSES}, whole_pool=True)).judged == 100
+
+
+def test_a_sample_alone_cannot_be_compared():
+    with pytest.raises(UnmetNeed, match="weighter mine compares the samples of an optimizer step, and a step has one"):
+        _budget(_prepared(Kind.WEIGHTER), global_batch=1)
+    assert _budget(_prepared(Kind.WEIGHTER, compares=False), global_batch=1).step_cost == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "micro_batches", "forwards"),
+    [
+        ({}, 1, 0),
+        ({}, 2, 1),
+        ({"compares": False}, 2, 0),
+        ({"needs": {Need.REFERENCE_LOSSES}}, 1, 1),
+        ({"needs": {Need.REFERENCE_LOSSES}}, 2, 2),
+    ],
+)
+def test_what_weighing_adds_to_a_step(spec, micro_batches, forwards):
+    budget = _budget(_prepared(Kind.WEIGHTER, Params(reference_model="base"), **spec), micro_batches=micro_batches)
+    assert budget.step_cost == pytest.approx(forwards * FORWARD)
