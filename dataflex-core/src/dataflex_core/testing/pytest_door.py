@@ -36,21 +36,21 @@ def check_strategy(
 ) -> None:
     """Run every check that applies to the strategy. Raises `NotConforming` with all that fail, and why.
 
-    ``params`` are values for its parameters, where the defaults do not do. ``expected_failures`` says why a check may
+    ``params`` are values for its parameters, where the defaults do not do; where required ones are missing, that is the
+    one failure, of ``builds``. ``expected_failures`` says why a check may
     fail, by its name; one that passes all the same is a failure, too. Raises `UsageError` for a name that there is not.
     """
     expected = _expected([spec], expected_failures or {})
     subject = Subject(spec=spec, values=params or {})
     failures: dict[str, str] = {}
-    checks = _of(spec)
-    for check in checks:
+    for check in _runnable(subject):
         failed, reason = _failure(check, subject), _of_spec(expected, spec, check)
         if failed is not None and reason is None:
             failures[check.name] = str(failed)
         elif failed is None and reason is not None:
             failures[check.name] = f"passes, and was expected to fail: {reason}"
     if failures:
-        raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(checks))
+        raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(_of(spec)))
 
 
 def parametrize_with_checks(
@@ -101,8 +101,21 @@ def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable
         several = [given] if isinstance(given, Mapping) else list(given)
         for number, one in enumerate(several, start=1):
             who = f"{spec.kind}-{spec.name}" + (f"-{number}" if len(several) > 1 else "")
-            for check in _of(spec):
-                yield Case(id=f"{who}-{check.name}", check=check, subject=Subject(spec=spec, values=one))
+            subject = Subject(spec=spec, values=one)
+            for check in _runnable(subject):
+                yield Case(id=f"{who}-{check.name}", check=check, subject=subject)
+
+
+def _runnable(subject: Subject) -> list[Check]:
+    """The checks of a strategy; `builds` alone, which says so, where it cannot be built for want of parameters."""
+    return [check for check in _of(subject.spec) if check.name == "builds" or not _missing(subject)]
+
+
+def _missing(subject: Subject) -> tuple[str, ...]:
+    try:
+        return subject.missing
+    except (Exception, SystemExit):
+        return ()  # a check will say what is wrong with its parameters
 
 
 def _failure(check: Check, subject: Subject) -> CheckFailed | None:
