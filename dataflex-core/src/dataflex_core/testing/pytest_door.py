@@ -31,6 +31,32 @@ def all_checks(kind: Kind | str | None = None) -> dict[str, str]:
     return {check.name: check.description for check in _CHECKS if kind is None or Kind(kind) in check.kinds}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a check: what it promises, and how the strategy fails it, None where it does not."""
+
+    check: str
+    promise: str
+    failure: str | None
+
+
+def run_checks(
+    spec: StrategySpec, *, params: Values | None = None, only: Iterable[str] = (), single_file: bool = False
+) -> Iterator[Outcome]:
+    """Run the checks that apply to the strategy, one by one; ``only`` names some of them.
+
+    ``single_file`` is for a strategy whose declaration lies beside it in a file, and may import what it needs. Raises
+    `UsageError` for a check that there is not.
+    """
+    subject, wanted = Subject(spec=spec, values=params or {}, single_file=single_file), set(only)
+    for name in wanted:
+        _known(name, {check.name for check in _of(spec)}, "check")
+    for check in _runnable(subject):
+        if not wanted or check.name in wanted or _missing(subject):
+            failed = _failure(check, subject)
+            yield Outcome(check=check.name, promise=check.description, failure=None if failed is None else str(failed))
+
+
 def check_strategy(
     spec: StrategySpec, *, params: Values | None = None, expected_failures: Mapping[str, str] | None = None
 ) -> None:
@@ -41,14 +67,13 @@ def check_strategy(
     fail, by its name; one that passes all the same is a failure, too. Raises `UsageError` for a name that there is not.
     """
     expected = _expected([spec], expected_failures or {})
-    subject = Subject(spec=spec, values=params or {})
     failures: dict[str, str] = {}
-    for check in _runnable(subject):
-        failed, reason = _failure(check, subject), _of_spec(expected, spec, check)
-        if failed is not None and reason is None:
-            failures[check.name] = str(failed)
-        elif failed is None and reason is not None:
-            failures[check.name] = f"passes, and was expected to fail: {reason}"
+    for done in run_checks(spec, params=params):
+        reason = _of_spec(expected, spec, done.check)
+        if done.failure is not None and reason is None:
+            failures[done.check] = done.failure
+        elif done.failure is None and reason is not None:
+            failures[done.check] = f"passes, and was expected to fail: {reason}"
     if failures:
         raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(_of(spec)))
 
@@ -75,7 +100,7 @@ def parametrize_with_checks(
     expected = _expected(specs, expected_failures or {})
     cases = []
     for case in _cases(specs, values):
-        reason = _of_spec(expected, case.subject.spec, case.check)
+        reason = _of_spec(expected, case.subject.spec, case.check.name)
         marks = () if reason is None else pytest.mark.xfail(strict=True, raises=CheckFailed, reason=reason)
         cases.append(pytest.param(case, id=case.id, marks=marks))
     return pytest.mark.parametrize("check", cases)
@@ -164,8 +189,8 @@ def _expected(specs: Iterable[StrategySpec], given: Mapping[str, str]) -> Mappin
     return given
 
 
-def _of_spec(expected: Mapping[str, str], spec: StrategySpec, check: Check) -> str | None:
-    keys = [*(f"{name}/{check.name}" for name in _names(spec)), check.name]
+def _of_spec(expected: Mapping[str, str], spec: StrategySpec, check: str) -> str | None:
+    keys = [*(f"{name}/{check}" for name in _names(spec)), check]
     return next((expected[key] for key in keys if key in expected), None)
 
 

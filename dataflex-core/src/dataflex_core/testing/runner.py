@@ -46,6 +46,7 @@ class Subject:
 
     spec: StrategySpec
     values: Mapping[str, Any] = field(default_factory=dict)
+    single_file: bool = False
 
     @property
     def record(self) -> Record:
