@@ -38,6 +38,7 @@ def _complete(*words, shell="bash", cwd=None):
         (("run", "--mixer", ""), {"temperature", "static", "none"}, {"less"}),
         (("run", "my.yaml", "--weighter", ""), {"loss", "uniform"}, {"less", "static"}),
         (("describe", ""), {"less", "static", "uniform"}, set()),
+        (("check", "le"), {"less"}, {"loss"}),
         (("describe", "--kind", "mixer", ""), {"static"}, {"less"}),
         (("li",), {"list-strategies"}, {"run"}),
     ],

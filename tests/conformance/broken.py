@@ -13,12 +13,15 @@ from typing_extensions import Doc
 from dataflex_core import (
     Kind,
     Mixer,
+    Mixture,
     Need,
+    ReferenceModel,
     ScoringSelector,
     Selection,
     Selector,
     StrategySpec,
     Weighter,
+    Weights,
     top,
 )
 
@@ -26,7 +29,7 @@ BROKEN: list[tuple[str, StrategySpec, str]] = []
 """The check, the strategy that it must catch, and what its reason must say."""
 
 
-def breaks(check, said, *, needs=(), params=None):
+def breaks(check, said, *, params=None, **declared):
     """Register a class as one that ``check`` must catch."""
 
     def register(broken):
@@ -38,7 +41,7 @@ def breaks(check, said, *, needs=(), params=None):
             target=f"{__name__}:{broken.__name__}",
             params=params and (params if ":" in params else f"{__name__}:{params}"),
             summary=f"breaks {check}",
-            needs=needs,
+            **declared,
         )
         BROKEN.append((check, spec, said))
         return broken
@@ -155,10 +158,41 @@ class UndeclaredTargetSelector(ScoringSelector):
         return request.signals.embeddings(shard) @ centre
 
 
-@breaks("needs_are_declared", "add Need.TRAINING_LOSSES", needs=frozenset())
+@breaks("needs_are_declared", "add Need.LOSSES to its needs")
 class UndeclaredWeighter(Weighter):
+    def prepare(self, request):
+        request.signals.losses(request.signals.shard(request.ids))
+
     def weigh(self, request, losses):
         return losses.values.new_ones(len(losses.values))
+
+
+@breaks("needs_are_declared", "add Need.LOSS_WEIGHTS to its needs")
+class UndeclaredWeightsMixer(Mixer):
+    def mix(self, request):
+        return Mixture(proportions=request.previous, loss_weights=np.ones(len(request.domains)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerParams:
+    embeds: Annotated[bool, Doc("whether embeddings decide")] = True
+
+
+def forgotten_needs(params):
+    """Those of the other value."""
+    return {Need.LOSSES} if params.embeds else {Need.EMBEDDINGS}
+
+
+@breaks(
+    "needs_are_declared",
+    "add Need.EMBEDDINGS to its needs",
+    params="LayerParams",
+    needs_for="conformance.broken:forgotten_needs",
+)
+class OtherNeedsSelector(ScoringSelector):
+    def score(self, request, shard):
+        signals = request.signals
+        return signals.embeddings(shard)[:, 0] if self.params.embeds else signals.losses(shard)
 
 
 # Answers
@@ -198,6 +232,45 @@ class NothingSelector(ScoringSelector):
 class ShortSelector(ScoringSelector):
     def score(self, request, shard):
         return np.zeros(len(shard) - 1, dtype=np.float32)
+
+
+@breaks("selections_fit", "notes mean=nan, which is no finite number")
+class NanNotesSelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[: request.count], notes={"mean": float("nan")})
+
+
+@breaks("selections_fit", "gives scores of shape (24,) for ")
+class AllScoresSelector(Selector):
+    """Tells the scores of all candidates, not of what it chose."""
+
+    def select(self, request):
+        scores = request.candidates.astype(np.float32)
+        return Selection(ids=request.candidates[:1], scores=np.resize(scores, 24))
+
+
+@breaks("selections_fit", "scores 2 columns and does not say how to choose by them")
+class ColumnsSelector(ScoringSelector):
+    def score(self, request, shard):
+        return np.zeros((len(shard), 2), dtype=np.float32)
+
+
+@breaks("proportions_fit", "gives notes that have no names")
+class NamelessNotesMixer(Mixer):
+    def mix(self, request):
+        return Mixture(proportions=request.previous, notes={0: 1.0})
+
+
+@breaks("proportions_fit", "are not 3 numbers, finite, >= 0", needs={Need.LOSS_WEIGHTS})
+class OneWeightMixer(Mixer):
+    def mix(self, request):
+        return Mixture(proportions=request.previous, loss_weights=np.ones(1))
+
+
+@breaks("weights_fit", "notes spread=tensor([")
+class TensorNotesWeighter(Weighter):
+    def weigh(self, request, losses):
+        return Weights(values=losses.values.new_ones(len(losses.values)), notes={"spread": losses.per_sample})
 
 
 @breaks("proportions_fit", "not finite")
@@ -296,7 +369,78 @@ class OwnStateSelector(ScoringSelector):
         return {"seen": self.seen}
 
 
+@breaks("ranks_agree", "['of 44']")
+class OwnNotesSelector(ScoringSelector):
+    """Notes what is of its own shard."""
+
+    def score(self, request, shard):
+        self.mine = len(shard)
+        return shard.astype(np.float32)
+
+    def choose(self, request, scores):
+        chosen = top(request.candidates, scores, request.count)
+        return Selection(ids=chosen, notes={f"of {self.mine}": 1.0})
+
+
+@breaks("ranks_agree", "state.seen")
+class OwnFactsSelector(ScoringSelector):
+    """Counts of each step what is of its own shard."""
+
+    def setup(self, context):
+        self.mine, self.seen = [], 0
+
+    def score(self, request, shard):
+        self.mine = shard
+        return -shard.astype(np.float32)
+
+    def observe(self, step):
+        self.seen += int(np.isin(step.ids, self.mine).sum())
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+
+@breaks("scores_agree", "the scores of step 2", needs={Need.LOSSES})
+class ScaledSelector(ScoringSelector):
+    """Scales by the size of its shard, which changes no order."""
+
+    def score(self, request, shard):
+        return request.signals.losses(shard) / np.float32(max(1, len(shard)))
+
+    def choose(self, request, scores):
+        return first(request)
+
+
+@breaks("orders_are_kept", "the order is lost")
+class HalfOrderedSelector(Selector):
+    """Orders one domain, and leaves the others to chance."""
+
+    def select(self, request):
+        return Selection(ids=request.candidates[: request.count], ordered=0 in request.candidates)
+
+
+@breaks("parts_weigh_alike", "weighs sample 0 of the window otherwise", compares=False)
+class ComparingWeighter(Weighter):
+    """Compares with the mean of the window."""
+
+    def weigh(self, request, losses):
+        return losses.per_sample / losses.per_sample.mean()
+
+
 # Collectives
+
+
+@breaks("collectives_match", "calls signals.losses()", needs={Need.LOSSES})
+class SkippingWeighter(Weighter):
+    """Prepares nothing where its shard has no long sample."""
+
+    def prepare(self, request):
+        shard = request.signals.shard(request.ids)
+        if 0 in shard:
+            request.signals.losses(shard)
+
+    def weigh(self, request, losses):
+        return losses.values.new_ones(len(losses.values))
 
 
 @breaks("collectives_match", "calls signals.losses()", needs={Need.LOSSES})
@@ -439,6 +583,20 @@ class FirstLossSelector(ScoringSelector):
         return Selection(ids=top(request.candidates, np.array(fallen, dtype=np.float32), request.count))
 
 
+@breaks("resumed_run_continues", "resumed before step 2", needs={Need.LOSSES})
+class UnkeptAnchorsWeighter(Weighter):
+    """Prepares what it does not save."""
+
+    anchor = 1.0
+
+    def prepare(self, request):
+        shard = request.signals.shard(request.ids)
+        self.anchor = float(request.signals.gather(request.ids, shard, request.signals.losses(shard)).mean())
+
+    def weigh(self, request, losses):
+        return (losses.per_sample - self.anchor).sigmoid()
+
+
 # Care
 
 
@@ -461,6 +619,20 @@ class InPlaceMixer(Mixer):
 class InPlaceObservingMixer(Mixer):
     def observe(self, step):
         step.losses[:] = 0
+
+    def mix(self, request):
+        return request.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceParams:
+    reference: Annotated[ReferenceModel, Doc("to exceed")] = "reference"
+
+
+@breaks("inputs_are_untouched", "step.excess", params="ReferenceParams", needs={Need.REFERENCE_LOSSES})
+class InPlaceExcessMixer(Mixer):
+    def observe(self, step):
+        step.excess[:] = 0
 
     def mix(self, request):
         return request.previous
@@ -542,7 +714,7 @@ class FirstOfEachSelector(Selector):
         return first(request)
 
 
-@breaks("one_sample", "not finite")
+@breaks("one_sample", "not finite", compares=False)
 class SpreadWeighter(Weighter):
     """Divides by the spread of the losses, of which one loss has none."""
 
@@ -611,6 +783,19 @@ class HalfSelector(Selector):
 
     def select(self, request):
         return Selection(ids=request.candidates[: request.count // 2])
+
+
+@breaks("fresh_candidates", "found no usable sample")
+class RankedOnceSelector(Selector):
+    """Knows the candidates of its first decision only."""
+
+    def setup(self, context):
+        self.known = {}
+
+    def select(self, request):
+        domain = next(d.name for d in request.domains if d.start <= request.candidates[0] < d.start + d.size)
+        known = self.known.setdefault(domain, request.candidates.copy())
+        return Selection(ids=np.intersect1d(known, request.candidates)[: request.count])
 
 
 @breaks("undrawn_domains", "not finite", needs={Need.TRAINING_LOSSES})

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from conformance.light import Params
 from dataflex_core import (
     Kind,
     Mixer,
+    Mixture,
     Need,
     NoParams,
     ScoringSelector,
     Selection,
+    Selector,
     StrategySpec,
     Weighter,
+    Weights,
     hookimpl,
     top,
 )
@@ -24,18 +28,55 @@ from dataflex_core import (
 def dataflex_strategies() -> Iterator[StrategySpec]:
     """One of each kind."""
     asked = {
-        Kind.SELECTOR: set(Need) - {Need.TRAINING_LOSSES, Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES, Need.TARGET_TOKENS},
-        Kind.MIXER: {Need.TRAINING_LOSSES, Need.LOSSES, Need.TARGET_SET},
-        Kind.WEIGHTER: {Need.TRAINING_LOSSES},
+        Kind.SELECTOR: set(Need) - {Need.TRAINING_LOSSES, Need.LOSS_WEIGHTS, Need.TARGET_TOKENS},
+        Kind.MIXER: {Need.LOSSES, Need.TARGET_SET, Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES},
+        Kind.WEIGHTER: {Need.LOSSES, Need.TARGET_TOKENS, Need.REFERENCE_LOSSES},
     }
     for kind, needs in asked.items():
-        target = f"conformance.sound:Sound{kind.value.capitalize()}"
-        yield StrategySpec(kind=kind, name="sound", target=target, summary="asks for everything", needs=needs)
+        yield StrategySpec(
+            kind=kind,
+            name="sound",
+            target=f"conformance.sound:Sound{kind.value.capitalize()}",
+            params="conformance.light:Params",
+            summary="asks for everything",
+            needs=needs,
+        )
+
+
+def embeddings(params):
+    """More than the spec says."""
+    return {Need.EMBEDDINGS}
 
 
 SELDOM = StrategySpec(
     kind=Kind.MIXER, name="seldom", target="conformance.sound:SeldomMixer", summary="is equal, with rare exceptions"
 )
+SPARSE = StrategySpec(
+    kind=Kind.MIXER, name="sparse", target="conformance.sound:SparseMixer", summary="leaves out domains in turn"
+)
+COLUMNS = StrategySpec(
+    kind=Kind.SELECTOR,
+    name="columns",
+    target="conformance.sound:ColumnsSelector",
+    summary="chooses by several columns",
+    needs_for="conformance.sound:embeddings",
+)
+CURRICULUM = StrategySpec(
+    kind=Kind.SELECTOR,
+    name="curriculum",
+    target="conformance.sound:CurriculumSelector",
+    summary="says the order",
+    whole_pool=True,
+)
+APART = StrategySpec(
+    kind=Kind.WEIGHTER,
+    name="apart",
+    target="conformance.sound:ApartWeighter",
+    summary="looks at one sample at a time",
+    compares=False,
+)
+OTHERS = (SELDOM, SPARSE, COLUMNS, CURRICULUM, APART)
+"""What no strategy can do together with everything else."""
 
 
 class SeldomMixer(Mixer[NoParams]):
@@ -48,12 +89,68 @@ class SeldomMixer(Mixer[NoParams]):
         return proportions
 
 
-class SoundSelector(ScoringSelector[NoParams]):
+class SparseMixer(Mixer[NoParams]):
+    """Wants nothing of every third domain, in turn."""
+
+    def mix(self, request):
+        left_out = (np.arange(len(request.domains)) + request.progress.decision) % 3 == 0
+        return np.where(left_out & (len(request.domains) > 1), 0.0, 1.0 + np.arange(len(request.domains)))
+
+
+class ColumnsSelector(ScoringSelector[NoParams]):
+    """Chooses by the largest of the first numbers of an embedding."""
+
+    def score(self, request, shard):
+        return request.signals.embeddings(shard)[:, :3]
+
+    def choose(self, request, scores):
+        return Selection(ids=top(request.candidates, scores.max(axis=1), request.count))
+
+
+class CurriculumSelector(Selector[NoParams]):
+    """Goes through the pool from its end, in steps that grow with the losses of training; says the order and why."""
+
+    def setup(self, context):
+        self.places, self.seen = np.zeros(context.pool), 0.0
+
+    def observe(self, step):
+        self.seen += float(np.nansum(step.losses))
+        self.places[step.ids] += 1
+
+    def select(self, request):
+        hardness = request.candidates * (1.0 + 1e-3 * self.seen) - self.places[request.candidates]
+        order = np.argsort(-hardness, kind="stable")[: request.count]
+        return Selection(
+            ids=request.candidates[order],
+            ordered=True,
+            scores=hardness[order].astype(np.float32),
+            notes={"hardest": float(hardness.max()), "seen": self.seen},
+        )
+
+    def state_dict(self):
+        return {"places": self.places.copy(), "seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.places, self.seen = state["places"].copy(), state["seen"]
+
+
+class ApartWeighter(Weighter[NoParams]):
+    """Weighs tokens by their own losses."""
+
+    def weigh(self, request, losses):
+        return Weights(values=losses.values.sigmoid(), notes={"tokens": float(losses.mask.sum())})
+
+
+class SoundSelector(ScoringSelector[Params]):
     """Draws among the samples whose loss has fallen since it first saw them, and that every other signal likes."""
 
     def __init__(self, params):
         super().__init__(params)
         self.first: dict[str, float] = {}
+        self.excess = 0.0
+
+    def observe(self, step):
+        self.excess = 0.9 * self.excess + 0.1 * float(step.excess.sum())
 
     def score(self, request, shard):
         signals = request.signals
@@ -80,25 +177,28 @@ class SoundSelector(ScoringSelector[NoParams]):
         for sample, score in zip(request.candidates.tolist(), scores.tolist(), strict=True):
             gone.append(score - self.first.setdefault(str(sample), score))
         noise = request.rng.gumbel(size=len(scores))
-        return Selection(ids=top(request.candidates, scores + np.array(gone) + noise, request.count))
+        chosen = top(request.candidates, scores + np.array(gone) * (1 + self.excess) + noise, request.count)
+        return Selection(ids=chosen, notes={"excess": self.excess})
 
     def state_dict(self):
-        return {"first": dict(self.first)}
+        return {"first": dict(self.first), "excess": self.excess}
 
     def load_state_dict(self, state):
-        self.first = dict(state["first"])
+        self.first, self.excess = dict(state["first"]), state["excess"]
 
 
-class SoundMixer(Mixer[NoParams]):
-    """A running mean of each domain's loss, above that of the target set."""
+class SoundMixer(Mixer[Params]):
+    """A running mean of each domain's loss, above that of the target set; domains weigh what exceeds a reference."""
 
     def setup(self, context):
         self.means, self.seen = np.ones(len(context.domains)), 0
+        self.excess = np.ones(len(context.domains))
 
     def observe(self, step):
         drawn = step.tokens_by_domain > 0
         self.means[drawn] = 0.9 * self.means[drawn] + 0.1 * step.loss_by_domain[drawn] / step.tokens_by_domain[drawn]
         self.seen += 1
+        self.excess = 0.9 * self.excess + 0.1 * step.excess_by_domain / np.maximum(step.tokens_by_domain, 1)
 
     def mix(self, request):
         signals = request.signals
@@ -107,19 +207,33 @@ class SoundMixer(Mixer[NoParams]):
         mine = held.shard(every)
         goal = np.nanmean(held.gather(every, mine, held.losses(mine)))
         jitter = request.rng.uniform(0.9, 1.1, size=len(request.domains))
-        return np.maximum(self.means - goal, 0.01) * jitter * (1 + request.mean)
+        return Mixture(
+            proportions=np.maximum(self.means - goal, 0.01) * jitter * (1 + request.mean),
+            loss_weights=0.1 + self.excess,
+            notes={"seen": self.seen, "goal": float(np.nan_to_num(goal))},
+        )
 
     def state_dict(self):
-        return {"means": self.means.copy(), "seen": self.seen}
+        return {"means": self.means.copy(), "seen": self.seen, "excess": self.excess.copy()}
 
     def load_state_dict(self, state):
         self.means, self.seen = state["means"].copy(), state["seen"]
+        self.excess = state["excess"].copy()
 
 
-class SoundWeighter(Weighter[NoParams]):
-    """Weighs tokens by how far they are above a running mean of losses."""
+class SoundWeighter(Weighter[Params]):
+    """Weighs tokens by how far they are above the reference, an anchor and a running mean of losses."""
 
     mean: float | None = None
+    anchor = 0.0
+
+    def prepare(self, request):
+        shard = request.signals.shard(request.ids)
+        known = request.signals.gather(request.ids, shard, request.signals.losses(shard))
+        self.anchor = float(np.nan_to_num(known).mean()) + 0.1 * request.rng.random()
+
+    def observe(self, step):
+        self.anchor += 0.01 * float(step.excess.mean())
 
     def weigh(self, request, losses):
         import torch
@@ -128,10 +242,13 @@ class SoundWeighter(Weighter[NoParams]):
             now = float(losses.values[losses.mask].mean())
             self.mean = now if self.mean is None else 0.9 * self.mean + 0.1 * now
         jitter = torch.from_numpy(request.rng.uniform(0.9, 1.1, size=tuple(losses.values.shape))).float()
-        return ((losses.values - (self.mean or 0.0)).sigmoid() * jitter).masked_fill(~losses.mask, 0.0)
+        above = losses.values - request.reference.values - (self.mean or 0.0) + self.anchor
+        odd = 1 + (request.targets % 2)
+        values = (above.sigmoid() * jitter * odd).masked_fill(~losses.mask, 0.0)
+        return Weights(values=values, notes={"anchor": self.anchor})
 
     def state_dict(self):
-        return {"mean": self.mean}
+        return {"mean": self.mean, "anchor": self.anchor}
 
     def load_state_dict(self, state):
-        self.mean = state["mean"]
+        self.mean, self.anchor = state["mean"], state["anchor"]

@@ -11,6 +11,7 @@ import pytest
 from conformance import broken, sound
 from dataflex_core import Kind, StrategySpec, UsageError
 from dataflex_core.testing import NotConforming, all_checks, check_strategy, parametrize_with_checks
+from dataflex_core.testing.runner import Subject
 
 SPECS = {spec.name: spec for _, spec, _ in broken.BROKEN}
 SOUND = {spec.kind: spec for spec in sound.dataflex_strategies()}
@@ -54,10 +55,18 @@ def test_a_parameter_without_a_default_is_asked_for():
     from dataflex_core.catalog import discover
 
     (static,) = [r.spec for r in discover().records if r.spec.name == "static" and r.spec.kind is Kind.MIXER]
-    with pytest.raises(NotConforming, match="proportions is required"):
+    with pytest.raises(NotConforming, match=r"proportions is required: give params=\{'proportions': …\}") as caught:
         check_strategy(static)
+    assert list(caught.value.failures) == ["builds"]
+    assert ids([static]) == ["mixer-static-builds"]
     with pytest.raises(NotConforming, match=r"setup refuses every run.*the domains are words, code, numbers"):
         check_strategy(static, params={"proportions": [1, 2]})
+
+
+def test_a_reference_model_is_given_by_the_kit_and_by_the_author():
+    kinds = Subject(spec=SOUND[Kind.MIXER]), Subject(spec=SOUND[Kind.MIXER], values={"reference": "base"})
+    assert [subject.chosen.params.reference for subject in kinds] == ["reference", "base"]
+    assert kinds[0].missing == ()
 
 
 def test_an_expected_failure_is_no_failure_and_must_fail():

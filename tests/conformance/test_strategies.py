@@ -33,7 +33,7 @@ def test_what_is_installed_conforms(check):
 
 
 @pytest.mark.parametrize(
-    "spec", [*sound.dataflex_strategies(), sound.SELDOM], ids=lambda spec: f"{spec.kind}-{spec.name}"
+    "spec", [*sound.dataflex_strategies(), *sound.OTHERS], ids=lambda spec: f"{spec.kind}-{spec.name}"
 )
 def test_a_strategy_that_asks_draws_and_remembers_conforms(spec):
     check_strategy(spec)

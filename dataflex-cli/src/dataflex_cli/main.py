@@ -21,6 +21,7 @@ _COMMANDS = {
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
     "plugins": ("dataflex_cli.commands.plugins:plugins", "List, install and uninstall plugins."),
     "completion": ("dataflex_cli.commands.completion:completion", "Print what makes a shell complete names."),
+    "check": ("dataflex_cli.commands.check:check", "Hold a strategy to what DataFlex promises of every strategy."),
     "init": ("dataflex_cli.commands.init:init", "Write a small configuration and data set to start from."),
     "new": ("dataflex_cli.commands.new:new", "Write a plugin with a strategy of your own."),
 }

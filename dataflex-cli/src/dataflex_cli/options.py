@@ -75,6 +75,11 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
+def strategies_or_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A completion of strategies by name, and of paths."""
+    return [*strategy_names()(ctx, param, incomplete), *files(ctx, param, incomplete)]
+
+
 def strategy_options(command: Command) -> Command:
     """``--selector``, ``--mixer``, ``--weighter`` and ``--set``, which the command is given as ``parameter_words``."""
     asked = {

@@ -28,9 +28,14 @@ def reference_models(params: Any) -> Mapping[str, str]:
     """The models that a parameter dataclass's instance names, by parameter; those that are None are left out."""
     if not dataclasses.is_dataclass(params):
         return {}
-    hints = typing.get_type_hints(type(params), include_extras=True)
-    named = (field.name for field in dataclasses.fields(params) if _names_model(hints[field.name]))
+    named = reference_parameters(type(params))
     return {name: str(value) for name in named if (value := getattr(params, name)) is not None}
+
+
+def reference_parameters(params: type[Any]) -> tuple[str, ...]:
+    """The names of a parameter dataclass's fields that name a reference model."""
+    hints = typing.get_type_hints(params, include_extras=True)
+    return tuple(field.name for field in dataclasses.fields(params) if _names_model(hints[field.name]))
 
 
 def _names_model(hint: Any) -> bool:

@@ -6,6 +6,14 @@ neither torch nor pytest.
 """
 
 from dataflex_core.testing.errors import CheckFailed, NotConforming
-from dataflex_core.testing.pytest_door import all_checks, check_strategy, parametrize_with_checks
+from dataflex_core.testing.pytest_door import Outcome, all_checks, check_strategy, parametrize_with_checks, run_checks
 
-__all__ = ["CheckFailed", "NotConforming", "all_checks", "check_strategy", "parametrize_with_checks"]
+__all__ = [
+    "CheckFailed",
+    "NotConforming",
+    "Outcome",
+    "all_checks",
+    "check_strategy",
+    "parametrize_with_checks",
+    "run_checks",
+]

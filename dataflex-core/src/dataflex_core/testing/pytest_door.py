@@ -31,26 +31,51 @@ def all_checks(kind: Kind | str | None = None) -> dict[str, str]:
     return {check.name: check.description for check in _CHECKS if kind is None or Kind(kind) in check.kinds}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a check: what it promises, and how the strategy fails it, None where it does not."""
+
+    check: str
+    promise: str
+    failure: str | None
+
+
+def run_checks(
+    spec: StrategySpec, *, params: Values | None = None, only: Iterable[str] = (), single_file: bool = False
+) -> Iterator[Outcome]:
+    """Run the checks that apply to the strategy, one by one; ``only`` names some of them.
+
+    ``single_file`` is for a strategy whose declaration lies beside it in a file, and may import what it needs. Raises
+    `UsageError` for a check that there is not.
+    """
+    subject, wanted = Subject(spec=spec, values=params or {}, single_file=single_file), set(only)
+    for name in wanted:
+        _known(name, {check.name for check in _of(spec)}, "check")
+    for check in _runnable(subject):
+        if not wanted or check.name in wanted or _missing(subject):
+            failed = _failure(check, subject)
+            yield Outcome(check=check.name, promise=check.description, failure=None if failed is None else str(failed))
+
+
 def check_strategy(
     spec: StrategySpec, *, params: Values | None = None, expected_failures: Mapping[str, str] | None = None
 ) -> None:
     """Run every check that applies to the strategy. Raises `NotConforming` with all that fail, and why.
 
-    ``params`` are values for its parameters, where the defaults do not do. ``expected_failures`` says why a check may
+    ``params`` are values for its parameters, where the defaults do not do; where required ones are missing, that is the
+    one failure, of ``builds``. ``expected_failures`` says why a check may
     fail, by its name; one that passes all the same is a failure, too. Raises `UsageError` for a name that there is not.
     """
     expected = _expected([spec], expected_failures or {})
-    subject = Subject(spec=spec, values=params or {})
     failures: dict[str, str] = {}
-    checks = _of(spec)
-    for check in checks:
-        failed, reason = _failure(check, subject), _of_spec(expected, spec, check)
-        if failed is not None and reason is None:
-            failures[check.name] = str(failed)
-        elif failed is None and reason is not None:
-            failures[check.name] = f"passes, and was expected to fail: {reason}"
+    for done in run_checks(spec, params=params):
+        reason = _of_spec(expected, spec, done.check)
+        if done.failure is not None and reason is None:
+            failures[done.check] = done.failure
+        elif done.failure is None and reason is not None:
+            failures[done.check] = f"passes, and was expected to fail: {reason}"
     if failures:
-        raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(checks))
+        raise NotConforming(f"{spec.kind} {spec.name}", failures, checks=len(_of(spec)))
 
 
 def parametrize_with_checks(
@@ -75,7 +100,7 @@ def parametrize_with_checks(
     expected = _expected(specs, expected_failures or {})
     cases = []
     for case in _cases(specs, values):
-        reason = _of_spec(expected, case.subject.spec, case.check)
+        reason = _of_spec(expected, case.subject.spec, case.check.name)
         marks = () if reason is None else pytest.mark.xfail(strict=True, raises=CheckFailed, reason=reason)
         cases.append(pytest.param(case, id=case.id, marks=marks))
     return pytest.mark.parametrize("check", cases)
@@ -101,8 +126,21 @@ def _cases(specs: Iterable[StrategySpec], values: Mapping[str, Values | Iterable
         several = [given] if isinstance(given, Mapping) else list(given)
         for number, one in enumerate(several, start=1):
             who = f"{spec.kind}-{spec.name}" + (f"-{number}" if len(several) > 1 else "")
-            for check in _of(spec):
-                yield Case(id=f"{who}-{check.name}", check=check, subject=Subject(spec=spec, values=one))
+            subject = Subject(spec=spec, values=one)
+            for check in _runnable(subject):
+                yield Case(id=f"{who}-{check.name}", check=check, subject=subject)
+
+
+def _runnable(subject: Subject) -> list[Check]:
+    """The checks of a strategy; `builds` alone, which says so, where it cannot be built for want of parameters."""
+    return [check for check in _of(subject.spec) if check.name == "builds" or not _missing(subject)]
+
+
+def _missing(subject: Subject) -> tuple[str, ...]:
+    try:
+        return subject.missing
+    except (Exception, SystemExit):
+        return ()  # a check will say what is wrong with its parameters
 
 
 def _failure(check: Check, subject: Subject) -> CheckFailed | None:
@@ -151,8 +189,8 @@ def _expected(specs: Iterable[StrategySpec], given: Mapping[str, str]) -> Mappin
     return given
 
 
-def _of_spec(expected: Mapping[str, str], spec: StrategySpec, check: Check) -> str | None:
-    keys = [*(f"{name}/{check.name}" for name in _names(spec)), check.name]
+def _of_spec(expected: Mapping[str, str], spec: StrategySpec, check: str) -> str | None:
+    keys = [*(f"{name}/{check}" for name in _names(spec)), check]
     return next((expected[key] for key in keys if key in expected), None)
 
 

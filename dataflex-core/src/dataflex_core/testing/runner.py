@@ -20,26 +20,33 @@ from dataflex_core.errors import UsageError
 from dataflex_core.planning.budget import context_of
 from dataflex_core.planning.planner import Planner, Rules
 from dataflex_core.prepared import MIXER, Chosen, Slot, choose, implementation_of, make_strategy
+from dataflex_core.references import reference_parameters
 from dataflex_core.requests import MixRequest, SetupContext
 from dataflex_core.spec import Need, StrategySpec
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.ranks import Meeting, on_ranks
 from dataflex_core.testing.scenarios import Scenario, Shares
-from dataflex_core.testing.steps import Answer, Observing, Preparing, Runner, Step
+from dataflex_core.testing.steps import Answer, Observing, Runner, Step
 from dataflex_core.testing.watching import watch
+from dataflex_core.testing.weighing import Preparing, Weighing
 from dataflex_core.trainer.checkpoint_files import stored_state, write_state
 
 Answers = tuple[tuple[str, Answer], ...]
 """Answers with the titles of the steps."""
 SEED = 7
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots: what was validated is kept
 class Subject:
-    """A strategy to be checked: its declaration, and values for its parameters."""
+    """A strategy to be checked: its declaration, and values for its parameters.
+
+    One that is required and names a reference model is `REFERENCE`, of which `FakeSignals` answers, unless it is given.
+    """
 
     spec: StrategySpec
     values: Mapping[str, Any] = field(default_factory=dict)
+    single_file: bool = False
 
     @property
     def record(self) -> Record:
@@ -56,8 +63,24 @@ class Subject:
         return choose(self.record, deepcopy(self._params))
 
     @cached_property
+    def given(self) -> Mapping[str, Any]:
+        """Values for its parameters, those that the kit gives included."""
+        kind = self.record.load_params()
+        models = () if kind is None else reference_parameters(kind)
+        return {**{name: REFERENCE for name in self._required if name in models}, **self.values}
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required parameters that nobody gives."""
+        return tuple(name for name in self._required if name not in self.given)
+
+    @cached_property
+    def _required(self) -> tuple[str, ...]:
+        return tuple(p.name for p in params.describe(self.record.load_params()) if p.required)
+
+    @cached_property
     def _params(self) -> Any:
-        return params.validate(self.record.load_params(), self.values, owner=f"{self.spec.kind} {self.spec.name}")
+        return params.validate(self.record.load_params(), self.given, owner=f"{self.spec.kind} {self.spec.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,6 +103,8 @@ class Trace:
     drew: bool
     touched: tuple[str, ...]
     attached: bool
+    scores: Answers
+    disordered: tuple[str, ...]
 
 
 def run_scenario(
@@ -123,6 +148,8 @@ def _run(
         drew=runner.drew,
         touched=tuple(sorted(runner.touched)),
         attached=runner.attached,
+        scores=tuple(runner.scores),
+        disordered=tuple(sorted(runner.disordered)),
     )
 
 
@@ -189,7 +216,14 @@ def _heard(subject: Subject, scenario: Scenario) -> Scenario:
     unheard: tuple[type[Step], ...] = () if strategy.observe is not Strategy.observe else (Observing,)
     if not issubclass(strategy, Weighter) or strategy.prepare is Weighter.prepare:
         unheard += (Preparing,)
-    return replace(scenario, steps=tuple(step for step in scenario.steps if not isinstance(step, unheard)))
+    # A run whose steps have one sample refuses a weighter that compares.
+    compares = subject.chosen.compares
+    heard = (step for step in scenario.steps if not isinstance(step, unheard) and not (compares and _is_alone(step)))
+    return replace(scenario, steps=tuple(heard))
+
+
+def _is_alone(step: Step) -> bool:
+    return isinstance(step, Weighing) and step.part is None and len(step.samples) == 1
 
 
 def fitting_some(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenario]:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dataflex_core.planning.budget import Budget
 from dataflex_core.planning.schedule import Schedule
 from dataflex_core.rng import derive
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, StrategySpec
 from dataflex_core.testing.pools import EVERYDAY, ONE_DOMAIN, Pool
-from dataflex_core.testing.steps import Deciding, Observing, Preparing, Step, Weighing
+from dataflex_core.testing.steps import Deciding, Observing, Step
+from dataflex_core.testing.weighing import Preparing, Weighing
 
 _BATCH = 6
 SCHEDULE = Schedule(warmup_steps=2, update_steps=6, total_steps=20)
@@ -55,9 +56,10 @@ def everyday(kind: Kind) -> tuple[Scenario, ...]:
     return (*scenarios_over(EVERYDAY, kind), *scenarios_over(ONE_DOMAIN, kind))
 
 
-def everyday_and_fresh(kind: Kind) -> tuple[Scenario, ...]:
-    """The same, and for a selector runs whose decisions judge the next unread samples only."""
-    return (*everyday(kind), *(fresh(EVERYDAY) if kind is Kind.SELECTOR else ()))
+def everyday_and_fresh(spec: StrategySpec) -> tuple[Scenario, ...]:
+    """The same, and for a selector that does with fewer, runs whose decisions judge the next unread samples only."""
+    judges_fewer = spec.kind is Kind.SELECTOR and not spec.whole_pool
+    return (*everyday(spec.kind), *(fresh(EVERYDAY) if judges_fewer else ()))
 
 
 def scenarios_over(pool: Pool, kind: Kind) -> tuple[Scenario, ...]:

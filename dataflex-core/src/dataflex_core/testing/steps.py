@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.contracts import Strategy, Weighter
+from dataflex_core.contracts import Strategy
 from dataflex_core.errors import DataError, StrategyFault
 from dataflex_core.planning.budget import Budget
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner
 from dataflex_core.prepared import Chosen, Slot
-from dataflex_core.requests import IntervalRequest, Progress, StepFacts, TokenLosses, WeighRequest, Weights
+from dataflex_core.requests import Notes, Progress, Selection, StepFacts
 from dataflex_core.rng import strategy_rng
 from dataflex_core.spec import Kind, Need
 from dataflex_core.testing import fakes
@@ -48,6 +48,12 @@ class Runner:
     """What the strategy was given, and changed."""
     attached: bool = False
     """Whether an answer would be differentiated."""
+    selections: list[Selection] = field(default_factory=list)
+    """A selector's answers at the last decision."""
+    scores: list[tuple[str, Answer]] = field(default_factory=list)
+    """The candidates and their scores, as a run journals them, by decision; nothing where it does not score."""
+    disordered: set[str] = field(default_factory=set)
+    """Where samples are not trained in the order that a selection asks for."""
 
     @property
     def slot(self) -> Slot:
@@ -93,7 +99,7 @@ class Runner:
 
     def excess(self, sample: int, step: int) -> float | None:
         """By how much a sample's token losses exceed the reference model's, summed; None without one."""
-        if Need.REFERENCE_LOSSES not in self.chosen.record.spec.needs:
+        if Need.REFERENCE_LOSSES not in self.chosen.needs:
             return None
         row = self.pool.samples[sample]
         ours, theirs = fakes.token_losses(row, step, None), fakes.token_losses(row, step, self.reference)
@@ -143,6 +149,7 @@ class Deciding:
 
     def ask(self, strategy: Any, runner: Runner) -> Answer:
         interval = runner.budget.schedule.interval_at(self.step)
+        runner.selections.clear()
         try:
             plan = runner.planner.decide(interval, runner.progress(self.step), runner.signals(self.step))
         except StrategyFault as wrong:
@@ -151,6 +158,11 @@ class Deciding:
             if any(map(runner.pool.usable, range(len(runner.pool)))):
                 raise CheckFailed(f"{self.title}: {wrong.message.removeprefix(runner.chosen.title).strip()}") from wrong
             return ()
+        runner.scores.append((self.title, plan.scored or ()))
+        if any(made.ordered for made in runner.selections) and not _in_order(plan, runner.selections):
+            runner.disordered.add(self.title)
+        if plan.loss_weights is not None:
+            runner.asked.add(Need.LOSS_WEIGHTS)
         return _decided(plan, runner.chosen.record.spec.kind)
 
 
@@ -158,13 +170,27 @@ def _without_title(message: str, title: str) -> str:
     return message.removeprefix(f"{title}, ")
 
 
+def _in_order(plan: Plan, selections: Sequence[Selection]) -> bool:
+    """Whether each selection's samples are trained in its own order; one that is too short is repeated."""
+    for made in selections:
+        trained = plan.ids[np.isin(plan.ids, made.ids)]
+        if not made.ordered or not np.array_equal(trained, np.resize(made.ids, len(trained))):
+            return False
+    return True
+
+
 def _decided(plan: Plan, kind: Kind) -> Answer:
-    notes = np.array([value for figures in plan.notes.values() for _, value in sorted(figures.items())])
+    notes = figures(plan.notes.get(kind.value, {}))
     if kind is Kind.MIXER:
-        weights = np.zeros(0) if plan.loss_weights is None else plan.loss_weights
-        return (plan.proportions, weights, notes)
+        return (plan.proportions, *(() if plan.loss_weights is None else (plan.loss_weights,)), *notes)
     # The order of training is a shuffle of the run's own, unless the selector asks for one.
-    return (plan.ids if plan.ordered else np.sort(plan.ids), notes)
+    return (plan.ids if plan.ordered else np.sort(plan.ids), *notes)
+
+
+def figures(notes: Notes) -> Answer:
+    """Notes as a part of an answer: their names and values; nothing where there are none."""
+    told = sorted(notes.items())
+    return (np.array([name for name, _ in told]), np.array([float(value) for _, value in told])) if told else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -193,102 +219,8 @@ class Observing:
             proportions=runner.proportions(),
             excess=None if None in excess or not excess else np.array(excess, dtype=np.float32),
         )
-        given = {f"step.{name}": getattr(facts, name) for name in ("ids", "losses", "tokens", "proportions")}
+        arrays = {name: getattr(facts, name) for name in ("ids", "losses", "tokens", "proportions", "excess")}
+        given = {f"step.{name}": array for name, array in arrays.items() if array is not None}
         with runner.watching(given):
             strategy.observe(facts)
         return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Preparing:
-    """A weighter is told that an interval begins, which trains ``samples``."""
-
-    step: int
-    samples: Ids
-
-    @property
-    def title(self) -> str:
-        return f"the interval of step {self.step}"
-
-    def ask(self, strategy: Weighter[Any], runner: Runner) -> Answer:
-        request = IntervalRequest(
-            progress=runner.progress(self.step),
-            domains=runner.pool.domains,
-            ids=self.samples.copy(),
-            steps=runner.budget.schedule.interval_at(self.step).steps,
-            global_batch=runner.budget.global_batch,
-            rng=runner.rng(self.step, "interval"),
-            signals=runner.signals(self.step),
-        )
-        assert request.ids is not None
-        with runner.watching({"request.ids": request.ids}, request.rng):
-            strategy.prepare(request)
-        return ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Weighing:
-    """A weighter's answer to the window of an optimizer step, or to a ``part`` of it that is one micro-batch."""
-
-    step: int
-    samples: Ids
-    part: int | None = None
-
-    @property
-    def title(self) -> str:
-        return f"step {self.step}" if self.part is None else f"step {self.step}, micro-batch {self.part}"
-
-    def ask(self, strategy: Weighter[Any], runner: Runner) -> Answer:
-        import torch
-
-        from dataflex_core.trainer.token_weights import checked, token_weights
-
-        losses, targets = self._losses(runner, None), self._targets(runner)
-        needs, key = runner.chosen.record.spec.needs, () if self.part is None else (self.part,)
-        referenced = Need.REFERENCE_LOSSES in needs
-        request = WeighRequest(
-            progress=runner.progress(self.step),
-            domains=runner.pool.domains,
-            ids=torch.from_numpy(self.samples.copy()),
-            rng=runner.rng(self.step, *key),
-            targets=targets if Need.TARGET_TOKENS in needs else None,
-            reference=self._losses(runner, runner.reference) if referenced else None,
-        )
-        given = {
-            "losses.values": losses.values.numpy(),
-            "losses.mask": losses.mask.numpy(),
-            "request.ids": request.ids.numpy(),
-            "request.targets": targets.numpy(),
-        }
-        if request.reference is not None:
-            given["request.reference.values"] = request.reference.values.numpy()
-        with runner.watching(given, request.rng), torch.no_grad():
-            answer = strategy.weigh(request, losses)
-        values = answer.values if isinstance(answer, Weights) else answer
-        runner.attached = runner.attached or bool(getattr(values, "requires_grad", False))
-        try:
-            compares = runner.chosen.record.spec.compares
-            weights, notes = checked(answer, losses)
-            kept = token_weights(answer, losses) if compares else weights
-        except ValueError as wrong:
-            raise CheckFailed(f"{self.title}: {wrong}") from wrong
-        return (kept.numpy(), np.array([value for _, value in sorted(notes.items())]))
-
-    def _losses(self, runner: Runner, model: str | None) -> TokenLosses:
-        import torch
-
-        found = [fakes.token_losses(runner.pool.samples[i], self.step, model) for i in self.samples.tolist()]
-        width = max(1, *(len(losses) for losses in found))
-        values, mask = torch.zeros(len(found), width), torch.zeros(len(found), width, dtype=torch.bool)
-        for row, losses in enumerate(found):
-            values[row, : len(losses)], mask[row, : len(losses)] = torch.from_numpy(losses), True
-        return TokenLosses(values=values, mask=mask)
-
-    def _targets(self, runner: Runner) -> Any:
-        import torch
-
-        answers = [runner.pool.samples[i].answer for i in self.samples.tolist()]
-        targets = torch.full((len(answers), max(1, *map(len, answers))), fakes.IGNORE)
-        for row, answer in enumerate(answers):
-            targets[row, : len(answer)] = torch.tensor(answer, dtype=torch.int64)
-        return targets

@@ -1,4 +1,4 @@
-"""What a strategy does to what it is given: the planner's requests, looked at before and after each call."""
+"""What a strategy does with what it is given: the planner's requests and its answers, looked at at each call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dataflex_core.requests import Selection
 
 if TYPE_CHECKING:
     from dataflex_core.contracts import Strategy
@@ -16,7 +18,7 @@ _ARRAYS = ("candidates", "previous", "mean")
 
 
 def watch(strategy: Strategy[Any], runner: Runner) -> None:
-    """Have ``runner`` notice, from now on, what calls of the strategy's methods change, and whether they draw."""
+    """Have ``runner`` notice, from now on, what calls of the strategy's methods change, draw and select."""
     for name in _METHODS:
         method = getattr(strategy, name, None)
         # The final `select` of a scoring selector calls the other two.
@@ -29,6 +31,9 @@ def _watched(method: Callable[..., Any], runner: Runner) -> Callable[..., Any]:
         given = {f"request.{name}": getattr(request, name) for name in _ARRAYS if hasattr(request, name)}
         given.update({f"argument {i}": other for i, other in enumerate(others, 2) if isinstance(other, np.ndarray)})
         with runner.watching(given, request.rng):
-            return method(request, *others)
+            answer = method(request, *others)
+        if isinstance(answer, Selection):
+            runner.selections.append(answer)
+        return answer
 
     return called

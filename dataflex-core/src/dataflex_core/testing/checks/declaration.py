@@ -40,6 +40,8 @@ print(json.dumps([name for name in json.loads(sys.argv[3]) if name in sys.module
 @check()
 def declares_lightly(subject: Subject) -> None:
     """Declaring the strategy, and describing its parameters, imports no torch, transformers, numpy or pydantic."""
+    if subject.single_file:
+        return  # who names a file waits for what it imports
     if heavy := _imported_by_declaring(subject.spec):
         raise CheckFailed(f"declaring imports {', '.join(heavy)}; import them in the function that needs them")
 
@@ -47,6 +49,10 @@ def declares_lightly(subject: Subject) -> None:
 @check()
 def builds(subject: Subject) -> None:
     """The target is a class of its kind that lacks no method, and is built from its parameters."""
+    if subject.missing:
+        missing, example = " and ".join(subject.missing), ", ".join(f"{name!r}: …" for name in subject.missing)
+        verb = "is" if len(subject.missing) == 1 else "are"
+        raise CheckFailed(f"{missing} {verb} required: give params={{{example}}}")
     subject.make()
 
 
@@ -65,16 +71,16 @@ def is_documented(subject: Subject) -> None:
 def parameters_are_validated(subject: Subject) -> None:
     """Defaults keep their own limits, and no parameter takes NaN or an object of any type."""
     kind, owner = subject.record.load_params(), f"{subject.spec.kind} {subject.spec.name}"
-    params.validate(kind, subject.values, owner=owner)
+    params.validate(kind, subject.given, owner=owner)
     for parameter in params.describe(kind):
         if not parameter.required:
             try:
-                params.validate(kind, {**subject.values, parameter.name: parameter.default}, owner=owner)
+                params.validate(kind, {**subject.given, parameter.name: parameter.default}, owner=owner)
             except InvalidParameters as error:
                 raise CheckFailed(f"the default of {parameter.name} is refused: {error.message}") from error
         for value in (float("nan"), object()):
             try:
-                params.validate(kind, {**subject.values, parameter.name: value}, owner=owner)
+                params.validate(kind, {**subject.given, parameter.name: value}, owner=owner)
             except InvalidParameters:
                 continue
             what = "NaN: give it limits" if isinstance(value, float) else "any object: give it a type"
@@ -83,7 +89,7 @@ def parameters_are_validated(subject: Subject) -> None:
 
 @check()
 def needs_are_declared(subject: Subject) -> None:
-    """What the strategy asks signals for is among the needs of its spec, by which a run is refused or reckoned."""
+    """What the strategy asks for is among the needs of its spec, those for its parameters included."""
     needs, asked = subject.chosen.needs, set[Need]()
     for scenario in fitting_some(subject, everyday(subject.spec.kind)):
         asked |= run_scenario(subject, scenario)[0].asked

@@ -28,7 +28,7 @@ from dataflex_core.testing.pools import (
     Pool,
 )
 from dataflex_core.testing.runner import Subject, fitting, fitting_some, run_scenario
-from dataflex_core.testing.scenarios import budgets, scenarios_over, without_a_domain
+from dataflex_core.testing.scenarios import budgets, fresh, scenarios_over, without_a_domain
 
 Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 
@@ -46,7 +46,7 @@ class _Watched(Subject):
 
 def _watched(choose: Choose) -> Choose:
     def watched(request: SelectionRequest, scores: NDArray[np.float32]) -> Selection:
-        unscored = request.candidates[np.isnan(scores)]
+        unscored = request.candidates[np.isnan(scores.reshape(len(scores), -1)).any(axis=1)]
         made = choose(request, scores)
         if chosen := np.intersect1d(unscored, made.ids).tolist():
             raise CheckFailed(f"step {request.progress.step}: chooses {chosen}, whose score is NaN")
@@ -80,7 +80,7 @@ def empty_domain(subject: Subject) -> None:
 
 @check()
 def one_sample(subject: Subject) -> None:
-    """A pool, and a batch, may have one sample."""
+    """A pool may have one sample, and a batch too, but for a weighter that compares samples."""
     _run_over(subject, ONE_SAMPLE)
 
 
@@ -103,6 +103,13 @@ def nan_losses(subject: Subject) -> None:
 def budget_edges(subject: Subject) -> None:
     """One sample, all, more than all, and none of a domain may be asked for."""
     for scenario in fitting_some(subject, [*budgets(EVERYDAY), *budgets(ONE_DOMAIN)]):
+        run_scenario(subject, scenario)
+
+
+@check(Kind.SELECTOR)
+def fresh_candidates(subject: Subject) -> None:
+    """Each decision may judge the next unread samples alone, unless the spec says that it takes the whole pool."""
+    for scenario in () if subject.spec.whole_pool else fitting(subject, fresh(EVERYDAY)):
         run_scenario(subject, scenario)
 
 

@@ -26,7 +26,7 @@ def state_round_trips(subject: Subject) -> None:
 @check()
 def resumed_run_continues(subject: Subject) -> None:
     """A run that goes on from a checkpoint takes the decisions of the run that was never stopped, on 1 rank or 2."""
-    for scenario in fitting_some(subject, everyday_and_fresh(subject.spec.kind)):
+    for scenario in fitting_some(subject, everyday_and_fresh(subject.spec)):
         (whole,) = run_scenario(subject, scenario)
         (saved,) = run_scenario(subject, scenario, keep=True)
         if told := parting(whole, saved):
