@@ -130,10 +130,10 @@ def _parameters(record: Record) -> list[str]:
 
 
 def _parsed(record: Record, name: str, text: str) -> dict[str, Any]:
-    from dataflex_core.config.files import merge
+    from dataflex_core.config.files import merge, parse
     from dataflex_core.config.params import examine
 
-    value = merge({}, [f"{name}={text}"])
+    value = merge({}, [parse(f"{name}={text}")])
     _, faults = examine(record.load_params(), value)
     if wrong := [said for key, said in faults if key == name]:
         raise InvalidParameters(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class UniformWeighter(Weighter[NoParams]):
     """Weight one for every sample.
 
-    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take, and no pass is made beside it.
+    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take.
 
     When to use: to compare a weighter with. It compares no samples, so that it takes no pass of its own, and logs what
     weighters log.
