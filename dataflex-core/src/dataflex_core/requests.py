@@ -57,15 +57,15 @@ class SetupContext:
 
     domains: tuple[Domain, ...]
     targets: tuple[str, ...]
-    target_sizes: tuple[int, ...]
-    warmup_steps: int
-    update_steps: int
     total_steps: int
-    decisions: int
-    global_batch: int
-    judged: int
-    mixed: bool
     seed: int
+    target_sizes: tuple[int, ...] = ()
+    warmup_steps: int = 0
+    update_steps: int = 1
+    decisions: int = 1
+    global_batch: int = 1
+    judged: int = 0
+    mixed: bool = False
 
     @property
     def pool(self) -> int:
@@ -87,10 +87,10 @@ class SelectionRequest:
     domains: tuple[Domain, ...]
     candidates: Ids
     count: int
-    steps: int
-    global_batch: int
     rng: np.random.Generator
     signals: Signals
+    steps: int = 1
+    global_batch: int = 1
 
     def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
         """The same request for fewer candidates."""
@@ -124,10 +124,10 @@ class MixRequest:
     domains: tuple[Domain, ...]
     previous: Shares
     mean: Shares
-    steps: int
-    global_batch: int
     rng: np.random.Generator
     signals: Signals
+    steps: int = 1
+    global_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
