@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from dataflex_core.errors import StrategyFault
-from dataflex_core.spec import Kind, Need, StrategySpec
+from dataflex_core.spec import Kind, Need, StrategySpec, with_implied
 
 COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1, Need.EMBEDDINGS: 1 / 3, Need.GENERATIONS: 1}
 
@@ -81,3 +81,17 @@ def test_a_summary_that_is_not_one_line_is_refused(summary):
 def test_an_unknown_kind_or_need_is_a_strategy_fault(changes):
     with pytest.raises(StrategyFault):
         spec(**changes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "needs", "observes", "implied"),
+    [
+        (Kind.WEIGHTER, set(), False, True),
+        (Kind.SELECTOR, {Need.LOSSES}, False, False),
+        (Kind.SELECTOR, {Need.LOSSES}, True, True),
+        (Kind.MIXER, {Need.LOSS_WEIGHTS}, False, True),
+        (Kind.SELECTOR, {Need.REFERENCE_LOSSES}, False, True),
+    ],
+)
+def test_training_losses_follow_from_what_takes_them(kind, needs, observes, implied):
+    assert with_implied(kind, needs, observes=observes) == needs | ({Need.TRAINING_LOSSES} if implied else set())
