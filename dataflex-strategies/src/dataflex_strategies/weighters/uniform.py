@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class UniformWeighter(Weighter[NoParams]):
     """Weight one for every sample.
 
-    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take, and no pass is made beside it.
+    The loss is LLaMA-Factory's own, up to rounding, by the way that weighted losses take, without a pass beside it.
 
     When to use: to compare a weighter with, under the same logging.
     """
