@@ -1,0 +1,255 @@
+"""planner.py: what a run decides, without a trainer: quotas over a run, order, notes, state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dataflex_core import Mixer, Mixture, Need, ScoringSelector, Selection, Selector, StrategySpec
+from dataflex_core.catalog import Record
+from dataflex_core.domains import Domain
+from dataflex_core.errors import DataError, StrategyFault
+from dataflex_core.planning.budget import Budget
+from dataflex_core.planning.exhaustion import Exhaustion
+from dataflex_core.planning.planner import Planner, Rules
+from dataflex_core.planning.schedule import Schedule
+from dataflex_core.prepared import MIXER, SELECTOR, Chosen
+from dataflex_core.requests import Progress
+
+PLAIN = Rules()
+
+
+class Shares(Mixer):
+    def mix(self, request):
+        shares = self.params(request) if callable(self.params) else self.params
+        return shares if isinstance(shares, Mixture) else np.array(shares, dtype=float)
+
+
+class Ordered(Selector):
+    """The candidates from the last to the first, in that order, with what it thinks of them."""
+
+    def select(self, request):
+        ids = request.candidates[::-1][: request.count]
+        return Selection(ids=ids, ordered=True, scores=ids.astype(np.float32), notes={"first": float(ids[0])})
+
+
+class Columns(ScoringSelector):
+    """The multiples of seven first, then by number."""
+
+    def score(self, request, shard):
+        return np.stack([shard % 7, shard], axis=1).astype(np.float32)
+
+    def choose(self, request, scores):
+        return Selection(ids=request.candidates[np.lexsort((scores[:, 1], scores[:, 0] > 0))[: request.count]])
+
+
+class Alone:
+    """Signals of one rank, which answer nothing but how samples are dealt."""
+
+    def shard(self, ids):
+        return ids[::-1]
+
+    def gather(self, ids, shard, values):
+        return values[np.argsort(shard)]
+
+    def losses(self, shard, *, model=None):
+        return shard.astype(np.float32)
+
+
+def chosen(kind, needs=()):
+    spec = StrategySpec(kind=kind, name="mine", target="m:C", summary="mine", needs=needs)
+    return Chosen(record=Record(spec=spec, distribution="here", version="1"), params=None, needs=frozenset(needs))
+
+
+def made(
+    sizes,
+    *,
+    batch,
+    steps=40,
+    warmup=0,
+    update=1,
+    judged=None,
+    selector=None,
+    mixer=None,
+    needs=(),
+    rules=Rules(),
+    seed=3,
+):
+    starts = np.cumsum([0, *sizes])
+    domains = tuple(
+        Domain(name=f"d{k}", start=int(s), size=n) for k, (s, n) in enumerate(zip(starts, sizes, strict=False))
+    )
+    budget = Budget(
+        schedule=Schedule(warmup_steps=warmup, update_steps=update, total_steps=steps),
+        domains=domains,
+        targets=(),
+        global_batch=batch,
+        judged=sum(sizes) if judged is None else judged,
+        decision_cost=0.0,
+    )
+    strategies = {slot: strategy for slot, strategy in ((SELECTOR, selector), (MIXER, mixer)) if strategy is not None}
+    known = {slot: chosen(slot.kind, needs) for slot in strategies}
+    return Planner(budget, rules, seed=3, chosen=known, strategies=strategies), budget
+
+
+def decided(planner, budget, intervals=None):
+    for interval in list(budget.schedule.intervals())[slice(*(intervals or (None,)))]:
+        progress = Progress(
+            step=interval.start,
+            total_steps=budget.schedule.total_steps,
+            decision=interval.decision,
+            decisions=budget.schedule.decisions,
+            epoch=0.0,
+            learning_rate=0.1,
+            seed=3,
+        )
+        yield planner.decide(interval, progress, Alone())
+
+
+@pytest.mark.parametrize("selector", [None, Ordered(None)], ids=["mixer alone", "with a selector"])
+@pytest.mark.parametrize(
+    ("shares", "batch", "steps", "expected"),
+    [([9, 1], 4, 10, [36, 4]), ([1] * 5, 4, 40, [32] * 5), (range(1, 31), 20, 93, list(range(4, 124, 4)))],
+    ids=["a small share", "more domains than a batch", "thirty domains"],
+)
+def test_proportions_hold_over_a_run(selector, shares, batch, steps, expected):
+    shares = np.array(shares, dtype=float)
+    planner, budget = made([400] * len(shares), batch=batch, steps=steps, mixer=Shares(shares), selector=selector)
+    seen = np.zeros(len(shares))
+    for number, plan in enumerate(decided(planner, budget), start=1):
+        seen += plan.counts
+        assert (np.abs(seen - shares / shares.sum() * batch * number) < 1).all()
+    assert seen.tolist() == expected
+
+
+def test_the_warm_up_counts_for_itself():
+    planner, budget = made([50, 50], batch=3, steps=9, warmup=1, mixer=Shares([1, 1]))
+    counts = [plan.counts for plan in decided(planner, budget)]
+    fresh, budget = made([50, 50], batch=3, steps=8, mixer=Shares([1, 1]))
+    assert counts[1:] == [plan.counts for plan in decided(fresh, budget)]
+
+
+def test_an_exhausted_domain_is_owed_nothing_more_and_that_is_told():
+    rules = Rules(exhaustion=Exhaustion.RENORMALISE)
+    planner, budget = made([3, 100], batch=4, steps=20, mixer=Shares([1, 1]), rules=rules)
+    plans = list(decided(planner, budget))
+    assert [plan.counts for plan in plans[:3]] == [(2, 2), (1, 3), (0, 4)]
+    (short,) = plans[1].shortages
+    assert (short.domain, short.wanted, short.had, short.action) == (0, 2, 1, "renormalise")
+    assert short.dropped == pytest.approx(1.0)
+    assert sum(plan.counts[0] for plan in plans) == 3
+
+
+def test_an_order_is_kept_within_each_domain_and_interleaved_by_quota():
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=Shares([3, 1]), selector=Ordered(None))
+    (plan,) = decided(planner, budget)
+    assert plan.ordered
+    assert plan.ids.tolist() == [39, 79, 38, 37, 36, 78, 35, 34] or plan.ids[plan.ids < 40].tolist() == list(
+        range(39, 33, -1)
+    )
+    assert plan.ids[plan.ids >= 40].tolist() == [79, 78]
+    assert plan.ids[:2].max() >= 40 or plan.ids[1:4].max() >= 40, "neither domain comes only after the other"
+
+
+def test_notes_and_scores_of_a_selector_reach_the_plan():
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=Shares([3, 1]), selector=Ordered(None))
+    (plan,) = decided(planner, budget)
+    assert plan.notes == {"selector": {"first": pytest.approx(0.75 * 39 + 0.25 * 79)}}
+    ids, scores = plan.scored
+    assert ids.tolist() == scores.tolist()
+    assert sorted(ids) == sorted(plan.ids)
+
+
+def test_a_selector_may_score_in_columns():
+    planner, budget = made([30], batch=5, steps=1, selector=Columns(None))
+    (plan,) = decided(planner, budget)
+    assert sorted(plan.ids) == [0, 7, 14, 21, 28]
+    assert plan.scored[1].shape == (30, 2)
+
+
+def test_loss_weights_are_declared():
+    answer = Mixture(proportions=np.ones(2), loss_weights=np.array([2.0, 0.5]), notes={"gap": 1.5})
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=Shares(answer))
+    with pytest.raises(StrategyFault, match=r"mixer mine \(here 1\), step 0: answers with loss weights"):
+        list(decided(planner, budget))
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=Shares(answer), needs={Need.LOSS_WEIGHTS})
+    (plan,) = decided(planner, budget)
+    assert plan.loss_weights.tolist() == [2.0, 0.5]
+    assert plan.notes == {"mixer": {"gap": 1.5}}
+
+
+def test_a_mixer_is_told_the_mean_over_all_steps():
+    asked = []
+
+    def shares(request):
+        asked.append((request.previous.tolist(), request.mean.tolist(), request.steps, request.global_batch))
+        return [request.progress.decision, 1]
+
+    planner, budget = made([60, 20], batch=4, steps=7, warmup=1, update=4, mixer=Shares(shares))
+    list(decided(planner, budget))
+    size, even = [0.75, 0.25], [0.5, 0.5]
+    assert asked[0] == (size, size, 4, 4)
+    assert asked[1][0] == even
+    assert asked[1][1] == pytest.approx(((np.array(size) + 4 * np.array(even)) / 5).tolist())
+    assert asked[1][2:] == (2, 4)
+
+
+@pytest.mark.parametrize("kinds", ["selector", "mixer", "both"])
+@pytest.mark.parametrize("judged", [None, 24])
+def test_a_planner_that_goes_on_from_a_state_decides_the_same(kinds, judged):
+    parts = {
+        "selector": Ordered(None) if kinds != "mixer" else None,
+        "mixer": Shares(lambda request: 1 + np.arange(3) * request.progress.decision) if kinds != "selector" else None,
+    }
+    options = {"batch": 5, "steps": 30, "warmup": 3, "update": 2, "judged": judged, **parts}
+    sizes = [30, 25, 9]
+    planner, budget = made(sizes, **options)
+    whole = [plan.digest for plan in decided(planner, budget)]
+    for at in range(len(whole)):
+        before, _ = made(sizes, **options)
+        list(decided(before, budget, (0, at)))
+        after, _ = made(sizes, **options)
+        after.load(_through_json(before.state()))
+        assert [plan.digest for plan in decided(after, budget, (at, None))] == whole[at:]
+
+
+def _through_json(state):
+    def plain(value):
+        if isinstance(value, np.ndarray):
+            return {"array": value.tolist(), "dtype": str(value.dtype)}
+        return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    def back(value):
+        if isinstance(value, dict) and set(value) == {"array", "dtype"}:
+            return np.array(value["array"], dtype=value["dtype"])
+        return {k: back(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    return back(json.loads(json.dumps(plain(state))))
+
+
+def test_signals_that_were_not_declared_stop_the_run():
+    class Asks(Selector):
+        def select(self, request):
+            return request.signals.losses(request.candidates)
+
+    planner, budget = made([30], batch=5, steps=1, selector=Asks(None))
+    with pytest.raises(StrategyFault, match=r"selector mine \(here 1\) asks .* does not declare Need.LOSSES"):
+        list(decided(planner, budget))
+
+
+def test_too_few_candidates_of_a_domain_are_an_error_where_that_is_the_policy():
+    rules = Rules(exhaustion=Exhaustion.ERROR)
+    planner, budget = made([3, 100], batch=8, steps=2, mixer=Shares([1, 1]), selector=Ordered(None), rules=rules)
+    with pytest.raises(DataError, match="domain d0's quota is 4 samples, and it has 3 candidates"):
+        list(decided(planner, budget))
+
+
+def test_a_plan_is_frozen():
+    planner, budget = made([30], batch=5, steps=1, selector=Ordered(None))
+    (plan,) = decided(planner, budget)
+    with pytest.raises(AttributeError):
+        plan.ids = plan.ids[:1]
+    assert replace(plan, judged=0).digest == plan.digest
