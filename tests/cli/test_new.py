@@ -111,7 +111,7 @@ def test_it_is_discovered_described_and_checked(made, sketch, dataflex, monkeypa
     assert record.id == f"dataflex-{name}/{name}"
     assert (record.spec.kind, record.spec.needs) == (sketch.kind, sketch.needs)
     (parameter,) = describe_params(record.load_params())
-    assert parameter.constraints
+    assert parameter.constraints or sketch.folder == Template.REFERENCE, "a model has no limits"
     assert parameter.help
     code, out, _ = dataflex("describe", name, "--json")
     assert not code
@@ -119,11 +119,20 @@ def test_it_is_discovered_described_and_checked(made, sketch, dataflex, monkeypa
     assert document["summary"] == project["description"].removeprefix(f"A {sketch.kind} for DataFlex: ").rstrip(".")
     assert [p["name"] for p in document["parameters"]] == [parameter.name]
     key, value = sketch.setting.split("=")
-    assert getattr(validate(record.load_params(), {key: value}, owner="it"), key) == float(value) != parameter.default
+    told = value if parameter.type == "str" else float(value)
+    assert getattr(validate(record.load_params(), {key: value}, owner="it"), key) == told != parameter.default
 
 
 # A mistake in each strategy.
-WRONG = {"-distance": "distance", "-keys": "keys", "** power": "** 1", "(tilt * loss)": "(-tilt * loss)"}
+WRONG = {
+    "-distance": "distance",
+    "-keys": "keys",
+    "** power": "** 1",
+    "(tilt * loss)": "(-tilt * loss)",
+    "now - reference": "reference - now",
+    "distances.argmax()": "distances.argmin()",
+    "+ rate * estimate": "- rate * estimate",
+}
 
 
 @every_sketch
@@ -142,6 +151,26 @@ def test_its_own_tests_pass_and_can_fail(made, sketch, monkeypatch):
     assert "failed" in run("pytest", "-q", "tests/test_strategy.py", cwd=folder).stdout
 
 
+@every_sketch
+def test_a_single_file_is_clean_and_keeps_its_contract(dataflex, tmp_path, monkeypatch, cache, sketch):
+    monkeypatch.chdir(tmp_path)
+    name = f"one-{sketch.folder}"
+    flags = ["--template", sketch.folder] if sketch.folder in list(Template) else []
+    code, out, err = dataflex("new", name, "--kind", sketch.kind, "--single-file", *flags)
+    file = f"one_{sketch.folder}.py"
+    assert not code, err
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+    assert f"dataflex run --plugin ./{file} --{sketch.kind} {name} --set {sketch.kind}.{sketch.setting}" in out
+    for words in (["ruff", "check", "--select", "B,E,F,I,UP"], ["ruff", "format", "--check"]):
+        done = run(*words, "--no-cache", "--isolated", "--line-length", "120", file, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout
+    done = run("mypy", "--strict", "--cache-dir", str(cache), file, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    code, out, err = dataflex("check", f"./{file}", "--set", sketch.setting)
+    assert code == 0, out + err
+    assert "declares_lightly" in out
+
+
 REFUSED = {
     "a malformed name": (["My_Strategy", "--kind", "mixer"], "is malformed"),
     "a path as a name": (["../mine", "--kind", "mixer"], "is malformed"),
@@ -151,6 +180,13 @@ REFUSED = {
     "another kind's template": (["mine", "--kind", "mixer", "--template", "plain"], "a mixer has no template plain"),
     "a folder whose name is too long": (["mine", "--kind", "mixer", "--output", "x" * 300], "cannot be written"),
     "a folder that holds something": (["mine", "--kind", "mixer", "--output", "full"], "is not an empty folder"),
+    "a file that is no module": (["mine", "--kind", "mixer", "--single-file", "--output", "my-file.py"], "no Python"),
+    "a file with a module's name": (["json", "--kind", "mixer", "--single-file"], "has the name of another module"),
+    "a file below a file": (
+        ["mine", "--kind", "mixer", "--single-file", "--output", "full/file/mine.py"],
+        "cannot be written",
+    ),
+    "a folder that is a file": (["mine", "--kind", "mixer", "--output", "full/file"], "is not an empty folder"),
     "a folder below a file": (["mine", "--kind", "mixer", "--output", "full/file/mine"], "cannot be written"),
 }
 

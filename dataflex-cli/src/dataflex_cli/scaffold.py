@@ -12,13 +12,17 @@ import dataflex_core
 from dataflex_core import Kind, Need, StrategyFault, StrategySpec, UsageError
 
 _NUMPY, _TORCH = "numpy>=1.26", "torch>=2.4"
+_WIDTH = 120
 
 
 class Template(StrEnum):
-    """The two ways to write a selector: score samples one by one, or choose among all of them."""
+    """What a plugin of a kind may start from, where there is more than one thing."""
 
     SCORING = "scoring"
     PLAIN = "plain"
+    REFERENCE = "reference"
+    DIVERSITY = "diversity"
+    BANDIT = "bandit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,37 @@ SKETCHES = (
         library=_NUMPY,
     ),
     Sketch(
+        kind=Kind.SELECTOR,
+        folder=Template.REFERENCE,
+        summary="samples whose loss a reference model shows to be reducible",
+        setting="reference_model=base",
+        library=_NUMPY,
+        needs=frozenset({Need.LOSSES}),
+        reference="arXiv:2206.07137",
+    ),
+    Sketch(
+        kind=Kind.SELECTOR,
+        folder=Template.DIVERSITY,
+        summary="samples that cover the candidates, by their embeddings",
+        setting="layer=-2",
+        library=_NUMPY,
+        needs=frozenset({Need.EMBEDDINGS}),
+        reference="arXiv:1708.00489",
+    ),
+    Sketch(
         kind=Kind.MIXER,
         folder="mixer",
         summary="in proportion to a power of each domain's training loss",
         setting="power=2",
         library=_NUMPY,
-        needs=frozenset({Need.TRAINING_LOSSES}),
+    ),
+    Sketch(
+        kind=Kind.MIXER,
+        folder=Template.BANDIT,
+        summary="a bandit that trains more of what rewards training",
+        setting="explore=0.2",
+        library=_NUMPY,
+        reference="arXiv:2312.02406",
     ),
     Sketch(
         kind=Kind.WEIGHTER,
@@ -64,7 +93,6 @@ SKETCHES = (
         summary="exponentially by the loss: a high one counts for more, or for less",
         setting="tilt=-1",
         library=_TORCH,
-        needs=frozenset({Need.TRAINING_LOSSES}),
         reference="arXiv:2007.01162",
     ),
 )
@@ -110,12 +138,7 @@ class Plugin:
 
     def write(self, folder: Path) -> None:
         """Every file of the plugin into ``folder``."""
-        templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("dataflex_cli"),
-            undefined=jinja2.StrictUndefined,
-            keep_trailing_newline=True,
-        )
-        values = self._values()
+        templates, values = _templates(), self._values(single=False)
         for name in templates.list_templates():
             part, _, inside = name.partition("/")
             if part in ("any", self.sketch.folder):
@@ -123,10 +146,22 @@ class Plugin:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(templates.get_template(name).render(values), encoding="utf-8")
 
-    def _values(self) -> dict[str, object]:
+    def single_file(self) -> str:
+        """A file with the strategy, its parameters and the hook."""
+        templates, values = _templates(), self._values(single=True)
+        parts = (f"{self.sketch.folder}/src/PACKAGE/strategy.py.jinja", "hook.jinja")
+        return "\n\n".join(templates.get_template(name).render(values) for name in parts)
+
+    def _imports_beside_hook(self, names: str) -> str:
+        needs = ["Need"] if self.sketch.needs else []
+        return _imports(", ".join([names, "Kind", *needs, "StrategySpec", "hookimpl"]))
+
+    def _values(self, *, single: bool) -> dict[str, object]:
         major, minor, *_ = dataflex_core.__version__.split(".")
         return {
             "spec": self.spec,
+            "single": single,
+            "core_imports": self._imports_beside_hook if single else _imports,
             "class": self.strategy_class,
             "distribution": self.distribution,
             "package": self.package,
@@ -136,10 +171,27 @@ class Plugin:
         }
 
 
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("dataflex_cli"), undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+
+
+def _imports(names: str) -> str:
+    """``names``, with commas, imported from core as ruff lays imports out: classes first, then functions."""
+    sorted_names = sorted(names.split(", "), key=lambda name: (name.islower(), name.lower()))
+    line = f"from dataflex_core import {', '.join(sorted_names)}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join(["from dataflex_core import (", *(f"    {name}," for name in sorted_names), ")"])
+
+
 def sketch_of(kind: Kind, template: Template | None) -> Sketch:
-    """The sketch of a kind; a selector has two, scoring by default. Raises `UsageError` where there is none."""
-    if template is not None and kind is not Kind.SELECTOR:
-        raise UsageError(f"a {kind} has no template {template}", hint="templates are for --kind selector")
-    folder = (template or Template.SCORING) if kind is Kind.SELECTOR else kind
-    (sketch,) = (sketch for sketch in SKETCHES if sketch.kind is kind and sketch.folder == folder)
-    return sketch
+    """The sketch of a kind and a template, the kind's first by default. Raises `UsageError` where there is none."""
+    fitting = [sketch for sketch in SKETCHES if sketch.kind is kind]
+    found = [sketch for sketch in fitting if template in (None, sketch.folder)]
+    if not found:
+        known = [sketch.folder for sketch in fitting if sketch.folder in list(Template)]
+        hint = f"it has {', '.join(known)}" if known else "leave --template out"
+        raise UsageError(f"a {kind} has no template {template}", hint=hint)
+    return found[0]
