@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from support import base_args, build_data, build_model
+from third_party import FOLDER
 
 from faults.machine import Ended, Machine
 from faults.outcome import Outcome, outcome
@@ -21,6 +22,14 @@ SETS: dict[str, dict[str, str]] = {
     "weigh-loss": {"weighter": "loss"},
     "all": {"selector": "loss", "mixer": "random", "weighter": "loss"},
 }
+OTHERS: dict[str, dict[str, Any]] = {
+    "rho-1": {"weighter": {"name": "rho-1", "reference_model": "base"}},
+    "exp3": {"mixer": "exp3"},
+    "rho-loss": {"selector": {"name": "rho-loss", "reference_model": "base"}},
+    "k-center": {"selector": "k-center", "weighter": "loss"},
+    "curriculum": {"selector": "curriculum", "mixer": "random"},
+}
+"""Runs with a strategy of `third_party`, by its name."""
 STEPS = 11
 
 
@@ -71,7 +80,7 @@ class Trial:
             "update_steps": 3,
             "flush_seconds": 0,
             "token_budget": 64,
-            **SETS[strategies],
+            **(SETS | OTHERS)[strategies],
             **changes.pop("dataflex", {}),
         }
         common: dict[str, Any] = {
@@ -89,7 +98,9 @@ class Trial:
 
     def run(self, *words: str, point: str | None = None) -> Ended:
         """``dataflex run`` with a fault ``point``."""
-        return self._bench.machine.dataflex("run", str(self.config), *words, point=point)
+        strategies, _ = self._key
+        plugin = ("--plugin", str(FOLDER / f"{strategies.replace('-', '_')}.py")) if strategies in OTHERS else ()
+        return self._bench.machine.dataflex("run", str(self.config), *plugin, *words, point=point)
 
     def resume(self, *words: str, point: str | None = None) -> Ended:
         """``dataflex run --resume`` with a fault ``point``."""

@@ -68,6 +68,21 @@ def test_a_run_that_was_killed_is_the_run_that_was_not(killed, strategies, point
     assert killed[strategies, *points].result() == []
 
 
+@pytest.mark.parametrize(
+    ("strategies", "points"),
+    [
+        pytest.param("rho-1", ["gradient:7"], id="between two micro-batches of a window"),
+        pytest.param("exp3", ["decided:2"], id="after a decision", marks=pytest.mark.slow),
+        pytest.param("rho-loss", ["batch:12"], id="in the pass of a reference model", marks=pytest.mark.slow),
+        pytest.param("k-center", ["batch:12"], id="in the second signal of a decision"),
+        pytest.param("curriculum", ["batch:4", "decided:3"], id="in the only pass, and after a later decision"),
+    ],
+)
+def test_a_strategy_that_others_wrote_is_killed_like_ours(bench, strategies, points):
+    trial = bench.trial(strategies, per_device_train_batch_size=2, gradient_accumulation_steps=2)
+    assert trial.suffer(points) == []
+
+
 def test_the_comparison_sees_another_run(bench):
     trial = bench.trial("mix-random")
     trial.write(learning_rate=0.0101)
