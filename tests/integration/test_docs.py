@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from doc_runner import PageRunner, run_page
 from support import base_args, train
+from third_party import FILES
 
 import dataflex_core
 from dataflex_cli.main import main
@@ -44,6 +45,8 @@ def dataflex(monkeypatch, capfd):
 @pytest.fixture
 def runner(tmp_path, model, monkeypatch, dataflex):
     """Runs blocks in an empty folder; what they import from there is forgotten."""
+    for file in FILES:  # a page shows one of them, and has it imported from where it is written
+        monkeypatch.delitem(sys.modules, file.stem, raising=False)
     yield PageRunner(tmp_path, model, monkeypatch, dataflex)
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):

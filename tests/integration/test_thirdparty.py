@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from doc_blocks import blocks
 from support import base_args, build_model, of_kind, train
 from third_party import FILES, FOLDER, catalog, module
 
@@ -49,6 +51,13 @@ def test_a_file_is_short_and_uses_public_names_only(file):
     ours = [node for node in imported if "dataflex" in ast.unparse(node)]
     assert {node.module for node in ours} == {"dataflex_core"}
     assert {alias.name for node in ours for alias in node.names} <= set(dataflex_core.__all__)
+
+
+def test_the_documentation_shows_rho_1_in_under_fifty_lines():
+    text = (FOLDER / "rho_1.py").read_text(encoding="utf-8")
+    page = Path(__file__).parents[2] / "docs" / "write-a-strategy.md"
+    assert [block.text for block in blocks(page) if block.file == "rho_1.py"] == [text]
+    assert len(text.splitlines()) < 50
 
 
 def test_rho_1_keeps_the_largest_excess_and_what_ties_with_it():
