@@ -7,10 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from support import base_args, build_data, build_model, of_kind, train, weights
+from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 from third_party import FOLDER, catalog
-
-from dataflex_core.journal.journal import read_journal
 
 COMMON = {
     "max_steps": 4,
@@ -58,7 +56,7 @@ def _compare(model, data, folder, ranks, split, strategies, settings=()):
     command = [sys.executable, "-m", "dataflex_cli", "run", str(config), *words, "--nproc", str(ranks)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-    shared = list(read_journal(folder / "n" / "dataflex" / "journal.jsonl"))
+    shared = journalled(folder / "n")
     for told in ("plan", "proportions"):
         assert [d[told] for d in of_kind(shared, "decision")] == [d[told] for d in of_kind(one, "decision")]
     for alone, together in zip(of_kind(one, "step"), of_kind(shared, "step"), strict=True):

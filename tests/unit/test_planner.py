@@ -75,8 +75,7 @@ def made(
     selector=None,
     mixer=None,
     needs=(),
-    rules=Rules(),
-    seed=3,
+    rules=PLAIN,
 ):
     starts = np.cumsum([0, *sizes])
     domains = tuple(
