@@ -130,7 +130,7 @@ def train(
     settings: tuple[str, ...] = (),
     events: list[dict[str, Any]] | None = None,
     catalog: Any = None,
-    **strategies: str,
+    **strategies: str | tuple[str, ...],
 ) -> Path:
     """Train in this process with the named strategies, two warm-up steps and intervals of three; the output folder."""
     import tempfile

@@ -35,6 +35,7 @@ GOOD = [
     {"selector": "dataflex-strategies/less"},
     {"selector": {"name": "loss", "focus": "low", "boost": 2}},
     {"mixer": {"name": "static", "proportions": {"wiki": 2}}, "weighter": {"name": "loss"}},
+    {"weighter": ["loss", {"name": "loss", "delta": 2}]},
 ]
 BAD = [
     {"warmup_step": 3},
@@ -53,6 +54,10 @@ BAD = [
     {"selector": {"name": "less", "focus": "low"}},
     {"mixer": "static"},
     {"mixer": {"name": "static"}},
+    {"mixer": ["random"]},
+    {"weighter": ["loss", None]},
+    {"weighter": ["less"]},
+    {"weighter": []},
     [],
     3,
 ]

@@ -228,3 +228,16 @@ def test_a_reference_model_that_cannot_be_read_has_its_line(write, model, data, 
     (fault,) = _json(write(json.dumps(args, indent=1), "run.json"), "--plugin", plugin, "--quick")
     assert fault["message"] == f"selector mine: reference_model {tmp_path / 'empty'} has no config.json"
     assert '"reference_model"' in (tmp_path / "run.json").read_text().splitlines()[fault["line"] - 1]
+
+
+def test_each_of_several_weighters_has_its_lines(write):
+    head = "model_name_or_path: m\ndo_train: true\ndataflex:\n  weighter:\n"
+    path = write(head + "    - unifrm\n    - name: loss\n      delta: 0\n    - {name: loss, r: 2}\n")
+    found = _json(path, "--quick", "--set", "weighter.2.r=0")
+    assert [(f["key"], f["file"] == str(path), f["line"]) for f in found] == [
+        ("dataflex.weighter.0.name", True, 5),
+        ("dataflex.weighter.1.delta", True, 7),
+        ("dataflex.weighter.2.r", False, None),
+    ]
+    (fault,) = _json(write(head + "    - name: loss\n      delta: 0\n"), "--quick")
+    assert (fault["key"], fault["line"]) == ("dataflex.weighter.0.delta", 6)

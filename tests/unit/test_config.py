@@ -251,8 +251,13 @@ def test_a_flag_for_one_kind_leaves_the_others(load):
     assert config.active == (Kind.SELECTOR, Kind.MIXER)
 
 
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("written", [3, [], ["less"], {"k": 3}, {"name": 3}, {"name": None}, True])
+NO_STRATEGY = [3, [], ["less"], {"k": 3}, {"name": 3}, {"name": None}, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [(kind, written) for kind in Kind for written in NO_STRATEGY if (kind, written) != (Kind.WEIGHTER, ["less"])],
+)
 def test_a_strategy_without_a_name_is_refused(refused, kind, written):
     assert f"dataflex.{kind}" in refused({"dataflex": {kind.value: written}}, suffix=".json")
 
@@ -335,6 +340,85 @@ def test_a_parameter_word_leaves_escaped_references_alone(load):
     written = {"dataflex": {"selector": {"name": "less", "text": r"\${b}"}}}
     config = load(written, suffix=".json", parameter_words=("selector.k=1",))
     assert config.dataflex.selector == StrategyChoice(name="less", params={"text": "${b}", "k": 1})
+
+
+# ------------------------------------------------------------------------------------------------ several weighters
+
+LOSS, RHO = StrategyChoice(name="loss"), StrategyChoice(name="rho-1", params={"keep": 0.5})
+TWO = "dataflex: {weighter: [loss, {name: rho-1, keep: .5}]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "weighters"),
+    [
+        (TWO, (LOSS, RHO)),
+        ("dataflex: {weighter: [{name: rho-1, keep: .5}]}", (RHO,)),
+        ("dataflex: {weighter: {name: rho-1, keep: .5}}", (RHO,)),
+        ("dataflex: {weighter: [loss, loss]}", (LOSS, LOSS)),
+        ("dataflex: {weighter: loss}", (LOSS,)),
+        ("dataflex: {weighter: null}", ()),
+    ],
+)
+def test_weighters_may_be_several_in_their_order(load, text, weighters):
+    config = load(text)
+    assert config.dataflex.weighter == weighters
+    assert RunConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "weighters"),
+    [
+        (TWO, ["dataflex.weighter=null"], ()),
+        (TWO, ["dataflex.weighter=loss"], (LOSS,)),
+        (TWO, ["dataflex.weighter=[rho-1]"], (StrategyChoice(name="rho-1"),)),
+        (TWO, ["dataflex.weighter=[uniform,loss]"], (StrategyChoice(name="uniform"), LOSS)),
+        (TWO, ["dataflex.weighter.1.keep=.7"], (LOSS, StrategyChoice(name="rho-1", params={"keep": 0.7}))),
+        ("a: 1", ["dataflex.weighter=[loss,rho-1]", "dataflex.weighter.1.keep=.5"], (LOSS, RHO)),
+        ("dataflex: {weighter: rho-1}", ["dataflex.weighter.0.keep=.5"], (RHO,)),
+        ("dataflex: {weighter: [rho-1]}", ["dataflex.weighter.keep=.5"], (RHO,)),
+    ],
+)
+def test_words_name_a_weighter_by_its_position(load, text, words, weighters):
+    assert load(text, *words).dataflex.weighter == weighters
+
+
+@pytest.mark.parametrize(
+    ("names", "weighters"),
+    [
+        ("rho-1", (RHO,)),
+        (("uniform", "rho-1"), (StrategyChoice(name="uniform"), RHO)),
+        (("rho-1", "rho-1"), (RHO, StrategyChoice(name="rho-1"))),
+        (None, ()),
+    ],
+)
+def test_flags_take_the_parameters_of_the_weighters_that_they_name(load, names, weighters):
+    assert load(TWO, strategies={Kind.WEIGHTER: names}).dataflex.weighter == weighters
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [(TWO, "weighter.1.keep=.7"), ("dataflex: {weighter: rho-1}", "weighter.keep=.7")],
+)
+def test_a_parameter_word_names_a_weighter_by_its_position(load, text, word):
+    assert load(text, parameter_words=(word,)).dataflex.weighter[-1].params == {"keep": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("words", "parameter_words", "said"),
+    [
+        ([], ("weighter.keep=1",), "--set weighter.keep=1: the run has 2 weighters (say which by its position"),
+        ([], ("weighter.2.keep=1",), "--set weighter.2.keep=1: the run has 2 weighters (positions count from 0)"),
+        (["dataflex.weighter.keep=1"], (), "dataflex.weighter.keep: the run has 2 weighters (say which by its"),
+        (["dataflex.weighter.3.keep=1"], (), "dataflex.weighter.3: the run has 2 weighters (positions count"),
+    ],
+)
+def test_a_weighter_that_is_not_there_or_not_clear_is_refused(refused, words, parameter_words, said):
+    assert said in refused(TWO, *words, parameter_words=parameter_words)
+
+
+@pytest.mark.parametrize("item", [3, None, {"k": 1}, {"name": 3}, ["loss"]])
+def test_each_weighter_has_a_name(refused, item):
+    assert "dataflex.weighter.1 " in refused({"dataflex": {"weighter": ["loss", item]}}, suffix=".json")
 
 
 # ------------------------------------------------------------------------------------------------------ validation

@@ -24,11 +24,11 @@ ARGS = {
 
 @pytest.fixture
 def run():
-    """A run with two strategies, found possible, and what hands it over."""
+    """A run with strategies of all kinds, found possible, and what hands it over."""
     overrides = Overrides(
         values={**ARGS, "dataflex.allow_changed": ("data",)},
-        strategies={Kind.SELECTOR: "loss", Kind.MIXER: "static"},
-        parameter_words=("selector.focus=low", "mixer.proportions=[1, 3]"),
+        strategies={Kind.SELECTOR: "loss", Kind.MIXER: "static", Kind.WEIGHTER: ("loss", "uniform", "loss")},
+        parameter_words=("selector.focus=low", "mixer.proportions=[1, 3]", "weighter.2.delta=2"),
     )
     prepared = prepare(load_config(None, overrides), discover())
     return prepared, Handover.of(prepared, Plugins())

@@ -22,10 +22,10 @@ def header(prepared: PreparedRun) -> None:
     if not prepared.strategies:
         click.echo("  no strategy: the run is LLaMA-Factory's own")
         return
-    for chosen in prepared.strategies.values():
+    for slot, chosen in prepared.strategies.items():
         spec, record = chosen.record.spec, chosen.record
         given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
-        click.echo(f"  {spec.kind:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
+        click.echo(f"  {slot!s:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
     config = prepared.config.dataflex
     end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
     every = counted(config.update_steps, "step")

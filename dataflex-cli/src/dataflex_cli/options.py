@@ -17,6 +17,7 @@ from dataflex_core.errors import DataflexError
 from dataflex_core.spec import Kind
 
 Command = Callable[..., Any]
+Names = tuple[str, ...]
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 NONE = "none"
@@ -81,17 +82,27 @@ def strategies_or_files(ctx: click.Context, param: click.Parameter, incomplete: 
 
 
 def strategy_options(command: Command) -> Command:
-    """``--selector``, ``--mixer``, ``--weighter`` and ``--set``, which the command is given as ``parameter_words``."""
+    """``--selector``, ``--mixer``, ``--weighter`` and ``--set``.
+
+    The command is given the names by kind as ``flags``, of the kinds that are asked for, and the values of ``--set`` as
+    ``parameter_words``.
+    """
     asked = {
         Kind.SELECTOR: "Which samples: the selector to use, or none.",
         Kind.MIXER: "In what proportion of domains: the mixer to use, or none.",
-        Kind.WEIGHTER: "With what weight in the loss: the weighter to use, or none.",
+        Kind.WEIGHTER: "With what weight in the loss: the weighter to use, or none. Repeatable: weights multiply.",
     }
-    parameters = click.option(
+
+    @click.option(
         "--set", "parameter_words", multiple=True, metavar="KIND.PARAM=VALUE", help="A parameter. Repeatable."
     )
-    command = parameters(command)
+    @wraps(command)
+    def given(*args: Any, selector: Names, mixer: Names, weighter: Names, **others: Any) -> Any:
+        flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
+        return command(*args, flags={kind: names for kind, names in flags.items() if names}, **others)
+
+    made: Command = given
     for kind, text in reversed(asked.items()):
         complete = strategy_names(kind, NONE)
-        command = click.option(f"--{kind}", metavar="NAME", help=text, shell_complete=complete)(command)
-    return command
+        made = click.option(f"--{kind}", multiple=True, metavar="NAME", help=text, shell_complete=complete)(made)
+    return made

@@ -20,10 +20,12 @@ class Request:
     overrides: Overrides
 
     @classmethod
-    def of(cls, words: tuple[str, ...], flags: Mapping[Kind, str | None], parameter_words: tuple[str, ...]) -> Request:
-        """CONFIG, if the first of ``words`` is one, and KEY=VALUE; ``flags`` that were not given are None.
+    def of(
+        cls, words: tuple[str, ...], flags: Mapping[Kind, tuple[str, ...]], parameter_words: tuple[str, ...]
+    ) -> Request:
+        """CONFIG, if the first of ``words`` is one, and KEY=VALUE; ``flags`` are the names given for a kind.
 
-        Raises `InvalidConfig` for a word that is neither.
+        Raises `InvalidConfig` for a word that is neither, and for names that exclude each other.
         """
         first = words[0] if words else "="
         path = Path(first) if "=" not in first or Path(first).is_file() else None  # a folder may be called lr=1e-5
@@ -31,5 +33,13 @@ class Request:
         for word in words:
             if "=" not in word:
                 raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
-        strategies = {kind: None if name == NONE else name for kind, name in flags.items() if name is not None}
+        strategies = {kind: _asked(kind, names) for kind, names in flags.items()}
         return cls(path=path, overrides=Overrides(words=words, strategies=strategies, parameter_words=parameter_words))
+
+
+def _asked(kind: Kind, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The strategies that a flag names; None where it leaves the kind out."""
+    if len(names) > 1 and (kind is not Kind.WEIGHTER or NONE in names):
+        only = "a run has several weighters, or none" if kind is Kind.WEIGHTER else f"a run has one {kind}"
+        raise InvalidConfig(f"--{kind} is given as {' and as '.join(names)}", hint=only)
+    return None if names == (NONE,) else names

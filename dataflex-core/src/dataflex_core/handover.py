@@ -29,7 +29,7 @@ class Handover:
         """A run that was found possible with the strategies of ``plugins``."""
         strategies: dict[Slot, StrategyChoice] = {}
         for slot, chosen in prepared.strategies.items():
-            choice = prepared.config.dataflex.choice(slot.kind)
+            choice = prepared.config.dataflex.choice(slot.kind, slot.position)
             assert choice is not None
             strategies[slot] = replace(choice, name=chosen.record.id)
         return cls(config=prepared.config, strategies=strategies, plugins=plugins)

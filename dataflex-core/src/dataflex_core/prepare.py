@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
-from dataflex_core.config.config import SECTION, RunConfig
+from dataflex_core.config.config import SECTION, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
+from dataflex_core.llamafactory.args import Args
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
-from dataflex_core.spec import with_implied
+from dataflex_core.spec import Kind
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
@@ -33,22 +34,36 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
         faults.extend(check_run(config.args))
     strategies: dict[Slot, Chosen] = {}
     for kind in config.dataflex.active:
-        choice = config.dataflex.choice(kind)
-        assert choice is not None
-        try:
-            record = catalog.resolve(kind, choice.name)
-        except UsageError as error:
-            error.key = (SECTION, kind.value, "name")
-            faults.append(error)
-            continue
-        made, wrong = params.examine(record.load_params(), choice.params)
-        for name, message in wrong:
-            hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
-            faults.append(InvalidParameters(f"{kind} {choice.name}: {message}", hint=hint, key=key))
-        if wrong:
-            faults.extend(check_needs(config.args, record.spec, with_implied(kind, record.spec.needs)))
-            continue
-        chosen = strategies[Slot(kind)] = choose(record, made)
-        faults.extend(check_needs(config.args, record.spec, chosen.needs))
-        faults.extend(check_references(config.args, record.spec, chosen.references))
+        choices = config.dataflex.choices(kind)
+        for position, choice in enumerate(choices):
+            chosen, wrong = _examine_strategy(kind, choice, config.args, catalog)
+            if chosen is not None:
+                strategies[Slot(kind, position)] = chosen
+            for fault in wrong:
+                if len(choices) > 1 and fault.key[:2] == (SECTION, kind.value):
+                    fault.key = (*fault.key[:2], position, *fault.key[2:])
+            said = {(fault.key, str(fault)) for fault in faults}  # of the same weighter twice
+            faults.extend(fault for fault in wrong if (fault.key, str(fault)) not in said)
     return PreparedRun(config=config, strategies=strategies), tuple(faults)
+
+
+def _examine_strategy(
+    kind: Kind, choice: StrategyChoice, args: Args, catalog: Catalog
+) -> tuple[Chosen | None, list[UsageError]]:
+    """The strategy with its parameters, where these are right, and its faults, with keys as of the only one."""
+    try:
+        record = catalog.resolve(kind, choice.name)
+    except UsageError as error:
+        error.key = (SECTION, kind.value, "name")
+        return None, [error]
+    made, wrong = params.examine(record.load_params(), choice.params)
+    faults: list[UsageError] = []
+    for name, message in wrong:
+        hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")
+        faults.append(InvalidParameters(f"{kind} {choice.name}: {message}", hint=hint, key=key))
+    if wrong:
+        return None, [*faults, *check_needs(args, record.spec, with_implied(kind, record.spec.needs))]
+    chosen = choose(record, made)
+    faults.extend(check_needs(args, record.spec, chosen.needs))
+    faults.extend(check_references(args, record.spec, chosen.references))
+    return chosen, faults

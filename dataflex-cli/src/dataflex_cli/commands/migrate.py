@@ -46,12 +46,11 @@ def _say(line: str) -> None:
 def _say_what_is_missing(config: RunConfig) -> None:
     catalog = discover()
     for kind in config.dataflex.active:
-        choice = config.dataflex.choice(kind)
-        assert choice is not None
-        try:
-            catalog.resolve(kind, choice.name)
-        except UsageError as error:
-            _say(str(error))
+        for choice in config.dataflex.choices(kind):
+            try:
+                catalog.resolve(kind, choice.name)
+            except UsageError as error:
+                _say(str(error))
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,7 @@ DEMO = Path("dataflex-demo")
 @plugin_options
 def run(
     words: tuple[str, ...],
-    selector: str | None,
-    mixer: str | None,
-    weighter: str | None,
+    flags: Mapping[Kind, tuple[str, ...]],
     parameter_words: tuple[str, ...],
     resume: bool,
     allowed: tuple[str, ...],
@@ -59,7 +58,6 @@ def run(
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
-    flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
     request = Request.of(words, flags, parameter_words)
     from dataflex_cli.console import header, say
     from dataflex_core.llamafactory.resume import resolved

@@ -54,9 +54,7 @@ class Finding:
 @plugin_options
 def validate(
     words: tuple[str, ...],
-    selector: str | None,
-    mixer: str | None,
-    weighter: str | None,
+    flags: Mapping[Kind, tuple[str, ...]],
     parameter_words: tuple[str, ...],
     nproc: int | None,
     quick: bool,
@@ -68,7 +66,6 @@ def validate(
     Where the configuration itself has none, LLaMA-Factory is asked for its opinion and the data is loaded, as it is
     in `dataflex run --dry-run`. The exit code is 2 where there is a fault.
     """
-    flags = {Kind.SELECTOR: selector, Kind.MIXER: mixer, Kind.WEIGHTER: weighter}
     request = Request.of(words, flags, parameter_words)
     if request.path is None:
         raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
@@ -137,6 +134,8 @@ def _quiet() -> Iterator[None]:
 def _finding(fault: DataflexError, request: Request, path: Path) -> Finding:
     key = tuple(str(part) if isinstance(part, str) else part for part in getattr(fault, "key", ()))
     known, given = positions(path), set(request.overrides.keys())
+    if (*key[:2], 0) in known and len(key) > 2 and isinstance(key[2], str):  # the only one of a list
+        key = (*key[:2], 0, *key[2:])
     of_flag = (*key[:2], "name") in given and key not in known  # what a strategy named by a flag lacks
     by_flag = of_flag or any(key[:n] in given for n in range(1, len(key) + 1))
     place = None if by_flag else position_of(key, known) or syntax_position(fault)

@@ -31,11 +31,12 @@ class Translation:
 
 
 def translate(
-    args: Mapping[str, Any], section: Mapping[str, Any], *, strategies: Mapping[Kind, str], components: Read
+    args: Mapping[str, Any], section: Mapping[str, Any], *, strategies: Mapping[Kind, str | None], components: Read
 ) -> Translation:
     """``args`` and ``section`` with the keys of 1.x among ``args`` spelt anew; without any, as they are.
 
-    What the section says in today's keys, and the ``strategies`` that are asked for, win over the keys of 1.x.
+    What the section says in today's keys, and the ``strategies`` that are asked for, win over the keys of 1.x; None
+    stands for several of a kind.
     Raises `InvalidConfig` for what 1.x would refuse too, and for what has no counterpart.
     """
     if not given(args):
@@ -87,13 +88,15 @@ def _decisions(
     return {**made, kind.value: fixed}, (f"{said}, as in 1.x",)
 
 
-def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str]) -> dict[Kind, str | None]:
+def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str | None]) -> dict[Kind, str | None]:
     """The kinds whose strategy is named in today's keys, or switched off there."""
     found: dict[Kind, str | None] = {}
     for kind in Kind:
         written = section.get(kind.value)
         name = written.get("name") if isinstance(written, Mapping) else written
-        if name is not None or (kind.value in section and written is None):
+        if isinstance(written, list):  # several, as 1.x never had
+            found[kind] = None
+        elif name is not None or (kind.value in section and written is None):
             found[kind] = name
     return found | dict(strategies)
 
@@ -103,7 +106,7 @@ def _laid_over(made: dict[str, Any], section: Mapping[str, Any]) -> dict[str, An
     merged = {**made, **section}
     for kind in Kind:
         below, above = made.get(kind.value), section.get(kind.value)
-        if below is None or above is None:
+        if below is None or above is None or isinstance(above, list):
             continue
         above = dict(above) if isinstance(above, Mapping) else {"name": above}
         if above.get("name", below["name"]) == below["name"]:

@@ -65,17 +65,26 @@ class DataflexConfig:
     ] = ()
     selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
     mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
-    weighter: Annotated[StrategyChoice | None, Doc("with what weight in the loss")] = None
+    weighter: Annotated[
+        tuple[StrategyChoice, ...], Doc("with what weight in the loss; the weights of several are multiplied")
+    ] = ()
 
-    def choice(self, kind: Kind) -> StrategyChoice | None:
-        """The strategy of that kind, if one was asked for."""
-        chosen: StrategyChoice | None = getattr(self, kind.value)
-        return chosen
+    def choices(self, kind: Kind) -> tuple[StrategyChoice, ...]:
+        """The strategies of that kind that were asked for, in their order: of weighters alone several."""
+        chosen: tuple[StrategyChoice, ...] | StrategyChoice | None = getattr(self, kind.value)
+        if isinstance(chosen, tuple):
+            return chosen
+        return () if chosen is None else (chosen,)
+
+    def choice(self, kind: Kind, position: int = 0) -> StrategyChoice | None:
+        """The strategy of that kind at ``position``, from 0, if it was asked for."""
+        chosen = self.choices(kind)
+        return chosen[position] if position < len(chosen) else None
 
     @property
     def active(self) -> tuple[Kind, ...]:
         """The kinds asked for. None: the run is plain LLaMA-Factory."""
-        return tuple(kind for kind in Kind if self.choice(kind) is not None)
+        return tuple(kind for kind in Kind if self.choices(kind))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +102,10 @@ class RunConfig:
     def from_plain(cls, plain: Mapping[str, Any]) -> RunConfig:
         """What `to_plain` made, by way of JSON or not: nothing is merged, resolved or validated."""
         section = dict(plain[SECTION])
-        for kind in Kind:
+        for kind in (Kind.SELECTOR, Kind.MIXER):
             choice = section[kind.value]
             section[kind.value] = None if choice is None else StrategyChoice(**choice)
+        section[Kind.WEIGHTER.value] = tuple(StrategyChoice(**choice) for choice in section[Kind.WEIGHTER.value])
         section["allow_changed"] = tuple(section["allow_changed"])
         args = {key: value for key, value in plain.items() if key != SECTION}
         return cls(args=args, dataflex=DataflexConfig(**section))

@@ -16,6 +16,8 @@ from dataflex_core.config.config import SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.files import literal, merge, parse, read
 from dataflex_core.config.messages import messages_by_key
 from dataflex_core.config.overrides import NO_OVERRIDES, Overrides
+from dataflex_core.config.positions import Key
+from dataflex_core.config.several import by_position, dotted, has_several, listed, position_in
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.spec import Kind
@@ -59,10 +61,10 @@ def examine_config(
         notice(line)
     for kind in Kind:
         try:
-            section[kind.value] = _choice(kind, section.get(kind.value), overrides.named.get(kind))
+            section[kind.value] = _choices(kind, section.get(kind.value), overrides.named.get(kind))
         except InvalidConfig as error:
             faults.append(error)
-            section[kind.value] = None
+            section[kind.value] = []
     for word in overrides.parameter_words:
         try:
             _set_parameter(section, word)
@@ -86,7 +88,10 @@ def merged_config(path: Path | None, overrides: Overrides = NO_OVERRIDES) -> Tra
         wrong = f"{SECTION}: is {section!r}, not a section"
         raise InvalidConfig(wrong, hint="write its keys indented below it", key=[SECTION])
     folders = [Path(), *([path.parent] if path is not None else [])]
-    return translate(merged, section, strategies=overrides.named, components=lambda name: _components(name, folders))
+    if (written := section.get(Kind.WEIGHTER.value)) is not None:
+        section[Kind.WEIGHTER.value] = listed(written)
+    named = {kind: names[0] if len(names) == 1 else None for kind, names in overrides.named.items()}
+    return translate(merged, section, strategies=named, components=lambda name: _components(name, folders))
 
 
 def _components(name: str, folders: Iterable[Path]) -> tuple[str, dict[str, Any]] | None:
@@ -107,6 +112,8 @@ def _spell_out(base: dict[str, Any]) -> None:
         for kind in Kind:
             if isinstance(section.get(kind.value), str):
                 section[kind.value] = {"name": section[kind.value]}
+        if Kind.WEIGHTER.value in section:
+            section[Kind.WEIGHTER.value] = by_position(section[Kind.WEIGHTER.value])
 
 
 def _changes(overrides: Overrides, base: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -118,6 +125,9 @@ def _changes(overrides: Overrides, base: dict[str, Any]) -> Iterator[tuple[str, 
         if key in strategies and _is_scalar(value):
             _forget_another(base, strategies[key], value)
             yield f"{key}.name", value
+        elif key == f"{SECTION}.{Kind.WEIGHTER}" and isinstance(value, list):
+            _forget(base, Kind.WEIGHTER)
+            yield key, by_position(value)
         else:
             yield key, value
     for key, value in overrides.values.items():
@@ -132,38 +142,67 @@ def _is_scalar(value: Any) -> bool:
 def _forget_another(base: dict[str, Any], kind: Kind, name: Any) -> None:
     section = base.get(SECTION)
     chosen = section.get(kind.value) if isinstance(section, dict) else None
-    if isinstance(section, dict) and isinstance(chosen, dict) and chosen.get("name") not in (name, None):
-        del section[kind.value]
+    if isinstance(chosen, dict) and (has_several(chosen) or chosen.get("name") not in (name, None)):
+        _forget(base, kind)
 
 
-def _choice(kind: Kind, written: Any, flag: str | None) -> dict[str, Any] | None:
-    if written is None or isinstance(written, str):
-        written = None if written is None else {"name": written}
-    elif not isinstance(written, dict):
-        key = (SECTION, kind.value)
-        raise InvalidConfig(f"{SECTION}.{kind} is {written!r}", hint=f"write {kind}: {{name: NAME}}", key=key)
-    chosen: dict[str, Any] | None = written
-    if flag is None:
-        if written is not None and not isinstance(written.get("name"), str):
-            key = (SECTION, kind.value)
-            raise InvalidConfig(f"{SECTION}.{kind} has no name", hint=f"write {kind}: {{name: NAME}}", key=key)
-        return chosen
-    # Parameters in the file belong to the strategy named there: another name starts afresh.
-    if written is not None and written.get("name") in (flag, None):
-        return {**written, "name": flag}
-    return {"name": flag}
+def _forget(base: dict[str, Any], kind: Kind) -> None:
+    section = base.get(SECTION)
+    if isinstance(section, dict):
+        section.pop(kind.value, None)
+
+
+def _choices(kind: Kind, written: Any, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
+    """The strategies of a kind, each a mapping with its name; ``names`` take the place of what is written.
+
+    Raises `InvalidConfig` for what is no strategy.
+    """
+    several = kind is Kind.WEIGHTER and isinstance(written, list) and len(written) > 0
+    items = written if several else [] if written is None else [written]
+    given = [
+        _strategy(item, (SECTION, kind.value, place) if several else (SECTION, kind.value))
+        for place, item in enumerate(items)
+    ]
+    if names is None:
+        for place, one in enumerate(given):
+            if not isinstance(one.get("name"), str):
+                key = (SECTION, kind.value, place) if several else (SECTION, kind.value)
+                raise InvalidConfig(f"{dotted(key)} has no name", hint=f"write {kind}: {{name: NAME}}", key=key)
+        return given
+    return [_renamed(given, name) for name in names]
+
+
+def _strategy(written: Any, key: Key) -> dict[str, Any]:
+    if isinstance(written, str):
+        return {"name": written}
+    if not isinstance(written, dict):
+        raise InvalidConfig(f"{dotted(key)} is {written!r}", hint=f"write {key[1]}: {{name: NAME}}", key=key)
+    return written
+
+
+def _renamed(given: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The first of ``given`` that is called so, or not named, which is taken out; else ``name`` without parameters.
+
+    Parameters in the file belong to the strategy named there: another name starts afresh.
+    """
+    same = next((place for place, one in enumerate(given) if one.get("name") in (name, None)), None)
+    return {"name": name} if same is None else {**given.pop(same), "name": name}
 
 
 def _set_parameter(section: dict[str, Any], word: str) -> None:
-    """Lay ``kind.param=value`` over the strategy of that kind. Raises `InvalidConfig` where there is none."""
+    """Lay ``kind.param=value`` over the strategy of that kind. Raises `InvalidConfig` where there is none, or several.
+
+    ``weighter.position.param=value`` names one of several weighters.
+    """
     kind, _, rest = word.partition(".")
     if kind not in set(Kind) or re.fullmatch(r"[\w.-]+=.*", rest, flags=re.DOTALL) is None:
         kinds = ", ".join(f"{known}.PARAM=VALUE" for known in Kind)
         raise InvalidConfig(f"--set {word} is not understood", hint=f"write one of {kinds}")
-    chosen = section.get(kind)
-    if chosen is None:
+    chosen = section[kind]
+    if not chosen:
         raise InvalidConfig(f"--set {word}: the run has no {kind}", hint=f"add --{kind} NAME")
-    section[kind] = merge(literal(chosen), [parse(rest)])
+    position, rest = position_in(kind, len(chosen), rest, f"--set {word}")
+    chosen[position] = merge(literal(chosen[position]), [parse(rest)])
 
 
 def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexConfig:
@@ -177,9 +216,11 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
             faults.append(InvalidConfig(f"unknown key {SECTION}.{key}", hint=hint, key=(SECTION, key)))
     given = {key: value for key, value in section.items() if key in known}
     for kind in Kind:
-        choice = given.get(kind.value)
-        if choice is not None:
-            given[kind.value] = {"name": choice["name"], "params": {k: v for k, v in choice.items() if k != "name"}}
+        made = [
+            {"name": one["name"], "params": {key: value for key, value in one.items() if key != "name"}}
+            for one in given[kind.value]
+        ]
+        given[kind.value] = made if kind is Kind.WEIGHTER else next(iter(made), None)
     match = re.fullmatch(r"\s*([\d.]+)\s*[x×]\s*", str(given.get("candidates", "")))
     if match:
         given["candidates"] = match[1]

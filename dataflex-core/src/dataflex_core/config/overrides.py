@@ -16,20 +16,22 @@ class Overrides:
     """What a command line asks for beside a file.
 
     ``words`` are ``KEY=VALUE`` as somebody typed them, laid over the file in their order. ``values`` are Python values
-    by dotted key, laid over both; ``${`` in their text is no reference. ``strategies`` are names by kind, which win
-    over file and words; None leaves out the file's strategy, so that only a word names one. ``parameter_words`` are
-    ``kind.param=value`` as somebody typed them, for the strategies that are left.
+    by dotted key, laid over both; ``${`` in their text is no reference. ``strategies`` are names by kind, of weighters
+    also several, which win over file and words; None leaves out the file's strategies, so that only a word names one.
+    ``parameter_words`` are ``kind.param=value``, or ``weighter.position.param=value``, as somebody typed them, for the
+    strategies that are left.
     """
 
     words: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
-    strategies: Mapping[Kind, str | None] = field(default_factory=dict)
+    strategies: Mapping[Kind, str | tuple[str, ...] | None] = field(default_factory=dict)
     parameter_words: tuple[str, ...] = ()
 
     @property
-    def named(self) -> Mapping[Kind, str]:
+    def named(self) -> Mapping[Kind, tuple[str, ...]]:
         """The strategies that are asked for by name."""
-        return {kind: name for kind, name in self.strategies.items() if name is not None}
+        asked = self.strategies.items()
+        return {kind: (name,) if isinstance(name, str) else name for kind, name in asked if name is not None}
 
     @property
     def left_out(self) -> tuple[Kind, ...]:
@@ -39,11 +41,15 @@ class Overrides:
     def keys(self) -> Iterator[Key]:
         """The configuration's keys that are set here, each as its parts."""
         for key in (*(word.partition("=")[0] for word in self.words), *self.values):
-            yield tuple(key.split("."))
+            yield _key(key)
         for kind, name in self.strategies.items():
             yield (SECTION, kind.value) if name is None else (SECTION, kind.value, "name")
         for word in self.parameter_words:
-            yield (SECTION, *word.partition("=")[0].split("."))
+            yield (SECTION, *_key(word.partition("=")[0]))
+
+
+def _key(dotted: str) -> Key:
+    return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 
 NO_OVERRIDES = Overrides()

@@ -42,10 +42,11 @@ def section_schema(catalog: Catalog) -> Schema:
     del definitions["StrategyChoice"]
     for kind in Kind:
         definitions[kind.value] = _choice(kind, catalog, definitions)
-        properties[kind.value] = {
-            "description": properties[kind.value]["description"],
-            "$ref": f"#/$defs/{kind.value}",
-        }
+        one: Schema = {"$ref": f"#/$defs/{kind.value}"}
+        if kind is Kind.WEIGHTER:
+            several = {"type": "array", "minItems": 1, "items": {**one, "not": {"type": "null"}}}
+            one = {"anyOf": [one, several]}
+        properties[kind.value] = {"description": properties[kind.value]["description"], **one}
     return {**made, "title": "DataFlex", "$defs": definitions}
 
 

@@ -36,7 +36,8 @@ class Event:
 class StrategyFact:
     """A strategy of the run.
 
-    ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``name`` the strategy's, ``distribution`` and ``version`` those
+    ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``position`` that among several of the kind, from 0, ``name``
+    the strategy's, ``distribution`` and ``version`` those
     of what offers it: of a file its name, and the first digits of a digest of its text. ``params`` are its parameters,
     all of them; what JSON has no value for stands as text.
     """
@@ -46,6 +47,7 @@ class StrategyFact:
     distribution: str
     version: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

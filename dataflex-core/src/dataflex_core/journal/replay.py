@@ -61,7 +61,7 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
     chosen: dict[Slot, Chosen] = {}
     strategies: dict[Slot, Strategy[Any]] = {}
     for fact in start.strategies:
-        slot = Slot(Kind(fact.kind))
+        slot = Slot(Kind(fact.kind), fact.position)
         if slot in (SELECTOR, MIXER):
             record = catalog.resolve(slot.kind, f"{fact.distribution}/{fact.name}")
             made = params.validate(record.load_params(), fact.params, owner=f"{fact.kind} {fact.name}")

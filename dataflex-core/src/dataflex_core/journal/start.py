@@ -17,6 +17,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
             distribution=chosen.record.distribution,
             version=chosen.record.version,
             params=plain_values(chosen.params),
+            position=slot.position,
         )
         for slot, chosen in sorted(prepared.strategies.items())
     )
