@@ -10,7 +10,7 @@ from dataflex_core.faults import raise_any
 from dataflex_core.llamafactory.args import Args
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.llamafactory.reference_checks import check_references
-from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
+from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose, with_implied
 from dataflex_core.spec import Kind
 
 
