@@ -42,7 +42,8 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
             for fault in wrong:
                 if len(choices) > 1 and fault.key[:2] == (SECTION, kind.value):
                     fault.key = (*fault.key[:2], position, *fault.key[2:])
-            faults.extend(wrong)
+            said = {(fault.key, str(fault)) for fault in faults}  # of the same weighter twice
+            faults.extend(fault for fault in wrong if (fault.key, str(fault)) not in said)
     return PreparedRun(config=config, strategies=strategies), tuple(faults)
 
 
