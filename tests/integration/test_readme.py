@@ -72,7 +72,7 @@ def test_the_readmes_yaml_is_read(model, data, tmp_path):
     args = base_args(model, data, tmp_path / "out", eval_dataset="held")
     path.write_text(yaml.safe_dump({**args, **yaml.safe_load(block)}))
     prepared = prepare(load_config(path), discover())
-    assert [kind.value for kind in prepared.strategies] == ["selector", "mixer", "weighter"]
+    assert [slot.kind.value for slot in prepared.strategies] == ["selector", "mixer", "weighter"]
 
 
 def test_the_documented_defaults_are_the_defaults(tmp_path):
