@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dataflex_cli.console import show_plan
+from dataflex_cli.header import show_plan
 from dataflex_core.journal.events import Start, StrategyFact
 
 START = Start(

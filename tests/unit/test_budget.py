@@ -10,7 +10,7 @@ from typing_extensions import Doc
 
 from dataflex_core import ReferenceModel, Selection, Selector, Weighter
 from dataflex_core.catalog import Record
-from dataflex_core.config.config import DataflexConfig, RunConfig
+from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
 from dataflex_core.errors import InvalidConfig, UnmetNeed
 from dataflex_core.planning.budget import Budget, budget_of

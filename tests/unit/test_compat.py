@@ -16,9 +16,9 @@ from dataflex_core.catalog import discover
 from dataflex_core.compat import translate
 from dataflex_core.compat.components import is_of_old
 from dataflex_core.compat.keys import NAMES
-from dataflex_core.config.config import RunConfig, StrategyChoice
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
+from dataflex_core.config.section import RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidConfig, UnknownStrategy
 from dataflex_core.planning.schedule import total_steps
 from dataflex_core.prepare import prepare

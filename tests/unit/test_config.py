@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from dataflex_core.config.config import DataflexConfig, RunConfig, StrategyChoice
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
+from dataflex_core.config.section import DataflexConfig, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
 

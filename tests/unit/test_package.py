@@ -67,7 +67,7 @@ LIGHT = [
     "",
     ".catalog",
     ".config.params",
-    ".config.config",
+    ".config.section",
     ".config.load",
     ".handover",
     ".journal",

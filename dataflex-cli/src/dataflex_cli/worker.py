@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from dataflex_cli.console import Narrator
 from dataflex_cli.failures import errors_in_one_line
+from dataflex_cli.narrator import Narrator
 from dataflex_cli.rank_exits import leave_error, stopped_by_signal
 from dataflex_core.errors import DataflexError
 from dataflex_core.handover import Handover

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import params
-from dataflex_core.config.config import RunConfig, StrategyChoice
+from dataflex_core.config.section import RunConfig, StrategyChoice
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind
 

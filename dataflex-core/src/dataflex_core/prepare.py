@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
-from dataflex_core.config.config import SECTION, RunConfig, StrategyChoice
+from dataflex_core.config.section import SECTION, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.llamafactory.args import Args

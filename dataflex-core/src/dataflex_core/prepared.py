@@ -8,7 +8,7 @@ from functools import total_ordering
 from typing import Any
 
 from dataflex_core.catalog import Record
-from dataflex_core.config.config import RunConfig
+from dataflex_core.config.section import RunConfig
 from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
 from dataflex_core.references import reference_models

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from dataflex_core.catalog import discover
-from dataflex_core.config.config import SECTION, RunConfig
 from dataflex_core.config.files import literal
 from dataflex_core.config.load import load_config, merged_config
+from dataflex_core.config.section import SECTION, RunConfig
 from dataflex_core.errors import InvalidConfig, UsageError
 
 

@@ -12,9 +12,9 @@ import click
 from dataflex_cli.options import files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
-from dataflex_core.config.config import SECTION
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
+from dataflex_core.config.section import SECTION
 from dataflex_core.handover import Handover
 from dataflex_core.llamafactory.args import RESUME
 from dataflex_core.llamafactory.environment import log_from
@@ -59,7 +59,8 @@ def run(
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
     request = Request.of(words, flags, parameter_words)
-    from dataflex_cli.console import header, say
+    from dataflex_cli.console import say
+    from dataflex_cli.header import header
     from dataflex_core.llamafactory.resume import resolved
 
     overrides = _overrides(request, resume=resume, allowed=allowed)
@@ -101,8 +102,8 @@ def _demo() -> Path:
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli.console import show_plan
     from dataflex_cli.failures import errors_in_one_line
+    from dataflex_cli.header import show_plan
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.run import dry_run
 

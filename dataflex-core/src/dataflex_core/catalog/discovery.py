@@ -13,8 +13,9 @@ from pathlib import Path
 import pluggy
 
 from dataflex_core.catalog.files import check_file, load_file, version_of
+from dataflex_core.catalog.names import Catalog
 from dataflex_core.catalog.plugins import Plugins
-from dataflex_core.catalog.records import Catalog, Fault, Record
+from dataflex_core.catalog.records import Fault, Record
 from dataflex_core.catalog.versions import check_contract, check_requirements
 from dataflex_core.errors import InvalidPlugin, StrategyFault
 from dataflex_core.hooks import PROJECT, Hooks

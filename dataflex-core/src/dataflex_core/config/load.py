@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.compat import Translation, translate
-from dataflex_core.config.config import SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.files import literal, merge, parse, read
 from dataflex_core.config.messages import messages_by_key
 from dataflex_core.config.overrides import NO_OVERRIDES, Overrides
 from dataflex_core.config.positions import Key
+from dataflex_core.config.section import SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.several import by_position, dotted, has_several, listed, position_in
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.faults import raise_any

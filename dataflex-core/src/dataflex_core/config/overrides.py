@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataflex_core.config.config import SECTION
 from dataflex_core.config.positions import Key
+from dataflex_core.config.section import SECTION
 from dataflex_core.spec import Kind
 
 

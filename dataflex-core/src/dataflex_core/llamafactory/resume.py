@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.config.config import RunConfig
+from dataflex_core.config.section import RunConfig
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import OVERWRITE, RESUME, RunArgs
 from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_bars

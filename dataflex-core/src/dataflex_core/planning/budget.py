@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dataflex_core.config.config import SECTION
+from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps

@@ -66,14 +66,14 @@ class FlexTrainer(TransformersTrainer):
         return batches, items
 
     def begin_interval(self, interval: Interval) -> None:
-        """Decide what is decided once an interval. The model is at rest between two optimizer steps."""
+        """Called on every rank as an interval begins, between two optimizer steps; mixins decide here. Collective."""
 
     def source(self, epoch_iterator: Iterator[Any], num_batches: int) -> tuple[Iterator[Any], int]:
         """Where the next optimizer step's batches come from, and how many they are: by default the stock loader."""
         return epoch_iterator, num_batches
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Count the micro-batches of the accumulation window."""
+        """Train on a micro-batch as stock does, and keep its number in the accumulation window, from 0."""
         self._micro += 1
         return super().training_step(*args, **kwargs)
 
@@ -143,7 +143,7 @@ class FlexTrainer(TransformersTrainer):
         return nullcontext()
 
     def begin(self) -> None:
-        """Before the first step: the number of steps is final."""
+        """Called on every rank before the first step: makes ``max_steps``, which is final now, the schedule's total."""
         self.run.lasts(self.state.max_steps)
 
     def finish_step(self) -> None:
@@ -167,7 +167,7 @@ def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped
-    """Tells the trainer when training begins and steps end."""
+    """Calls the trainer's `begin`, `finish_step` and `finish` at transformers' events."""
 
     def __init__(self, trainer: FlexTrainer) -> None:
         self._trainer = trainer

@@ -45,7 +45,7 @@ def write_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
 
 
 def seal(checkpoint: Path) -> None:
-    """Everything of this checkpoint is written, on every rank."""
+    """List every file of a checkpoint with its size, once all are written: without the list it counts as torn."""
     listed = {str(path.relative_to(checkpoint)): path.stat().st_size for path in _files(checkpoint)}
     temporary = checkpoint / FOLDER / f"{_SEAL}.tmp"
     temporary.write_text(json.dumps(listed, indent=1), encoding="utf-8")

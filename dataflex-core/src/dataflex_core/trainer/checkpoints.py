@@ -35,14 +35,17 @@ class CheckpointTrainer(FlexTrainer):
         return state_of(self) if self._before_deciding is None else self._before_deciding
 
     def _run_epoch(self, **kwargs: Any) -> None:
-        """Nothing where the checkpoint was the run's last: the stock loop looks for the end only after a step."""
+        """As stock, but for a checkpoint after the run's last step: then no step is made.
+
+        The stock loop looks for the end only after a step.
+        """
         if self.stopped or self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
         else:
             super()._run_epoch(**kwargs)
 
     def begin(self) -> None:
-        """Take up the state of the checkpoint; from here on SIGTERM is waited for."""
+        """Put back the state of the checkpoint that the run goes on from, and begin to remember SIGTERM."""
         super().begin()
         if self.run.resumed is not None:
             take_up(self, self.run.resumed)
@@ -76,7 +79,7 @@ class CheckpointTrainer(FlexTrainer):
         ) from cut_short
 
     def finish_step(self) -> None:
-        """Where a scheduler has asked for the end, the step's checkpoint is the last thing that is done."""
+        """As below; where a rank was sent SIGTERM, ask for a checkpoint of this step, and end the run. Collective."""
         super().finish_step()
         asked = self.ranks.largest(int(self._termination.asked))
         if asked and self.state.global_step < self.state.max_steps:

@@ -13,7 +13,7 @@ class Figures:
         self._counts: dict[str, int] = {}
 
     def add(self, figures: Mapping[str, float]) -> None:
-        """Count another value of each figure."""
+        """Add a value of each figure to its mean."""
         for name, value in figures.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(value)
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -23,7 +23,7 @@ class Figures:
         return {name: total / self._counts[name] for name, total in self._sums.items()}
 
     def clear(self) -> None:
-        """What there was has been logged."""
+        """Forget all figures."""
         self._sums, self._counts = {}, {}
 
     def state(self) -> dict[str, list[float]]:

@@ -18,13 +18,13 @@ class Termination:
         self._watching = False
 
     def watch(self) -> None:
-        """From now on SIGTERM is remembered; only the main thread can."""
+        """Remember SIGTERM in `asked` instead of ending the process. Does nothing outside of the main thread."""
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGTERM, self._ask)
             self._watching = True
 
     def restore(self) -> None:
-        """SIGTERM means again what it meant before."""
+        """Put back the handler of SIGTERM that `watch` replaced."""
         if self._watching:
             signal.signal(signal.SIGTERM, self._before or signal.SIG_DFL)
             self._watching = False

@@ -62,7 +62,7 @@ class LossTrainer(SignalTrainer):
         return None
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Mark the losses that are trained on: evaluation goes through the same function."""
+        """As stock, with the loss known to be trained on: evaluation calls the same loss function."""
         self._in_step = True
         self._inputs = inputs
         try:

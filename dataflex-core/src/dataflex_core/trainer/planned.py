@@ -55,7 +55,10 @@ class PlannedTrainer(SignalTrainer):
         return self._feed, self.args.gradient_accumulation_steps
 
     def begin_interval(self, interval: Interval) -> None:
-        """Decide, agree with the other ranks, and journal."""
+        """Have the planner decide, check that all ranks decided alike, and journal it. Collective.
+
+        Raises `RanksDisagree`, and what `Planner.decide` raises.
+        """
         began = time.monotonic()
         signals = None if interval.is_warmup else self.signals()
         progress = self.progress(interval)

@@ -13,7 +13,7 @@ from dataflex_core.prepared import PreparedRun
 from dataflex_core.scoring.fingerprint import digest_of_samples
 
 Provenance = Mapping[str, Mapping[str, Any]]
-"""ScoringContext by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
+"""Facts by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
 
 PARTS = ("strategies", "parameters", "schedule", "data")
 

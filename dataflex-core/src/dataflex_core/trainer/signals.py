@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from dataflex_core.config.config import RunConfig
+from dataflex_core.config.section import RunConfig
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
@@ -35,7 +35,7 @@ class SignalTrainer(FlexTrainer):
     _store: PartialStore | None = None
 
     def signals(self) -> ModelSignals:
-        """Signals for the decision that begins; the model is at rest between optimizer steps."""
+        """Signals of the model as it is after the steps made so far; to be asked between two optimizer steps."""
         if self._signals is None:
             self._signals = self._make_signals()
         if self._signals_step != self.state.global_step:

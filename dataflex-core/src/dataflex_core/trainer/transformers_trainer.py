@@ -50,4 +50,4 @@ if TYPE_CHECKING:
 else:
 
     class TransformersTrainer:
-        """Nothing: see above."""
+        """An empty class at run time: LLaMA-Factory's trainer, further along the bases, has what is declared above."""

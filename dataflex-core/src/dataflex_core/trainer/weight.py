@@ -48,7 +48,7 @@ class WeightTrainer(LossTrainer):
             self.args.max_steps = schedule.total_steps
 
     def begin_interval(self, interval: Interval) -> None:
-        """Let the weighters prepare for it, from the first decision on."""
+        """As below; calls `Weighter.prepare`, from the first decision on. Collective."""
         super().begin_interval(interval)
         if interval.is_warmup:
             return
@@ -68,7 +68,7 @@ class WeightTrainer(LossTrainer):
             )
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
-        """Keep the window at hand."""
+        """As below; keeps the batches of the accumulation window, to weigh them before they are trained on."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._batches, self._items, self._decided = batches, items, None
         return batches, items
@@ -89,7 +89,7 @@ class WeightTrainer(LossTrainer):
         return None if factors is None else factors[:, None].expand_as(micro.losses)
 
     def finish_step(self) -> None:
-        """Make sure that all ranks weighed the step alike."""
+        """As below. Raises `RanksDisagree` where a rank weighed the step otherwise than rank 0. Collective."""
         super().finish_step()
         self._batches, self._decided = (), None
         if odd := self.ranks.differing(self._digest.digest()):

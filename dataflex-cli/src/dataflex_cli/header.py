@@ -1,0 +1,61 @@
+"""What a person sees as a run begins: its strategies, and, once the data is loaded, its steps and costs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+
+from dataflex_cli.console import counted, say
+from dataflex_core import __version__
+from dataflex_core.journal import Start
+from dataflex_core.prepared import PreparedRun
+
+
+def header(prepared: PreparedRun) -> None:
+    """Before anything heavy is loaded: which strategies, with which parameters, when."""
+    from importlib.metadata import version
+
+    click.secho(f"DataFlex {__version__}", bold=True, nl=False)
+    click.echo(f" on LLaMA-Factory {version('llamafactory')}")
+    if not prepared.strategies:
+        click.echo("  no strategy: the run is LLaMA-Factory's own")
+        return
+    for slot, chosen in prepared.strategies.items():
+        spec, record = chosen.record.spec, chosen.record
+        given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
+        click.echo(f"  {slot!s:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
+    config = prepared.config.dataflex
+    end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
+    every = counted(config.update_steps, "step")
+    click.echo(f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}")
+
+
+def show_plan(start: Start) -> None:
+    """Once the data is loaded: steps, samples, costs."""
+    batch, update = start.global_batch, start.update_steps
+    planned = any(strategy.kind != "weighter" for strategy in start.strategies)
+    steps = f"{counted(start.steps, 'step')} of {batch} samples"
+    warmup = f"{start.warmup_steps} of warm-up"
+    if planned:
+        decisions, length = counted(start.decisions, "decision"), counted(update, "step")
+        say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
+    else:
+        say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
+    pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
+    say(f"pool of {sum(start.domains.values())} samples: {pool}")
+    if start.targets:
+        parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
+        say(f"target set of {sum(start.targets.values())} samples: {parts}")
+    if start.step_cost:
+        say(f"weighing adds {start.step_cost:.0%} to each step")
+    if start.judged:
+        cost = start.decision_cost
+        total = cost * start.decisions
+        share = total / start.steps
+        say(
+            f"a decision judges {start.judged} samples, at the cost of about {cost:.1f} training steps: "
+            f"{total:.0f} in all, {share:.2f}x the training itself"
+            if cost
+            else f"a decision draws from {start.judged} samples, at no cost"
+        )
