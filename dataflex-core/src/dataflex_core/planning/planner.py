@@ -1,6 +1,6 @@
 """What a run decides once an interval, in one object that knows neither a trainer nor torch.
 
-The trainer feeds its plans, the conformance kit asks it what a run asks, and `dataflex_core.planning.replay` has it
+The trainer feeds its plans, the conformance kit asks it what a run asks, and `dataflex_core.journal.replay` has it
 decide again from a journal. Its state is all that a decision depends on besides the strategies' own.
 """
 
