@@ -38,7 +38,7 @@ def test_odd_ranks_are_those_that_differ_from_the_first(others, odd):
         device=torch.device("cpu"),
         others=[torch.tensor([n]) for n in others],
     )
-    assert Ranks(world).odd((7).to_bytes(8, "little") + b"more") == odd
+    assert Ranks(world).differing((7).to_bytes(8, "little") + b"more") == odd
 
 
 @pytest.mark.slow

@@ -49,8 +49,9 @@ def outcome(output: Path) -> Outcome:
     assert [number for number, _ in steps] == list(range(1, len(steps) + 1)), "every step once, in order"
     history = json.loads((output / "trainer_state.json").read_text())["log_history"]
     return Outcome(
+        # How long a decision took says nothing; what learning rate it stood at, the logs tell.
         decisions=[
-            {key: value for key, value in event.items() if key != "seconds"}
+            {key: value for key, value in event.items() if key not in ("seconds", "learning_rate")}
             for event in events
             if event["event"] == "decision"
         ],
