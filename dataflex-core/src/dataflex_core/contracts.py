@@ -172,5 +172,5 @@ class Weighter(Strategy[P]):
 
         The samples are those of all ranks, so it never reduces; must give the same answer on every rank. Core
         normalises the product of all weighters to a mean of one over the window's target tokens, unless none of them
-        compares samples: then weights count as they are. Called without gradients, for every global micro-batch.
+        compares samples: then weights count as they are. Called without gradients, after the warm-up.
         """
