@@ -11,11 +11,9 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import UnmetNeed
+from dataflex_core.references import BASE
 from dataflex_core.scoring.fingerprint import digest_of_model
 from dataflex_core.scoring.model_calls import base_of
-
-BASE = "base"
-"""The name of the model that the run started from, without its adapter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -58,7 +58,8 @@ class SignalTrainer(FlexTrainer):
         if values.shape == targets.shape:
             return values
         every = values.new_zeros(targets.shape)
-        every[:, (targets != IGNORE).any(dim=0)] = values[:, : int((targets != IGNORE).any(dim=0).sum())]
+        positions = (targets != IGNORE).any(dim=0)
+        every[:, positions] = values[:, : int(positions.sum())]
         return every
 
     def finish(self) -> None:

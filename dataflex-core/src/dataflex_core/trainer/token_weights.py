@@ -29,14 +29,20 @@ def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
     return tokens, notes
 
 
+def multiplied(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    """The product of several weighters' Float32[B, T], as it is; ones of the shape of ``mask`` where there is none."""
+    product = torch.ones(mask.shape, dtype=torch.float32, device=mask.device)
+    for each in weights:
+        product = product * each
+    return product
+
+
 def combined(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
     """The product of several weighters' Float32[B, T], normalised to a mean of one over the target tokens of ``mask``.
 
     Raises ValueError where nothing is left of it.
     """
-    product = torch.ones(mask.shape, dtype=torch.float32, device=mask.device)
-    for each in weights:
-        product = product * each
+    product = multiplied(weights, mask)
     if not bool(mask.any()):
         return torch.ones_like(product)
     mean = product[mask].mean()

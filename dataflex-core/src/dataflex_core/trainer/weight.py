@@ -18,7 +18,7 @@ from dataflex_core.spec import Kind, Need
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
-from dataflex_core.trainer.token_weights import checked, combined
+from dataflex_core.trainer.token_weights import checked, combined, multiplied
 from dataflex_core.trainer.window import Window, gathered
 
 
@@ -158,10 +158,7 @@ class WeightTrainer(LossTrainer):
 
     def _multiplied(self, answers: Sequence[torch.Tensor], losses: TokenLosses) -> torch.Tensor:
         if not self._compares:
-            product = torch.ones_like(losses.values)
-            for each in answers:
-                product = product * each
-            return product
+            return multiplied(answers, losses.mask)
         try:
             return combined(answers, losses.mask)
         except ValueError as wrong:
