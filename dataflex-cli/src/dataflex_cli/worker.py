@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from dataflex_cli.failures import errors_in_one_line
+from dataflex_cli.leaving import Leaving
 from dataflex_cli.narrator import Narrator
 from dataflex_cli.rank_exits import leave_error, stopped_by_signal
 from dataflex_core.errors import DataflexError
@@ -43,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    Leaving().after(main)
