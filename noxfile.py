@@ -1,6 +1,6 @@
 """What developers and CI run: ``nox`` is lint, types, docs and tests; ``nox --list`` shows the rest.
 
-Everything but the wheels is installed at the versions of ``constraints.txt``.
+Everything is installed at the versions of ``constraints.txt``, but for the sessions ``wheels`` and ``versions``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ nox.options.sessions = ["lint", "types", "docs", "tests"]
 
 # The Python that was tested: this one if it is that, another on the machine, or one that uv downloads.
 PYTHON = None if sys.version_info[:2] == (3, 11) else "3.11"
+# The newest Python that LLaMA-Factory runs on: datasets, which it holds at 4.0.0 or older, fails on 3.14.
+NEWEST = "3.13"
 PACKAGES = ("dataflex-core", "dataflex-strategies", "dataflex-cli")
 CONSTRAINTS = ("--constraints", "constraints.txt", "--build-constraints", "constraints.txt")
 
@@ -138,3 +140,21 @@ def wheels(session: nox.Session, installer: str) -> None:
         steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
         session.run(dataflex, "run", "run/config.yaml", "--selector", "mine", *steps, external=True)
         session.run(python, str(check), "run", external=True)
+
+
+@nox.session(python=["3.11", NEWEST], reuse_venv=False)
+@nox.parametrize("resolution", ["lowest-direct", "highest"])
+def versions(session: nox.Session, resolution: str) -> None:
+    """Install the lowest or the highest versions that the metadata allows, and train with all three kinds in them."""
+    session.install("--resolution", resolution, *(f"./{package}" for package in PACKAGES))
+    check = Path("tests", "wheels", "check.py").resolve()
+    with tempfile.TemporaryDirectory(prefix="dataflex-versions-") as scratch:
+        env = {**QUIET, "HF_HOME": f"{scratch}/hf", "TORCH_EXTENSIONS_DIR": f"{scratch}/extensions"}
+        session.chdir(scratch)
+        session.run("dataflex", "list-strategies", env=env)
+        session.run("dataflex", "doctor", env=env)
+        session.run("dataflex", "init", "run", env=env)
+        kinds = ("--selector", "less", "--mixer", "temperature", "--weighter", "loss")
+        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
+        session.run("dataflex", "run", "run/config.yaml", *kinds, *steps, env=env)
+        session.run("python", str(check), "run", env=env)

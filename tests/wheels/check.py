@@ -1,7 +1,8 @@
-"""Run by ``nox -s wheels`` where only the wheels are installed, on the folder that ``dataflex run`` trained in."""
+"""Run by ``nox -s wheels`` and ``versions``, outside the tree, on the folder that ``dataflex run`` trained in."""
 
 import importlib.metadata
 import json
+import platform
 import sys
 from pathlib import Path
 
@@ -16,4 +17,6 @@ for package in (dataflex_core, dataflex_strategies, dataflex_cli):
     assert Path(package.__path__[0]).is_relative_to(sys.prefix), f"{package.__path__[0]} is not what was installed"
 state = json.loads((folder / "output" / "trainer_state.json").read_text(encoding="utf-8"))
 assert state["global_step"] == 5, f"{state['global_step']} steps instead of 5"
-print(f"Trained {state['global_step']} steps from the wheels, with torch {torch}")
+names = ("torch", "torchaudio", "torchvision", "transformers", "accelerate", "datasets", "pyarrow", "numpy")
+versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+print(f"Trained {state['global_step']} steps from what was installed: Python {platform.python_version()}, {versions}")
