@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import inspect
 import json
 import os
 import subprocess
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dataflex_cli.demo.library import library_samples
 from dataflex_cli.demo.model import write_model
 from dataflex_cli.demo.sample import shorten
 from dataflex_cli.demo.texts import TARGET_DOMAIN, DemoTexts, collect_texts
@@ -87,6 +90,20 @@ def test_a_python_without_docstrings_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("dataflex_cli.demo.library.inspect.cleandoc", lambda text: "")
     with pytest.raises(DataError, match="not enough"):
         collect_texts()
+
+
+def test_a_signature_that_python_cannot_evaluate_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated = inspect.signature
+
+    def failing(value: Any) -> inspect.Signature:
+        if value is bisect.insort_right:
+            raise AttributeError("EPOLLIN")
+        return evaluated(value)
+
+    monkeypatch.setattr("dataflex_cli.demo.library.inspect.signature", failing)
+    questions = {sample.instruction for sample in library_samples()["signatures"]}
+    assert "Write the signature of bisect.bisect_right." in questions
+    assert "Write the signature of bisect.insort_right." not in questions
 
 
 def test_long_text_is_cut_where_something_ends() -> None:

@@ -116,6 +116,6 @@ def _documentation(value: object) -> str:
 def _signature(entry: _Entry) -> str:
     try:
         signature = f"def {entry.name.rpartition('.')[2]}{inspect.signature(entry.value)}"
-    except (TypeError, ValueError):
+    except Exception:  # inspect evaluates the defaults that C modules wrote: select's, on 3.13, is an AttributeError
         return ""
     return "" if _UNSTABLE.search(signature) or signature.count(",") < 2 else shorten(signature)
