@@ -14,8 +14,10 @@ from click.testing import CliRunner
 
 from dataflex_cli import doctor
 from dataflex_cli.doctor.check import Check, State
+from dataflex_cli.doctor.installed import Environment
 from dataflex_cli.doctor.locks import extensions_folder, lock_checks
 from dataflex_cli.doctor.machine import machine_checks
+from dataflex_cli.doctor.pairs import PAIRS, pair_checks
 from dataflex_cli.doctor.plugins import plugin_checks
 from dataflex_cli.doctor.versions import SHOWN, version_checks
 from dataflex_cli.main import cli
@@ -50,14 +52,26 @@ REQUIRED = {
 }
 
 
-def _versions(**changes):
-    installed = {**INSTALLED, **changes}
-    asking = ("dataflex-core", "llamafactory")
-    return {check.name: check for check in version_checks(REQUIRED.get, installed.get, asking)}
+def _environment(changes=None, requires=None, pythons=None):
+    installed = {**INSTALLED, **(changes or {})}
+    return Environment(
+        versions={name: version for name, version in installed.items() if version},
+        requires={**REQUIRED, **(requires or {})},
+        pythons={"dataflex-core": ">=3.11,<3.14", **(pythons or {})},
+        python="3.13.0",
+    )
+
+
+def _versions(environment):
+    return {check.name: check for check in (*version_checks(environment), *pair_checks(environment))}
+
+
+def _wrong(environment):
+    return {check.name: check for check in _versions(environment).values() if check.state is not State.OK}
 
 
 def test_versions_that_go_together():
-    found = _versions()
+    found = _versions(_environment())
     assert list(found) == [*SHOWN, "torchaudio"]
     assert {check.state for check in found.values()} == {State.OK}
 
@@ -72,17 +86,110 @@ def test_versions_that_go_together():
         ({"trl": "0.25"}, "trl", "llamafactory allows <=0.24"),
         ({"peft": None}, "peft", "not installed; llamafactory needs it"),
         ({"torchaudio": "2.10.0"}, "torchaudio", "is not built for torch 2.11.0"),
+        ({"torchvision": "0.25.0"}, "torchvision", "is not built for torch 2.11.0"),
+        ({"torch": "2.11.0+cpu", "torchaudio": "2.11.0+cu128"}, "torchaudio", "builds that do not go together"),
     ],
     ids=str,
 )
 def test_versions_that_do_not(changes, name, said):
-    found = _versions(**changes)
-    assert [check.name for check in found.values() if check.state is State.PROBLEM] == [name]
+    found = _wrong(_environment(changes))
+    assert list(found) == [name]
+    assert found[name].state is State.PROBLEM
     assert said in found[name].detail
     assert "pip install" in found[name].remedy
 
 
-WELL = {"cuda": "13.0", "devices": [], "gloo": True, "nccl": True, "driver": []}
+@pytest.mark.parametrize("torch", ["2.11.0+cu130", "2.11.0a0+b558c98.nv26.1"])
+def test_a_torch_built_elsewhere_goes_with_a_torchaudio_that_does_not_say(torch):
+    assert not _wrong(_environment({"torch": torch}))
+
+
+@pytest.mark.parametrize(
+    ("versions", "requires", "name", "said", "remedy"),
+    [
+        pytest.param(
+            {"pandas": "3.0", "numpy": "1.26.4"},
+            {"llamafactory": ["pandas"], "pandas": ["numpy>=2,<3"]},
+            "numpy",
+            "1.26.4, and pandas allows <3,>=2",
+            "pip install 'numpy<3,>=2'",
+            id="of what is asked for",
+        ),
+        pytest.param(
+            {"fsspec": "2025.3"},
+            {"llamafactory": ["fsspec[http]"], "fsspec": ["aiohttp!=4; extra == 'http'", "sshfs; extra == 'ssh'"]},
+            "aiohttp",
+            "not installed; fsspec needs it",
+            "pip install 'aiohttp!=4'",
+            id="of an extra that is asked for",
+        ),
+        pytest.param(
+            {"a": "1", "b": "1", "numpy": "1.26"},
+            {"llamafactory": ["a", "B"], "a": ["NumPy<2"], "b": ["numpy>=2", "z; python_version < '3'"]},
+            "numpy",
+            "1.26, and b allows >=2",
+            "no numpy fits them all: pip install --upgrade a b",
+            id="that disagree",
+        ),
+        pytest.param(
+            {"torch": "2.12.1", "torchaudio": "2.12.0", "torchvision": "0.27.1"},
+            {"llamafactory": ["torchvision<0.27"], "torchvision": ["torch==2.12.1"]},
+            "torch",
+            "2.12.1, and dataflex-core allows <2.12,>=2.4",
+            "pip install 'torch<2.12,>=2.4'",
+            id="that one holds who does not fit either",
+        ),
+    ],
+)
+def test_requirements_of_anybody(versions, requires, name, said, remedy):
+    found = _wrong(_environment(versions, requires))[name]
+    assert (found.state, found.detail, found.remedy) == (State.PROBLEM, said, remedy)
+
+
+def test_what_follows_from_another_is_not_named():
+    requires = {"dataflex-core": ["torch>=2.4", "torchaudio>=2.6"], "torchaudio": ["torch==2.4.0"]}
+    assert list(_wrong(_environment({"torchaudio": "2.4.0", "torch": "2.6.0"}, requires))) == ["torchaudio"]
+
+
+def test_two_that_ask_for_another_of_each_other_are_both_named():
+    requires = {"llamafactory": ["a", "b"], "a": ["b>=2"], "b": ["a>=2"]}
+    assert list(_wrong(_environment({"a": "1", "b": "1"}, requires))) == ["a", "b"]
+
+
+def test_what_training_does_not_import_is_a_warning():
+    found = _wrong(_environment({"notebook": "7", "numpy": "2.4"}, {"notebook": ["numpy<2"]}))
+    assert [(check.name, check.state) for check in found.values()] == [("numpy", State.WARNING)]
+
+
+def test_metadata_that_cannot_be_read_is_passed_over():
+    odd = {"odd": ["numpy (>=1.0", "torch>=nightly"], "llamafactory": ["home-made>1"]}
+    assert not _wrong(_environment({"odd": "1", "home-made": "local"}, odd, {"odd": "3-ish"}))
+
+
+def test_a_python_that_is_not_allowed():
+    found = _wrong(_environment(pythons={"llamafactory": "<3.13"}))
+    assert found["python"].detail == "3.13.0, and llamafactory allows <3.13"
+    assert found["python"].remedy == "install into a virtual environment with Python <3.14,>=3.11"
+
+
+PAIRED = [
+    {"numpy": "1.26.4", "pyarrow": "26.0.1"},
+    {"accelerate": "1.10.0", "transformers": "4.57.1"},
+    {"deepspeed": "0.14.2", "torch": "2.11.0"},
+    {"torch": "2.5.1", "torchaudio": "2.5.1", "transformers": "5.6.0"},
+]
+
+
+@pytest.mark.parametrize(("versions", "pair"), list(zip(PAIRED, PAIRS, strict=True)), ids=str)
+def test_pairs_of_which_metadata_says_nothing(versions, pair):
+    found = _wrong(_environment(versions))
+    assert list(found) == [pair.name]
+    assert found[pair.name].state is State.PROBLEM
+    assert pair.why in found[pair.name].detail
+    assert pair.remedy in found[pair.name].remedy
+
+
+WELL = {"cuda": "13.0", "devices": [], "gloo": True, "nccl": True, "imports": {}, "driver": []}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +204,7 @@ WELL = {"cuda": "13.0", "devices": [], "gloo": True, "nccl": True, "driver": []}
         ({"nccl": False, "devices": ["H200"]}, "nccl", State.WARNING, "not in this torch"),
         ({"deepspeed_error": None}, "deepspeed import", State.OK, "imports"),
         ({"deepspeed_error": "ImportError: no"}, "deepspeed import", State.PROBLEM, "ImportError: no"),
+        ({"imports": {"torchvision": "RuntimeError: nms"}}, "torchvision import", State.PROBLEM, "nms"),
         ({"error": "OSError: libcudart"}, "torch import", State.PROBLEM, "libcudart"),
     ],
     ids=str,
@@ -172,5 +280,7 @@ def test_this_environment(tmp_path):
     done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
     told = json.loads(done.stdout)
     states = {check["name"]: check["state"] for check in told["checks"]}
-    assert {states[name] for name in (*SHOWN, "torchaudio", "extension lock", "strategies")} == {"ok"}, told
+    assert {states[name] for name in (*SHOWN, "torchaudio", "torchvision", "extension lock", "strategies")} == {"ok"}, (
+        told
+    )
     assert {"GPUs", "gloo"} <= states.keys()

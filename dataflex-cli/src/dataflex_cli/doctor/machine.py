@@ -12,22 +12,32 @@ from typing import Any
 
 from dataflex_cli.doctor.check import Check, State
 
-_PROBE = """
-import json, torch
+# What training imports that metadata does not tie to the versions of others.
+_TIED = ("pyarrow", "torchvision", "torchaudio")
+_PROBE = f"""
+import importlib, importlib.util, json, torch
 from torch import distributed
+imports = {{}}
+for name in {_TIED}:
+    try:
+        if importlib.util.find_spec(name):
+            importlib.import_module(name)
+    except Exception as error:
+        imports[name] = f"{{type(error).__name__}}: {{error}}".splitlines()[0]
 cuda = torch.cuda.is_available()
-print(json.dumps({
+print(json.dumps({{
     "cuda": torch.version.cuda,
     "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if cuda else [],
     "gloo": distributed.is_available() and distributed.is_gloo_available(),
     "nccl": distributed.is_available() and distributed.is_nccl_available(),
-}))
+    "imports": imports,
+}}))
 """
 _SECONDS = 120
 
 
 def probe() -> dict[str, Any]:
-    """What torch, DeepSpeed and the driver say; a key ``error`` or ``deepspeed_error`` where an import fails."""
+    """What torch, DeepSpeed and the driver say; ``error``, ``imports``, ``deepspeed_error`` are imports that fail."""
     printed, error = _python(_PROBE)
     found: dict[str, Any] = json.loads(printed.splitlines()[-1]) if error is None else {"error": error}
     if importlib.util.find_spec("deepspeed") is not None:
@@ -42,6 +52,9 @@ def machine_checks(found: Mapping[str, Any]) -> Iterator[Check]:
         remedy = "reinstall torch: see the versions above"
         yield Check(name="torch import", state=State.PROBLEM, detail=found["error"], remedy=remedy)
         return
+    for name, error in found["imports"].items():
+        remedy = f"install a {name} that goes with the others: see the versions above"
+        yield Check(name=f"{name} import", state=State.PROBLEM, detail=error, remedy=remedy)
     yield _gpus(found)
     for backend, who in (("gloo", "processes on CPU"), ("nccl", "processes on GPUs")):
         needed = backend == "gloo" or bool(found["devices"])

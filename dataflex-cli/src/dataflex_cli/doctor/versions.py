@@ -1,79 +1,115 @@
-"""Installed versions against what DataFlex's and LLaMA-Factory's own metadata allow."""
+"""Installed versions against what every installed distribution's metadata asks for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from dataflex_cli.doctor.check import Check, State
+from dataflex_cli.doctor.installed import Environment, Wish, python_wishes, wishes
 
-ASKING = ("dataflex-cli", "dataflex-core", "dataflex-strategies", "llamafactory", "torchvision")
+OURS = ("dataflex-cli", "dataflex-core", "dataflex-strategies")
 SHOWN = ("torch", "transformers", "llamafactory", "accelerate", "peft", "deepspeed")
 OPTIONAL = {"deepspeed"}
 
-Requires = Callable[[str], list[str] | None]
-Installed = Callable[[str], str | None]
+
+def version_checks(environment: Environment) -> Iterator[Check]:
+    """A line for each of `SHOWN`, and for whatever else does not fit.
+
+    A problem where training imports what asks, a warning where something else in the environment does.
+    """
+    all_wishes = wishes(environment)
+    trains = _reached(all_wishes, environment)
+    wanted: dict[str, list[Wish]] = {name: [] for name in SHOWN}
+    for wish in all_wishes:
+        wanted.setdefault(wish.name, []).append(wish)
+    unmet = {name: wrong for name, asked in wanted.items() if (wrong := _unmet(environment.versions.get(name), asked))}
+    for name, asked in wanted.items():
+        if name in unmet and not _follows(name, unmet):
+            yield _problem(name, environment.versions.get(name), asked, unmet, trains)
+        elif name in SHOWN:
+            yield _well(name, environment.versions.get(name), asked)
+    yield from _python(environment, trains)
 
 
-def installed_version(name: str) -> str | None:
-    """The version of a distribution, None where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+def _reached(all_wishes: Sequence[Wish], environment: Environment) -> set[str]:
+    """What training imports, so far as metadata tells: DataFlex, engines, and what they ask for."""
+    reached = {*OURS, *OPTIONAL} & environment.versions.keys()
+    while new := {wish.name for wish in all_wishes if wish.asker in reached and not wish.optional} - reached:
+        reached |= new
+    return reached
 
 
-def version_checks(
-    requires: Requires = requires, installed: Installed = installed_version, asking: Iterable[str] = ASKING
-) -> Iterator[Check]:
-    """A line for each of `SHOWN`, and for whatever else does not fit."""
-    wanted: dict[str, list[tuple[str, Requirement]]] = {name: [] for name in SHOWN}
-    for asker in asking:
-        if installed(asker) is None:
-            continue
-        for requirement in map(Requirement, requires(asker) or ()):
-            name = str(canonicalize_name(requirement.name))
-            # What an extra asks for holds for whoever has it, as nobody remembers which extras were installed.
-            extra = {"extra": "deepspeed"} if name in OPTIONAL else {"extra": ""}
-            if requirement.marker is None or requirement.marker.evaluate(extra):
-                wanted.setdefault(name, []).append((asker, requirement))
-    for name, requirements in wanted.items():
-        check = _check(name, installed(name), requirements)
-        if name in SHOWN or check.state is not State.OK:
-            yield check
-    yield from _audio(installed("torch"), installed("torchaudio"))
-
-
-def _check(name: str, found: str | None, requirements: list[tuple[str, Requirement]]) -> Check:
-    ranges = ", ".join(dict.fromkeys(f"{asker} {r.specifier}" for asker, r in requirements if r.specifier))
-    allowed = f" ({ranges})" if ranges else ""
-    if found is None and name in OPTIONAL:
-        return Check(name=name, state=State.OK, detail="not installed, and not needed without ZeRO")
+def _unmet(found: str | None, asked: Sequence[Wish]) -> list[Wish]:
     if found is None:
-        who = ", ".join(asker for asker, _ in requirements)
-        remedy = f"pip install '{requirements[0][1]}'" if requirements else f"pip install {name}"
-        return Check(name=name, state=State.PROBLEM, detail=f"not installed; {who} needs it", remedy=remedy)
-    wrong = [(asker, r) for asker, r in requirements if not r.specifier.contains(found, prereleases=True)]
-    if not wrong:
-        return Check(name=name, state=State.OK, detail=f"{found}{allowed}")
-    asker, requirement = wrong[0]
-    detail = f"{found}, and {asker} allows {requirement.specifier}"
-    together = "".join(f",{r.specifier}" for _, r in requirements if r.specifier)[1:]
-    return Check(name=name, state=State.PROBLEM, detail=detail, remedy=f"pip install '{name}{together}'")
+        return [wish for wish in asked if not wish.optional]
+    return [wish for wish in asked if not wish.allows(found)]
 
 
-def _audio(torch: str | None, torchaudio: str | None) -> Iterator[Check]:
-    """torchaudio says nothing of torch in its metadata, and does not import beside another one."""
-    if torch is None or torchaudio is None:
-        return
-    theirs, ours = Version(torchaudio).release[:2], Version(torch).release[:2]
-    if theirs == ours:
-        yield Check(name="torchaudio", state=State.OK, detail=f"{torchaudio}, as torch")
+def _follows(name: str, unmet: Mapping[str, Sequence[Wish]]) -> bool:
+    """Whether only others ask for another version that are to be replaced themselves, as whoever fits asks for it."""
+    replaced = {name for name, wrong in unmet.items() if any(wish.asker not in unmet for wish in wrong)}
+    return name not in replaced and all(wish.asker in replaced for wish in unmet[name])
+
+
+def _well(name: str, found: str | None, asked: Sequence[Wish]) -> Check:
+    if found is None:
+        missing = name not in OPTIONAL
+        detail = "not installed" if missing else "not installed, and not needed without ZeRO"
+        remedy = f"pip install {name}" if missing else ""
+        return Check(name=name, state=State.PROBLEM if missing else State.OK, detail=detail, remedy=remedy)
+    ranges = dict.fromkeys(f"{wish.asker} {wish.range}" for wish in asked if wish.range)
+    return Check(name=name, state=State.OK, detail=f"{found} ({', '.join(ranges)})" if ranges else found)
+
+
+def _problem(
+    name: str, found: str | None, asked: Sequence[Wish], unmet: Mapping[str, Sequence[Wish]], trains: set[str]
+) -> Check:
+    wrong = unmet[name]
+    state = State.PROBLEM if any(wish.asker in trains for wish in wrong) else State.WARNING
+    if found is None:
+        askers = ", ".join(dict.fromkeys(wish.asker for wish in wrong))
+        detail = f"not installed; {askers} needs it"
     else:
-        detail = f"{torchaudio} is not built for torch {torch}, and LLaMA-Factory imports it"
-        remedy = f"pip install 'torchaudio=={ours[0]}.{ours[1]}.*', or the torch that goes with it"
-        yield Check(name="torchaudio", state=State.PROBLEM, detail=detail, remedy=remedy)
+        ranges = dict.fromkeys(f"{wish.asker} allows {wish.range}" for wish in wrong)
+        detail = f"{found}, and {', '.join(ranges)}"
+    return Check(name=name, state=state, detail=detail, remedy=_remedy(name, asked, unmet))
+
+
+def _remedy(name: str, asked: Sequence[Wish], unmet: Mapping[str, Sequence[Wish]]) -> str:
+    """The line that installs what all ask for. Who does not fit itself is to be replaced, and does not count."""
+    counted = [wish for wish in asked if wish.asker not in unmet] or unmet[name]
+    together = SpecifierSet(",".join(dict.fromkeys(str(wish.range) for wish in counted if wish.range)))
+    if _can_be_met(together):
+        return f"pip install {shlex.quote(f'{name}{together}')}"
+    others = dict.fromkeys(wish.asker for wish in counted if wish.range and wish.asker not in OURS)
+    return f"no {name} fits them all: pip install --upgrade {' '.join(others)}"
+
+
+def _can_be_met(together: SpecifierSet) -> bool:
+    """Whether a version can be in all ranges: if any, then one that a range names, or one just beside it."""
+    for specifier in together:
+        version = Version(specifier.version.removesuffix(".*"))
+        release = version.release
+        before = (*release[:-1], release[-1] - 1, 99999) if release[-1] else ()
+        beside = [".".join(map(str, numbers)) for numbers in (release, (*release, 0, 1), before) if numbers]
+        if any(together.contains(text, prereleases=True) for text in (str(version), *beside)):
+            return True
+    return not together
+
+
+def _python(environment: Environment, trains: set[str]) -> Iterator[Check]:
+    asked = [wish for wish in python_wishes(environment) if wish.asker in trains]
+    wrong = [wish for wish in asked if not wish.allows(environment.python)]
+    if wrong:
+        ranges = ", ".join(f"{wish.asker} allows {wish.range}" for wish in wrong)
+        ours = next((wish.range for wish in asked if wish.asker in OURS), wrong[0].range)
+        yield Check(
+            name="python",
+            state=State.PROBLEM,
+            detail=f"{environment.python}, and {ranges}",
+            remedy=f"install into a virtual environment with Python {ours}",
+        )
