@@ -82,16 +82,32 @@ def _problem(
 def _remedy(name: str, asked: Sequence[Wish], unmet: Mapping[str, Sequence[Wish]]) -> str:
     """The line that installs what all ask for. Who does not fit itself is to be replaced, and does not count."""
     counted = [wish for wish in asked if wish.asker not in unmet] or unmet[name]
-    together = SpecifierSet(",".join(dict.fromkeys(str(wish.range) for wish in counted if wish.range)))
+    together = _together(counted)
     if _can_be_met(together):
         return f"pip install {shlex.quote(f'{name}{together}')}"
-    others = dict.fromkeys(wish.asker for wish in counted if wish.range and wish.asker not in OURS)
+    askers = dict.fromkeys(wish.asker for wish in counted if wish.range)
+    others = [asker for asker in askers if asker not in OURS] or askers
     return f"no {name} fits them all: pip install --upgrade {' '.join(others)}"
+
+
+def _together(asked: Sequence[Wish]) -> SpecifierSet:
+    """All ranges in one, of the lower and of the upper bounds the tightest."""
+    bounds = {specifier for wish in asked for specifier in wish.range}
+    lower = [specifier for specifier in bounds if specifier.operator == ">="]
+    upper = [specifier for specifier in bounds if specifier.operator == "<"]
+    loose = {*lower, *upper}
+    if lower:
+        loose.remove(max(lower, key=lambda specifier: Version(specifier.version)))
+    if upper:
+        loose.remove(min(upper, key=lambda specifier: Version(specifier.version)))
+    return SpecifierSet(",".join(map(str, bounds - loose)))
 
 
 def _can_be_met(together: SpecifierSet) -> bool:
     """Whether a version can be in all ranges: if any, then one that a range names, or one just beside it."""
     for specifier in together:
+        if specifier.operator == "===":  # compares text, which need not be a version
+            return True
         version = Version(specifier.version.removesuffix(".*"))
         release = version.release
         before = (*release[:-1], release[-1] - 1, 99999) if release[-1] else ()
