@@ -280,6 +280,27 @@ def test_running_out_of_memory_between_two_samples_counts_none_twice(folder):
     np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
 
 
+def test_running_out_of_memory_under_vmap_halves_batches(folder, monkeypatch):
+    """It is no layer that "does not run under vmap": gradients stay batched, and no later batch ends the run."""
+    model, optimizer, pool, targets = set_up(folder, "full")
+    expected = signals_of(model, optimizer, pool, targets).influence(np.arange(SIZE))
+
+    def scarce(one):
+        def call(x, g):
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
+            return torch.func.vmap(one)(x, g)
+
+        return call
+
+    monkeypatch.setattr("dataflex_core.scoring.gradient_rules.vmap", scarce)
+    notices: list[str] = []
+    signals = signals_of(model, optimizer, pool, targets, notices=notices)
+    np.testing.assert_allclose(signals.influence(np.arange(SIZE)), expected, rtol=1e-4, atol=1e-6)
+    assert notices
+    assert all("batches are halved" in text for text in notices)
+
+
 def test_any_other_error_comes_through(folder, tmp_path):
     run = _Run(folder, tmp_path)
     run.signals._context.models.training.register_forward_pre_hook(lambda *args: 1 / 0)

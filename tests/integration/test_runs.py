@@ -233,3 +233,21 @@ def test_the_seed_decides_the_plan(model, data, tmp_path):
         train(base_args(model, data, tmp_path / name, max_steps=4, **changes), events=events, selector="random")
         plans[name] = [d["plan"] for d in of_kind(events, "decision")]
     assert plans["a"] == plans["b"] == plans["d"] != plans["c"]
+
+
+def test_less_follows_badam_from_block_to_block(model, data, tmp_path):
+    pytest.importorskip("badam")
+    events: list[dict] = []
+    block = {"use_badam": True, "badam_switch_interval": 1, "badam_switch_mode": "ascending", "badam_verbose": 0}
+    args = base_args(
+        model,
+        data,
+        tmp_path / "out",
+        eval_dataset="held",
+        finetuning_type="full",
+        dataflex={"warmup_steps": 2, "update_steps": 2},
+        **block,
+    )
+    train(args, events=events, selector="less")
+    assert [d["step"] for d in of_kind(events, "decision")] == [0, 2, 4, 6]
+    assert sum("one block of layers at a time" in e["text"] for e in of_kind(events, "notice")) == 1

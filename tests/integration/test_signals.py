@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from signal_support import SIZE, build, make_samples, reference_scores, set_up, signals_of
 from support import build_model
 
-from dataflex_core.errors import DataError
+from dataflex_core.errors import DataError, RunFailed
 from dataflex_core.scoring.batching import deal, lengths_of, pack
 from dataflex_core.scoring.gradients import SampleGradients
 from dataflex_core.scoring.influence import batch_cosines
@@ -40,6 +40,40 @@ def test_influence_is_the_float64_batch_of_one_reference(folder, how):
     assert spearmanr(found, expected).statistic >= 0.999
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     assert bool(notices) == (how in BEYOND_HOOKS)
+
+
+def _train_only(model, part):
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = part in name
+
+
+@pytest.mark.parametrize("in_blocks", [True, False])
+def test_gradients_are_of_what_trains_at_the_decision(folder, in_blocks):
+    """A block optimizer goes on to its next block, or a callback unfreezes layers: each decision asks anew."""
+    model, _, pool, targets = set_up(folder, "frozen")
+    notices: list[str] = []
+    signals = signals_of(model, torch.optim.SGD(model.parameters(), lr=0.1), pool, targets, notices=notices)
+    signals._context.gradients._in_blocks = in_blocks
+    for step, part in enumerate((".0.", ".1.", "lm_head", "")):
+        _train_only(model, part)
+        signals.new_decision(step)
+        found = signals.influence(np.arange(SIZE), adam=False)
+        expected = reference_scores(model, None, pool, targets, adam=False)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+        assert signals.gradients(np.arange(3), dim=64, adam=False).shape == (3, 64)
+    said = "one block of layers at a time" if in_blocks else "9 of 21 parameters train now, before it were 9"
+    assert sum("decision sees" in text for text in notices) == 1
+    assert said in " ".join(notices)
+
+
+def test_where_nothing_trains_a_gradient_is_an_error_and_a_loss_none(folder):
+    model, optimizer, pool, targets = set_up(folder, "full")
+    signals = signals_of(model, optimizer, pool, targets)
+    _train_only(model, "nothing")
+    signals.new_decision(1)
+    assert np.isfinite(signals.losses(np.arange(3))).all()
+    with pytest.raises(RunFailed, match="no parameter trains at this decision"):
+        signals.influence(np.arange(3))
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

@@ -36,6 +36,19 @@ def test_what_is_written_has_its_type():
     assert (args.ray_workers, args.ray_options, args.port) == (3, {"num_cpus": 2}, "29500")
 
 
+@pytest.mark.parametrize(
+    ("written", "blocks"),
+    [
+        ({}, False),
+        ({"use_badam": True}, True),
+        ({"use_badam": True, "badam_mode": "ratio"}, False),
+        ({"use_badam": False, "badam_mode": "layer"}, False),
+    ],
+)
+def test_what_trains_in_blocks(written, blocks):
+    assert RunArgs(written=written).trains_in_blocks is blocks
+
+
 def test_a_number_of_workers_that_is_none_names_its_key():
     with pytest.raises(InvalidConfig, match="ray_num_workers is 'two', not a number"):
         _ = RunArgs(written={"ray_num_workers": "two"}).ray_workers

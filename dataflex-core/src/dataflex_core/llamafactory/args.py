@@ -52,6 +52,11 @@ class RunArgs:
         return dataset_names(self.written.get("dataset"))
 
     @property
+    def trains_in_blocks(self) -> bool:
+        """Whether BAdam trains one block of layers at a time: what trains then changes as the run goes on."""
+        return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", "layer") == "layer"
+
+    @property
     def max_steps(self) -> Any:
         """As it is written; None where it is not."""
         return self.written.get(MAX_STEPS)

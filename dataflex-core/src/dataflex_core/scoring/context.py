@@ -21,8 +21,9 @@ class ScoringContext:
     """What every view of one run's samples shares.
 
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
-    answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on. ``step`` and ``directions``,
-    the target gradients of the model as it is, hold for one decision.
+    answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
+    optimizer trains one block of layers at a time. ``step``, ``directions``, the target gradients of the model as it
+    is, and what ``gradients`` are taken of hold for one decision.
     """
 
     models: Models
@@ -33,13 +34,19 @@ class ScoringContext:
     seed: int = 0
     configuration: str = ""
     ends: Sequence[int] = ()
+    in_blocks: bool = False
     step: int = 0
     gradients: Gradients = field(init=False)
     directions: Directions | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.gradients = Gradients(self.models.training, self.notice)
+        self.gradients = Gradients(self.models.training, self.notice, in_blocks=self.in_blocks)
+
+    def new_decision(self, step: int) -> None:
+        """Forget what was computed with the model as it was before ``step``."""
+        self.step, self.directions = step, None
+        self.gradients.new_decision()
 
     def state(
         self,
@@ -56,6 +63,13 @@ class ScoringContext:
             "seed": str(self.seed),
             "code": digest_of_code(),
         }
+
+    def state_of_gradients(
+        self, moments: Mapping[nn.Parameter, Moments] | None, targets: Sequence[Samples] = ()
+    ) -> dict[str, str]:
+        """The same where results are gradients of the model in training: it matters what trains, too."""
+        known = self.state(self.models.training, moments, targets)
+        return {**known, "parameters": digest_of_text(*self.gradients.parameters)}
 
     def say_once(self, text: str) -> None:
         """Tell the user ``text``, unless that was told before."""

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from dataflex_core.errors import RunFailed
 from dataflex_core.scoring.gradient_rules import Unreachable
 from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
 from dataflex_core.scoring.samples import Batch
@@ -41,16 +42,61 @@ class Gradients:
     """Per-sample gradients of one model, which must be at rest.
 
     Whether hooks reach every parameter, the first batch decides, and the first of several samples: there a weighted
-    sum of their gradients is compared with autograd's own.
+    sum of their gradients is compared with autograd's own. It is decided anew where other parameters train.
+
+    ``in_blocks`` is whether the optimizer is known to train one block of layers at a time; that, or else the first
+    change of what trains, is told in a ``notice``.
     """
 
-    def __init__(self, model: nn.Module, notice: Callable[[str], None]) -> None:
-        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    def __init__(self, model: nn.Module, notice: Callable[[str], None], *, in_blocks: bool = False) -> None:
         self._model = model
         self._notice = notice
-        self._sharded = any(map(is_sharded, self.parameters.values()))
+        self._in_blocks = in_blocks
+        self._told = False
+        self._current: dict[str, nn.Parameter] | None = None
+        self._before: list[str] | None = None
+        self._sharded = False
         self._batched = True
         self._checked = 0
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that train, by name, as they were when first asked for after `new_decision`.
+
+        Raises `RunFailed` where nothing trains.
+        """
+        if self._current is None:
+            self._current = self._ask()
+        return self._current
+
+    def new_decision(self) -> None:
+        """What trains may have changed: an optimizer has gone on to its next block, a callback has frozen layers."""
+        self._current = None
+
+    def _ask(self) -> dict[str, nn.Parameter]:
+        every = dict(self._model.named_parameters())
+        found = {name: p for name, p in every.items() if p.requires_grad}
+        if not found:
+            raise RunFailed(
+                "no parameter trains at this decision: there is nothing to take gradients of",
+                hint="look at what freezes layers in this run, or use a strategy that takes losses",
+            )
+        if self._in_blocks and not self._told:
+            self._tell("the optimizer trains one block of layers at a time: a decision sees that block's gradients")
+        if self._before is not None and self._before != list(found):
+            self._batched, self._checked = True, 0
+            if not self._told:
+                self._tell(
+                    f"{len(found)} of {len(every)} parameters train now, before it were {len(self._before)}: "
+                    "a decision sees the gradients of those that train as it is taken"
+                )
+        self._before = list(found)
+        self._sharded = any(map(is_sharded, found.values()))
+        return found
+
+    def _tell(self, text: str) -> None:
+        self._told = True
+        self._notice(text)
 
     def of(self, batch: Batch) -> SampleGradients:
         """Gradients of a batch's samples.

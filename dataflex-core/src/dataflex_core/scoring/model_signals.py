@@ -62,8 +62,7 @@ class ModelSignals:
 
     def new_decision(self, step: int) -> None:
         """Forget what was computed with the model as it was before ``step``; called on every rank."""
-        self._context.step = step
-        self._context.directions = None
+        self._context.new_decision(step)
         if self._context.engine.store is not None:
             self._context.engine.store.begin(step)
 
@@ -130,7 +129,7 @@ class ModelSignals:
                 what="influence",
                 signal="gradients",
                 request={"adam": adam, "targets": list(self.targets)},
-                state=lambda: context.state(context.models.training, moments, context.targets),
+                state=lambda: context.state_of_gradients(moments, context.targets),
             )
             return influence.cosines(
                 context.gradients, context.engine, self._samples, shard, task, self._directions(), moments
@@ -157,7 +156,7 @@ class ModelSignals:
                 what="gradients",
                 signal="gradients",
                 request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
-                state=lambda: context.state(context.models.training, moments, context.targets if plane else ()),
+                state=lambda: context.state_of_gradients(moments, context.targets if plane else ()),
             )
             return projected(
                 context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit

@@ -100,6 +100,7 @@ class SignalTrainer(FlexTrainer):
             seed=self.run.seed,
             configuration=_what_counts(config),
             ends=self._ends(),
+            in_blocks=written.trains_in_blocks,
         )
         return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
 
