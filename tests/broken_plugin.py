@@ -74,6 +74,57 @@ class RaisingWeighter(Weighter):
         raise ZeroDivisionError("by a weighter")
 
 
+class WholeWeighter(Weighter):
+    def weigh(self, request, losses):
+        return torch.ones(len(losses.values), dtype=torch.complex64)
+
+
+class QuittingWeighter(Weighter):
+    """Ends the process, as scripts do, when its second interval begins."""
+
+    def prepare(self, request):
+        if request.progress.step > 2:
+            raise SystemExit(3)
+
+    def weigh(self, request, losses):
+        return torch.ones(len(losses.values))
+
+
+class MuteSelector(Selector):
+    def select(self, request):
+        """Forget to answer."""
+
+
+class RaggedSelector(Selector):
+    def select(self, request):
+        return Selection(ids=[[1, 2], [3]])
+
+
+class ScorelessSelector(ScoringSelector):
+    def score(self, request, shard):
+        """Forget to answer."""
+
+
+class RaisingSelector(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[[1_000_000]])
+
+
+class MuteMixer(Mixer):
+    def mix(self, request):
+        """Forget to answer."""
+
+
+class WordyMixer(Mixer):
+    def mix(self, request):
+        return {domain.name: 1.0 for domain in request.domains}
+
+
+class RaisingMixer(Mixer):
+    def mix(self, request):
+        raise KeyError("mine")
+
+
 class ZeroFirstWeighter(Weighter):
     """Weighs the first sample of each micro-batch with nothing, token by token."""
 

@@ -22,7 +22,16 @@ BROKEN = [
     ("mixer", "nan", StrategyFault, "are not finite"),
     ("mixer", "wide", StrategyFault, "the run has 2 domains"),
     ("weighter", "negative", StrategyFault, "not finite and >= 0"),
-    ("weighter", "raising", ZeroDivisionError, "by a weighter"),
+    ("weighter", "raising", StrategyFault, r"ZeroDivisionError: by a weighter, at tests/broken_plugin.py:\d+"),
+    ("weighter", "whole", StrategyFault, r"torch.complex64 weights, in weigh\(\) at tests/broken_plugin"),
+    ("weighter", "quitting", StrategyFault, "step 5: SystemExit: 3, at tests/broken_plugin.py"),
+    ("selector", "mute", StrategyFault, r"answers with NoneType, not with a Selection, in select\(\) at tests/broken"),
+    ("selector", "ragged", StrategyFault, r"answers with list, not with sample ids.*, in select\(\) at tests/broken"),
+    ("selector", "scoreless", StrategyFault, "ScorelessSelector.score gave a NoneType of shape"),
+    ("selector", "raising", StrategyFault, "IndexError: .*, at tests/broken_plugin.py"),
+    ("mixer", "mute", StrategyFault, r"answers with NoneType, not with 2 proportions, in mix\(\) at tests/broken"),
+    ("mixer", "wordy", StrategyFault, "answers with dict, not with 2 proportions"),
+    ("mixer", "raising", StrategyFault, "KeyError: 'mine', at tests/broken_plugin.py"),
 ]
 
 
@@ -30,7 +39,7 @@ BROKEN = [
 def test_a_broken_contract_names_the_strategy_and_what_is_wrong(model, data, tmp_path, kind, name, error, said):
     with pytest.raises(error, match=said) as caught:
         train(base_args(model, data, tmp_path / "out"), catalog=catalog(), **{kind: name})
-    if error is StrategyFault and name not in ("short", "lacks", "strange", "silent"):
+    if error is StrategyFault and name not in ("lacks", "strange", "silent", "quitting"):
         assert f"{kind} {name} (broken 0), step 2" in str(caught.value)
 
 

@@ -126,9 +126,15 @@ class ScoringSelector(Selector[P]):
         import numpy as np
 
         shard = request.signals.shard(request.candidates)
-        scored = np.asarray(self.score(request, shard), dtype=np.float32)
+        answer, who, hint = self.score(request, shard), f"{type(self).__name__}.score", "give one score, or row, each"
+        try:
+            scored = np.asarray(answer, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise StrategyFault(f"{who} gave a {type(answer).__name__}, not scores: {error}", hint=hint) from error
+        if answer is None or scored.ndim not in (1, 2):
+            raise StrategyFault(f"{who} gave a {type(answer).__name__} of shape {scored.shape}, not scores", hint=hint)
         if len(scored) != len(shard):
-            raise StrategyFault(f"{type(self).__name__}.score gave {len(scored)} scores for {len(shard)} samples")
+            raise StrategyFault(f"{who} gave {len(scored)} scores for {len(shard)} samples", hint=hint)
         return request.signals.gather(request.candidates, shard, scored)
 
     @final

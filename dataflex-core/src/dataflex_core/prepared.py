@@ -9,10 +9,12 @@ from typing import Any
 
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import RunConfig
+from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
 from dataflex_core.references import reference_models
 from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
+from dataflex_core.strategy_faults import named, place_of_class
 
 _CONTRACTS: dict[Kind, type[Strategy[Any]]] = {Kind.SELECTOR: Selector, Kind.MIXER: Mixer, Kind.WEIGHTER: Weighter}
 _JUDGING = frozenset({Need.LOSSES, Need.EMBEDDINGS})  # what a reference model is asked of a candidate
@@ -51,7 +53,7 @@ class Chosen:
     @property
     def title(self) -> str:
         """For people: kind, name, distribution and version."""
-        return f"{self.record.spec.kind} {self.record.spec.name} ({self.record.distribution} {self.record.version})"
+        return title_of(self.record)
 
     @property
     def references(self) -> Mapping[str, str]:
@@ -61,7 +63,9 @@ class Chosen:
     def cost(self, decision: int = 1) -> float:
         """What judging one sample costs at a decision, in plain training steps of one sample."""
         if self.record.spec.cost_of is not None:
-            return float(self.record.load_from(self.record.spec.cost_of)(self.params, decision))
+            cost = self.record.load_from(self.record.spec.cost_of)
+            with named({self.title: cost}, "asked what it costs"):
+                return float(cost(self.params, decision))
         forwards = len(self.references) if self.needs & _JUDGING else 0
         return cost_of_needs(self.needs) + forwards * FORWARD
 
@@ -96,7 +100,9 @@ def choose(record: Record, params: Any) -> Chosen:
     spec, implementation = record.spec, implementation_of(record)
     needs = frozenset(spec.needs)
     if spec.needs_for is not None:
-        needs |= {Need(need) for need in record.load_from(spec.needs_for)(params)}
+        needs_for = record.load_from(spec.needs_for)
+        with named({title_of(record): needs_for}, "asked what it needs"):
+            needs |= {Need(need) for need in needs_for(params)}
     needs = with_implied(spec.kind, needs, observes=implementation.observe is not Strategy.observe)
     chosen = Chosen(record=record, params=params, needs=needs)
     if Need.REFERENCE_LOSSES in needs and len(chosen.references) != 1:
@@ -111,15 +117,24 @@ def implementation_of(record: Record) -> type[Strategy[Any]]:
     """The class of a strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
     spec = record.spec
     implementation, contract = record.load(), _CONTRACTS[spec.kind]
-    title = f"{spec.kind} {spec.name} ({record.distribution} {record.version})"
+    title = title_of(record)
     if not isinstance(implementation, type) or not issubclass(implementation, contract):
-        raise StrategyFault(f"{title}: {spec.target} is no {contract.__name__}")
-    missing = sorted(getattr(implementation, "__abstractmethods__", ()))
-    if missing:
-        raise StrategyFault(f"{title}: {implementation.__name__} lacks {', '.join(missing)}()")
+        hint = f"let it be a class that extends dataflex_core.{contract.__name__}"
+        raise StrategyFault(f"{title}: {spec.target} is no {contract.__name__}", hint=hint)
+    if wrong := what_does_not_fit(implementation, contract):
+        place = place_of_class(implementation)
+        hint = f"see dataflex_core.{contract.__name__} for what is called, and with what"
+        raise StrategyFault(f"{title}: {implementation.__name__} {wrong}, at {place}", hint=hint)
     return implementation
 
 
+def title_of(record: Record) -> str:
+    """For people: kind, name, distribution and version."""
+    return f"{record.spec.kind} {record.spec.name} ({record.distribution} {record.version})"
+
+
 def make_strategy(chosen: Chosen) -> Strategy[Any]:
-    """Build a strategy. Raises `StrategyFault` for one that is no implementation of its contract."""
-    return implementation_of(chosen.record)(chosen.params)
+    """Build a strategy. Raises `StrategyFault` for one that does not fit its contract, or raises as it is built."""
+    implementation = implementation_of(chosen.record)
+    with named({chosen.title: implementation}, "as it is built"):
+        return implementation(chosen.params)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.llamafactory.environment import LaunchEnvironment
-from dataflex_core.llamafactory.written import is_on, whole_number
+from dataflex_core.llamafactory.written import BY_LAYER, is_on, whole_number
 
 Args = Mapping[str, Any]
 """LLaMA-Factory's keys and what they are set to."""
@@ -54,7 +54,7 @@ class RunArgs:
     @property
     def trains_in_blocks(self) -> bool:
         """Whether BAdam trains one block of layers at a time: what trains then changes as the run goes on."""
-        return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", "layer") == "layer"
+        return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", BY_LAYER) == BY_LAYER
 
     @property
     def max_steps(self) -> Any:

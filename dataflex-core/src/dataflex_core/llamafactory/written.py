@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataflex_core.errors import InvalidConfig
 
+BY_LAYER = "layer"
+"""The mode in which BAdam trains one block of layers at a time, and its default."""
+
 
 def is_on(value: object) -> bool:
     """Whether ``value`` switches something on: text that says no, nothing or zero does not."""

@@ -47,10 +47,12 @@ class Part:
 def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
     """A mixer's answer, its proportions normalised. Raises `StrategyFault`, without a name, for one that is none."""
     mixture = answer if isinstance(answer, Mixture) else Mixture(proportions=answer)
+    _check_numbers(mixture.proportions, "proportions", domains)
     weights = mixture.loss_weights
     if weights is not None:
         if Need.LOSS_WEIGHTS not in needs:
             raise StrategyFault("answers with loss weights and does not declare Need.LOSS_WEIGHTS")
+        _check_numbers(weights, "loss weights", domains)
         weights = np.asarray(weights, dtype=np.float64)
         if weights.shape != (domains,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             raise StrategyFault(
@@ -59,6 +61,16 @@ def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
     if wrong := wrong_notes(mixture.notes):
         raise StrategyFault(wrong)
     return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights)
+
+
+def _check_numbers(values: Any, what: str, count: int) -> None:
+    """Raise `StrategyFault` for what is no array of numbers: None, text, a mapping, rows of different lengths."""
+    if values is None or isinstance(values, str | bytes | Mapping):
+        raise StrategyFault(f"answers with {type(values).__name__}, not with {count} {what}")
+    try:
+        np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise StrategyFault(f"answers with {type(values).__name__}, not with {count} {what}: {error}") from error
 
 
 def scores_of(selector: Selector[Any], request: SelectionRequest) -> Scored | None:
@@ -89,7 +101,10 @@ def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
     """How an answer breaks the selector's contract, or None."""
     if not isinstance(selection, Selection):
         return f"answers with {type(selection).__name__}, not with a Selection"
-    ids = np.asarray(selection.ids)
+    try:
+        ids = np.asarray(selection.ids)
+    except (TypeError, ValueError) as error:
+        return f"answers with {type(selection.ids).__name__}, not with sample ids: {error}"
     if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
         return f"answers with {ids.dtype} of shape {ids.shape}, not with sample ids"
     if len(ids) > request.count:
@@ -98,8 +113,13 @@ def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
         return "chose a sample twice"
     if not np.isin(ids, request.candidates).all():
         return "chose a sample that is no candidate"
-    if selection.scores is not None and np.shape(selection.scores) != ids.shape:
-        return f"gives scores of shape {np.shape(selection.scores)} for {len(ids)} chosen samples"
+    if selection.scores is not None:
+        try:
+            scores = np.asarray(selection.scores, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            return f"gives scores that are no numbers: {error}"
+        if scores.shape != ids.shape:
+            return f"gives scores of shape {scores.shape} for {len(ids)} chosen samples"
     return wrong_notes(selection.notes)
 
 

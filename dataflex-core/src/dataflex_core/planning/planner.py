@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.contracts import Mixer, Selector, Strategy
+from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.domains import count_by_domain
 from dataflex_core.errors import DataError, StrategyFault
@@ -37,6 +37,7 @@ from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
 from dataflex_core.rng import strategy_rng
 from dataflex_core.signals import Signals
+from dataflex_core.strategy_faults import FAULT_HINT, answered_at
 
 Ids = NDArray[np.int64]
 Shares = NDArray[np.float64]
@@ -161,7 +162,7 @@ class Planner:
         try:
             return mixture_of(answer, self._chosen[MIXER].needs, len(domains))
         except StrategyFault as wrong:
-            raise self._fault(MIXER, interval, wrong.message) from wrong
+            raise self._fault(MIXER, interval, f"{wrong.message}{answered_at(self._mixer, 'mix')}") from wrong
 
     def _samples(self, interval: Interval, progress: Progress, signals: Signals | None, shares: Shares) -> Choice:
         """Exactly as many samples as the interval trains on: the selector's choice, or the next unread ones."""
@@ -263,7 +264,8 @@ class Planner:
         for k, part in requests_by_group(request, groups, wanted, lambda k: self._rng(SELECTOR, interval, k)):
             selection = chosen_by(selector, part, scored)
             if wrong := what_is_wrong(selection, part):
-                raise self._fault(SELECTOR, interval, wrong)
+                method = "choose" if isinstance(selector, ScoringSelector) else "select"
+                raise self._fault(SELECTOR, interval, f"{wrong}{answered_at(selector, method)}")
             if len(selection.ids) == 0:
                 raise DataError(
                     f"{self._chosen[SELECTOR].title} found no usable sample among {len(part.candidates)} candidates",
@@ -280,4 +282,4 @@ class Planner:
         return strategy_rng(self._seed, slot, self._chosen[slot].record.spec.name, interval.start, *key)
 
     def _fault(self, slot: Slot, interval: Interval, what: str) -> StrategyFault:
-        return StrategyFault(f"{self._chosen[slot].title}, step {interval.start}: {what}")
+        return StrategyFault(f"{self._chosen[slot].title}, step {interval.start}: {what}", hint=FAULT_HINT)

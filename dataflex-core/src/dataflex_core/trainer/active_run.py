@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dataflex_core.journal.reader import journal_of
 from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
+from dataflex_core.strategy_faults import named
 from dataflex_core.trainer.checkpoint_files import read_state
 from dataflex_core.trainer.provenance import PARTS, differences, provenance_of
 
@@ -46,8 +48,13 @@ class ActiveRun:
         """The data is loaded: the strategies learn what the run is."""
         self._budget, self.pool, self.targets = budget, pool, targets
         context = context_of(budget, mixed=MIXER in self.prepared.strategies, seed=self.seed)
-        for strategy in self.strategies.values():
-            strategy.setup(context)
+        for slot, strategy in self.strategies.items():
+            with self.named(slot, "in setup()"):
+                strategy.setup(context)
+
+    def named(self, slot: Slot, when: str) -> AbstractContextManager[None]:
+        """For a block that calls the strategy at ``slot``: what it raises names it, ``when``, and the line."""
+        return named({self.prepared.strategies[slot].title: self.strategies[slot]}, when)
 
     def provenance(self) -> dict[str, dict[str, Any]]:
         """What the run is, worked out once."""

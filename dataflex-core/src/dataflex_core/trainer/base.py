@@ -22,6 +22,7 @@ from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
 from dataflex_core.rng import strategy_rng
+from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
@@ -113,7 +114,13 @@ class FlexTrainer(TransformersTrainer):
 
     def fault(self, slot: Slot, what: str) -> StrategyFault:
         """The error for a strategy that broke its contract at this step."""
-        return StrategyFault(f"{self.run.prepared.strategies[slot].title}, step {self.state.global_step}: {what}")
+        title = self.run.prepared.strategies[slot].title
+        return StrategyFault(f"{title}, step {self.state.global_step}: {what}", hint=FAULT_HINT)
+
+    def asking(self, *slots: Slot) -> AbstractContextManager[None]:
+        """For a block that asks the strategies at ``slots``: what one raises names it, the step and the line."""
+        strategies = {self.run.prepared.strategies[slot].title: self.run.strategies[slot] for slot in slots}
+        return named(strategies, f"step {self.state.global_step}")
 
     def loss_weights(self) -> NDArray[np.float64] | None:
         """What the mixer wants each domain's loss to count in this interval, Float64[K], or None."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dataflex_core.planning.schedule import Interval
+from dataflex_core.trainer.checkpoint_files import writable
 
 if TYPE_CHECKING:
     from dataflex_core.trainer.base import FlexTrainer
@@ -30,7 +31,16 @@ def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
     before, now = trainer.run.resumed["provenance"]["strategies"], trainer.run.provenance()["strategies"]
     for slot, strategy in trainer.run.strategies.items():
         if before.get(str(slot)) == now[str(slot)]:
-            strategy.load_state_dict(states[str(slot)])
+            with trainer.run.named(slot, f"taking up its state of step {trainer.state.global_step}"):
+                strategy.load_state_dict(states[str(slot)])
+
+
+def _states(trainer: FlexTrainer) -> dict[str, Any]:
+    states = {}
+    for slot, strategy in trainer.run.strategies.items():
+        with trainer.run.named(slot, f"step {trainer.state.global_step}, giving its state"):
+            states[str(slot)] = writable(strategy.state_dict())
+    return states
 
 
 def _interval(trainer: FlexTrainer) -> list[int] | None:
@@ -61,7 +71,7 @@ CARRIED = (
     ),
     Carried(
         name="strategies",
-        take=lambda trainer: {str(slot): made.state_dict() for slot, made in trainer.run.strategies.items()},
+        take=_states,
         put=_put_strategies,
     ),
     Carried(name="interval", take=_interval, put=_put_interval),

@@ -44,6 +44,14 @@ def write_state(checkpoint: Path, state: Mapping[str, Any]) -> None:
     os.replace(temporary, final)
 
 
+def writable(state: Any) -> Any:
+    """``state``, which `write_state` can write. Raises `StrategyFault` where it cannot."""
+    if not isinstance(state, Mapping):
+        raise StrategyFault(f"its state is a {type(state).__name__}", hint="give a dictionary, empty for no state")
+    _packed(state, "its state", {})
+    return state
+
+
 def seal(checkpoint: Path) -> None:
     """List every file of a checkpoint with its size, once all are written: without the list it counts as torn."""
     listed = {str(path.relative_to(checkpoint)): path.stat().st_size for path in _files(checkpoint)}

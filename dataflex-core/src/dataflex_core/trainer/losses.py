@@ -126,17 +126,17 @@ class LossTrainer(SignalTrainer):
         for slot, strategy in self._learners.items():
             path = self.reference_of(slot)
             excess = None if path is None else table[:, 4 + self._references.index(path)].astype(np.float32)
-            strategy.observe(
-                StepFacts(
-                    progress=self.current_progress(),
-                    domains=self.run.budget.domains,
-                    ids=ids.copy(),
-                    losses=means.copy(),
-                    tokens=tokens.copy(),
-                    proportions=self.proportions(),
-                    excess=excess,
-                )
+            facts = StepFacts(
+                progress=self.current_progress(),
+                domains=self.run.budget.domains,
+                ids=ids.copy(),
+                losses=means.copy(),
+                tokens=tokens.copy(),
+                proportions=self.proportions(),
+                excess=excess,
             )
+            with self.asking(slot):
+                strategy.observe(facts)
 
     def proportions(self) -> Any:
         """Those in force, Float64[K]: of size, where LLaMA-Factory's own order is kept."""

@@ -62,7 +62,8 @@ class PlannedTrainer(SignalTrainer):
         began = time.monotonic()
         signals = None if interval.is_warmup else self.signals()
         progress = self.progress(interval)
-        plan = self.planner.decide(interval, progress, signals)
+        with self.asking(*(slot for slot in (MIXER, SELECTOR) if slot in self.run.strategies)):
+            plan = self.planner.decide(interval, progress, signals)
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
         self._record(plan, progress, time.monotonic() - began)

@@ -18,6 +18,8 @@ def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
     shape = tuple(weights.shape) if torch.is_tensor(weights) else type(weights).__name__
     if shape not in {(rows,), (rows, width)}:
         raise ValueError(f"answers with {shape}, not with {rows} or {rows} x {width} weights")
+    if weights.is_complex():
+        raise ValueError(f"answers with {weights.dtype} weights")
     if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
         raise ValueError("answers with weights that are not finite and >= 0")
     tokens = weights.detach().to(losses.values)

@@ -15,6 +15,7 @@ from dataflex_core.prepared import Slot
 from dataflex_core.requests import IntervalRequest, TokenLosses, WeighRequest
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
+from dataflex_core.strategy_faults import answered_at
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
@@ -55,17 +56,17 @@ class WeightTrainer(LossTrainer):
         for slot, weighter in self._weighters.items():
             if type(weighter).prepare is Weighter.prepare:
                 continue
-            weighter.prepare(
-                IntervalRequest(
-                    progress=self.progress(interval),
-                    domains=self.run.budget.domains,
-                    ids=self.planned_ids(),
-                    steps=interval.steps,
-                    global_batch=self.run.budget.global_batch,
-                    rng=self.rng(slot, "interval"),
-                    signals=self.declared_signals(slot),
-                )
+            request = IntervalRequest(
+                progress=self.progress(interval),
+                domains=self.run.budget.domains,
+                ids=self.planned_ids(),
+                steps=interval.steps,
+                global_batch=self.run.budget.global_batch,
+                rng=self.rng(slot, "interval"),
+                signals=self.declared_signals(slot),
             )
+            with self.asking(slot):
+                weighter.prepare(request)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """As below; keeps the batches of the accumulation window, to weigh them before they are trained on."""
@@ -131,7 +132,7 @@ class WeightTrainer(LossTrainer):
             try:
                 tokens, notes = checked(answer, everyones)
             except ValueError as wrong:
-                raise self.fault(slot, str(wrong)) from wrong
+                raise self.fault(slot, f"{wrong}{answered_at(weighter, 'weigh')}") from wrong
             answers.append(tokens)
             self.figures.add(noted(str(slot), notes))
         factors = self._by_domain(window.ids)
@@ -153,7 +154,7 @@ class WeightTrainer(LossTrainer):
             targets=window.targets if Need.TARGET_TOKENS in needs else None,
             reference=None if path is None else window.references[path],
         )
-        with torch.no_grad():
+        with torch.no_grad(), self.asking(slot):
             return weighter.weigh(request, window.losses)
 
     def _multiplied(self, answers: Sequence[torch.Tensor], losses: TokenLosses) -> torch.Tensor:
