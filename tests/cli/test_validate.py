@@ -206,6 +206,13 @@ def test_what_llamafactory_and_the_data_say(write, model, data, tmp_path, change
         assert f'"{key.split(".")[-1]}"' in path.read_text().splitlines()[fault["line"] - 1]
 
 
+def test_a_warm_up_beyond_the_run_is_told_before_the_data_is_read(write):
+    text = "model_name_or_path: m\ndo_train: true\nmax_steps: 20\ndataflex:\n  warmup_steps: 20\n  mixer: random\n"
+    (fault,) = _json(write(text), "--quick")
+    assert "no step is left for a decision" in fault["message"]
+    assert fault["line"] == 5
+
+
 REFERRING = """\
 from dataclasses import dataclass
 from typing import Annotated

@@ -49,6 +49,18 @@ def test_every_strategy_trains(model, data, tmp_path, record):
     assert of_kind(events, "end") == [{"event": "end", "step": 6}]
 
 
+@pytest.mark.parametrize(("batch", "accumulation", "steps"), [(9, 1, 11), (8, 3, 4), (8, 5, 3)])
+def test_a_weighter_alone_announces_what_it_trains_without_the_last_batch(
+    model, data, tmp_path, batch, accumulation, steps
+):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", dataloader_drop_last=True, max_steps=None, num_train_epochs=1)
+    args |= {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation}
+    train(args, events=events, weighter="loss")
+    assert [event["steps"] for event in of_kind(events, "start")] == [steps]
+    assert of_kind(events, "end") == [{"event": "end", "step": steps}]
+
+
 def test_static_proportions_are_what_is_trained_on(model, data, tmp_path):
     events: list[dict] = []
     train(

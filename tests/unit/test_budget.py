@@ -12,7 +12,7 @@ from dataflex_core import ReferenceModel, Selection, Selector, Weighter
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
-from dataflex_core.errors import InvalidConfig, UnmetNeed
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import PreparedRun, Slot, choose
 from dataflex_core.spec import FORWARD, Kind, Need, StrategySpec
@@ -52,19 +52,28 @@ def _prepared(kind: Kind, params: Params | None = None, config: dict[str, Any] |
     target = f"{__name__}:{'Choosing' if kind is Kind.SELECTOR else 'Weighing'}"
     made = StrategySpec(kind=kind, name="mine", target=target, summary="does it", **spec)
     chosen = choose(Record(spec=made, distribution="d", version="1"), params or Params())
-    section = DataflexConfig(warmup_steps=0, update_steps=2, **config or {})
+    section = DataflexConfig(**{"warmup_steps": 0, "update_steps": 2, **(config or {})})
     return PreparedRun(config=RunConfig(args={}, dataflex=section), strategies={Slot(kind): chosen})
 
 
-def _budget(prepared: PreparedRun, *, global_batch: int = 4, micro_batches: int = 1, **targets: int) -> Budget:
+def _budget(
+    prepared: PreparedRun,
+    *,
+    global_batch: int = 4,
+    micro_batches: int = 1,
+    max_steps: int = 10,
+    drop_last: bool = False,
+    **targets: int,
+) -> Budget:
     return budget_of(
         prepared,
         domains=[Domain(name="words", start=0, size=100)],
         targets=targets,
         global_batch=global_batch,
         micro_batches=micro_batches,
-        max_steps=10,
+        max_steps=max_steps,
         epochs=1.0,
+        drop_last=drop_last,
     )
 
 
@@ -123,3 +132,35 @@ def test_a_sample_alone_cannot_be_compared():
 def test_what_weighing_adds_to_a_step(spec, micro_batches, forwards):
     budget = _budget(_prepared(Kind.WEIGHTER, Params(reference_model="base"), **spec), micro_batches=micro_batches)
     assert budget.step_cost == pytest.approx(forwards * FORWARD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "micro_batches", "drop_last", "steps"),
+    [
+        (Kind.WEIGHTER, 1, False, 4),
+        (Kind.WEIGHTER, 1, True, 3),
+        (Kind.WEIGHTER, 2, True, 3),
+        (Kind.WEIGHTER, 16, True, 4),  # 50 micro-batches of two: the last step has two of sixteen
+        (Kind.SELECTOR, 1, True, 4),
+    ],
+)
+def test_an_epoch_without_its_last_batch(kind, micro_batches, drop_last, steps):
+    batch = 32
+    budget = _budget(
+        _prepared(kind), global_batch=batch, micro_batches=micro_batches, max_steps=-1, drop_last=drop_last
+    )
+    assert budget.schedule.total_steps == steps
+
+
+def test_an_epoch_of_no_batch_at_all():
+    with pytest.raises(DataError, match="dataloader_drop_last leaves none of 100 samples"):
+        _budget(_prepared(Kind.WEIGHTER), global_batch=128, max_steps=-1, drop_last=True)
+
+
+@pytest.mark.parametrize("key", ["warmup_steps", "update_steps"])
+def test_an_interval_that_does_not_fit_into_memory(key):
+    steps = {"updates": 1, key: 10**10}
+    prepared = _prepared(Kind.SELECTOR, config=steps)
+    with pytest.raises(InvalidConfig, match=f"dataflex.{key} is 10000000000") as raised:
+        _budget(prepared)
+    assert raised.value.key == ("dataflex", key)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
 from dataflex_core.config.section import SECTION, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
-from dataflex_core.llamafactory.args import Args
+from dataflex_core.finite import MOST
+from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.llamafactory.reference_checks import check_references
+from dataflex_core.planning.schedule import Schedule, total_steps
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind, with_implied
 
@@ -67,3 +71,26 @@ def _examine_strategy(
     faults.extend(check_needs(args, record.spec, chosen.needs))
     faults.extend(check_references(args, record.spec, chosen.references))
     return chosen, faults
+
+
+def check_schedule(config: RunConfig) -> Iterator[UsageError]:
+    """What can be said of warm-up and decisions before the data is loaded: nothing where epochs decide.
+
+    A run says the same once it is.
+    """
+    section, written = config.dataflex, RunArgs(written=config.args).max_steps
+    fixed = written if isinstance(written, int | float) and 0 < written <= MOST else 0
+    if not section.active or (section.updates is None and not fixed):
+        return
+    try:
+        steps = total_steps(
+            warmup_steps=section.warmup_steps,
+            update_steps=section.update_steps,
+            updates=section.updates,
+            max_steps=int(fixed),
+            epochs=1,
+            steps_per_epoch=1,
+        )
+        Schedule(warmup_steps=section.warmup_steps, update_steps=section.update_steps, total_steps=steps)
+    except UsageError as error:
+        yield error

@@ -20,7 +20,7 @@ from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
 from dataflex_core.llamafactory.environment import log_from
-from dataflex_core.prepare import examine_run
+from dataflex_core.prepare import check_schedule, examine_run
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
@@ -94,7 +94,7 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
         prepared, more = examine_run(config, catalog)
     except DataflexError as error:  # a strategy that does not load
         return [*faults, error]
-    faults = (*faults, *more)
+    faults = (*faults, *more) or tuple(check_schedule(config))
     return faults if faults or quick else list(_heavy_faults(prepared, nproc))
 
 

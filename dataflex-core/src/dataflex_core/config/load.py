@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from dataflex_core.compat import Translation, translate
 from dataflex_core.config.files import literal, merge, parse, read
@@ -20,6 +20,7 @@ from dataflex_core.config.section import SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.several import by_position, dotted, has_several, listed, position_in
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.faults import raise_any
+from dataflex_core.finite import misnumbered
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
 
@@ -227,11 +228,20 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
     if section.get("selection_budget") is not None and section.get("candidates", "all") != "all":
         both = "candidates and selection_budget exclude each other"
         faults.append(InvalidConfig(both, hint="set one of them", key=(SECTION, "selection_budget")))
-    adapter = pydantic.TypeAdapter(DataflexConfig)
+    adapter, wrong = pydantic.TypeAdapter(DataflexConfig), _misnumbered(given)
     try:
-        return adapter.validate_python(given)
+        valid = adapter.validate_python(given)
     except pydantic.ValidationError as error:
-        wrong = messages_by_key(error)
+        wrong = {**messages_by_key(error), **wrong}
+    if not wrong:
+        return valid
     for key, message in wrong.items():
         faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {message}", key=(SECTION, key)))
     return adapter.validate_python({key: value for key, value in given.items() if key not in wrong})
+
+
+def _misnumbered(given: dict[str, Any]) -> dict[str, str]:
+    """What is wrong with numbers that pydantic takes all the same, by key of the section: true, infinity."""
+    hints = get_type_hints(DataflexConfig, include_extras=True)
+    found = {key: next(misnumbered(hints[key], value), None) for key, value in given.items()}
+    return {key: wrong for key, wrong in found.items() if wrong is not None}

@@ -18,6 +18,7 @@ from typing_extensions import Doc
 
 from dataflex_core.config.messages import message_of
 from dataflex_core.errors import InvalidParameters, StrategyFault
+from dataflex_core.finite import misnumbered
 from dataflex_core.requests import NoParams
 from dataflex_core.wording import did_you_mean
 
@@ -78,14 +79,22 @@ def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, l
     given = {key: value for key, value in values.items() if key in known}
     import pydantic
 
-    validator = adapter(kind)
+    validator, made = adapter(kind), None
+    numbers = _misnumbered(kind, given)  # pydantic reads true as 1, and takes infinity for a number
+    faults.extend(numbers.items())
     try:
         made = validator.validate_python(given)
     except pydantic.ValidationError as error:
-        faults.extend(_faults(error))
-    except ValueError as error:
-        faults.append((None, str(error)))
+        faults.extend((key, text) for key, text in _faults(error) if key not in numbers and (key or not numbers))
+    except (ValueError, OverflowError) as error:
+        faults.extend([] if numbers else [(None, str(error))])
     return (None if faults else made), faults
+
+
+def _misnumbered(params: type[Any], given: Mapping[str, Any]) -> dict[str | None, str]:
+    hints, defaults = _hints(params), {field.name: field.default for field in _given(params)}
+    wrong = {key: next(misnumbered(hints[key], value, defaults[key]), None) for key, value in given.items()}
+    return {key: f"{key}={given[key]!r}: {text}" for key, text in wrong.items() if text is not None}
 
 
 def adapter(params: type[Any]) -> pydantic.TypeAdapter[Any]:

@@ -15,6 +15,7 @@ from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.stages import STAGES
+from dataflex_core.llamafactory.values import whole
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
@@ -62,7 +63,7 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
 
 
 def _args(prepared: PreparedRun) -> dict[str, Any]:
-    return {key: value for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
+    return {key: whole(key, value) for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
 
 
 @contextmanager
@@ -154,6 +155,7 @@ def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, r
         micro_batches=training_args.gradient_accumulation_steps,
         max_steps=training_args.max_steps,
         epochs=training_args.num_train_epochs,
+        drop_last=training_args.dataloader_drop_last,
     )
 
 

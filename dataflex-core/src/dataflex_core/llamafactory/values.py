@@ -6,9 +6,12 @@ LLaMA-Factory takes whatever a file holds, and trips over a number that is text 
 from __future__ import annotations
 
 import ast
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dataflex_core.llamafactory.bounds import out_of_bounds
 from dataflex_core.llamafactory.keys import declared_types
 from dataflex_core.wording import did_you_mean
 
@@ -29,9 +32,11 @@ class Accepted:
         )
 
     def takes(self, value: object) -> bool:
-        """Whether ``value`` is one. 1 and 0 pass for true and false, and the other way round, as in Python."""
-        if isinstance(value, bool | int | float):
-            return self.number or self.boolean or value in self.choices
+        """Whether ``value`` is one. 1 and 0 pass for true and false; true and false are no numbers."""
+        if isinstance(value, bool):
+            return self.boolean or value in self.choices
+        if isinstance(value, int | float):
+            return self.number or (self.boolean and value in (0, 1)) or value in self.choices
         return value is None or value in self.choices
 
     def json_schema(self) -> dict[str, Any]:
@@ -51,15 +56,53 @@ def accepted(key: str) -> Accepted | None:
 
 def misfit(key: str, value: object) -> tuple[str, str] | None:
     """What is wrong with ``value`` and what to write, or None where nothing is known to be wrong."""
-    allowed = accepted(key)
-    if allowed is None or allowed.takes(value):
+    if key not in (declared_types() or {}):
         return None
+    allowed = accepted(key)
+    if allowed is None:
+        return _unworded(key, value)
+    if allowed.takes(value):
+        return _unnumbered(key, value) if allowed.number else None
     if allowed.choices:
         choices = [str(choice) for choice in allowed.choices]
         return f"{key}={value!r} is none of {', '.join(choices)}", did_you_mean(str(value), choices)
+    if allowed.number and isinstance(value, bool):
+        return f"{key} is {str(value).lower()}, not a number", "write a number"
     wanted = "a number" if allowed.number else "true or false"
     quotes = isinstance(value, str) and allowed.takes(_without_quotes(value))
     return f"{key}={value!r} is not {wanted}", "write it without quotes" if quotes else f"write {wanted}"
+
+
+def whole(key: str, value: Any) -> Any:
+    """``value`` as LLaMA-Factory counts with it: 1e3, which YAML makes a fraction, is 1000 where ``key`` is a count."""
+    declared = (declared_types() or {}).get(key)
+    if declared is None or not isinstance(value, float) or not value.is_integer():
+        return value
+    names = {node.id for node in ast.walk(declared) if isinstance(node, ast.Name)}
+    return int(value) if "int" in names and "float" not in names else value
+
+
+def _unnumbered(key: str, value: object) -> tuple[str, str] | None:
+    """What is wrong with a value of the right type, as a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    wanted = out_of_bounds(key, value)
+    return None if wanted is None else (f"{key}={value!r} should be {wanted}", f"write {wanted}, or leave {key} out")
+
+
+def _unworded(key: str, value: object) -> tuple[str, str] | None:
+    """What is wrong with the value of a key that takes text, lists or sections: a number in there that is none."""
+    if not any(isinstance(number, float) and math.isnan(number) for number in _leaves(value)):
+        return None
+    return f"{key} holds nan, which is not a number", "write a number"
+
+
+def _leaves(value: object) -> list[object]:
+    if isinstance(value, Mapping):
+        return [leaf for item in value.values() for leaf in _leaves(item)]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [value]
 
 
 def _without_quotes(text: str) -> object:

@@ -14,6 +14,8 @@ from dataflex_core.prepared import SELECTOR, PreparedRun
 from dataflex_core.requests import SetupContext
 from dataflex_core.spec import FORWARD, Need
 
+_LONGEST = 10**9  # samples of an interval
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -47,10 +49,12 @@ def budget_of(
     micro_batches: int,
     max_steps: int,
     epochs: float,
+    drop_last: bool = False,
 ) -> Budget:
     """Work the run out, and refuse what cannot be. ``micro_batches`` make up a rank's accumulation window.
 
-    Raises a `UsageError`.
+    ``drop_last`` is whether an epoch of LLaMA-Factory's own order leaves out what fills no micro-batch of every rank;
+    a plan has full batches anyway. Raises a `UsageError`.
     """
     config = prepared.config.dataflex
     pool = sum(domain.size for domain in domains)
@@ -62,12 +66,18 @@ def budget_of(
         updates=config.updates if prepared.strategies else None,
         max_steps=max_steps,
         epochs=epochs,
-        steps_per_epoch=math.ceil(pool / global_batch),
+        steps_per_epoch=(
+            _full_steps(pool, global_batch, micro_batches)
+            if drop_last and not prepared.plans
+            else math.ceil(pool / global_batch)
+        ),
     )
     if prepared.strategies:
         schedule = Schedule(warmup_steps=config.warmup_steps, update_steps=config.update_steps, total_steps=steps)
     else:
         schedule = Schedule(warmup_steps=0, update_steps=steps, total_steps=steps)
+    if prepared.plans:
+        _check_plans(schedule, global_batch)
     _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
     judged, cost = _selection(prepared, pool, targets, global_batch, schedule)
@@ -80,6 +90,17 @@ def budget_of(
         decision_cost=cost / global_batch,
         step_cost=_step_cost(prepared, micro_batches),
     )
+
+
+def _full_steps(pool: int, global_batch: int, micro_batches: int) -> int:
+    """An epoch's steps of full micro-batches: of the last step some may be missing."""
+    full = pool // (global_batch // micro_batches)
+    if full == 0:
+        raise DataError(
+            f"dataloader_drop_last leaves none of {pool} samples: they fill no batch of {global_batch // micro_batches}",
+            hint="use a smaller batch, or set dataloader_drop_last: false",
+        )
+    return math.ceil(full / micro_batches)
 
 
 def _selection(
@@ -126,6 +147,17 @@ def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:
     first = FORWARD if micro_batches > 1 and any(c.compares for c in chosen) else 0.0
     references = {path for c in chosen if Need.REFERENCE_LOSSES in c.needs for path in c.references.values()}
     return first + FORWARD * len(references)
+
+
+def _check_plans(schedule: Schedule, global_batch: int) -> None:
+    """An interval's sample ids lie in memory."""
+    for key, steps in (("warmup_steps", schedule.warmup_steps), ("update_steps", schedule.update_steps)):
+        if min(steps, schedule.total_steps) * global_batch > _LONGEST:
+            raise InvalidConfig(
+                f"dataflex.{key} is {steps}, and an interval plans {steps} steps of {global_batch} samples at once",
+                hint=f"set it to at most {_LONGEST // global_batch}",
+                key=(SECTION, key),
+            )
 
 
 def _check_window(prepared: PreparedRun, global_batch: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflex_core.errors import InvalidConfig
+from dataflex_core.finite import MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Schedule:
                 f"the run has {self.total_steps} steps and warmup_steps is {self.warmup_steps}: "
                 "no step is left for a decision",
                 hint="lower dataflex.warmup_steps, or train for longer",
+                key=("dataflex", "warmup_steps"),
             )
 
     @property
@@ -72,12 +74,20 @@ class Schedule:
 def total_steps(
     *, warmup_steps: int, update_steps: int, updates: int | None, max_steps: int, epochs: float, steps_per_epoch: int
 ) -> int:
-    """How many optimizer steps a run has: ``updates`` decides, then ``max_steps`` (> 0), then ``epochs``."""
+    """How many optimizer steps a run has: ``updates`` decides, then ``max_steps`` (> 0), then ``epochs``.
+
+    Raises `InvalidConfig` where they are more than a run can count.
+    """
     if updates is not None:
-        return warmup_steps + updates * update_steps
-    if max_steps > 0:
-        return max_steps
-    return max(1, math.ceil(epochs * steps_per_epoch))
+        steps = warmup_steps + updates * update_steps
+    elif max_steps > 0:
+        steps = max_steps
+    else:
+        steps = max(1, math.ceil(min(epochs * steps_per_epoch, 2 * MOST)))
+    if steps > MOST:
+        by = "dataflex.updates or dataflex.update_steps" if updates is not None else "the number of steps or epochs"
+        raise InvalidConfig(f"the run has more than {MOST:.0e} steps", hint=f"lower {by}")
+    return steps
 
 
 def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float) -> float:
