@@ -15,7 +15,7 @@ from dataflex_core.errors import DataError, DataflexError, StrategyFault
 from dataflex_core.planning.exhaustion import Exhaustion, Shortage, left_over, supply
 from dataflex_core.planning.plan import interleaved, shuffled, stretched
 from dataflex_core.planning.quotas import normalised, quotas
-from dataflex_core.planning.reading import permute, read
+from dataflex_core.planning.reading import permute, read, read_distinct
 from dataflex_core.rng import derive
 
 SIZES = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 63, 64, 65, 255, 256, 257, 1000, 1024, 4095, 4096, 4097, 65536, 10**6]
@@ -138,6 +138,17 @@ def test_reading_twice_is_reading_once(first, second):
     twice = np.concatenate([read(100, 10, 0, first, 3), read(100, 10, first, second, 3)])
     assert once.dtype == np.int64
     assert once.tolist() == twice.tolist()
+
+
+@pytest.mark.parametrize("cursor", [0, 3, 9, 10, 27])
+@pytest.mark.parametrize("count", [0, 1, 4, 9, 10])
+def test_different_samples_are_the_next_ones_each_once(cursor, count):
+    ids, number = read_distinct(5, 10, cursor, count, 1, "k")
+    all_read = read(5, 10, cursor, number, 1, "k").tolist()
+    assert ids.tolist() == list(dict.fromkeys(all_read))
+    assert len(ids) == count
+    assert count == 0 or all_read[-1] == ids[-1], "no more is read than it takes"
+    assert number == count or cursor % 10 + count > 10
 
 
 def test_every_pass_reads_the_domain_once_in_another_order():

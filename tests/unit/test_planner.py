@@ -252,3 +252,21 @@ def test_a_plan_is_frozen():
     with pytest.raises(AttributeError):
         plan.ids = plan.ids[:1]
     assert replace(plan, judged=0).digest == plan.digest
+
+
+UNIFORM, RENORMALISE = Rules(warmup_proportions="uniform"), Rules(exhaustion=Exhaustion.RENORMALISE)
+
+
+@pytest.mark.parametrize(
+    ("rules", "mixer"), [(PLAIN, None), (UNIFORM, None), (RENORMALISE, None), (PLAIN, Shares([2, 1, 0.5]))]
+)
+@pytest.mark.parametrize("judged", [5, 12, 29, 31])
+def test_as_many_candidates_as_were_asked_for_are_judged_across_the_ends_of_passes(rules, mixer, judged):
+    sizes, times = np.array([17, 11, 4]), np.zeros(32)
+    planner, budget = made(sizes.tolist(), batch=5, judged=judged, selector=Ordered(None), mixer=mixer, rules=rules)
+    for plan in decided(planner, budget):
+        pool = sizes[np.array(plan.counts) > 0].sum() if mixer else sizes.sum()
+        assert plan.judged == min(judged, pool)
+        times[plan.ids] += 1
+    if judged == 5 and mixer is None:
+        assert times.max() - times.min() <= 2, "none is passed over"

@@ -94,10 +94,11 @@ def budget_of(
 
 def _full_steps(pool: int, global_batch: int, micro_batches: int) -> int:
     """An epoch's steps of full micro-batches: of the last step some may be missing."""
-    full = pool // (global_batch // micro_batches)
+    batch = global_batch // micro_batches
+    full = pool // batch
     if full == 0:
         raise DataError(
-            f"dataloader_drop_last leaves none of {pool} samples: they fill no batch of {global_batch // micro_batches}",
+            f"dataloader_drop_last leaves none of {pool} samples: they fill no batch of {batch}",
             hint="use a smaller batch, or set dataloader_drop_last: false",
         )
     return math.ceil(full / micro_batches)

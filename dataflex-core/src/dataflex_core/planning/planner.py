@@ -31,7 +31,7 @@ from dataflex_core.planning.budget import Budget, shares_of
 from dataflex_core.planning.exhaustion import Exhaustion, Supply, left_over, supply, supply_of_one
 from dataflex_core.planning.plan import Plan, shuffled
 from dataflex_core.planning.quotas import normalised, quotas
-from dataflex_core.planning.reading import read
+from dataflex_core.planning.reading import read, read_distinct
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
@@ -180,7 +180,13 @@ class Planner:
         return self._choose(interval, progress, signals, groups, given)
 
     def _next_unread(self, count: int, shares: Shares) -> Choice:
-        given = supply(
+        given = self._next_quotas(count, shares)
+        self._carry = given.carry
+        return Choice(ids=np.concatenate(self._read(given.taken)), shortages=given.shortages)
+
+    def _next_quotas(self, count: int, shares: Shares) -> Supply:
+        """How many unread samples of each domain are next."""
+        return supply(
             shares if self._by_domain else np.ones(1),
             count,
             sizes=self._sizes,
@@ -189,17 +195,17 @@ class Planner:
             policy=self._rules.exhaustion,
             names=self._names,
         )
-        self._carry = given.carry
-        return Choice(ids=np.concatenate(self._read(given.taken)), shortages=given.shortages)
 
-    def _read(self, taken: Ids) -> list[Ids]:
-        """The next ``taken`` Int64[K] unread samples of each domain."""
-        read_ = [
-            read(int(s), int(n), int(c), int(k), self._seed, f"domain {d}")
-            for d, (s, n, c, k) in enumerate(zip(self._starts, self._sizes, self._cursors, taken, strict=True))
-        ]
-        self._cursors = self._cursors + taken
-        return read_
+    def _read(self, taken: Ids, *, distinct: bool = False) -> list[Ids]:
+        """The next ``taken`` Int64[K] unread samples of each domain; ``distinct``: across the end of a pass, more."""
+        domains, parts = zip(self._starts, self._sizes, self._cursors, taken, strict=True), []
+        for d, (start, *rest) in enumerate(domains):
+            size, cursor, count = map(int, rest)
+            key = (int(start), size, cursor, count, self._seed, f"domain {d}")
+            ids, number = read_distinct(*key) if distinct else (read(*key), count)
+            self._cursors[d] += number
+            parts.append(ids)
+        return parts
 
     def _quotas(self, count: int, shares: Shares) -> Supply:
         """How many samples the selector is to choose of each domain."""
@@ -230,18 +236,23 @@ class Planner:
         """Ascending ids: all of the pool, or the next unread ones."""
         if self._judges_all:
             return np.arange(self._budget.pool)
-        return np.unique(self._next_unread(self._judged(count), shares).ids)
+        asked = self._judged(count)
+        given = self._next_quotas(asked, shares)
+        wanted = np.minimum(given.taken, self._sizes)
+        wanted = wanted + quotas(shares if self._by_domain else np.ones(1), asked - wanted.sum(), self._sizes - wanted)
+        self._carry = given.carry
+        return np.sort(np.concatenate(self._read(wanted, distinct=True)))
 
     def _candidates_by_domain(self, taken: Ids) -> list[Ids]:
         """Ascending ids of each domain: all of them, or the next unread ones, in proportion to the quotas."""
         if self._judges_all:
             return [np.arange(d.start, d.start + d.size) for d in self._budget.domains]
         count = int(taken.sum())
-        room = self._sizes
+        room = np.where(taken > 0, self._sizes, 0)
         if self._rules.exhaustion is not Exhaustion.NEXT_EPOCH:
             room = np.minimum(room, np.maximum(left_over(self._sizes, self._cursors, self._rules.exhaustion), taken))
         wanted = np.maximum(quotas(taken / count, self._judged(count), room), np.minimum(taken, self._sizes))
-        return [np.unique(ids) for ids in self._read(wanted)]
+        return [np.sort(ids) for ids in self._read(wanted, distinct=True)]
 
     def _choose(
         self, interval: Interval, progress: Progress, signals: Signals, groups: list[Ids], given: Supply

@@ -52,3 +52,18 @@ def read(start: int, size: int, cursor: int, count: int, *key: int | str) -> Ids
         cursor += taken
         count -= taken
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+
+def read_distinct(start: int, size: int, cursor: int, count: int, *key: int | str) -> tuple[Ids, int]:
+    """The ids that `read` gives until ``count`` different ones were read, each once, and how many were read for it.
+
+    ``count`` is at most ``size``. Only across the end of a pass are more read than are given.
+    """
+    span = count
+    while True:
+        ids = read(start, size, cursor, span, *key)
+        first = np.sort(np.unique(ids, return_index=True)[1])
+        if len(first) >= count:
+            first = first[:count]
+            return ids[first], int(first[-1]) + 1 if count else 0
+        span *= 2
