@@ -157,7 +157,7 @@ def sealed(act: Act, number: str) -> None:
 @_point
 def rotated(act: Act, number: str) -> None:
     """The N-th checkpoint that makes older ones superfluous has deleted them."""
-    from transformers import trainer_utils
+    from dataflex_core.trainer import rotation
 
     count = _Count(number)
 
@@ -165,13 +165,13 @@ def rotated(act: Act, number: str) -> None:
         if Path(path).name.startswith("checkpoint-") and count.is_now():
             act()
 
-    _shadow_rmtree(trainer_utils, after)
+    _shadow_rmtree(rotation, after)
 
 
 @_point
 def rotating(act: Act, number: str) -> None:
     """Half the files of the N-th checkpoint that is deleted are gone."""
-    from transformers import trainer_utils
+    from dataflex_core.trainer import rotation
 
     count = _Count(number)
 
@@ -182,7 +182,7 @@ def rotating(act: Act, number: str) -> None:
                 file.unlink()
             act()
 
-    _shadow_rmtree(trainer_utils, before, first=True)
+    _shadow_rmtree(rotation, before, first=True)
 
 
 def _shadow_rmtree(module: Any, told: Callable[..., None], *, first: bool = False) -> None:

@@ -148,7 +148,9 @@ def test_a_checkpoint_of_an_earlier_run_that_is_named_has_its_own_journal(bench)
 def test_a_later_torn_checkpoint_does_not_take_the_place_of_a_whole_one(bench):
     trial = bench.trial("mix-random", save_total_limit=1)
     assert trial.run(point="unsealed:6").code == -9
-    assert trial.resume(point="term@gradient:5").code == 143
+    ended = trial.resume(point="term@gradient:5")
+    assert ended.code == 143
+    assert sum(f"{trial.output / 'checkpoint-6'} is not complete: removed" in line for line in ended.ours) == 1
     assert f"DataFlex: going on from {trial.output / 'checkpoint-5'}, after step 5" in trial.resume().ours
     assert trial.differences() == []
 

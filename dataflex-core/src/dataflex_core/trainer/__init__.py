@@ -48,5 +48,6 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       signals.finish         drop partial results
                                       checkpoints.finish     SIGTERM is the process's own again
 
-What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files, `checkpoint_files`.
+What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files,
+`checkpoint_files`; which of them go, `rotation`.
 """

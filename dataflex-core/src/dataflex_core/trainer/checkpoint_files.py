@@ -24,6 +24,8 @@ from dataflex_core.journal.reader import run_of
 
 FORMAT = 2
 FOLDER = "dataflex"
+NO_STATE = "has no state of DataFlex"
+NO_OPTIMIZER = "has no optimizer state (save_only_model)"
 _STATE, _ARRAYS, _SEAL = "state.json", "arrays.safetensors", "seal.json"
 _ARRAY = "$array"
 
@@ -89,7 +91,7 @@ def what_bars(checkpoint: Path) -> str | None:
 def what_is_torn(checkpoint: Path) -> str | None:
     """How a checkpoint is incomplete, or None."""
     if not (checkpoint / FOLDER).is_dir():
-        return "has no state of DataFlex"
+        return NO_STATE
     try:
         listed: dict[str, int] = dict(json.loads((checkpoint / FOLDER / _SEAL).read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -105,7 +107,7 @@ def what_is_torn(checkpoint: Path) -> str | None:
     if "trainer_state.json" not in listed or not any(
         name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed
     ):
-        return "has no optimizer state (save_only_model)"
+        return NO_OPTIMIZER
     try:
         _read(checkpoint)
     except (OSError, ValueError):

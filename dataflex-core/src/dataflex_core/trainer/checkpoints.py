@@ -17,6 +17,7 @@ from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.carried import state_of, take_up
 from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.interrupt import Termination
+from dataflex_core.trainer.rotation import remove_torn, rotate
 from dataflex_core.wording import first_line
 
 
@@ -50,6 +51,8 @@ class CheckpointTrainer(FlexTrainer):
         if self.run.resumed is not None:
             take_up(self, self.run.resumed)
             self._saved_at = self.state.global_step
+            if self.ranks.rank == 0 and (self.args.save_total_limit or 0) > 0:
+                remove_torn(Path(self._get_output_dir(trial=None)), self.run.journal.notice)
         self._termination.watch()
 
     def asked_to_end(self) -> bool:
@@ -115,7 +118,7 @@ class CheckpointTrainer(FlexTrainer):
                 hint="make room or choose another output_dir; dataflex run … --resume goes on from the one before",
             ) from error
         if first:
-            self._rotate()
+            self._rotate(checkpoint)
         self._saved_at = self.state.global_step
         if self._termination.agreed:
             self._termination.restore()
@@ -133,19 +136,11 @@ class CheckpointTrainer(FlexTrainer):
         finally:
             self.args.save_total_limit = limit
 
-    def _rotate(self) -> None:
-        output = self._get_output_dir(trial=None)
-        try:
-            from transformers.trainer_utils import rotate_checkpoints
-        except ImportError:  # before transformers 5 it was the trainer's own
-            self._rotate_checkpoints(use_mtime=True, output_dir=output)
-            return
-        rotate_checkpoints(
-            output_dir=output,
-            save_total_limit=self.args.save_total_limit,
-            best_model_checkpoint=self.state.best_model_checkpoint,
-            use_mtime=True,
-        )
+    def _rotate(self, written: Path) -> None:
+        limit, best = self.args.save_total_limit, self.state.best_model_checkpoint
+        if limit is not None and limit > 0:
+            remove_torn(written.parent, self.run.journal.notice)
+            rotate(written.parent, limit, kept=[written, *([Path(best)] if best else [])])
 
 
 @cache
