@@ -45,7 +45,7 @@ class Bench:
         self._numbers = itertools.count()
 
     def trial(self, strategies: str, **changes: Any) -> Trial:
-        """A run to be, in a folder of its own."""
+        """A run to be, in a folder of its own; ``plugins`` among the changes are files for ``--plugin``."""
         return Trial(self, self.folder / f"trial{next(self._numbers)}", strategies, changes)
 
     def reference(self, strategies: str, **changes: Any) -> Outcome:
@@ -75,6 +75,7 @@ class Trial:
         strategies, changes = self._key
         self.output = output or self.output
         changes = {**changes, **more}
+        changes.pop("plugins", None)
         section = {
             "warmup_steps": 2,
             "update_steps": 3,
@@ -98,9 +99,12 @@ class Trial:
 
     def run(self, *words: str, point: str | None = None) -> Ended:
         """``dataflex run`` with a fault ``point``."""
-        strategies, _ = self._key
-        plugin = ("--plugin", str(FOLDER / f"{strategies.replace('-', '_')}.py")) if strategies in OTHERS else ()
-        return self._bench.machine.dataflex("run", str(self.config), *plugin, *words, point=point)
+        strategies, changes = self._key
+        files = list(changes.get("plugins", ()))
+        if strategies in OTHERS:
+            files.append(str(FOLDER / f"{strategies.replace('-', '_')}.py"))
+        plugins = [word for file in files for word in ("--plugin", file)]
+        return self._bench.machine.dataflex("run", str(self.config), *plugins, *words, point=point)
 
     def resume(self, *words: str, point: str | None = None) -> Ended:
         """``dataflex run --resume`` with a fault ``point``."""

@@ -40,9 +40,9 @@ class Machine:
         tests = str(Path(__file__).parents[1])
         path = os.pathsep.join(filter(None, [tests, os.environ.get("PYTHONPATH")]))
         env = {
+            "OMP_NUM_THREADS": "1",
             **os.environ,
             "PYTHONPATH": path,
-            "OMP_NUM_THREADS": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HOME": str(folder / "hf"),
             "HF_HUB_OFFLINE": "1",

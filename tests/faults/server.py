@@ -58,9 +58,12 @@ def _serve(request: dict[str, object]) -> None:
 
 def _become(request: dict[str, object]) -> None:
     """Be the command; ends as a process of its own would."""
+    import torch
+
     from dataflex_cli.main import main as dataflex
     from faults.points import arm
 
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     out = os.open(str(request["output"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (out, 2)):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.bench import STEPS, Bench, Trial
+from faults.bench import Bench, Trial
+from faults.graded import BEST
 from faults.machine import Machine
 from faults.outcome import outcome
 from faults.points import VARIABLE
@@ -286,11 +287,14 @@ def test_the_best_model_and_early_stopping_survive(bench, strategies, limit):
         "load_best_model_at_end": True,
         "early_stopping_steps": 1,
         "save_total_limit": limit,
-        "learning_rate": 0.5,
+        "plugins": [str(TESTS / "faults" / "graded.py")],
     }
     reference = bench.reference(strategies, **changes)
-    assert len(reference.steps) < STEPS, "it stops early"
-    assert bench.trial(strategies, **changes).suffer(["step:3", "trained"]) == []
+    assert len(reference.steps) == BEST + 2, "it stops one evaluation after the best"
+    trial = bench.trial(strategies, **changes)
+    assert trial.suffer(["step:3", "trained"]) == []
+    kept = [BEST, BEST + 2] if limit > 1 else [BEST]
+    assert sorted(path.name for path in trial.output.glob("checkpoint-*")) == [f"checkpoint-{step}" for step in kept]
 
 
 def test_without_optimizer_states_the_run_starts_anew(bench):

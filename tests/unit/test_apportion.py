@@ -261,7 +261,10 @@ def test_how_a_proportion_was_rounded_changes_nothing(numbers):
 
 def test_a_million_samples_of_a_hundred_domains_take_no_time():
     p = np.random.default_rng(0).dirichlet(np.ones(100))
-    started = time.perf_counter()
-    found = apportioned(p, 10**6, np.zeros(100))
-    assert time.perf_counter() - started < 0.2
+    took = []
+    for _ in range(5):
+        started = time.thread_time()  # whatever else the machine does
+        found = apportioned(p, 10**6, np.zeros(100))
+        took.append(time.thread_time() - started)
+    assert min(took) < 0.2
     assert np.abs(found.carry).max() < 1

@@ -1,7 +1,7 @@
 """Which checkpoints go where ``save_total_limit`` allows only so many: torn ones first, the newest one never.
 
-transformers goes by the folders' times, and by their numbers where all times lie within a second. A torn checkpoint of a
-later step, or one of an earlier run, would then stay, and the one that was just written would go.
+transformers goes by the folders' times, and by their numbers where all times lie within a second. A torn checkpoint
+of a later step, or one of an earlier run, would then stay, and the one that was just written would go.
 """
 
 from __future__ import annotations
