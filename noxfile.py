@@ -5,11 +5,18 @@ Everything is installed at the versions of ``constraints.txt``, but for the sess
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "uv"
@@ -31,6 +38,27 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "WANDB_MODE": "disabled",
 }
+
+# The tests of a file share models and runs. In their order the longest files do not come last.
+CORES = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What another machine may have: torch's instructions (None: the best), its threads, a fast disk, other work."""
+
+    instructions: str | None
+    threads: int
+    in_memory: bool
+    busy: bool
+
+
+# Each value once at least, not each with each.
+MACHINES = (
+    Machine(instructions="default", threads=2, in_memory=True, busy=True),
+    Machine(instructions="avx2", threads=1, in_memory=True, busy=False),
+    Machine(instructions=None, threads=2, in_memory=False, busy=True),
+)
 
 
 def install(session: nox.Session, *tools: str) -> None:
@@ -74,15 +102,59 @@ def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes, on up to four cores; arguments go to pytest, `-m slow` chooses the others."""
     # A new plugin is to pass ruff and mypy.
     install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy")
-    # The tests of a file share models and runs. In their order the longest files do not come last.
-    cores = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
             "HF_HOME": scratch,
             "HYPOTHESIS_STORAGE_DIRECTORY": str(session.cache_dir.resolve() / "hypothesis"),
         }
-        session.run("pytest", *cores, "-m", "not slow", *session.posargs, env=env)
+        session.run("pytest", *CORES, "-m", "not slow", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
+def elsewhere(session: nox.Session) -> None:
+    """Run the tests marked numeric as on three other machines, one after the other; arguments go to pytest."""
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy")
+    failed = []
+    for number, machine in enumerate(MACHINES, start=1):
+        session.log(f"machine {number}: {machine}")
+        try:
+            _run_on(session, machine)
+        except CommandFailed:
+            failed.append(f"{number}")
+    if failed:
+        session.error(f"failed on machine {', '.join(failed)}")
+
+
+def _run_on(session: nox.Session, machine: Machine) -> None:
+    memory = Path("/dev/shm")
+    fits = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
+    if machine.in_memory and not fits:
+        session.warn(f"there are no four gigabytes in {memory}: the tests write to the disk")
+    folder = memory if machine.in_memory and fits else None
+    with tempfile.TemporaryDirectory(prefix="dataflex-elsewhere-", dir=folder) as scratch, _load(machine.busy):
+        env = {
+            **QUIET,
+            "ATEN_CPU_CAPABILITY": machine.instructions,
+            "OMP_NUM_THREADS": str(machine.threads),
+            "HF_HOME": f"{scratch}/hf",
+            "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis",
+        }
+        files = ("--basetemp", f"{scratch}/tests", "--override-ini", "tmp_path_retention_policy=failed")
+        session.run("pytest", *CORES, *files, "-m", "numeric and not slow", *session.posargs, env=env)
+
+
+@contextmanager
+def _load(busy: bool) -> Iterator[None]:
+    """Keep every core busy with something else, as long as this process lives."""
+    work = f"import os\nwhile os.getppid() == {os.getpid()}: sum(range(10**6))"
+    others = [subprocess.Popen([sys.executable, "-c", work]) for _ in range((os.cpu_count() or 1) * busy)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 @nox.session(python=PYTHON)

@@ -15,6 +15,13 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A test that trains, or compares floats, has to carry the marker `numeric`."""
+    from numeric import Numeric
+
+    config.pluginmanager.register(Numeric(), "numeric")
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support import build_model

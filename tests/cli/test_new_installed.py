@@ -16,7 +16,7 @@ from support import journalled
 
 from dataflex_cli.scaffold import SKETCHES, Template
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "write-a-strategy.md"

@@ -99,6 +99,7 @@ def test_shards_make_up_the_ids_and_are_in_another_order():
     assert any(part.tolist() != sorted(part.tolist()) for part in parts)
 
 
+@pytest.mark.numeric
 def test_facts_agree_with_each_other():
     facts = signals()
     means = [losses.mean() for losses in facts.token_losses(EVERY)]

@@ -12,6 +12,8 @@ import time
 import pytest
 from support import base_args
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.slow
 def test_ctrl_c_ends_all_ranks_in_one_line(model, data, tmp_path):

@@ -15,6 +15,8 @@ from support import base_args
 
 from dataflex_core.collectives import Ranks
 
+pytestmark = pytest.mark.numeric
+
 TESTS = Path(__file__).parents[1]
 SAID = {
     "selector": "selector own-selector (disagreeing 1), step 2: rank 1 decided otherwise than rank 0",

@@ -13,7 +13,7 @@ import pytest
 from support import base_args, journalled, of_kind, weights
 from zero import ZERO, ZERO2, ZERO3
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
 ENGINES = {
     "ddp": {"use_cpu": True},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support import build_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
 HERE = Path(__file__).parent
 ASKED = """

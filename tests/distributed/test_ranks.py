@@ -9,6 +9,8 @@ import sys
 import pytest
 from support import base_args, build_data, journalled, of_kind, train, weights
 
+pytestmark = pytest.mark.numeric
+
 # No warm-up: the first decision is taken from the very same model state.
 SECTION = {"warmup_steps": 0, "update_steps": 3}
 ALL = {"selector": "loss", "mixer": "temperature", "weighter": "loss"}

@@ -18,6 +18,8 @@ from support import base_args, journalled, of_kind, train, weights
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.llamafactory import checks
 
+pytestmark = pytest.mark.numeric
+
 STRATEGIES = [{"selector": "less"}, {"selector": "loss", "mixer": "random", "weighter": "loss"}]
 # Not a cluster that happens to run on this machine.
 LOCAL = {"address": "local", "num_cpus": 2, "include_dashboard": False}

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from support import base_args, build_model, journalled
 from zero import ZERO, ZERO3
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
 TESTS = Path(__file__).parents[1]
 WORLDS = {"one": (1, {}), "two": (2, {}), "zero3": (2, {"use_cpu": None, "deepspeed": {**ZERO, **ZERO3}})}

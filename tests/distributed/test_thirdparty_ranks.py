@@ -10,6 +10,8 @@ import pytest
 from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 from third_party import FOLDER, catalog
 
+pytestmark = pytest.mark.numeric
+
 COMMON = {
     "max_steps": 4,
     "lr_scheduler_type": "constant",

@@ -11,7 +11,7 @@ import sys
 import pytest
 from support import base_args, journalled, of_kind, train, weights
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
 
 def _free_port() -> int:

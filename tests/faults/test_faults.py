@@ -20,6 +20,8 @@ from faults.machine import Machine
 from faults.outcome import outcome
 from faults.points import VARIABLE
 
+pytestmark = pytest.mark.numeric
+
 TESTS = Path(__file__).parents[1]
 MARK = "FAULTS_TEST"
 

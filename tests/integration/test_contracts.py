@@ -9,6 +9,8 @@ from support import base_args, losses_by_sample, of_kind, train
 
 from dataflex_core.errors import DataError, StrategyFault
 
+pytestmark = pytest.mark.numeric
+
 BROKEN = [
     ("selector", "foreign", StrategyFault, "chose a sample that is no candidate"),
     ("selector", "twice", StrategyFault, "chose a sample twice"),

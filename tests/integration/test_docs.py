@@ -53,6 +53,7 @@ def runner(tmp_path, model, monkeypatch, dataflex):
             del sys.modules[name]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
     run_page(page, runner)

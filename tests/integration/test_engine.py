@@ -21,6 +21,8 @@ from dataflex_core.scoring.fingerprint import digest_of_samples
 from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.scoring.samples import Samples
 
+pytestmark = pytest.mark.numeric
+
 EVERY = np.arange(SIZE)
 SIGNALS = {
     "losses": lambda s, shard: s.losses(shard),

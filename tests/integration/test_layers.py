@@ -14,6 +14,8 @@ from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.scoring.embeddings import pooled
 from dataflex_core.scoring.projection import Projection
 
+pytestmark = pytest.mark.numeric
+
 EVERY = np.arange(SIZE)
 
 

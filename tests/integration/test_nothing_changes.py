@@ -6,6 +6,8 @@ import pytest
 import torch
 from support import base_args, of_kind, train, train_plain, weights
 
+pytestmark = pytest.mark.numeric
+
 
 def test_without_a_strategy_the_weights_are_llamafactorys_to_the_bit(model, data, tmp_path):
     plain = weights(train_plain(base_args(model, data, tmp_path / "plain")))

@@ -12,6 +12,8 @@ from support import journalled, of_kind
 
 from dataflex_cli.main import cli
 
+pytestmark = pytest.mark.numeric
+
 OLD = Path(__file__).parents[1] / "old"
 
 # The steps, and where each interval begins and ends. The words are 60 samples, 15 batches of 4.

@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from click.testing import CliRunner
 from support import base_args, leave_dist_info, of_kind, train
@@ -33,6 +34,7 @@ def _new(line: str, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.numeric
 def test_the_readmes_plugin_conforms_and_trains(model, data, tmp_path, monkeypatch):
     commands = next(block for block in _blocks("bash") if block.startswith("dataflex new"))
     folder = tmp_path / "plugin"

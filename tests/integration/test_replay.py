@@ -15,6 +15,8 @@ from dataflex_core.journal import Decision, read_journal
 from dataflex_core.journal.replay import replay
 from dataflex_core.planning.planner import Planner
 
+pytestmark = pytest.mark.numeric
+
 RUNS = {
     "a selector": ({"selector": "less"}, {}),
     "a selector of fresh candidates": ({"selector": "loss"}, {"candidates": 1.5}),

@@ -28,6 +28,8 @@ from dataflex_core.trainer.checkpoint_files import (
     write_state,
 )
 
+pytestmark = pytest.mark.numeric
+
 DATA = Path(__file__).parents[1] / "data"
 FORMAT_1 = f"was written in format 1, this version reads {FORMAT}"
 

@@ -12,6 +12,8 @@ from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError
 from dataflex_core.spec import Kind
 
+pytestmark = pytest.mark.numeric
+
 RUNS = {
     "selector": {"selector": "loss"},
     "mixer": {"mixer": "temperature"},

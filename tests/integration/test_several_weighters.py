@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 
+import pytest
 import torch
 from support import base_args, train, weights
+
+pytestmark = pytest.mark.numeric
 
 COMMON = {"max_steps": 6, "save_steps": 2, "save_strategy": "steps", "logging_steps": 1, "lora_dropout": 0.1}
 TWO = ["loss", {"name": "loss", "strategy": "quadratic"}]

@@ -18,6 +18,8 @@ from dataflex_core.scoring.gradients import SampleGradients
 from dataflex_core.scoring.influence import batch_cosines
 from dataflex_core.scoring.moments import Moments, adam_direction
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -60,6 +60,7 @@ def test_the_documentation_shows_rho_1_in_under_fifty_lines():
     assert len(text.splitlines()) < 50
 
 
+@pytest.mark.numeric
 def test_rho_1_keeps_the_largest_excess_and_what_ties_with_it():
     excess = torch.tensor([[0.5, -0.2, 2.0], [0.1, 0.1, 9.0]])
     mask = torch.tensor([[True, True, True], [True, True, False]])
@@ -69,6 +70,7 @@ def test_rho_1_keeps_the_largest_excess_and_what_ties_with_it():
     assert kept(excess, torch.zeros_like(mask), 0.6).sum() == 0
 
 
+@pytest.mark.numeric
 def test_exp3_weighs_the_worked_example_as_the_paper_does():
     domains = tuple(Domain(name=name, start=k, size=1) for k, name in enumerate("abc"))
     made = module("exp3").Exp3(module("exp3").Params())
@@ -95,6 +97,7 @@ def _context(domains):
     return SetupContext(domains=domains, targets=(), target_sizes=(), mixed=True, seed=0, **sizes)
 
 
+@pytest.mark.numeric
 def test_k_center_goes_far_and_hard_and_never_without_a_loss():
     points = np.array([[0, 0], [0, 1], [4, 0], [0, 5], [9, 9]], dtype=np.float32)
     losses = np.array([2, 1, 1, 0.5, np.nan], dtype=np.float32)
@@ -113,6 +116,7 @@ BESIDE = [
 ]
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("strategies", [*ALONE, *BESIDE], ids=lambda given: "-".join(given.values()))
 def test_each_trains_alone_and_beside_others(model, reference, data, tmp_path, strategies):
     events: list[dict] = []
@@ -122,6 +126,7 @@ def test_each_trains_alone_and_beside_others(model, reference, data, tmp_path, s
     assert of_kind(events, "end") == [{"event": "end", "step": 8}]
 
 
+@pytest.mark.numeric
 def test_rho_loss_trains_the_largest_difference(model, reference, data, tmp_path):
     """With nothing learnt, the difference of two frozen models."""
     from support import losses_by_sample
@@ -136,6 +141,7 @@ def test_rho_loss_trains_the_largest_difference(model, reference, data, tmp_path
     assert sorted(trained) == sorted(np.argsort(-excess, kind="stable")[:12].tolist())
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("mixer", [None, "static"])
 def test_the_curriculum_is_one_order_in_slices(model, data, tmp_path, mixer):
     from support import losses_by_sample

@@ -10,6 +10,8 @@ from faults.outcome import outcome
 from support import base_args, train
 from third_party import catalog
 
+pytestmark = pytest.mark.numeric
+
 COMMON = {
     "max_steps": 8,
     "save_steps": 1,

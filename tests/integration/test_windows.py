@@ -13,6 +13,8 @@ from transformers import LlamaForCausalLM
 
 from dataflex_strategies.weighters.loss import LossWeighter
 
+pytestmark = pytest.mark.numeric
+
 SPLITS = ((8, 1), (4, 2), (2, 4), (1, 8))
 COMMON = {
     "max_steps": 6,

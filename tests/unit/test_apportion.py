@@ -89,6 +89,7 @@ def test_one_interval_is_the_largest_remainder(p, count, capacity, found):
     assert (one.quotas.dtype, one.carry.dtype, one.dropped.dtype) == (np.int64, np.float64, np.float64)
 
 
+@pytest.mark.numeric
 def test_earliest_deadline_decides_where_the_largest_remainder_would_be_late():
     # The large domains are owed 25.6, the small ones 0.64 each: by remainder fourteen small ones would come first, and
     # both large ones be owed a whole sample at the next.
@@ -103,6 +104,7 @@ def test_earliest_deadline_decides_where_the_largest_remainder_would_be_late():
 # ---------------------------------------------------------------------------------------------- constant proportions
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("p", "count", "intervals", "least", "most"),
     [
@@ -179,6 +181,7 @@ def test_against_an_adversary_none_is_one_ahead_nor_behind_by_more_than_half_a_h
         assert carry.max() <= harmonic(-(-numbers.domains // 2)) + ROUNDING
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("adversary", ADVERSARIES)
 @given(numbers=seeded())
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -216,6 +219,7 @@ def test_capacities_are_kept_and_filled_and_full_domains_lose_their_carry(number
         carry, unread = found.carry, unread - found.quotas
 
 
+@pytest.mark.numeric
 def test_what_a_full_domain_was_owed_is_reported_and_nobody_else_pays_for_it():
     first = apportioned([0.5, 0.3, 0.2], 10, [0, 0, 0], [2, 10, 10])
     assert first.quotas.tolist() == [2, 5, 3]

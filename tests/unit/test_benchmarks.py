@@ -53,6 +53,7 @@ def test_dense_projection_scores_as_exact_scores_do(bench):
     assert np.abs(dense - exact).max() < 0.05, "a projection to 8192 dimensions is off by about 1/√8192"
 
 
+@pytest.mark.numeric
 def test_projections_are_of_fair_signs_and_repeat_with_the_seed():
     first, second = Signs(64, seed=1, device=CPU).block(500), Signs(64, seed=1, device=CPU).block(500)
     assert torch.equal(first, second)
@@ -62,12 +63,14 @@ def test_projections_are_of_fair_signs_and_repeat_with_the_seed():
     assert (products - torch.eye(64)).abs().max() < 0.25, "columns are uncorrelated"
 
 
+@pytest.mark.numeric
 def test_stock_evaluation_finds_the_same_loss(bench, tmp_path):
     stock = evaluator(bench.model, bench.pool, bench.collate, batch_size=1, folder=str(tmp_path))
     ours = bench.signals.losses(np.arange(len(bench.pool)))
     assert stock.evaluate()["eval_loss"] == pytest.approx(float(ours.mean()), rel=1e-4)
 
 
+@pytest.mark.numeric
 def test_plain_steps_move_the_weights_and_leave_no_gradient(bench):
     parameters = [p for p in bench.model.parameters() if p.requires_grad]
     before = [p.detach().clone() for p in parameters]
@@ -79,6 +82,7 @@ def test_plain_steps_move_the_weights_and_leave_no_gradient(bench):
             parameter.copy_(old)
 
 
+@pytest.mark.numeric
 def test_peak_memory_is_what_is_held_at_once():
     here = torch.zeros(1 << 20)
 

@@ -77,6 +77,7 @@ def _budget(
     )
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(("reference", "forwards"), [(None, 1), ("elsewhere", 2)])
 def test_a_selection_budget_pays_for_the_reference_model_too(reference, forwards):
     params = Params(reference_model=reference)
@@ -119,6 +120,7 @@ def test_a_sample_alone_cannot_be_compared():
     assert _budget(_prepared(Kind.WEIGHTER, compares=False), global_batch=1).step_cost == 0
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("spec", "micro_batches", "forwards"),
     [

@@ -160,6 +160,7 @@ def test_every_pass_reads_the_domain_once_in_another_order():
 # ---------------------------------------------------------------------------------------------- normalised, quotas
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     "given_", [[1, 1, 2], np.array([0.25, 0.25, 0.5]), [0, 0, 3], [1e-300, 1e-300, 1e-300], [1e308, 1e308, 1e308]]
 )

@@ -131,6 +131,7 @@ def test_the_warm_up_counts_for_itself():
     assert counts[1:] == [plan.counts for plan in decided(fresh, budget)]
 
 
+@pytest.mark.numeric
 def test_an_exhausted_domain_is_owed_nothing_more_and_that_is_told():
     rules = Rules(exhaustion=Exhaustion.RENORMALISE)
     planner, budget = made([3, 100], batch=4, steps=20, mixer=Shares([1, 1]), rules=rules)
@@ -153,6 +154,7 @@ def test_an_order_is_kept_within_each_domain_and_interleaved_by_quota():
     assert plan.ids[:2].max() >= 40 or plan.ids[1:4].max() >= 40, "neither domain comes only after the other"
 
 
+@pytest.mark.numeric
 def test_notes_and_scores_of_a_selector_reach_the_plan():
     planner, budget = made([40, 40], batch=8, steps=1, mixer=Shares([3, 1]), selector=Ordered(None))
     (plan,) = decided(planner, budget)
@@ -180,6 +182,7 @@ def test_loss_weights_are_declared():
     assert plan.notes == {"mixer": {"gap": 1.5}}
 
 
+@pytest.mark.numeric
 def test_a_mixer_is_told_the_mean_over_all_steps():
     asked = []
 

@@ -59,6 +59,7 @@ def test_total_steps(updates, max_steps, epochs, steps):
     assert found == steps
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("budget", "chosen", "cost", "fixed", "multiple"),
     [

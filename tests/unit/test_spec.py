@@ -20,6 +20,7 @@ def test_a_kind_may_be_written_as_text(kind):
     assert spec(kind=str(kind)).kind is kind
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("need", Need)
 def test_a_need_may_be_written_as_text_and_has_a_declared_cost(need):
     made = spec(needs=[str(need)])
@@ -27,6 +28,7 @@ def test_a_need_may_be_written_as_text_and_has_a_declared_cost(need):
     assert made.cost == pytest.approx(COST.get(need, 0))
 
 
+@pytest.mark.numeric
 def test_costs_add_up_once_each():
     assert spec().cost == 0
     assert spec(needs=[*Need, *Need]).cost == pytest.approx(sum(COST.values()))

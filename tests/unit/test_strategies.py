@@ -29,6 +29,8 @@ from dataflex_strategies.selectors.loss import LossSelector, band_weights
 from dataflex_strategies.selectors.random import RandomSelector
 from dataflex_strategies.weighters.loss import LossParams, LossWeighter, loss_weights
 
+pytestmark = pytest.mark.numeric
+
 MOMENT = Progress(step=10, total_steps=50, decision=1, decisions=4, epoch=0.5, learning_rate=1e-3, seed=0)
 DOMAINS = (
     Domain(name="a", start=0, size=100),
