@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from dataclasses import replace
 
+import pytest
+
+from dataflex_cli.console import say
 from dataflex_cli.header import show_plan
+from dataflex_cli.main import show_error
+from dataflex_core.errors import DataflexError
 from dataflex_core.journal.events import Start, StrategyFact
 
 START = Start(
@@ -37,3 +44,39 @@ def test_what_decisions_judge_and_cost(capsys):
     show_plan(replace(START, strategies=(selector,), judged=36, decision_cost=3.0))
     said = "a decision judges 36 samples, at the cost of about 3.0 training steps: 6 in all, 0.75x the training itself"
     assert said in capsys.readouterr().out
+
+
+class _Pipe(io.RawIOBase):
+    """A pipe that other processes write to as well, between any two writes of this one."""
+
+    def __init__(self):
+        self.writes = []
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.writes.append(bytes(data).decode())
+        return len(data)
+
+
+def _piped(monkeypatch):
+    """Standard output and error into one pipe; in a fixture it would be undone before the test begins."""
+    pipe = _Pipe()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(pipe)))
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(pipe), line_buffering=True))
+    return pipe
+
+
+def test_a_line_of_ours_is_one_write_whatever_others_have_left_in_the_buffer(monkeypatch):
+    pipe = _piped(monkeypatch)
+    print("{'loss': 2.5}")
+    say("done: 7 steps")
+    assert pipe.writes[-1] == "DataFlex: done: 7 steps\n"
+
+
+@pytest.mark.parametrize("hint", [None, "do that"])
+def test_an_error_and_its_hint_are_one_write(monkeypatch, hint):
+    pipe = _piped(monkeypatch)
+    show_error(DataflexError("that is wrong", hint=hint))
+    assert pipe.writes == ["Error: that is wrong\n" + (f"       {hint}\n" if hint else "")]

@@ -55,7 +55,10 @@ def test_a_strategy_with_a_generator_of_its_own_is_stopped(model, data, tmp_path
     (tmp_path / "config.json").write_text(json.dumps(args))
     done = subprocess.run(
         [sys.executable, "-m", "dataflex_cli", "run", str(tmp_path / "config.json"), "--nproc", "2"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(TESTS)])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tmp_path), str(TESTS), os.environ.get("PYTHONPATH", "")]),
+        },
         capture_output=True,
         text=True,
         timeout=300,

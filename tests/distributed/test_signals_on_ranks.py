@@ -30,7 +30,7 @@ def tables(model, data, tmp_path_factory):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: every-signal\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[dataflex]\nevery = every_signal\n")
     encoder = build_model(folder / "encoder", seed=8)
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(TESTS)])}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(TESTS), os.environ.get("PYTHONPATH", "")])}
     found = {}
     for world, (ranks, changes) in WORLDS.items():
         params = {"name": "every-signal", "folder": str(folder / f"told-{world}"), "encoder": str(encoder)}

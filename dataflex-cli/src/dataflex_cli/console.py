@@ -13,8 +13,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a line of ours."""
+    """Print a line of ours, in a write of its own, into which no other process of the run can print."""
     line = click.style("DataFlex: ", fg="cyan") + text
+    sys.stdout.flush()
     # Through tqdm where there may be a bar: a line of its own above it, not the rest of its line.
     tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
     if tqdm is not None:

@@ -16,8 +16,7 @@ def header(prepared: PreparedRun) -> None:
     """Before anything heavy is loaded: which strategies, with which parameters, when."""
     from importlib.metadata import version
 
-    click.secho(f"DataFlex {__version__}", bold=True, nl=False)
-    click.echo(f" on LLaMA-Factory {version('llamafactory')}")
+    click.echo(click.style(f"DataFlex {__version__}", bold=True) + f" on LLaMA-Factory {version('llamafactory')}")
     if not prepared.strategies:
         click.echo("  no strategy: the run is LLaMA-Factory's own")
         return

@@ -73,7 +73,7 @@ def show_error(error: DataflexError) -> None:
         for fault in error.faults:
             show_error(fault)
         return
-    click.secho("Error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(error.message, err=True)
+    lines = [click.style("Error: ", fg="red", bold=True) + error.message]
     if error.hint is not None:
-        click.echo(f"       {error.hint}", err=True)
+        lines.append(f"       {error.hint}")
+    click.echo("\n".join(lines), err=True)  # in one write: other processes may print meanwhile

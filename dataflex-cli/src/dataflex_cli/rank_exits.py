@@ -28,8 +28,8 @@ def leave_error(error: DataflexError, folder: Path) -> None:
 
 
 def first_error_in(folder: Path) -> LeftError | None:
-    """The first error that a rank left in ``folder``, None where none did."""
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    """The first error that a rank left in ``folder``, of several at one time the lowest rank's, None where none did."""
+    files = sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, int(path.stem)))
     if not files:
         return None
     left: LeftError = json.loads(files[0].read_text(encoding="utf-8"))
