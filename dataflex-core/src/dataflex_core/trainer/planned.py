@@ -47,7 +47,7 @@ class PlannedTrainer(SignalTrainer):
         """A loader that is never read: the loop takes an epoch's length from it."""
         known = self.run.budget
         steps = -(-known.pool // known.global_batch)
-        unread: DataLoader[Any] = DataLoader(range(steps * known.global_batch), batch_size=self._train_batch_size)  # type: ignore[arg-type]  # a range is map-style
+        unread: DataLoader[Any] = DataLoader(range(steps * known.global_batch), batch_size=self.args.train_batch_size)  # type: ignore[arg-type]  # a range is map-style
         return self.accelerator.prepare(unread)
 
     def source(self, epoch_iterator: Iterator[Any], num_batches: int) -> tuple[Iterator[Any], int]:
@@ -75,7 +75,8 @@ class PlannedTrainer(SignalTrainer):
         batches = rank_batches(
             plan.ids[done:],
             micro_batches=self.args.gradient_accumulation_steps,
-            batch_size=self._train_batch_size,
+            # `_train_batch_size` is the checkpoint's, whatever the run's is, in transformers before 5.2.
+            batch_size=self.args.train_batch_size,
             rank=self.ranks.rank,
             world=self.ranks.world,
         )

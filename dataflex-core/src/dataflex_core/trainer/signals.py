@@ -81,7 +81,7 @@ class SignalTrainer(FlexTrainer):
         engine = Engine(
             collate=self.data_collator,
             ranks=self.ranks,
-            token_budget=config.dataflex.token_budget or self._train_batch_size * written.cutoff_len,
+            token_budget=config.dataflex.token_budget or self.args.train_batch_size * written.cutoff_len,
             workers=self.args.dataloader_num_workers,
             show_progress=not self.args.disable_tqdm,
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
