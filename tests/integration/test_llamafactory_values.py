@@ -56,11 +56,19 @@ def test_every_key_accepts_what_its_class_declares():
         ("stage", "pt"),
         ("lora_alpha", None),
         ("lr_scheduler_type", "anything: LLaMA-Factory judges it"),
+        ("save_strategy", "no"),
+        ("resume_from_checkpoint", True),
+        ("fsdp", False),
+        ("trackio_static_space_id", False),
+        ("deepspeed", False),
         ("of_a_plugin", object()),
     ],
 )
 def test_good_values(key, value):
     assert misfit(key, value) is None
+
+
+_NO = "{} is false, not a word: YAML reads no and off without quotes as false"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,17 @@ def test_good_values(key, value):
         ("max_steps", [3], "max_steps=[3] is not a number", "write a number"),
         ("bf16", "true", "bf16='true' is not true or false", "write it without quotes"),
         ("stage", "sfd", "stage='sfd' is none of pt, sft, rm, ppo, dpo, kto", "did you mean 'sft'?"),
+        ("bf16", 7, "bf16=7 is not true or false", "write true or false"),
+        ("save_strategy", False, _NO.format("save_strategy"), 'quote it: write save_strategy: "no"'),
+        ("eval_strategy", False, _NO.format("eval_strategy"), 'quote it: write eval_strategy: "no"'),
+        ("report_to", ["wandb", False], _NO.format("report_to"), 'quote it: write report_to: "none"'),
+        ("lr_scheduler_type", False, _NO.format("lr_scheduler_type"), "quote the word that is meant"),
+        (
+            "dataset",
+            True,
+            "dataset is true, not a word: YAML reads yes and on without quotes as true",
+            "quote the word that is meant",
+        ),
         ("stage", ["sft"], "stage=['sft'] is none of pt, sft, rm, ppo, dpo, kto", None),
     ],
 )

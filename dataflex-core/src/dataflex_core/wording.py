@@ -1,14 +1,34 @@
-"""How errors are worded: what a library said in one line, and the word that was probably meant."""
+"""How errors are worded: what a library said and advised in one line, and the word that was probably meant."""
 
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError
+
+_REMEDY = re.compile(
+    r"\b(to fix|(re)?install|upgrade|downgrade|please|you (can|may|need|must|should)|try|make sure|consider"
+    r"|instead|run `|set |unset |export |use |pass |hint|see http)",
+    re.IGNORECASE,
+)
+_REMEDIES = 3  # lines of them that a person reads
 
 
 def first_line(error: BaseException) -> str:
-    """What a library's error says first, or what it is called where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """What a library's error says first, and what it says to do about it, in one line; its name where it is silent."""
+    text = str(error)
+    if isinstance(error, PackageNotFoundError) and error.args:
+        text = str(error.args[0])  # its text puts words before the name, which here is a sentence
+    lines = [" ".join(line.split()) for line in (*text.splitlines(), *getattr(error, "__notes__", ())) if line.strip()]
+    if not lines:
+        return type(error).__name__
+    kept = lines[:1]
+    for before, line in itertools.pairwise(lines):
+        if len(kept) <= _REMEDIES and (_REMEDY.search(line) or (before == kept[-1] and before.endswith(":"))):
+            kept.append(line)
+    return kept[0] + "".join(f"{' ' if said[-1] in '.:!?' else '; '}{then}" for said, then in itertools.pairwise(kept))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -16,7 +16,6 @@ from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
 from dataflex_core.config.section import SECTION
 from dataflex_core.handover import Handover
-from dataflex_core.llamafactory.args import RESUME
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import prepare
 from dataflex_core.prepared import PreparedRun
@@ -61,11 +60,13 @@ def run(
     request = Request.of(words, flags, parameter_words)
     from dataflex_cli.console import say
     from dataflex_cli.header import header
-    from dataflex_core.llamafactory.resume import resolved
+    from dataflex_core.llamafactory.resume import asked_to_resume, resolved
 
-    overrides = _overrides(request, resume=resume, allowed=allowed)
-    config = resolved(load_config(request.path or _demo(), overrides, notice=say), say)
+    config = load_config(request.path or _demo(), _overrides(request, allowed=allowed), notice=say)
+    if resume:
+        config = asked_to_resume(config)
     prepared = prepare(config, discover(plugins=plugins))
+    prepared = replace(prepared, config=resolved(config, say))
     header(prepared)
     if request.path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
@@ -76,13 +77,9 @@ def run(
         _train(prepared, plugins, nproc, debug=debug)
 
 
-def _overrides(request: Request, *, resume: bool, allowed: tuple[str, ...]) -> Overrides:
+def _overrides(request: Request, *, allowed: tuple[str, ...]) -> Overrides:
     """What the words and all options lay over the file."""
-    values: dict[str, Any] = {}
-    if resume:
-        values[RESUME] = True
-    if allowed:
-        values[f"{SECTION}.allow_changed"] = allowed
+    values: dict[str, Any] = {f"{SECTION}.allow_changed": allowed} if allowed else {}
     strategies = request.overrides.strategies
     if request.path is None and request.overrides.named:
         # The demo's own selector is for a bare `dataflex run`; a strategy that is named stands alone.

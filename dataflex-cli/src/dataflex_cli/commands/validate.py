@@ -18,7 +18,7 @@ from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
-from dataflex_core.errors import DataflexError, InvalidConfig, UsageError
+from dataflex_core.errors import DataflexError, InvalidConfig, ManyFaults, UsageError
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import check_schedule, examine_run
 from dataflex_core.prepared import PreparedRun
@@ -87,6 +87,8 @@ def validate(
 def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: bool) -> Sequence[DataflexError]:
     try:
         config, faults = examine_config(request.path, request.overrides)
+    except ManyFaults as error:
+        return error.faults
     except InvalidConfig as error:
         return [error]
     catalog = discover(plugins=plugins)

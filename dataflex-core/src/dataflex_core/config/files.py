@@ -86,6 +86,20 @@ def literal(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
+def missing(value: Any, key: tuple[str | int, ...] = ()) -> Iterator[InvalidConfig]:
+    """An error for each value that is ``???``, which is how OmegaConf writes one that is still to be given."""
+    if value == "???":
+        name = ".".join(map(str, key))
+        yield InvalidConfig(f"{name} is ???: it is still to be given", hint=f"write {name}", key=key)
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    for part, item in items:
+        yield from missing(item, (*key, part))
+
+
 @contextmanager
 def _merging() -> Iterator[None]:
     from omegaconf.errors import OmegaConfBaseException

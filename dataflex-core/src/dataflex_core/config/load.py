@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from dataflex_core.compat import Translation, translate
-from dataflex_core.config.files import literal, merge, parse, read
+from dataflex_core.config.files import literal, merge, missing, parse, read
 from dataflex_core.config.messages import messages_by_key
 from dataflex_core.config.overrides import NO_OVERRIDES, Overrides
 from dataflex_core.config.positions import Key
@@ -49,7 +49,8 @@ def examine_config(
 ) -> tuple[RunConfig, tuple[UsageError, ...]]:
     """The configuration as far as it makes sense, defaults in place of what does not, and every fault found.
 
-    Raises `InvalidConfig` where nothing more can be found: a file that cannot be read, text that cannot be merged.
+    Raises `InvalidConfig` where nothing more can be found: a file that cannot be read, text that cannot be merged,
+    values that are still to be written.
     """
     faults: list[UsageError] = [
         InvalidConfig(f"{word!r} is no override", hint="write KEY=VALUE")
@@ -58,6 +59,7 @@ def examine_config(
     ]
     merged = merged_config(path, overrides)
     section = merged.section
+    raise_any(missing({**merged.args, SECTION: section}))
     for line in merged.notices:
         notice(line)
     for kind in Kind:
@@ -177,7 +179,10 @@ def _strategy(written: Any, key: Key) -> dict[str, Any]:
     if isinstance(written, str):
         return {"name": written}
     if not isinstance(written, dict):
-        raise InvalidConfig(f"{dotted(key)} is {written!r}", hint=f"write {key[1]}: {{name: NAME}}", key=key)
+        hint = f"write {key[1]}: {{name: NAME}}"
+        if isinstance(written, bool):  # what YAML makes of no, off, yes and on
+            hint += f", {key[1]}: null for none, or quote its name"
+        raise InvalidConfig(f"{dotted(key)} is {written!r}", hint=hint, key=key)
     return written
 
 

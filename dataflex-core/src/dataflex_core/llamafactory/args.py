@@ -68,8 +68,8 @@ class RunArgs:
 
     @property
     def output(self) -> Path:
-        """The folder that the run writes to."""
-        return Path(str(self.written.get(_OUTPUT, "")))
+        """The folder that the run writes to: transformers names one where nobody does."""
+        return Path(str(self.written.get(_OUTPUT) or "./trainer_output")).expanduser()
 
     @property
     def ray_workers(self) -> int:

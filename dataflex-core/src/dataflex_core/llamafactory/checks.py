@@ -11,7 +11,9 @@ from typing import Any
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs, dataset_names
 from dataflex_core.llamafactory.environment import allows_extra_args
+from dataflex_core.llamafactory.files import check_files, is_missing
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
+from dataflex_core.llamafactory.places import check_places
 from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.llamafactory.written import is_on, number
@@ -25,7 +27,7 @@ _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
 def check_args(args: Args) -> Iterator[UsageError]:
-    """Keys that LLaMA-Factory does not know, values they cannot have, no model, no Ray, data sets not there."""
+    """Unknown keys, values they cannot have, no model, no Ray, nowhere to write to, data sets that are not there."""
     known = known_keys()
     if known is not None and not allows_extra_args():
         for key in args:
@@ -43,6 +45,8 @@ def check_args(args: Args) -> Iterator[UsageError]:
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
     if RunArgs(written=args).uses_ray():
         yield from _check_ray(args)
+    yield from check_files(args)
+    yield from check_places(args)
     for key in ("dataset", "eval_dataset"):
         yield from _check_datasets(args, key)
 
@@ -184,11 +188,6 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
     Need.GENERATIONS: _needs_generations,
     Need.TARGET_SET: _needs_target_set,
 }
-
-
-def is_missing(model: str) -> bool:
-    """Whether it is written as a path, and nothing is there; any other name may be the hub's."""
-    return model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().exists()
 
 
 def _check_datasets(args: Args, key: str) -> Iterator[UsageError]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.llamafactory.args import Args
-from dataflex_core.llamafactory.checks import is_missing
+from dataflex_core.llamafactory.files import is_missing
 from dataflex_core.references import BASE
 from dataflex_core.spec import StrategySpec
 

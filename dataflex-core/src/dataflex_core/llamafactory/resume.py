@@ -10,6 +10,7 @@ from typing import Any
 from dataflex_core.config.section import RunConfig
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import OVERWRITE, RESUME, RunArgs
+from dataflex_core.llamafactory.files import named_checkpoint, no_checkpoint
 from dataflex_core.trainer.checkpoint_files import checkpoints, newest_complete, what_bars
 
 
@@ -20,14 +21,15 @@ def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
     is an ``output_dir`` that holds checkpoints and is not to be overwritten, as LLaMA-Factory has it. Torn checkpoints
     are passed over with a ``notice``. Raises `InvalidConfig` for a path that cannot be gone on from.
     """
-    args, asked = config.args, config.args.get(RESUME)
-    output = RunArgs(written=args).output
-    wanted = str(asked).strip().lower()
-    if asked and wanted not in {"true", "false", "none", "null"}:
-        _check(Path(str(asked)), bool(config.dataflex.active))
+    args, output = config.args, RunArgs(written=config.args).output
+    if (named := named_checkpoint(args)) is not None:
+        _check(args, Path(named), bool(config.dataflex.active))
         return config
-    if wanted == "true":
+    if str(args.get(RESUME)).strip().lower() == "true":
         return _newest(config, output, notice)
+    if RESUME in args:  # written as text, false would be taken for a folder
+        args = {key: value for key, value in args.items() if key != RESUME}
+        config = replace(config, args=args)
     overwrites = str(args.get(OVERWRITE, False)).strip().lower() in {"true", "1", "yes"}
     if config.dataflex.active and not overwrites and checkpoints(output):
         notice(f"{output} holds checkpoints: the run goes on (overwrite_output_dir: true starts it anew)")
@@ -50,13 +52,27 @@ def _newest(config: RunConfig, output: Path, notice: Callable[[str], None]) -> R
     return replace(config, args=args)
 
 
-def _check(path: Path, strict: bool) -> None:
-    if not path.is_dir():
+def _check(args: Mapping[str, Any], path: Path, strict: bool) -> None:
+    if (wrong := no_checkpoint(args)) is not None:
         hint = "name a checkpoint-N folder, or use --resume"
-        raise InvalidConfig(f"{RESUME}: {path} does not exist", hint=hint, key=[RESUME])
+        raise InvalidConfig(f"{RESUME}: {wrong}", hint=hint, key=[RESUME])
     if strict and (wrong := what_bars(path)) is not None:
         hint = "name another one; --resume takes the newest whole one"
         raise InvalidConfig(f"{RESUME}: {path} {wrong}", hint=hint, key=[RESUME])
+
+
+def asked_to_resume(config: RunConfig) -> RunConfig:
+    """The configuration of a run that is to go on from the newest checkpoint of its ``output_dir``, if there is one.
+
+    Raises `InvalidConfig` where it names another one to go on from.
+    """
+    if (named := named_checkpoint(config.args)) is not None:
+        raise InvalidConfig(
+            f"--resume goes on from the newest checkpoint, and {RESUME} is {named}",
+            hint=f"leave out --resume, or {RESUME}",
+            key=[RESUME],
+        )
+    return replace(config, args={**config.args, RESUME: True})
 
 
 def is_resumed(args: Mapping[str, Any]) -> bool:

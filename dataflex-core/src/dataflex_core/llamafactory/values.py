@@ -15,6 +15,11 @@ from dataflex_core.llamafactory.bounds import out_of_bounds
 from dataflex_core.llamafactory.keys import declared_types
 from dataflex_core.wording import did_you_mean
 
+_SWITCHED = frozenset({"resume_from_checkpoint", "fsdp"})  # text by their types, and true and false all the same
+
+# What somebody means who writes no.
+_NO = {"save_strategy": '"no"', "eval_strategy": '"no"', "logging_strategy": '"no"', "report_to": '"none"'}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
@@ -91,10 +96,25 @@ def _unnumbered(key: str, value: object) -> tuple[str, str] | None:
 
 
 def _unworded(key: str, value: object) -> tuple[str, str] | None:
-    """What is wrong with the value of a key that takes text, lists or sections: a number in there that is none."""
-    if not any(isinstance(number, float) and math.isnan(number) for number in _leaves(value)):
+    """What is wrong with the value of a key that takes text, lists or sections: a NaN in there, or YAML's booleans."""
+    leaves = _leaves(value)
+    if any(isinstance(number, float) and math.isnan(number) for number in leaves):
+        return f"{key} holds nan, which is not a number", "write a number"
+    held = next((leaf for leaf in leaves if isinstance(leaf, bool)), None)
+    if held is None or key in _SWITCHED or not _takes_words_alone(key):
         return None
-    return f"{key} holds nan, which is not a number", "write a number"
+    others = "yes and on" if held else "no and off"
+    wrong = f"{key} is {str(held).lower()}, not a word: YAML reads {others} without quotes as {str(held).lower()}"
+    meant = _NO.get(key) if held is False else None
+    return wrong, f"quote it: write {key}: {meant}" if meant else "quote the word that is meant"
+
+
+def _takes_words_alone(key: str) -> bool:
+    declared = (declared_types() or {})[key]
+    nodes = list(ast.walk(declared))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    switches = any(isinstance(node, ast.Constant) and isinstance(node.value, bool) for node in nodes)
+    return not switches and not names & {"bool", "dict", "Any", "int", "float"}
 
 
 def _leaves(value: object) -> list[object]:
