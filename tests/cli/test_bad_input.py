@@ -96,6 +96,15 @@ LIGHT = {
     "an optimizer that is not installed": ({"use_galore": True}, [], "pip install galore_torch"),
     "an engine's settings that are not there": ({"deepspeed": "none.json"}, [], "none.json does not exist"),
     "an adapter that is not there": ({"adapter_name_or_path": "./none"}, [], "adapter_name_or_path: ./none does not"),
+    "a data set twice": ({"dataset": "words, numbers,words"}, ["--mixer", "random"], "dataset names words 2 times"),
+    "two kinds of evaluation": ({"eval_dataset": "held", "val_size": 0.1}, [], "exclude each other"),
+    "a batch that is split": (
+        {"accelerator_config": {"split_batches": True}},
+        ["--weighter", "loss"],
+        "split_batches changes the batch",
+    ),
+    "two places to go on from": ({"resume_from_checkpoint": "."}, ["--resume"], "leave out --resume"),
+    "nowhere to go on from": ({}, ["--resume", "resume_from_checkpoint=nowhere"], "resume_from_checkpoint is nowhere"),
     "no choice of a key": ({"finetuning_type": "lara"}, [], "did you mean 'lora'"),
     "unknown override": ({}, ["lora_rnk=3"], "did you mean 'lora_rank'"),
     "override without =": ({}, ["oops"], "is no override"),
@@ -245,6 +254,7 @@ COMMANDS = {
     "installing an empty name": (["plugins", "install", ""], 2, "is no name of a plugin"),
     "uninstalling what is no plugin": (["plugins", "uninstall", "torch"], 2, "no plugin is called 'torch'"),
     "validating nothing": (["validate"], 2, "Missing argument"),
+    "two process counts": (["run", "--nproc", "1", "--nproc", "2"], 2, "--nproc is given 2 times"),
     "validating overrides alone": (["validate", "seed=1"], 2, "no configuration is named"),
     "validating two files": (["validate", "a.yaml", "b.yaml"], 2, "'b.yaml' is no override"),
     "completion for an unknown shell": (["completion", "tcsh"], 2, "'tcsh' is not one of"),
@@ -384,6 +394,23 @@ def test_a_dry_run_without_a_strategy(dataflex, config, tmp_path):
     assert "no strategy: the run is LLaMA-Factory's own" in out
     assert "5 steps of 4 samples" in out
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_goes_unheard(dataflex, config):
+    section = {"warmup_steps": 1, "update_steps": 4, "candidates": 1}
+    path = config(dataflex=section, mix_strategy="interleave_over", eval_dataset="numbers", num_train_epochs=2)
+    words = ["--selector", "loss", "seed=1", "seed=2", "dataloader_drop_last=true", "--dry-run"]
+    code, out, _ = dataflex("run", path, *words)
+    assert not code
+    for said in (
+        "seed is given as 1 and as 2: the last one counts",
+        "mix_strategy has no effect beside a selector",
+        "dataloader_drop_last has no effect beside a selector",
+        "num_train_epochs has no effect beside max_steps: the run has 8 steps",
+        "eval_dataset numbers is also trained on",
+        "a decision chooses 16 of the 16 samples that it judges: it decides nothing, at that cost",
+    ):
+        assert said in out
 
 
 def test_none_switches_a_strategy_off(dataflex, config):

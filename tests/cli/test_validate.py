@@ -213,6 +213,32 @@ def test_a_warm_up_beyond_the_run_is_told_before_the_data_is_read(write):
     assert fault["line"] == 5
 
 
+def test_notes_are_no_faults_and_have_their_lines(write):
+    text = "model_name_or_path: m\ndo_train: true\nmax_steps: 30\ndisable_shuffling: true\n"
+    path = write(text + "dataflex:\n  candidates: 2\n  mixer: random\n")
+    done = _validate(path, "--quick")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        f"{path}:4:1: note: disable_shuffling has no effect beside a mixer: "
+        "the strategies decide what is trained on next (leave it out)",
+        f"{path}:6:3: note: dataflex.candidates has no effect without a selector (leave it out)",
+        f"{path}: no fault found",
+    ]
+    told = json.loads(_validate(path, "--quick", "--json").stdout)
+    assert told["valid"]
+    assert [(note["key"], note["line"]) for note in told["notices"]] == [
+        ("disable_shuffling", 4),
+        ("dataflex.candidates", 6),
+    ]
+
+
+def test_a_note_of_what_the_data_makes_of_a_decision(write, model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", dataflex={"warmup_steps": 1, "update_steps": 3, "candidates": 1})
+    done = _validate(write(json.dumps(args), "run.json"), "--selector", "loss")
+    assert done.exit_code == 0
+    assert "note: a decision chooses 12 of the 12 samples that it judges" in done.stdout
+
+
 REFERRING = """\
 from dataclasses import dataclass
 from typing import Annotated

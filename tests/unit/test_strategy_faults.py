@@ -187,7 +187,10 @@ class Static(Selector):
         (Lacks, "lacks select()"),
         (LacksTwo, "lacks mine, select()"),
         (TakesNothing, "defines select(), which cannot be called as select(request)"),
-        (WantsMore, "defines mix(), which cannot be called as mix(request): missing a required argument: 'temperature'"),
+        (
+            WantsMore,
+            "defines mix(), which cannot be called as mix(request): missing a required argument: 'temperature'",
+        ),
         (IsNoMethod, "defines mix, which is no method"),
         (IsNone, "defines weigh, which is no method"),
         (IsProperty, "defines mix, which is no method"),

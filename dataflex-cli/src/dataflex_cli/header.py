@@ -8,6 +8,8 @@ import click
 
 from dataflex_cli.console import counted, say
 from dataflex_core import __version__
+from dataflex_core.config.section import SECTION
+from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.journal import Start
 from dataflex_core.prepared import PreparedRun
 
@@ -58,3 +60,17 @@ def show_plan(start: Start) -> None:
             if cost
             else f"a decision draws from {start.judged} samples, at no cost"
         )
+        if (idle := nothing_to_choose(start)) is not None:
+            say(str(idle))
+
+
+def nothing_to_choose(start: Start) -> UsageError | None:
+    """What to say of decisions that judge no more samples than they choose; None where they choose among more."""
+    longest = min(start.update_steps, start.steps - start.warmup_steps) * start.global_batch
+    if not start.decision_cost or not start.judged or start.judged > longest:
+        return None
+    return InvalidConfig(
+        f"a decision chooses {longest} of the {start.judged} samples that it judges: it decides nothing, at that cost",
+        hint=f"raise {SECTION}.candidates or selection_budget, or lower update_steps",
+        key=[SECTION, "candidates"],
+    )

@@ -24,6 +24,19 @@ NONE = "none"
 """Asks for a kind of strategy to be left out of a run."""
 
 
+class Once(click.Command):
+    """A command that refuses an option given twice, of which click takes the last, but for those that are a list."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # for a completion
+            _, _, given = self.make_parser(ctx).parse_args(list(args))
+            for option in dict.fromkeys(given):
+                single = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
+                if single and given.count(option) > 1:
+                    raise click.UsageError(f"{option.opts[0]} is given {given.count(option)} times", ctx)
+        return super().parse_args(ctx, args)
+
+
 def plugin_options(command: Command) -> Command:
     """``--plugin FILE`` and ``--no-plugins``; the command is given them as ``plugins``."""
 

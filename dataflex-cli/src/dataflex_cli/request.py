@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from dataflex_cli.options import NONE
 from dataflex_core.config.overrides import Overrides
-from dataflex_core.errors import InvalidConfig
+from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.spec import Kind
 
 
@@ -35,6 +35,18 @@ class Request:
                 raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
         strategies = {kind: _asked(kind, names) for kind, names in flags.items()}
         return cls(path=path, overrides=Overrides(words=words, strategies=strategies, parameter_words=parameter_words))
+
+    def remarks(self) -> Iterator[UsageError]:
+        """Keys and parameters that are set more than once, to different values: the last one counts."""
+        for flag, words in (("", self.overrides.words), ("--set ", self.overrides.parameter_words)):
+            given: dict[str, list[str]] = {}
+            for word in words:
+                key, _, value = word.partition("=")
+                given.setdefault(key, []).append(value)
+            for key, values in given.items():
+                if len(set(values)) > 1:
+                    said = f"{flag}{key} is given as {' and as '.join(values)}: the last one counts"
+                    yield InvalidConfig(said, hint="leave out the others", key=key.split("."))
 
 
 def _asked(kind: Kind, names: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
 from dataflex_core.llamafactory.packages import check_packages
 from dataflex_core.llamafactory.reference_checks import check_references
+from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.planning.schedule import Schedule, total_steps
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind, with_implied
@@ -49,6 +50,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
                     fault.key = (*fault.key[:2], position, *fault.key[2:])
             said = {(fault.key, str(fault)) for fault in faults}  # of the same weighter twice
             faults.extend(fault for fault in wrong if (fault.key, str(fault)) not in said)
+    faults.extend(check_asked(config))
     in_the_way = {fault.key for fault in faults}
     faults.extend(fault for fault in check_packages(config.args) if fault.key not in in_the_way)
     return PreparedRun(config=config, strategies=strategies), tuple(faults)

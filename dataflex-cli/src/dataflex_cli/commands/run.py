@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dataflex_cli.options import files, plugin_options, strategy_options
+from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
@@ -24,7 +24,7 @@ from dataflex_core.spec import Kind
 DEMO = Path("dataflex-demo")
 
 
-@click.command("run")
+@click.command("run", cls=Once)
 @click.argument("words", nargs=-1, metavar="[CONFIG] [KEY=VALUE]...", shell_complete=files)
 @strategy_options
 @click.option(
@@ -63,6 +63,8 @@ def run(
     from dataflex_core.llamafactory.resume import asked_to_resume, resolved
 
     config = load_config(request.path or _demo(), _overrides(request, allowed=allowed), notice=say)
+    for remark in request.remarks():
+        say(str(remark))
     if resume:
         config = asked_to_resume(config)
     prepared = prepare(config, discover(plugins=plugins))
@@ -99,11 +101,15 @@ def _demo() -> Path:
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
+    from dataflex_cli.console import say
     from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.header import show_plan
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.run import dry_run
+    from dataflex_core.llamafactory.unheard import remarks
 
+    for remark in remarks(prepared.config):
+        say(str(remark))
     with errors_in_one_line(debug=debug):
         show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
     click.echo("Nothing was trained or written.")

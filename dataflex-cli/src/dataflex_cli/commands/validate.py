@@ -13,13 +13,14 @@ from typing import Any
 
 import click
 
-from dataflex_cli.options import files, plugin_options, strategy_options
+from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, ManyFaults, UsageError
 from dataflex_core.llamafactory.environment import log_from
+from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.prepare import check_schedule, examine_run
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
@@ -41,11 +42,23 @@ class Finding:
     @property
     def text(self) -> str:
         """One line, which editors take for a link."""
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        return f"{self._place}: {self._told}"
+
+    @property
+    def as_notice(self) -> str:
+        """The same for what ends no run."""
+        return f"{self._place}: note: {self._told}"
+
+    @property
+    def _place(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+    @property
+    def _told(self) -> str:
+        return self.message + (f" ({self.hint})" if self.hint else "")
 
 
-@click.command("validate")
+@click.command("validate", cls=Once)
 @click.argument("words", nargs=-1, required=True, metavar="CONFIG [KEY=VALUE]...", shell_complete=files)
 @strategy_options
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
@@ -64,45 +77,60 @@ def validate(
     """Find every fault of CONFIG that can be found without loading a model, each with its line.
 
     Where the configuration itself has none, LLaMA-Factory is asked for its opinion and the data is loaded, as it is
-    in `dataflex run --dry-run`. The exit code is 2 where there is a fault.
+    in `dataflex run --dry-run`. A note tells what goes unheard. The exit code is 2 where there is a fault, whatever
+    notes there are.
     """
     request = Request.of(words, flags, parameter_words)
     if request.path is None:
         raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
     with _quiet():
-        faults = _faults(request, plugins, nproc, quick=quick)
-    found = [_finding(fault, request, request.path) for fault in faults]
-    found.sort(key=lambda finding: (finding.line is None, finding.line or 0, finding.column or 0))
+        faults, passed_over = _faults(request, plugins, nproc, quick=quick)
+    found = _findings(faults, request, request.path)
+    notices = _findings(passed_over, request, request.path)
     if as_json:
         document = {"schema": SCHEMA, "file": str(request.path), "quick": quick, "valid": not found}
-        click.echo(json.dumps({**document, "faults": [asdict(finding) for finding in found]}, indent=2))
+        lists = {"faults": list(map(asdict, found)), "notices": list(map(asdict, notices))}
+        click.echo(json.dumps({**document, **lists}, indent=2))
     else:
         for finding in found:
             click.echo(finding.text)
+        for finding in notices:
+            click.echo(finding.as_notice)
         if not found:
             click.echo(f"{request.path}: no fault found")
     sys.exit(2 if found else 0)
 
 
-def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: bool) -> Sequence[DataflexError]:
+Errors = Sequence[DataflexError]
+
+
+def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: bool) -> tuple[Errors, Errors]:
+    """What ends the run, and what is passed over."""
     try:
         config, faults = examine_config(request.path, request.overrides)
     except ManyFaults as error:
-        return error.faults
+        return error.faults, []
     except InvalidConfig as error:
-        return [error]
+        return [error], []
     catalog = discover(plugins=plugins)
     try:
         prepared, more = examine_run(config, catalog)
     except DataflexError as error:  # a strategy that does not load
-        return [*faults, error]
+        return [*faults, error], []
     faults = (*faults, *more) or tuple(check_schedule(config))
-    return faults if faults or quick else list(_heavy_faults(prepared, nproc))
+    if faults:
+        return faults, []
+    notices: list[DataflexError] = [*request.remarks(), *remarks(config)]
+    return [] if quick else list(_heavy_faults(prepared, nproc, notices)), notices
 
 
-def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[DataflexError]:
-    """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there."""
+def _heavy_faults(prepared: PreparedRun, nproc: int | None, notices: list[DataflexError]) -> Iterator[DataflexError]:
+    """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there.
+
+    ``notices`` grow by what is to be said of a run that is possible.
+    """
     from dataflex_cli.failures import errors_in_one_line
+    from dataflex_cli.header import nothing_to_choose
     from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.resume import resolved
     from dataflex_core.llamafactory.run import dry_run
@@ -110,7 +138,9 @@ def _heavy_faults(prepared: PreparedRun, nproc: int | None) -> Iterator[Dataflex
     try:
         with errors_in_one_line(debug=False):
             prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
-            dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
+            start = dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
+        if (idle := nothing_to_choose(start)) is not None:
+            notices.append(idle)
     except DataflexError as error:
         if isinstance(error, UsageError) and not error.key:
             error.key = _named(error.message, prepared.config.args)
@@ -123,6 +153,12 @@ def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:
     found = [key for key in args if key in words]
     found = found or [key for key, value in args.items() if isinstance(value, str) and value in words]
     return (found[0],) if len(found) == 1 else ()
+
+
+def _findings(errors: Errors, request: Request, path: Path) -> list[Finding]:
+    """In the order of the configuration's lines, what has none at the end."""
+    found = [_finding(error, request, path) for error in errors]
+    return sorted(found, key=lambda finding: (finding.line is None, finding.line or 0, finding.column or 0))
 
 
 @contextmanager

@@ -106,6 +106,11 @@ class RunArgs:
 
 
 def dataset_names(value: object) -> list[str]:
-    """The names in ``dataset`` or ``eval_dataset``: a list, or text with commas."""
+    """The names in ``dataset`` or ``eval_dataset``, each once: a list, or text with commas."""
+    return list(dict.fromkeys(listed_names(value)))
+
+
+def listed_names(value: object) -> list[str]:
+    """The same, as often as they are written."""
     items: Iterable[object] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
-    return list(dict.fromkeys(str(item).strip() for item in items))
+    return [str(item).strip() for item in items]

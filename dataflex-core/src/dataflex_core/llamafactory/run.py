@@ -15,6 +15,7 @@ from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.stages import STAGES
+from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
@@ -104,6 +105,8 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
         else:
             ranks = training_args.world_size
             run.journal.write(start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed))
+        for remark in remarks(prepared.config):
+            run.journal.notice(str(remark))
         runs.append(run)
         return loaded.module
 
