@@ -11,6 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from typing_extensions import Doc
+
 from dataflex_core.compat import Translation, translate
 from dataflex_core.config.files import literal, merge, missing, parse, read
 from dataflex_core.config.messages import messages_by_key
@@ -23,6 +25,14 @@ from dataflex_core.faults import raise_any
 from dataflex_core.finite import misnumbered
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
+
+_TYPES = get_type_hints(DataflexConfig, include_extras=True)
+_MEANINGS = {
+    key: item.documentation
+    for key, hint in _TYPES.items()
+    for item in getattr(hint, "__metadata__", ())
+    if isinstance(item, Doc)
+}
 
 
 def load_config(
@@ -241,12 +251,12 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
     if not wrong:
         return valid
     for key, message in wrong.items():
-        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {message}", key=(SECTION, key)))
+        hint = f"it says {_MEANINGS[key]}" if key in _MEANINGS else f"leave {key} out"
+        faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {message}", hint=hint, key=(SECTION, key)))
     return adapter.validate_python({key: value for key, value in given.items() if key not in wrong})
 
 
 def _misnumbered(given: dict[str, Any]) -> dict[str, str]:
     """What is wrong with numbers that pydantic takes all the same, by key of the section: true, infinity."""
-    hints = get_type_hints(DataflexConfig, include_extras=True)
-    found = {key: next(misnumbered(hints[key], value), None) for key, value in given.items()}
+    found = {key: next(misnumbered(_TYPES[key], value), None) for key, value in given.items()}
     return {key: wrong for key, wrong in found.items() if wrong is not None}
