@@ -11,6 +11,7 @@ from support import journalled
 from dataflex_cli.main import cli, main
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_less_enriches_the_targets_domain(tmp_path, monkeypatch, capfd, seed):
     folder = tmp_path / "demo"

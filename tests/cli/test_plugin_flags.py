@@ -131,6 +131,7 @@ class Mine(Selector[Params]):
 """
 
 
+@pytest.mark.numeric
 def test_a_file_with_parameters_trains_in_a_process_that_torchrun_starts(dataflex, tmp_path, model, data):
     (tmp_path / "dfx_trained.py").write_text(TRAINED)
     section = {"warmup_steps": 1, "update_steps": 2, "updates": 1}

@@ -44,6 +44,7 @@ def bench(tmp_path_factory):
     )
 
 
+@pytest.mark.numeric
 def test_dense_projection_scores_as_exact_scores_do(bench):
     queries = [features(bench.model, target, dim=8192).mean(dim=0) for target in bench.targets.values()]
     updates = features(bench.model, bench.pool, dim=8192, optimizer=bench.optimizer)
