@@ -10,7 +10,7 @@ from dataflex_cli.console import counted, say
 from dataflex_core import __version__
 from dataflex_core.config.section import SECTION
 from dataflex_core.errors import InvalidConfig, UsageError
-from dataflex_core.journal import Start
+from dataflex_core.journal import RowsFact, Start
 from dataflex_core.prepared import PreparedRun
 
 
@@ -45,6 +45,10 @@ def show_plan(start: Start) -> None:
         say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
     pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
     say(f"pool of {sum(start.domains.values())} samples: {pool}")
+    for domain, fact in start.dropped.items():
+        say(f"{_of(fact, domain)} left out, the first is row {fact.row} of {fact.file}: {fact.reason}")
+    for domain, fact in start.cut.items():
+        say(f"{_of(fact, domain)} cut, the first is row {fact.row} of {fact.file}: {fact.reason}")
     if start.targets:
         parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
@@ -74,3 +78,7 @@ def nothing_to_choose(start: Start) -> UsageError | None:
         hint=f"raise {SECTION}.candidates or selection_budget, or lower update_steps",
         key=[SECTION, "candidates"],
     )
+
+
+def _of(fact: RowsFact, domain: str) -> str:
+    return f"{counted(fact.count, 'row')} of {domain} {'is' if fact.count == 1 else 'are'}"

@@ -23,6 +23,7 @@ from dataflex_core.requests import (
     WeighRequest,
     Weights,
 )
+from dataflex_core.rows import Row
 from dataflex_core.signals import Generations, Signals
 from dataflex_core.spec import Kind, Need, StrategySpec
 
@@ -41,6 +42,7 @@ __all__ = [
     "NoParams",
     "Progress",
     "ReferenceModel",
+    "Row",
     "ScoringSelector",
     "Selection",
     "SelectionRequest",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dataflex_core.domains import Domain, count_by_domain, sum_by_domain
+from dataflex_core.errors import UnmetNeed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,29 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
     Shares = NDArray[np.float64]
+    Column = NDArray[Any]
+    Columns = Mapping[str, Column]
 
 Notes = Mapping[str, float]
 """Named figures of a decision: journalled, and logged as ``dataflex/<kind>/<name>``."""
+
+
+class _HasColumns:
+    """What has ``columns``: those that ``dataflex.columns`` names, by name."""
+
+    __slots__ = ()
+    columns: Columns
+
+    def column(self, name: str) -> Column:
+        """What the data's files have in a column for each sample of the pool, [pool], by sample id; not to be changed.
+
+        Whole numbers are Int64, other numbers Float64, true and false Bool, all else objects. Raises `UnmetNeed` where
+        ``dataflex.columns`` does not name it.
+        """
+        if name not in self.columns:
+            words = f"a strategy asks for the column {name}, and the run does not carry it"
+            raise UnmetNeed(words, hint=f"set dataflex.columns: [{', '.join([*self.columns, name])}]")
+        return self.columns[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +66,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetupContext:
+class SetupContext(_HasColumns):
     """What a strategy is told once, on every rank: the data is loaded, the model is not yet.
 
     ``targets`` names the subtasks of the target set, the evaluation data sets, in order; ``target_sizes`` has their
@@ -66,6 +87,7 @@ class SetupContext:
     global_batch: int = 1
     judged: int = 0
     mixed: bool = False
+    columns: Columns = field(default_factory=dict, repr=False)
 
     @property
     def pool(self) -> int:
@@ -74,7 +96,7 @@ class SetupContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionRequest:
+class SelectionRequest(_HasColumns):
     """Choose ``count`` of ``candidates``.
 
     ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. What is chosen is
@@ -91,6 +113,7 @@ class SelectionRequest:
     signals: Signals
     steps: int = 1
     global_batch: int = 1
+    columns: Columns = field(default_factory=dict, repr=False)
 
     def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
         """The same request for fewer candidates."""
@@ -113,7 +136,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixRequest:
+class MixRequest(_HasColumns):
     """Give the proportions of the next interval, of ``steps`` optimizer steps of ``global_batch`` samples.
 
     ``previous`` Float64[K] is what the last interval used, ``mean`` Float64[K] the mean over all optimizer steps so
@@ -128,6 +151,7 @@ class MixRequest:
     signals: Signals
     steps: int = 1
     global_batch: int = 1
+    columns: Columns = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +208,7 @@ class StepFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalRequest:
+class IntervalRequest(_HasColumns):
     """An interval of ``steps`` optimizer steps begins: what a weighter may need throughout it is worked out now.
 
     ``ids`` Int64[steps x global_batch] is the interval's plan, in the order of training; None where the order is
@@ -198,6 +222,7 @@ class IntervalRequest:
     global_batch: int
     rng: np.random.Generator
     signals: Signals
+    columns: Columns = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +249,7 @@ class TokenLosses:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeighRequest:
+class WeighRequest(_HasColumns):
     """Weigh B samples, on the training device: those of the accumulation window of all ranks, in training order.
 
     A weighter whose spec says ``compares=False`` may be given them in several parts. ``ids`` Int64[B]. ``targets``
@@ -239,6 +264,7 @@ class WeighRequest:
     rng: np.random.Generator
     targets: torch.Tensor | None = None
     reference: TokenLosses | None = None
+    columns: Columns = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

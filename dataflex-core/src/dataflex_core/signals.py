@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dataflex_core.rows import Row
+
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
 
@@ -86,6 +88,13 @@ class Signals(Protocol):
 
     def texts(self, ids: Ids) -> list[str]:
         """Each sample decoded, without special tokens: n texts. Costs no pass. Not collective; raises nothing."""
+
+    def row(self, ids: Ids) -> list[tuple[Row, ...]]:
+        """The rows of the data's files that each sample was made of: n tuples, of several rows where they are packed.
+
+        Empty for samples of one's own. Costs no pass. Not collective. Raises `DataError` where nobody knows: of data in
+        ``tokenized_path`` that DataFlex did not save.
+        """
 
     def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """Float32[N, ...], a row per ``ids``, from every rank's Float32[n, ...] for its ``shard``.

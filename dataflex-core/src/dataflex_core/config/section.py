@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from typing_extensions import Doc
 
 from dataflex_core.spec import Kind
@@ -34,7 +34,8 @@ class DataflexConfig:
     domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
     tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
     often the results of a long pass are written, so that a killed one repeats no more than that. ``allow_changed`` are
-    the parts in which a run may differ from the checkpoint that it goes on from.
+    the parts in which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's
+    files that strategies may read; the values of ``domain_column`` are the domains, in place of the data sets.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -63,6 +64,12 @@ class DataflexConfig:
         tuple[Literal["strategies", "parameters", "schedule", "data"], ...],
         Doc("the parts in which a run may differ from the checkpoint that it goes on from"),
     ] = ()
+    columns: Annotated[
+        tuple[Annotated[str, MinLen(1)], ...], Doc("columns of the data's files that strategies may read")
+    ] = ()
+    domain_column: Annotated[
+        Annotated[str, MinLen(1)] | None, Doc("the column whose values are the domains; null: the data sets are")
+    ] = None
     selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
     mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
     weighter: Annotated[
@@ -106,6 +113,6 @@ class RunConfig:
             choice = section[kind.value]
             section[kind.value] = None if choice is None else StrategyChoice(**choice)
         section[Kind.WEIGHTER.value] = tuple(StrategyChoice(**choice) for choice in section[Kind.WEIGHTER.value])
-        section["allow_changed"] = tuple(section["allow_changed"])
+        section["allow_changed"], section["columns"] = tuple(section["allow_changed"]), tuple(section["columns"])
         args = {key: value for key, value in plain.items() if key != SECTION}
         return cls(args=args, dataflex=DataflexConfig(**section))

@@ -65,6 +65,21 @@ class ShortageFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowsFact:
+    """``count`` rows of a domain of which LLaMA-Factory made no sample, or only a part of one.
+
+    The first is row ``row``, counted from 1, of ``file``, of the data set ``dataset``, and ``reason`` says, in words,
+    what was wrong with it.
+    """
+
+    count: int
+    dataset: str
+    file: str
+    row: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Start(Event):
     """The run begins: the first event of a journal, written once the data is loaded.
 
@@ -78,7 +93,8 @@ class Start(Event):
     training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
     every draw: ``data_seed``, or else ``seed``.
 
-    ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``schema`` is the version of the
+    ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``dropped`` tells, by domain, of
+    rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``. ``schema`` is the version of the
     journal from here on.
     """
 
@@ -99,6 +115,8 @@ class Start(Event):
     seed: int
     exhaustion: str = "next-epoch"
     warmup_proportions: str | Mapping[str, float] = "size"
+    dropped: Mapping[str, RowsFact] = field(default_factory=dict)
+    cut: Mapping[str, RowsFact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

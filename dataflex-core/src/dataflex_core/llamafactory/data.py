@@ -3,87 +3,115 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError
-
-Load = Callable[[Any], dict[str, Any]]
-"""LLaMA-Factory's ``get_dataset``, with everything but the data arguments given."""
+from dataflex_core.llamafactory.loading import Load, Loading, is_tokenized, load_known, targets_of
+from dataflex_core.llamafactory.traced import Traced, Wanted, summed, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedData:
     """Tokenised data: ``module`` as LLaMA-Factory's workflow wants it, domains as ranges of its train set.
 
-    ``merged`` is whether several data sets came in one piece, as one domain.
+    ``merged`` is whether several domains came in one piece, as one. ``rows`` is what is known of the training samples,
+    ``target_rows`` of those of each target set: None where nobody knows.
     """
 
     module: dict[str, Any]
     domains: tuple[Domain, ...]
     targets: dict[str, Any]
     merged: bool = False
+    rows: Traced | None = None
+    target_rows: Mapping[str, Traced | None] = field(default_factory=dict)
 
 
-def load_whole(load: Load, data_args: Any, *, seed: int) -> LoadedData:
+def load_whole(load: Load, data_args: Any, how: Loading) -> LoadedData:
     """As LLaMA-Factory loads it, in its order: one domain. For runs that leave the order of samples alone."""
-    module = load(data_args)
-    train = module.get("train_dataset")
+    by_column = how.wanted.domain_column is not None
+    how = replace(how, wanted=replace(how.wanted, domain_column=None))
+    known = load_known(load, data_args, how)
+    train, rows = known.module.get("train_dataset"), known.rows
     names = data_args.dataset or ["pool"]
     domain = Domain(name="+".join(names), start=0, size=0 if train is None else len(train))
-    return LoadedData(module=module, domains=(domain,), targets=_targets(module), merged=len(names) > 1)
+    if rows is not None:
+        rows = replace(rows, dropped=summed([rows.dropped], domain.name), cut=summed([rows.cut], domain.name))
+    return LoadedData(
+        module=known.module,
+        domains=(domain,),
+        targets=targets_of(known.module),
+        merged=len(names) > 1 or by_column,
+        rows=rows,
+        target_rows=known.target_rows,
+    )
 
 
-def load_by_domain(load: Load, data_args: Any, *, seed: int) -> LoadedData:
+def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     """Each data set of ``dataset`` a domain, each of ``eval_dataset`` a subtask of the target set.
 
-    A share or number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does.
-    Raises `DataError` for a data set that leaves no sample.
+    With a ``domain_column`` its values are the domains, ordered by name, whatever data set they are in. A share or
+    number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does. Raises
+    `DataError` for a data set that leaves no sample.
     """
-    if _is_tokenized(data_args):
-        return load_whole(load, data_args, seed=seed)
+    if is_tokenized(data_args):
+        return load_whole(load, data_args, how)
     names = list(dict.fromkeys(data_args.dataset or []))
-    loaded = [load(_narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)) for name in names]
-    parts = [
-        _nonempty(module.get("train_dataset"), name, data_args) for name, module in zip(names, loaded, strict=True)
-    ]
+    parts, told = [], []
+    for name in names:
+        narrowed = _narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)
+        known = load_known(load, narrowed, how)
+        parts.append(_nonempty(known.module.get("train_dataset"), name, data_args))
+        told.append(known.rows)
     train = concatenate_datasets(parts)
+    rows = together(told)
     owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    targets = _load_targets(load, data_args)
-    module: dict[str, Any] = {}
+    if rows is not None and rows.domains is not None:
+        values, owners = np.unique(rows.domains.astype(str), return_inverse=True)
+        names = values.tolist()
+        order = np.argsort(owners, kind="stable")
+        train, rows, owners = train.select(order), rows.select(order), owners[order]
+    targets, target_rows = _load_targets(load, data_args, replace(how, wanted=Wanted()))
+    made: dict[str, Any] = {}
     if targets:
         each = data_args.eval_on_each_dataset
-        module["eval_dataset"] = targets if each else concatenate_datasets(list(targets.values()))
+        made["eval_dataset"] = targets if each else concatenate_datasets(list(targets.values()))
     elif data_args.val_size > 1e-6:
-        train, owners, held_out = _held_out(train, owners, data_args.val_size, seed)
-        module["eval_dataset"] = targets["validation"] = held_out
-    module["train_dataset"] = train
+        kept, drawn = _held_out(len(train), data_args.val_size, how.seed)
+        made["eval_dataset"] = targets["validation"] = train.select(drawn)
+        target_rows["validation"] = None if rows is None else rows.select(drawn)
+        train, owners, rows = train.select(kept), owners[kept], None if rows is None else rows.select(kept)
+    made["train_dataset"] = train
     sizes = np.bincount(owners, minlength=len(names))
     starts = np.cumsum(sizes) - sizes
     domains = tuple(Domain(name=n, start=int(s), size=int(k)) for n, s, k in zip(names, starts, sizes, strict=True))
-    return LoadedData(module=module, domains=domains, targets=targets)
+    return LoadedData(module=made, domains=domains, targets=targets, rows=rows, target_rows=target_rows)
 
 
-def _load_targets(load: Load, data_args: Any) -> dict[str, Any]:
+def _load_targets(load: Load, data_args: Any, how: Loading) -> tuple[dict[str, Any], dict[str, Traced | None]]:
     targets: dict[str, Any] = {}
+    rows: dict[str, Traced | None] = {}
     for name in dict.fromkeys(data_args.eval_dataset or []):
         narrowed = _narrowed(data_args, f"eval/{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
-        targets[name] = _nonempty(load(narrowed).get("eval_dataset"), name, data_args)
-    return targets
+        known = load_known(load, narrowed, how)
+        targets[name] = _nonempty(known.module.get("eval_dataset"), name, data_args)
+        rows[name] = next(iter(known.target_rows.values()), None)
+    return targets, rows
 
 
-def _held_out(train: Dataset, owners: Any, size: float, seed: int) -> tuple[Dataset, Any, Dataset]:
-    """Split as LLaMA-Factory splits, and keep each domain contiguous."""
-    positions = Dataset.from_dict({"position": np.arange(len(train))})
+def _held_out(count: int, size: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which of ``count`` samples are kept, ascending, and which held out: split as LLaMA-Factory splits."""
+    positions = Dataset.from_dict({"position": np.arange(count)})
     split = positions.train_test_split(test_size=int(size) if size > 1 else size, seed=seed)
-    kept = np.sort(np.asarray(split["train"]["position"]))
-    return train.select(kept), owners[kept], train.select(split["test"]["position"])
+    kept, drawn = (np.asarray(split[part]["position"], dtype=np.int64) for part in ("train", "test"))
+    return np.sort(kept), drawn
 
 
 def _nonempty(dataset: Any, name: str, data_args: Any) -> Any:
@@ -111,16 +139,3 @@ def _narrowed(data_args: Any, part: str, **changes: Any) -> Any:
     for key, value in changes.items():
         setattr(narrowed, key, value)
     return narrowed
-
-
-def _is_tokenized(data_args: Any) -> bool:
-    """Whether LLaMA-Factory saved this data whole; what we saved by domain lies beside it."""
-    path = data_args.tokenized_path
-    return path is not None and Path(path).is_dir() and any(Path(path).iterdir())
-
-
-def _targets(module: dict[str, Any]) -> dict[str, Any]:
-    held = module.get("eval_dataset")
-    if held is None:
-        return {}
-    return dict(held) if isinstance(held, dict) else {"eval": held}

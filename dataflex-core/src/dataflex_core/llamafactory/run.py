@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from dataflex_core.journal.start import start_of
 from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
+from dataflex_core.llamafactory.loading import Loading
 from dataflex_core.llamafactory.stages import STAGES
+from dataflex_core.llamafactory.traced import Wanted
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.planning.budget import Budget, budget_of
@@ -60,7 +63,8 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
 
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=ranks)
-        return start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
+        start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
+        return _with_losses(start, loaded)
 
 
 def _args(prepared: PreparedRun) -> dict[str, Any]:
@@ -99,12 +103,17 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
         loaded = _load(prepared, load, data_args, training_args)
         known = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
-        run.set_up(known, loaded.module["train_dataset"], loaded.targets)
+        run.set_up(known, loaded.module["train_dataset"], loaded.targets, columns=_columns(loaded))
+        run.origins = None if loaded.rows is None else loaded.rows.origins
+        run.target_origins = {name: None if rows is None else rows.origins for name, rows in loaded.target_rows.items()}
         if training_args.resume_from_checkpoint:
             run.go_on_from(Path(training_args.resume_from_checkpoint))
         else:
             ranks = training_args.world_size
-            run.journal.write(start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed))
+            start = start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed)
+            run.journal.write(_with_losses(start, loaded))
+        for text in _notices(prepared, loaded, data_args):
+            run.journal.notice(text)
         for remark in remarks(prepared.config):
             run.journal.notice(str(remark))
         runs.append(run)
@@ -134,9 +143,11 @@ def _seed(training_args: Any) -> int:
 
 
 def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args: Any) -> LoadedData:
-    how = load_by_domain if prepared.plans else load_whole
+    load, config = load_by_domain if prepared.plans else load_whole, prepared.config.dataflex
+    wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
+    how = Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save)
     try:
-        loaded = how(get_dataset, data_args, seed=training_args.seed)
+        loaded = load(get_dataset, data_args, how)
     except (RuntimeError, StopIteration) as error:
         if isinstance(error, StopIteration) or "Cannot find" in str(error):
             raise no_sample_left(data_args.dataset or [], data_args) from error
@@ -147,6 +158,22 @@ def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args
             hint="point tokenized_path at a folder that does not exist yet",
         )
     return loaded
+
+
+def _with_losses(start: Start, loaded: LoadedData) -> Start:
+    """With what is missing of the rows."""
+    return start if loaded.rows is None else replace(start, dropped=loaded.rows.dropped, cut=loaded.rows.cut)
+
+
+def _columns(loaded: LoadedData) -> Mapping[str, Any]:
+    return {} if loaded.rows is None else loaded.rows.columns
+
+
+def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Iterator[str]:
+    if loaded.rows is None:
+        yield f"{data_args.tokenized_path} does not say which rows its samples are made of: DataFlex did not save it"
+    if prepared.config.dataflex.domain_column is not None and not prepared.plans:
+        yield "dataflex.domain_column has no effect on a weighter alone: samples keep LLaMA-Factory's order"
 
 
 def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:

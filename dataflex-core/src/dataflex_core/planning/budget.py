@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
@@ -188,8 +189,8 @@ def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Doma
         )
 
 
-def context_of(budget: Budget, *, mixed: bool, seed: int) -> SetupContext:
-    """What strategies are told of the run; ``mixed`` is whether a mixer sets quotas."""
+def context_of(budget: Budget, *, mixed: bool, seed: int, columns: Mapping[str, Any] | None = None) -> SetupContext:
+    """What strategies are told of the run; ``mixed`` is whether a mixer sets quotas, ``columns`` those of the pool."""
     schedule = budget.schedule
     return SetupContext(
         domains=budget.domains,
@@ -203,6 +204,7 @@ def context_of(budget: Budget, *, mixed: bool, seed: int) -> SetupContext:
         judged=budget.judged,
         mixed=mixed,
         seed=seed,
+        columns={} if columns is None else columns,
     )
 
 

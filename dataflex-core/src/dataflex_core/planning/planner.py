@@ -61,7 +61,7 @@ class Planner:
         state()                          at any time between two decisions
 
     ``strategies`` are those of the run, by slot, with what was ``chosen`` for it; others than the selector and the
-    mixer are passed over.
+    mixer are passed over. ``columns`` are those of the pool that they may read.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class Planner:
         seed: int,
         chosen: Mapping[Slot, Chosen],
         strategies: Mapping[Slot, Strategy[Any]],
+        columns: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.plan: Plan | None = None
         """The plan in force, None before the first decision."""
         self._budget, self._rules, self._seed, self._chosen = budget, rules, seed, chosen
+        self._columns = {} if columns is None else columns
         self._selector = cast("Selector[Any] | None", strategies.get(SELECTOR))
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
         domains = budget.domains
@@ -157,6 +159,7 @@ class Planner:
             global_batch=self._budget.global_batch,
             rng=self._rng(MIXER, interval),
             signals=self._declared(MIXER, signals),
+            columns=self._columns,
         )
         answer = self._mixer.mix(request)
         try:
@@ -269,6 +272,7 @@ class Planner:
             global_batch=self._budget.global_batch,
             rng=self._rng(SELECTOR, interval),
             signals=self._declared(SELECTOR, signals),
+            columns=self._columns,
         )
         scored = scores_of(selector, request)
         parts: list[Part] = []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.rows import Row
 from dataflex_core.scoring import influence
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.embeddings import POOLINGS, embed
@@ -58,7 +59,7 @@ class ModelSignals:
 
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> ModelSignals:
         """Signals of tokenised samples of one's own; ``name`` is for people, and for partial results."""
-        return ModelSignals(self._context, Samples(name=name, dataset=rows))
+        return ModelSignals(self._context, Samples(name=name, dataset=rows, own=True))
 
     def new_decision(self, step: int) -> None:
         """Forget what was computed with the model as it was before ``step``; called on every rank."""
@@ -78,6 +79,10 @@ class ModelSignals:
         """Each sample decoded, without special tokens."""
         dataset, decode = self._samples.dataset, self._context.models.tokenizer.decode
         return [str(decode(dataset[int(i)]["input_ids"], skip_special_tokens=True)) for i in ids]
+
+    def row(self, ids: Ids) -> list[tuple[Row, ...]]:
+        """The rows of the data's files that each sample was made of."""
+        return self._samples.rows(ids)
 
     def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """Float32[N, ...], one row per ``ids``, from every rank's shard; of a list of arrays a list."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.errors import DataError
+from dataflex_core.rows import Origins, Row
 from dataflex_core.scoring.batching import lengths_of
 from dataflex_core.scoring.fingerprint import digest_of_samples
 
@@ -20,11 +22,15 @@ Batch = dict[str, Any]
 class Samples:
     """A map-style data set of tokenised samples, with their lengths and their digest, read once.
 
-    ``name`` is what people read after "of": "the pool". ``dealt`` is the last shard that was taken, and its batches.
+    ``name`` is what people read after "of": "the pool". ``origins`` are the rows that they were made of, None where
+    nobody knows; they are a strategy's ``own``, or the run's. ``dealt`` is the last shard that was taken, and its
+    batches.
     """
 
     name: str
     dataset: Any
+    origins: Origins | None = None
+    own: bool = False
     dealt: tuple[Ids, list[Ids]] | None = field(default=None, init=False)
     _lengths: NDArray[np.int64] | None = field(default=None, init=False)
     _digest: str | None = field(default=None, init=False)
@@ -37,6 +43,18 @@ class Samples:
         if self._lengths is None:
             self._lengths = lengths_of(self.dataset)
         return self._lengths
+
+    def rows(self, ids: Ids) -> list[tuple[Row, ...]]:
+        """The rows that samples were made of; none of a strategy's own. Raises `DataError` where nobody knows."""
+        if self.own:
+            return [() for _ in ids]
+        found = [None if self.origins is None else self.origins.of(int(i)) for i in ids]
+        if any(rows is None for rows in found):
+            raise DataError(
+                f"nobody knows which rows the samples of {self.name} were made of",
+                hint="point tokenized_path at a folder that does not exist yet: what DataFlex saves there, it knows",
+            )
+        return [rows for rows in found if rows is not None]
 
     def digest(self) -> str:
         """Digest of the samples' content, for which all of them are read."""

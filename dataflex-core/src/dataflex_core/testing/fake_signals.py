@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.rows import Row
 from dataflex_core.signals import Gathered, Generations
 from dataflex_core.spec import Need
 from dataflex_core.testing import fakes
@@ -75,6 +76,10 @@ class FakeSignals:
     def texts(self, ids: Ids) -> list[str]:
         """A word for each token of each sample."""
         return [fakes.text_of(sample.tokens) for sample in self._asked(ids)]
+
+    def row(self, ids: Ids) -> list[tuple[Row, ...]]:
+        """The rows of a made-up file; none for rows of one's own."""
+        return [() if sample.row is None else (sample.row,) for sample in self._asked(ids)]
 
     def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """A row per ``ids``. Raises `OutOfStep` where the ranks' parts do not make up ``ids``, or differ in shape."""

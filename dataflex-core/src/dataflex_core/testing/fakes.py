@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.rng import derive
+from dataflex_core.rows import Row
 
 Vector = NDArray[np.float64]
 
@@ -38,9 +39,11 @@ class Sample:
     """The tokens before the first target token."""
     answer: tuple[int, ...]
     """The target tokens."""
+    row: Row | None = None
+    """Where it comes from, if it is of a data set."""
 
     @classmethod
-    def of(cls, row: Mapping[str, Sequence[int]]) -> Sample:
+    def of(cls, row: Mapping[str, Sequence[int]], origin: Row | None = None) -> Sample:
         """Of ``input_ids`` and ``labels``, as a run's data sets have them."""
         tokens, labels = [int(token) for token in row["input_ids"]], [int(token) for token in row["labels"]]
         first = next((i for i, token in enumerate(labels) if token != IGNORE), len(labels))
@@ -49,6 +52,7 @@ class Sample:
             tokens=tuple(tokens),
             prompt=tuple(tokens[:first]),
             answer=tuple(token for token in labels if token != IGNORE),
+            row=origin,
         )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
 from dataflex_core.rng import derive
+from dataflex_core.rows import Row
 from dataflex_core.testing.fakes import IGNORE, Sample
 
 Samples = tuple[Sample, ...]
@@ -26,9 +30,33 @@ class Pool:
         """How many samples there are."""
         return len(self.samples)
 
+    @property
+    def columns(self) -> Mapping[str, NDArray[np.float64]]:
+        """A column of numbers between 0 and 1 by whatever name it is asked for."""
+        return _Columns(samples=self.samples)
+
     def usable(self, sample: int) -> bool:
         """Whether a sample has a target token."""
         return bool(self.samples[sample].answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Columns(Mapping[str, "NDArray[np.float64]"]):
+    samples: Samples
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        values = np.array([derive("column", name, sample.key).random() for sample in self.samples], dtype=np.float64)
+        values.flags.writeable = False
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 def make_pool(
@@ -49,10 +77,11 @@ def make_pool(
     samples: list[Sample] = []
     for domain, size in sizes.items():
         domains.append(Domain(name=domain, start=len(samples), size=size))
-        for _ in range(size):
+        for place in range(size):
             which = 0 if alike else len(samples)
             labelled = _is_labelled(len(samples), unlabelled)
-            samples.append(_sample(0 if alike else len(domains), f"sample {which}", labelled=labelled))
+            made = _sample(0 if alike else len(domains), f"sample {which}", labelled=labelled)
+            samples.append(replace(made, row=Row(dataset=domain, file=f"{domain}.jsonl", row=place + 1)))
     targets = {
         subtask: tuple(
             _sample(1 + k, f"{subtask} {i}", labelled=_is_labelled(i, unlabelled_targets)) for i in range(size)

@@ -163,7 +163,9 @@ def _runner(
     if scenario.shares:
         slots[MIXER] = chosen
         strategies[MIXER] = _GivenShares(scenario.shares)
-    planner = Planner(scenario.budget, Rules(), seed=seed, chosen=slots, strategies=strategies)
+    planner = Planner(
+        scenario.budget, Rules(), seed=seed, chosen=slots, strategies=strategies, columns=scenario.pool.columns
+    )
     return Runner(
         chosen=subject.chosen,
         pool=scenario.pool,
@@ -176,7 +178,7 @@ def _runner(
 
 
 def _context(scenario: Scenario, seed: int) -> SetupContext:
-    return context_of(scenario.budget, mixed=bool(scenario.shares), seed=seed)
+    return context_of(scenario.budget, mixed=bool(scenario.shares), seed=seed, columns=scenario.pool.columns)
 
 
 class _GivenShares(Mixer[None]):

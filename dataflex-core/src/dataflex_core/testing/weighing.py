@@ -33,6 +33,7 @@ class Preparing:
             global_batch=runner.budget.global_batch,
             rng=runner.rng(self.step, "interval"),
             signals=runner.signals(self.step),
+            columns=runner.pool.columns,
         )
         assert request.ids is not None
         with runner.watching({"request.ids": request.ids}, request.rng):
@@ -67,6 +68,7 @@ class Weighing:
             rng=runner.rng(self.step, *key),
             targets=targets if Need.TARGET_TOKENS in needs else None,
             reference=self._losses(runner, runner.reference) if referenced else None,
+            columns=runner.pool.columns,
         )
         given = {
             "losses.values": losses.values.numpy(),

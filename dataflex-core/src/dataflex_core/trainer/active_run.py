@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
@@ -15,6 +18,7 @@ from dataflex_core.journal.reader import journal_of
 from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
+from dataflex_core.rows import Origins
 from dataflex_core.strategy_faults import named
 from dataflex_core.trainer.checkpoint_files import read_state
 from dataflex_core.trainer.provenance import PARTS, differences, provenance_of
@@ -37,6 +41,12 @@ class ActiveRun:
     """Target data sets by name, tokenised."""
     pool: Any = None
     """The training data set, tokenised."""
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """Values of the samples of the pool, by their ids, of the columns that the configuration names."""
+    origins: Origins | None = None
+    """The rows that the samples of the pool are made of; None where nobody knows."""
+    target_origins: dict[str, Origins | None] = field(default_factory=dict)
+    """Likewise of those of the target sets."""
     resumed: dict[str, Any] | None = None
     """The state of the checkpoint that the run goes on from."""
     changed: set[str] = field(default_factory=set)
@@ -44,10 +54,16 @@ class ActiveRun:
     _budget: Budget | None = None
     _provenance: dict[str, dict[str, Any]] | None = None
 
-    def set_up(self, budget: Budget, pool: Any, targets: dict[str, Any]) -> None:
+    def set_up(
+        self, budget: Budget, pool: Any, targets: dict[str, Any], columns: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
         """The data is loaded: the strategies learn what the run is."""
         self._budget, self.pool, self.targets = budget, pool, targets
-        context = context_of(budget, mixed=MIXER in self.prepared.strategies, seed=self.seed)
+        self.columns = {} if columns is None else dict(columns)
+        for values in self.columns.values():
+            values.flags.writeable = False  # all strategies are given the same
+        mixed = MIXER in self.prepared.strategies
+        context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns)
         for slot, strategy in self.strategies.items():
             with self.named(slot, "in setup()"):
                 strategy.setup(context)
@@ -59,7 +75,9 @@ class ActiveRun:
     def provenance(self) -> dict[str, dict[str, Any]]:
         """What the run is, worked out once."""
         if self._provenance is None:
-            self._provenance = provenance_of(self.prepared, self.budget, self.pool, self.targets, seed=self.seed)
+            self._provenance = provenance_of(
+                self.prepared, self.budget, self.pool, self.targets, columns=self.columns, seed=self.seed
+            )
         return self._provenance
 
     def go_on_from(self, checkpoint: Path) -> None:

@@ -40,6 +40,7 @@ class PlannedTrainer(SignalTrainer):
             seed=run.seed,
             chosen=run.prepared.strategies,
             strategies=run.strategies,
+            columns=run.columns,
         )
         self._feed: Iterator[Any] = iter(())
 

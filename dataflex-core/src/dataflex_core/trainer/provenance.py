@@ -7,10 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from numpy.typing import NDArray
+
 import dataflex_core
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
-from dataflex_core.scoring.fingerprint import digest_of_samples
+from dataflex_core.scoring.fingerprint import digest_of_samples, digest_of_text
 
 Provenance = Mapping[str, Mapping[str, Any]]
 """Facts by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
@@ -19,7 +21,13 @@ PARTS = ("strategies", "parameters", "schedule", "data")
 
 
 def provenance_of(
-    prepared: PreparedRun, budget: Budget, pool: Any, targets: Mapping[str, Any], *, seed: int
+    prepared: PreparedRun,
+    budget: Budget,
+    pool: Any,
+    targets: Mapping[str, Any],
+    *,
+    columns: Mapping[str, NDArray[Any]] | None = None,
+    seed: int,
 ) -> dict[str, dict[str, Any]]:
     """Of a run whose data is loaded. Reads all of it: a second or so per gigabyte of token ids."""
     chosen = prepared.strategies
@@ -43,6 +51,7 @@ def provenance_of(
         "data": {
             **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in budget.domains},
             **{f"target set {name}": digest_of_samples(data) for name, data in targets.items()},
+            **{f"column {name}": digest_of_text(*map(repr, v.tolist())) for name, v in (columns or {}).items()},
         },
         "versions": {
             "dataflex-core": dataflex_core.__version__,
@@ -63,7 +72,7 @@ def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
             continue
         if part == "data":
             change = "is new" if name not in was else "is gone" if name not in is_ else "has changed"
-            told.append(f"{name if name.startswith('target set') else f'data set {name}'} {change}")
+            told.append(f"{name if name.startswith(('target set', 'column')) else f'data set {name}'} {change}")
         else:
             told.append(f"{name} was {was.get(name, 'not there')}, is {is_.get(name, 'not there')}")
     return told

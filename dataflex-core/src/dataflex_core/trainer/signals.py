@@ -95,14 +95,19 @@ class SignalTrainer(FlexTrainer):
             models=self._models,
             optimizer=lambda: self.optimizer,
             engine=engine,
-            targets=[Samples(name=name, dataset=data) for name, data in self.run.targets.items()],
+            targets=[
+                Samples(name=name, dataset=data, origins=self.run.target_origins.get(name))
+                for name, data in self.run.targets.items()
+            ],
             notice=notice,
             seed=self.run.seed,
             configuration=_what_counts(config),
             ends=self._ends(),
             in_blocks=written.trains_in_blocks,
         )
-        return ModelSignals(context, Samples(name="the pool", dataset=self.train_dataset.dataset))
+        return ModelSignals(
+            context, Samples(name="the pool", dataset=self.train_dataset.dataset, origins=self.run.origins)
+        )
 
     def _make_models(self) -> Models:
         written = RunArgs(written=self.run.prepared.config.args)

@@ -64,6 +64,7 @@ class WeightTrainer(LossTrainer):
                 global_batch=self.run.budget.global_batch,
                 rng=self.rng(slot, "interval"),
                 signals=self.declared_signals(slot),
+                columns=self.run.columns,
             )
             with self.asking(slot):
                 weighter.prepare(request)
@@ -153,6 +154,7 @@ class WeightTrainer(LossTrainer):
             rng=self.rng(slot) if self._compares else self.rng(slot, self._micro),
             targets=window.targets if Need.TARGET_TOKENS in needs else None,
             reference=None if path is None else window.references[path],
+            columns=self.run.columns,
         )
         with torch.no_grad(), self.asking(slot):
             return weighter.weigh(request, window.losses)

@@ -1,0 +1,87 @@
+"""One call of LLaMA-Factory's loader, with what is known of the samples that it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.errors import DataError
+from dataflex_core.llamafactory import traced_files
+from dataflex_core.llamafactory.traced import Traced, Wanted
+from dataflex_core.llamafactory.tracing import tracing
+
+Load = Callable[[Any], dict[str, Any]]
+"""LLaMA-Factory's ``get_dataset``, with everything but the data arguments given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """How data is loaded: ``seed`` is of the draw of what ``val_size`` holds out, ``wanted`` what to know of rows.
+
+    ``saves`` is whether this rank is the one that saves tokenised data.
+    """
+
+    seed: int
+    wanted: Wanted = field(default_factory=Wanted)
+    saves: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What LLaMA-Factory gave, ``module``, and what is known of the samples in it: None where nobody knows."""
+
+    module: dict[str, Any]
+    rows: Traced | None
+    target_rows: Mapping[str, Traced | None]
+
+
+def load_known(load: Load, data_args: Any, how: Loading) -> Known:
+    """Load. Columns are of training samples alone. Raises `DataError` where a row lacks what is wanted of it."""
+    if is_tokenized(data_args):
+        return _kept(load(data_args), Path(data_args.tokenized_path), how.wanted)
+    with tracing(how.wanted) as watch:
+        module = load(data_args)
+    targets = targets_of(module)
+    rows = watch.traced(watch.train[0], how.wanted.columns) if watch.train else None
+    known = [watch.traced(made) for made in watch.held]
+    target_rows = dict(zip(targets, known if len(known) == len(targets) else [None] * len(targets), strict=True))
+    if rows is None and "train_dataset" in module and (lacking := how.wanted.names):
+        raise DataError(
+            f"which rows samples are made of is not known here, and so not what they have in {lacking[0]}",
+            hint="leave columns and domain_column out of the dataflex: section",
+        )
+    if data_args.tokenized_path is not None and how.saves:
+        folder = Path(data_args.tokenized_path)
+        if rows is not None:
+            traced_files.write(traced_files.file_of(folder, "train"), rows, module["train_dataset"], how.wanted)
+        for place, (name, part) in enumerate(target_rows.items()):
+            if part is not None:
+                traced_files.write(traced_files.file_of(folder, f"eval-{place}"), part, targets[name], Wanted())
+    return Known(module=module, rows=rows, target_rows=target_rows)
+
+
+def is_tokenized(data_args: Any) -> bool:
+    """Whether ``tokenized_path`` holds data already: LLaMA-Factory takes any folder that is not empty for it."""
+    path = data_args.tokenized_path
+    return path is not None and Path(path).is_dir() and any(Path(path).iterdir())
+
+
+def targets_of(module: Mapping[str, Any]) -> dict[str, Any]:
+    """The evaluation sets that LLaMA-Factory gave, by name."""
+    held = module.get("eval_dataset")
+    if held is None:
+        return {}
+    return dict(held) if isinstance(held, dict) else {"eval": held}
+
+
+def _kept(module: dict[str, Any], folder: Path, wanted: Wanted) -> Known:
+    train = module.get("train_dataset")
+    rows = None if train is None else traced_files.read(traced_files.file_of(folder, "train"), train, wanted)
+    targets = targets_of(module)
+    target_rows = {
+        name: traced_files.read(traced_files.file_of(folder, f"eval-{place}"), data, Wanted())
+        for place, (name, data) in enumerate(targets.items())
+    }
+    return Known(module=module, rows=rows, target_rows=target_rows)

@@ -1,0 +1,53 @@
+"""Why LLaMA-Factory makes no sample of a row: it is given the row again, alone, and listened to."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+_SAID = (
+    # What it says, without the data that follows.
+    (re.compile(r"(Invalid (?:role tag|message count)) in "), r"\1"),
+    (re.compile(r"(Dropped lengthy example with length .*?)\.?$"), r"\1"),
+)
+
+
+def reason(convert: Callable[[Any], Mapping[str, Any]], processor: Any, example: Mapping[str, Any]) -> str:
+    """In LLaMA-Factory's own words, where it has some, else what is seen in the row."""
+    with _heard() as said:
+        aligned = convert(dict(example))
+        processor.preprocess_dataset({key: [value] for key, value in aligned.items()})
+    for text in said:
+        for pattern, words in _SAID:
+            if found := pattern.match(text):
+                return found.expand(words)
+    if type(processor).__name__ == "PretrainDatasetProcessor":
+        limit = processor.data_args.cutoff_len
+        return f"it is among the last tokens of a group of rows, which do not fill a block of {limit}"
+    if not aligned["_response"]:
+        return "Dropped invalid example: it has no answer"
+    return "Dropped invalid example: its turns do not end with a question and an answer"
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What LLaMA-Factory logs in the meantime, and nobody else sees."""
+    said: list[str] = []
+    logger = logging.getLogger("llamafactory")
+    handlers, logger.handlers = logger.handlers, [_Ear(said)]
+    try:
+        yield said
+    finally:
+        logger.handlers = handlers
+
+
+class _Ear(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.append(record.getMessage())
