@@ -17,7 +17,10 @@ import numpy as np
 ROW, GROUP = "dataflex_row", "dataflex_group"
 """Columns of what a processor is given: a row, and which rows it may be packed with."""
 ROWS, CUT = "dataflex_rows", "dataflex_cut"
-"""Columns of what it makes: a sample's rows, and those of them that were cut."""
+"""Columns of what it makes: a sample's rows, and, for each of them, 1 where it was cut and 0 where not.
+
+Lists without a value would have a type without one, and not fit those of another worker.
+"""
 
 Examples = dict[str, list[Any]]
 
@@ -60,7 +63,7 @@ def one_by_one(inner: Any, examples: Examples, rows: list[int]) -> Examples:
             made[key].extend(values)
         made[ROWS].extend([[row]] * count)
         length = len(sample["input_ids"][0]) + (len(sample["labels"][0]) if apart else 0)
-        made[CUT].extend([[row] if template.is_cut(length) else []] * count)
+        made[CUT].extend([[int(template.is_cut(length))]] * count)
     return made
 
 
@@ -83,7 +86,7 @@ def one_by_one_joined(inner: Any, examples: Examples, rows: list[int]) -> Exampl
         for i, token in marks:
             ids[i] = int(token)
         made.setdefault(ROWS, []).append([token.row for _, token in marks])
-        made.setdefault(CUT, []).append([token.row for _, token in marks if token.cut])
+        made.setdefault(CUT, []).append([int(token.cut) for _, token in marks])
     return made
 
 
@@ -94,14 +97,14 @@ def by_length(inner: Any, examples: Examples, rows: list[int]) -> Examples:
     made: Examples = {key: list(result[key]) for key in result}
     if not inner.data_args.packing:
         made[ROWS] = [[row] for row in rows]
-        made[CUT] = [[row] if cut else [] for row, cut in zip(rows, tokenizer.cut, strict=True)]
+        made[CUT] = [[int(cut)] for cut in tokenizer.cut]
         return made
     ends = np.cumsum(tokenizer.lengths)
     stops = np.cumsum([len(ids) for ids in made["input_ids"]], dtype=np.int64)
     first = np.searchsorted(ends, np.concatenate([[0], stops[:-1]]) if len(stops) else stops, side="right")
     last = np.searchsorted(ends, stops - 1, side="right")
     made[ROWS] = [rows[start : stop + 1] for start, stop in zip(first.tolist(), last.tolist(), strict=True)]
-    made[CUT] = [[] for _ in made[ROWS]]
+    made[CUT] = [[0] * len(block) for block in made[ROWS]]
     return made
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def write(path: Path, traced: Traced, dataset: Any, wanted: Wanted) -> None:
         table["domain"] = pa.array(traced.domains.tolist(), pa.string())
     table |= {f"column {name}": pa.array(values.tolist()) for name, values in traced.columns.items()}
     known = {
-        "of": _identity(dataset),
+        "of": _identity(path, dataset),
         "domain_column": wanted.domain_column,
         "sources": [
             {
@@ -64,7 +65,7 @@ def read(path: Path, dataset: Any, wanted: Wanted) -> Traced | None:
     """
     table = _table(path)
     known = {} if table is None else json.loads(table.schema.metadata[b"dataflex"])
-    if table is None or known.get("of") != _identity(dataset):
+    if table is None or known.get("of") != _identity(path, dataset):
         if wanted.names:
             raise DataError(f"{_folder(path)} holds tokenised samples without the column {wanted.names[0]}", hint=_HINT)
         return None
@@ -99,9 +100,12 @@ def _folder(path: Path) -> str:
     return str(path.parent).removesuffix(".rows")
 
 
-def _identity(dataset: Any) -> list[Any]:
-    """By which a data set is known again: how many samples, and what `datasets` calls its content."""
-    return [len(dataset), str(dataset._fingerprint)]
+def _identity(path: Path, dataset: Any) -> list[Any]:
+    """By which saved data is known again: how many samples, and how `datasets` describes what lies in the folder."""
+    digest = sha256()
+    for state in sorted(Path(_folder(path)).rglob("state.json")):
+        digest.update(state.read_bytes())
+    return [len(dataset), digest.hexdigest()]
 
 
 def _source(kept: Mapping[str, Any]) -> Source:

@@ -130,7 +130,8 @@ class Tracing:
             return made
         starts, rows = _lists(made, ROWS)
         _, cut = _lists(made, CUT)
-        told = Made(given=_numbers(dataset, ROW), starts=starts, rows=rows, cut=cut, processor=self._processor)
+        given = _numbers(dataset, ROW)
+        told = Made(given=given, starts=starts, rows=rows, cut=rows[cut == 1], processor=self._processor)
         (self.held if is_eval else self.train).append(told)
         return made.remove_columns([ROWS, CUT])
 
