@@ -12,7 +12,7 @@ from dataflex_cli.console import say
 from dataflex_cli.header import show_plan
 from dataflex_cli.main import show_error
 from dataflex_core.errors import DataflexError
-from dataflex_core.journal.events import Start, StrategyFact
+from dataflex_core.journal.events import RowsFact, Start, StrategyFact
 
 START = Start(
     run="",
@@ -44,6 +44,17 @@ def test_what_decisions_judge_and_cost(capsys):
     show_plan(replace(START, strategies=(selector,), judged=36, decision_cost=3.0))
     said = "a decision judges 36 samples, at the cost of about 3.0 training steps: 6 in all, 0.75x the training itself"
     assert said in capsys.readouterr().out
+
+
+def test_rows_that_are_left_out_or_cut_are_told_with_the_first_and_its_reason(capsys):
+    show_plan(START)
+    assert "row" not in capsys.readouterr().out
+    wrong = RowsFact(count=2, dataset="words", file="data/words.jsonl", row=17, reason="Invalid role tag")
+    long = RowsFact(count=1, dataset="words", file="data/words.jsonl", row=3, reason="longer than 64 tokens")
+    show_plan(replace(START, dropped={"words": wrong}, cut={"words": long}))
+    said = capsys.readouterr().out
+    assert "2 rows of words are left out, the first is row 17 of data/words.jsonl: Invalid role tag\n" in said
+    assert "1 row of words is cut, the first is row 3 of data/words.jsonl: longer than 64 tokens\n" in said
 
 
 class _Pipe(io.RawIOBase):

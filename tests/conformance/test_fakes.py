@@ -57,6 +57,16 @@ def test_the_fake_has_the_signature_of_the_protocol(method):
     assert [(p.name, p.kind, p.default) for p in fake] == [(p.name, p.kind, p.default) for p in told]
 
 
+def test_samples_of_the_pool_and_of_targets_have_rows_and_columns_and_ones_own_have_none():
+    facts = signals()
+    assert [str(row) for (row,) in facts.row(np.array([0, 25]))] == ["row 1 of words.jsonl", "row 2 of code.jsonl"]
+    assert {row.dataset for (row,) in facts.target("held").row(np.arange(5))} == {"held"}
+    assert facts.over([{"input_ids": [1, 2], "labels": [1, 2]}], "own").row(np.array([0])) == [()]
+    quality = EVERYDAY.columns["quality"]
+    assert (quality.dtype, len(quality)) == (np.float64, len(EVERYDAY))
+    np.testing.assert_array_equal(EVERYDAY.columns["quality"], quality)
+
+
 @pytest.mark.parametrize("ask", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("world", [2, 4])
 def test_facts_do_not_depend_on_the_number_of_ranks(world, ask):

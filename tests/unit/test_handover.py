@@ -26,7 +26,7 @@ ARGS = {
 def run():
     """A run with strategies of all kinds, found possible, and what hands it over."""
     overrides = Overrides(
-        values={**ARGS, "dataflex.allow_changed": ("data",)},
+        values={**ARGS, "dataflex.allow_changed": ("data",), "dataflex.columns": ["a"], "dataflex.domain_column": "b"},
         strategies={Kind.SELECTOR: "loss", Kind.MIXER: "static", Kind.WEIGHTER: ("loss", "uniform", "loss")},
         parameter_words=("selector.focus=low", "mixer.proportions=[1, 3]", "weighter.2.delta=2"),
     )

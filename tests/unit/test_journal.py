@@ -17,6 +17,7 @@ from dataflex_core.journal import (
     Logged,
     Notice,
     Resume,
+    RowsFact,
     ShortageFact,
     Start,
     Step,
@@ -46,6 +47,8 @@ START = Start(
     decision_cost=0.0,
     step_cost=0.25,
     seed=7,
+    dropped={"words": RowsFact(count=2, dataset="words", file="words.jsonl", row=17, reason="Invalid role tag")},
+    cut={"numbers": RowsFact(count=1, dataset="numbers", file="n.csv", row=1, reason="longer than 64 tokens")},
 )
 DECISION = Decision(
     decision=1,

@@ -81,14 +81,19 @@ def make_pool(
             which = 0 if alike else len(samples)
             labelled = _is_labelled(len(samples), unlabelled)
             made = _sample(0 if alike else len(domains), f"sample {which}", labelled=labelled)
-            samples.append(replace(made, row=Row(dataset=domain, file=f"{domain}.jsonl", row=place + 1)))
+            samples.append(_located(made, domain, place))
     targets = {
         subtask: tuple(
-            _sample(1 + k, f"{subtask} {i}", labelled=_is_labelled(i, unlabelled_targets)) for i in range(size)
+            _located(_sample(1 + k, f"{subtask} {i}", labelled=_is_labelled(i, unlabelled_targets)), subtask, i)
+            for i in range(size)
         )
         for k, (subtask, size) in enumerate(list(_TARGETS.items())[:subtasks])
     }
     return Pool(name=name, domains=tuple(domains), samples=tuple(samples), targets=targets)
+
+
+def _located(sample: Sample, dataset: str, place: int) -> Sample:
+    return replace(sample, row=Row(dataset=dataset, file=f"{dataset}.jsonl", row=place + 1))
 
 
 def _is_labelled(position: int, unlabelled: int) -> bool:
