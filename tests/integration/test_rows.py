@@ -272,6 +272,15 @@ def test_the_reason_is_llamafactorys_own_where_it_gives_one(loading, tmp_path, r
     assert ours.rows.dropped["odd"].reason == reason
 
 
+@pytest.mark.parametrize("how", [load_whole, load_by_domain])
+def test_data_of_which_no_row_becomes_a_sample_says_why(loading, tmp_path, how):
+    jsonl(tmp_path / "odd.jsonl", sharegpt("red", 4, turned=range(4)))
+    index = {"odd": {"file_name": "odd.jsonl", "formatting": "sharegpt"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match=rf"odd has no sample left .* row 1 of {tmp_path}/odd.jsonl: Invalid role tag"):
+        loading(how, dataset="odd", data=tmp_path, compare=False)
+
+
 @pytest.mark.parametrize("stage", ["sft", "pt"])
 def test_what_is_exactly_as_long_as_it_may_be_is_not_cut(loading, tmp_path, stage):
     # Question and answer make 7 + n + 1 tokens with the template, a text n + 2 with its end.

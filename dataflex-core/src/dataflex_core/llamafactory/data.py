@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
-from dataflex_core.errors import DataError
-from dataflex_core.llamafactory.loading import Load, Loading, is_tokenized, load_known, targets_of
+from dataflex_core.llamafactory.loading import Load, Loading, is_tokenized, load_known, no_sample_left, targets_of
 from dataflex_core.llamafactory.traced import Traced, Wanted, summed, together
 
 
@@ -118,15 +117,6 @@ def _nonempty(dataset: Any, name: str, data_args: Any) -> Any:
     if dataset is None or len(dataset) == 0:
         raise no_sample_left([name], data_args)
     return dataset
-
-
-def no_sample_left(names: Sequence[str], data_args: Any) -> DataError:
-    """The error for data sets of which nothing remains after tokenising, and packing."""
-    how = "packing to" if data_args.packing else "tokenising to"
-    return DataError(
-        f"data set {', '.join(names)} has no sample left after {how} cutoff_len {data_args.cutoff_len}",
-        hint="lower cutoff_len, set packing: false, or check the columns in dataset_info.json",
-    )
 
 
 def _narrowed(data_args: Any, part: str, **changes: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError
+from dataflex_core.journal.events import RowsFact
 from dataflex_core.llamafactory import traced_files
 from dataflex_core.llamafactory.traced import Traced, Wanted
 from dataflex_core.llamafactory.tracing import tracing
@@ -42,7 +43,13 @@ def load_known(load: Load, data_args: Any, how: Loading) -> Known:
     if is_tokenized(data_args):
         return _kept(load(data_args), Path(data_args.tokenized_path), how.wanted)
     with tracing(how.wanted) as watch:
-        module = load(data_args)
+        try:
+            module = load(data_args)
+        except (RuntimeError, StopIteration) as error:
+            if isinstance(error, StopIteration) or "Cannot find" in str(error):
+                names = data_args.dataset or data_args.eval_dataset or []
+                raise no_sample_left(names, data_args, watch.left_out()) from error
+            raise
     targets = targets_of(module)
     rows = watch.traced(watch.train[0], how.wanted.columns) if watch.train else None
     known = [watch.traced(made) for made in watch.held]
@@ -60,6 +67,16 @@ def load_known(load: Load, data_args: Any, how: Loading) -> Known:
             if part is not None:
                 traced_files.write(traced_files.file_of(folder, f"eval-{place}"), part, targets[name], Wanted())
     return Known(module=module, rows=rows, target_rows=target_rows)
+
+
+def no_sample_left(names: Sequence[str], data_args: Any, left_out: Mapping[str, RowsFact] | None = None) -> DataError:
+    """The error for data sets of which nothing remains after tokenising, and packing; ``left_out`` are their rows."""
+    how = "packing to" if data_args.packing else "tokenising to"
+    said = f"data set {', '.join(names)} has no sample left after {how} cutoff_len {data_args.cutoff_len}"
+    for fact in (left_out or {}).values():
+        said = f"{said}; the first row that is left out, row {fact.row} of {fact.file}: {fact.reason}"
+        break
+    return DataError(said, hint="lower cutoff_len, set packing: false, or check the columns in dataset_info.json")
 
 
 def is_tokenized(data_args: Any) -> bool:

@@ -13,7 +13,7 @@ from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.events import Start
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.writer import Journal, Report
-from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole, no_sample_left
+from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Loading
 from dataflex_core.llamafactory.stages import STAGES
@@ -146,12 +146,7 @@ def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args
     load, config = load_by_domain if prepared.plans else load_whole, prepared.config.dataflex
     wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
     how = Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save)
-    try:
-        loaded = load(get_dataset, data_args, how)
-    except (RuntimeError, StopIteration) as error:
-        if isinstance(error, StopIteration) or "Cannot find" in str(error):
-            raise no_sample_left(data_args.dataset or [], data_args) from error
-        raise
+    loaded = load(get_dataset, data_args, how)
     if loaded.merged and MIXER in prepared.strategies:
         raise DataError(
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, ReadInstruction
 from numpy.typing import NDArray
 
+from dataflex_core.journal.events import RowsFact
 from dataflex_core.llamafactory.processors import CUT, GROUP, ROW, ROWS, TRACERS, RowsKept
 from dataflex_core.llamafactory.raw import RawRows, Read, rows_of
 from dataflex_core.llamafactory.reasons import reason
@@ -83,6 +84,7 @@ class Tracing:
     _kind: str = ""
     _places: Ids | None = None
     _processor: Any = None
+    _given: Any = None
 
     def merged(self, names: Sequence[str] | None, *args: Any, **kwargs: Any) -> Any:
         """The data sets of ``dataset`` or ``eval_dataset`` are read, in this order."""
@@ -125,6 +127,7 @@ class Tracing:
 
     def preprocessed(self, dataset: Any, *args: Any, is_eval: bool = False, **kwargs: Any) -> Any:
         """A data set is tokenised; what was told of its samples is taken out again."""
+        self._given = dataset
         made = self.stock["_get_preprocessed_dataset"](dataset, *args, is_eval=is_eval, **kwargs)
         if not isinstance(made, Dataset) or ROWS not in made.column_names:
             return made
@@ -149,6 +152,12 @@ class Tracing:
             dropped=self.raw.told(dropped, partial(_why, made.processor)),
             cut=self.raw.told(made.cut, lambda read, position: f"longer than {limit} tokens"),
         )
+
+    def left_out(self) -> dict[str, RowsFact]:
+        """What is told of the rows that were given last, none of which became a sample."""
+        if not isinstance(self._given, Dataset) or ROW not in self._given.column_names:
+            return {}
+        return self.raw.told(_numbers(self._given, ROW), partial(_why, self._processor))
 
     def _note(self, attributes: Any, data_args: Any) -> int:
         from llamafactory.data.converter import get_dataset_converter
