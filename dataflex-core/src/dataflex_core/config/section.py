@@ -24,6 +24,14 @@ class StrategyChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What of the data may lie on disk outside of checkpoints: numbers that say something of samples, and texts."""
+
+    scores: Annotated[bool, Doc("what was computed of samples: losses, embeddings, gradients")] = True
+    texts: Annotated[bool, Doc("what a model wrote")] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataflexConfig:
     """The ``dataflex:`` section. Steps are optimizer steps, samples are counted over all ranks.
 
@@ -33,9 +41,11 @@ class DataflexConfig:
     multiple from the share of the training cost that decisions may take. ``exhaustion`` says what happens when a
     domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
     tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
-    often the results of a long pass are written, so that a killed one repeats no more than that. ``allow_changed`` are
-    the parts in which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's
-    files that strategies may read; the values of ``domain_column`` are the domains, in place of the data sets.
+    often the results of a long pass are written, so that a killed one repeats no more than that. ``store`` is the
+    folder of the answers of models that do not train (None: one of the run's own), ``store_token_losses`` the numbers
+    in which those of token losses are kept, ``keep`` what may lie on disk at all. ``allow_changed`` are the parts in
+    which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's files that
+    strategies may read; the values of ``domain_column`` are the domains, in place of the data sets.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -60,6 +70,13 @@ class DataflexConfig:
         Annotated[int, Gt(0)] | None, Doc("tokens in a batch of signals, with padding; null: as in a training batch")
     ] = None
     flush_seconds: Annotated[float, Ge(0), Doc("how often the results of a long pass are written")] = 60.0
+    store: Annotated[
+        str | None, Doc("folder of the answers of models that do not train; null: output_dir/dataflex/store")
+    ] = None
+    store_token_losses: Annotated[
+        Literal["float32", "float16"], Doc("the numbers in which stored losses of tokens are kept")
+    ] = "float32"
+    keep: Annotated[Keep, Doc("what of the data may lie on disk outside of checkpoints")] = field(default_factory=Keep)
     allow_changed: Annotated[
         tuple[Literal["strategies", "parameters", "schedule", "data"], ...],
         Doc("the parts in which a run may differ from the checkpoint that it goes on from"),
@@ -114,5 +131,6 @@ class RunConfig:
             section[kind.value] = None if choice is None else StrategyChoice(**choice)
         section[Kind.WEIGHTER.value] = tuple(StrategyChoice(**choice) for choice in section[Kind.WEIGHTER.value])
         section["allow_changed"], section["columns"] = tuple(section["allow_changed"]), tuple(section["columns"])
+        section["keep"] = Keep(**section["keep"])
         args = {key: value for key, value in plain.items() if key != SECTION}
         return cls(args=args, dataflex=DataflexConfig(**section))

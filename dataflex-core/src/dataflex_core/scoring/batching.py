@@ -42,3 +42,12 @@ def pack(ids: NDArray[np.int64], lengths: NDArray[np.int64], budget: int) -> lis
 def deal(batches: list[NDArray[np.int64]], rank: int, world: int) -> list[NDArray[np.int64]]:
     """The batches of one rank: whole ones, so that what a batch holds does not depend on how many ranks there are."""
     return batches[rank::world]
+
+
+def without(batches: list[NDArray[np.int64]], done: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The batches less the samples that are ``done``; none is made up of several, so that ranks need not agree."""
+    if not batches:
+        return []
+    flat = np.concatenate(batches)
+    left = np.split(~np.isin(flat, done), np.cumsum([batch.size for batch in batches])[:-1])
+    return [batch[kept] for batch, kept in zip(batches, left, strict=True) if kept.any()]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
+from dataflex_core.scoring.frozen import question
 from dataflex_core.scoring.gradients import Gradients
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
 from dataflex_core.scoring.samples import Samples
+from dataflex_core.scoring.store import Shelf, Store
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -23,7 +26,9 @@ class ScoringContext:
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
     optimizer trains one block of layers at a time. ``step``, ``directions``, the target gradients of the model as it
-    is, and what ``gradients`` are taken of hold for one decision.
+    is, and what ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not
+    train, those of token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in
+    where its weights do not say so.
     """
 
     models: Models
@@ -36,6 +41,9 @@ class ScoringContext:
     ends: Sequence[int] = ()
     in_blocks: bool = False
     step: int = 0
+    store: Store | None = None
+    tokens_as: str = "float32"
+    precision: str = "no"
     gradients: Gradients = field(init=False)
     directions: Directions | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
@@ -70,6 +78,24 @@ class ScoringContext:
         """The same where results are gradients of the model in training: it matters what trains, too."""
         known = self.state(self.models.training, moments, targets)
         return {**known, "parameters": digest_of_text(*self.gradients.parameters)}
+
+    def shelf(self, name: str | None, model: nn.Module, what: str, *tokenizers: Any, **asked: object) -> Shelf | None:
+        """Where the store has the answers of ``model``, called ``name``, to a question; None where it trains.
+
+        ``tokenizers`` are those that samples go through on their way. Collective where ranks share a model.
+        """
+        if name is None or self.store is None:
+            return None
+        trains = model is self.models.training
+        digest = self.models.frozen_digest(model, ranks=self.engine.ranks if self.engine.lockstep else None)
+        if digest is None:
+            return None
+        computed = f"{self.models.device.type}, autocast {self.precision if trains else 'no'}"
+        return self.store.shelf(
+            question(digest, {"what": what, **asked}, computed=computed, tokenizers=tokenizers),
+            about={"what": what, "model": self.models.path_of(name), **asked},
+            dtype=self.tokens_as if what == "token losses" else "float32",
+        )
 
     def say_once(self, text: str) -> None:
         """Tell the user ``text``, unless that was told before."""

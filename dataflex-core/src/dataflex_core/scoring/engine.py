@@ -18,10 +18,12 @@ from tqdm import tqdm
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import Interrupted
 from dataflex_core.scoring.attempts import Attempts, Call
-from dataflex_core.scoring.batching import deal, pack
+from dataflex_core.scoring.batching import deal, pack, without
+from dataflex_core.scoring.frozen import added, found
 from dataflex_core.scoring.partial import OpenPass, PartialStore, State
 from dataflex_core.scoring.results import Part, in_order, split_known
 from dataflex_core.scoring.samples import Batch, Ids, Samples
+from dataflex_core.scoring.store import Shelf
 
 Ragged = tuple[torch.Tensor, torch.Tensor]
 """Rows of all samples of a batch, one after the other, and their numbers, Int64[B, C]."""
@@ -32,20 +34,23 @@ class Task:
     """What a pass is for.
 
     ``what`` tells people; passes of one ``signal`` take memory alike; ``request`` (JSON) and ``state`` are for whoever
-    finds the results of a pass that was cut short.
+    finds the results of a pass that was cut short. ``shelf`` is where the store has the answers of a model that does
+    not train: what is there is not computed, what is not is put there.
     """
 
     what: str
     signal: str
     request: Mapping[str, object] = field(default_factory=dict)
     state: Callable[[], State] = dict
+    shelf: Shelf | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Engine:
     """Runs a function over batches of samples, sharded over the ranks with an equal number of calls on each.
 
-    ``token_budget`` bounds a batch in tokens, padding included. A rank with fewer batches than the others repeats one
+    ``token_budget`` bounds a batch in tokens, padding included; partial results go to ``store``, but for those of
+    ``unkept`` signals. A rank with fewer batches than the others repeats one
     and drops the result, because a sharded model (``lockstep``) gathers its weights inside every forward.
 
     Every pass is collective. It raises `Interrupted`, on all ranks after the same number of batches, where
@@ -60,6 +65,7 @@ class Engine:
     lockstep: bool = False
     notice: Callable[[str], None] = lambda text: None
     store: PartialStore | None = None
+    unkept: frozenset[str] = frozenset()
     asked_to_end: Callable[[], bool] = lambda: False
     _too_large: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -84,19 +90,19 @@ class Engine:
         row: tuple[int, ...] = (),
     ) -> NDArray[np.float32]:
         """Float32[n, *row], one row per sample of ``shard``, in its order, from ``call``'s Float[B, *row] per batch."""
-        found = self._collect(samples, shard, task, lambda batch: (call(batch).detach().float(), None))
-        if found is None:
+        made = self._collect(samples, shard, task, lambda batch: (call(batch).detach().float(), None), row)
+        if made is None:
             return np.empty((0, *row), dtype=np.float32)
-        return in_order(shard, found.ids, found.values.astype(np.float32, copy=False))
+        return in_order(shard, made.ids, made.values.astype(np.float32, copy=False))
 
     def map_ragged(
         self, samples: Samples, shard: Ids, task: Task, call: Callable[[Batch], Ragged]
     ) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
         """Rows and numbers of rows, Int64[n, C], of each sample of ``shard``, in its order."""
-        found = self._collect(samples, shard, task, call)
-        if found is None:
+        made = self._collect(samples, shard, task, call, None)
+        if made is None:
             return np.empty(0, dtype=np.float32), np.empty((0, 1), dtype=np.int64)
-        ordered = found.of(shard)
+        ordered = made.of(shard)
         assert ordered.lengths is not None
         return ordered.values, ordered.lengths
 
@@ -106,10 +112,15 @@ class Engine:
         shard: Ids,
         task: Task,
         call: Callable[[Batch], tuple[torch.Tensor, torch.Tensor | None]],
+        row: tuple[int, ...] | None,
     ) -> Part | None:
         """Results of ``shard``, in any order, from disk where an earlier pass left them; None of an empty one."""
+        stored = None if task.shelf is None else found(task.shelf, samples, shard, row)
+        batches = self._batches(samples, shard)
+        if stored is not None:
+            batches = without(batches, stored.ids)
         opened = self._open(samples, task)
-        parts, batches = split_known([] if opened is None else opened.found, self._batches(samples, shard))
+        parts, batches = split_known([] if opened is None else opened.found, batches)
 
         def keep(batch: Batch, ids: Ids | None) -> None:
             values, lengths = call(batch)
@@ -128,10 +139,14 @@ class Engine:
             raise
         if opened is not None:
             opened.close()
-        return Part.joined(parts) if parts else None
+        if task.shelf is not None:
+            # All at once, when the pass is done: one that is cut short goes on with the batches that it had.
+            parts = [added(task.shelf, samples, Part.joined(parts))] if parts else []
+            self.ranks.largest(0)  # whoever looks next finds what all have added
+        return Part.joined([*parts, *([] if stored is None else [stored])]) if parts or stored is not None else None
 
     def _open(self, samples: Samples, task: Task) -> OpenPass | None:
-        if self.store is None:
+        if self.store is None or task.signal in self.unkept:
             return None
         return self.store.open(_title(samples, task), task.request, lambda: {"data": samples.digest(), **task.state()})
 

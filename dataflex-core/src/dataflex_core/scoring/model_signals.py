@@ -100,7 +100,13 @@ class ModelSignals:
         """Mean loss over each sample's target tokens, Float32[n]; NaN where it has none."""
         context = self._context
         with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:
-            task = Task(what="losses", signal="losses", request={"model": model}, state=lambda: context.state(judge))
+            task = Task(
+                what="losses",
+                signal="losses",
+                request={"model": model},
+                state=lambda: context.state(judge),
+                shelf=context.shelf(model, judge, "losses"),
+            )
             return context.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
 
     def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
@@ -113,7 +119,11 @@ class ModelSignals:
 
         with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:
             task = Task(
-                what="token losses", signal="losses", request={"model": model}, state=lambda: context.state(judge)
+                what="token losses",
+                signal="losses",
+                request={"model": model},
+                state=lambda: context.state(judge),
+                shelf=context.shelf(model, judge, "token losses"),
             )
             values, lengths = context.engine.map_ragged(self._samples, shard, task, call)
         return split_runs(Part(ids=shard, values=values, lengths=lengths))
@@ -174,6 +184,7 @@ class ModelSignals:
         context = self._context
         encoder = context.models.encoder(model)
         width = _hidden_size(encoder.model)
+        readers = () if encoder.tokenizer is None else (context.models.tokenizer, encoder.tokenizer)
 
         def decode(ids: list[int]) -> str:
             return str(context.models.tokenizer.decode(ids, skip_special_tokens=True))
@@ -184,6 +195,7 @@ class ModelSignals:
                 signal="embeddings",
                 request={"layer": layer, "pooling": pooling, "model": model},
                 state=lambda: context.state(encoder.model),
+                shelf=context.shelf(model, encoder.model, "embeddings", *readers, layer=layer, pooling=pooling),
             )
             return context.engine.map(
                 self._samples,

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from dataflex_core.collectives import Ranks
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.references import BASE
 from dataflex_core.scoring.fingerprint import digest_of_model
+from dataflex_core.scoring.frozen import digest_of_frozen
 from dataflex_core.scoring.model_calls import base_of
 
 
@@ -40,6 +42,7 @@ class Models:
     sharding: Any | None = None
     _loaded: dict[tuple[str, str], Encoder] = field(default_factory=dict)
     _digests: dict[int, str] = field(default_factory=dict)
+    _frozen: dict[int, str | None] = field(default_factory=dict)
 
     @contextmanager
     def reference(self, name: str | None) -> Iterator[nn.Module]:
@@ -72,6 +75,12 @@ class Models:
             self._digests[id(model)] = digest_of_model(model)
         return self._digests[id(model)]
 
+    def frozen_digest(self, model: nn.Module, *, ranks: Ranks | None = None) -> str | None:
+        """As `digest_of_frozen`, worked out once a model: of the one in training, without its adapter."""
+        if id(model) not in self._frozen:
+            self._frozen[id(model)] = digest_of_frozen(model, ranks=ranks if model is self.training else None)
+        return self._frozen[id(model)]
+
     def _load(self, name: str, kind: str, tokenizer_of: Callable[[str, Any], Any]) -> Encoder:
         path = name if name != BASE else self.base_path
         if path is None:
@@ -94,6 +103,10 @@ class Models:
                 model=model.to(self.device).eval().requires_grad_(False), tokenizer=tokenizer
             )
         return self._loaded[kind, path]
+
+    def path_of(self, name: str) -> str:
+        """Where a model comes from, for people."""
+        return name if name != BASE else self.base_path or name
 
     @contextmanager
     def _whole(self) -> Iterator[None]:

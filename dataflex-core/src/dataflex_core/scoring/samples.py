@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from dataflex_core.errors import DataError
 from dataflex_core.rows import Origins, Row
+from dataflex_core.scoring.answer_files import KEY
 from dataflex_core.scoring.batching import lengths_of
 from dataflex_core.scoring.fingerprint import digest_of_samples
+from dataflex_core.scoring.sample_keys import Keys, keys_of
 
 Ids = NDArray[np.int64]
 Batch = dict[str, Any]
@@ -34,6 +36,8 @@ class Samples:
     dealt: tuple[Ids, list[Ids]] | None = field(default=None, init=False)
     _lengths: NDArray[np.int64] | None = field(default=None, init=False)
     _digest: str | None = field(default=None, init=False)
+    _keys: Keys | None = field(default=None, init=False)
+    _keyed: NDArray[np.int8] | None = field(default=None, init=False)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -61,3 +65,14 @@ class Samples:
         if self._digest is None:
             self._digest = digest_of_samples(self.dataset)
         return self._digest
+
+    def keys(self, ids: Ids) -> tuple[Keys, NDArray[np.bool_]]:
+        """The keys of some samples, S16[n], and which have one, Bool[n], as `keys_of`: read once, when asked for."""
+        if self._keys is None or self._keyed is None:
+            # Zeros take no memory until they are written: of a large pool only what is asked for does.
+            self._keys, self._keyed = np.zeros(len(self), dtype=KEY), np.zeros(len(self), dtype=np.int8)
+        unread = np.unique(ids[self._keyed[ids] == 0])
+        if len(unread):
+            self._keys[unread], known = keys_of(self.dataset, unread)
+            self._keyed[unread] = np.where(known, 1, -1)
+        return self._keys[ids], self._keyed[ids] == 1

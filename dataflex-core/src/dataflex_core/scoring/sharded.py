@@ -20,4 +20,5 @@ def shape_of(parameter: nn.Parameter) -> torch.Size:
 def part_of(tensor: torch.Tensor) -> torch.Tensor:
     """This rank's part of a parameter or buffer: all of it, where it is not sharded."""
     part: torch.Tensor = getattr(tensor, "ds_tensor", tensor)
-    return part
+    local = getattr(part, "to_local", None)  # of FSDP 2
+    return part if local is None else local()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
-from dataflex_core.config.section import RunConfig
+from dataflex_core.config.section import Keep, RunConfig
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
@@ -22,6 +22,7 @@ from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
 from dataflex_core.scoring.samples import Samples
+from dataflex_core.scoring.store import Store
 from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import FlexTrainer
 
@@ -87,6 +88,7 @@ class SignalTrainer(FlexTrainer):
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
             notice=notice,
             store=self._store,
+            unkept=_unkept(config.dataflex.keep),
             asked_to_end=self.asked_to_end,
         )
         if self._models is None:
@@ -104,10 +106,19 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
             in_blocks=written.trains_in_blocks,
+            store=self._answers(),
+            tokens_as=config.dataflex.store_token_losses,
+            precision=str(self.accelerator.mixed_precision),
         )
         return ModelSignals(
             context, Samples(name="the pool", dataset=self.train_dataset.dataset, origins=self.run.origins)
         )
+
+    def _answers(self) -> Store:
+        """The store of the answers of models that do not train: in memory, where no score may lie on disk."""
+        config = self.run.prepared.config.dataflex
+        folder = Path(config.store) if config.store else Path(self.args.output_dir) / "dataflex" / "store"
+        return Store(folder if config.keep.scores else None, self.run.journal.notice)
 
     def _make_models(self) -> Models:
         written = RunArgs(written=self.run.prepared.config.args)
@@ -128,3 +139,9 @@ class SignalTrainer(FlexTrainer):
 
 def _what_counts(config: RunConfig) -> str:
     return json.dumps({key: value for key, value in config.to_plain().items() if key not in PLACES}, sort_keys=True)
+
+
+def _unkept(keep: Keep) -> frozenset[str]:
+    """The signals whose partial results may not lie on disk."""
+    scores = {"losses", "gradients", "embeddings"} if not keep.scores else set()
+    return frozenset(scores | (set() if keep.texts else {"generations"}))
