@@ -46,6 +46,8 @@ class Need(StrEnum):
     """A weighter's: the tokens that the losses are of, gathered from all ranks."""
 
 
+PASSES = frozenset({Need.LOSSES, Need.GRADIENTS, Need.EMBEDDINGS, Need.GENERATIONS})
+"""What takes a pass over samples at a decision."""
 FORWARD = 1 / 3
 """A forward pass, in plain training steps of one sample."""
 # The declared cost of judging a sample, that `selection_budget` and the header of a run reckon with.

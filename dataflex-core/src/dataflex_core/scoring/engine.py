@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import Interrupted
 from dataflex_core.scoring.attempts import Attempts, Call
 from dataflex_core.scoring.batching import deal, pack, without
+from dataflex_core.scoring.feed import Feed
 from dataflex_core.scoring.frozen import added, found
 from dataflex_core.scoring.partial import OpenPass, PartialStore, State
 from dataflex_core.scoring.results import Part, in_order, split_known
@@ -182,14 +182,9 @@ class Engine:
         return pack(shard, samples.lengths()[shard], self.token_budget)
 
     def _load(self, samples: Samples, batches: list[Ids]) -> Iterator[Batch]:
-        loader: DataLoader[Any] = DataLoader(
-            samples.dataset,
-            batch_sampler=_Lists(batches),
-            collate_fn=self.collate,
-            num_workers=self.workers,
-            generator=torch.Generator(),
-        )
-        for batch in loader:
+        if samples.feed is None:
+            samples.feed = Feed(samples.dataset, self.collate, workers=self.workers)
+        for batch in samples.feed(batches):
             yield self._placed(batch)
 
     def _placed(self, batch: Mapping[str, Any]) -> Batch:
@@ -197,19 +192,6 @@ class Engine:
 
     def _shows(self) -> bool:
         return self.show_progress and self.ranks.rank == 0
-
-
-class _Lists:
-    """Batches as lists of ints, made one at a time: those of a large pool would outweigh its arrays."""
-
-    def __init__(self, batches: list[Ids]) -> None:
-        self._batches = batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return (batch.tolist() for batch in self._batches)
-
-    def __len__(self) -> int:
-        return len(self._batches)
 
 
 def _title(samples: Samples, task: Task) -> str:

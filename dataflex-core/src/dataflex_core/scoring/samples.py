@@ -12,6 +12,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.rows import Origins, Row
 from dataflex_core.scoring.answer_files import KEY
 from dataflex_core.scoring.batching import lengths_of
+from dataflex_core.scoring.feed import Feed
 from dataflex_core.scoring.fingerprint import digest_of_samples
 from dataflex_core.scoring.sample_keys import Keys, keys_of
 
@@ -26,7 +27,7 @@ class Samples:
 
     ``name`` is what people read after "of": "the pool". ``origins`` are the rows that they were made of, None where
     nobody knows; they are a strategy's ``own``, or the run's. ``dealt`` is the last shard that was taken, and its
-    batches.
+    batches; ``feed`` loads their batches, once a pass has been made.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Samples:
     origins: Origins | None = None
     own: bool = False
     dealt: tuple[Ids, list[Ids]] | None = field(default=None, init=False)
+    feed: Feed | None = field(default=None, init=False)
     _lengths: NDArray[np.int64] | None = field(default=None, init=False)
     _digest: str | None = field(default=None, init=False)
     _keys: Keys | None = field(default=None, init=False)

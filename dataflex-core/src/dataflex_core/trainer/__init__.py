@@ -24,6 +24,8 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           planned._fed_from       from here on, feed batches of the plan
                                           planned._record         journal the decision
                                           weight.begin_interval   let weighters prepare
+                                      losses.get_batch_samples    ask reference models about the samples ahead
+                                          checkpoints.passing     may be cut short by SIGTERM
                                       planned.source              the plan's batches, not the stock loader's
                 for each micro-batch
                     training_step     weight.training_step   weigh the window first, if samples are compared
@@ -31,7 +33,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       base.training_step     which micro-batch this is
                         forward
                         compute_loss_func   losses._token_loss
-                                          losses.micro_batch     ask reference models, once a window
+                                          losses.micro_batch     what reference models said
                                           weight.weights         ask the weighters, for all ranks' losses
                         backward
                 clip, optimizer.step, lr_scheduler.step

@@ -44,7 +44,7 @@ class FlexTrainer(TransformersTrainer):
         """The interval under way, None before the first step."""
         self.stopped = False
         """Whether the run that this one goes on from had been ended before its last step."""
-        self._window: list[torch.Tensor] = []
+        self._window: list[NDArray[np.int64]] = []
         self._micro = -1
         self.add_callback(_Steps(self))
 
@@ -130,6 +130,13 @@ class FlexTrainer(TransformersTrainer):
         """The plan in force, or None where LLaMA-Factory's own order is kept."""
         return None
 
+    def ids_ahead(self, count: int) -> NDArray[np.int64] | None:
+        """About ``count`` ids that this step and the next ones train on, over all ranks; None where nobody knows.
+
+        The same for some steps: where these end depends on the plan alone.
+        """
+        return None
+
     def is_stopped(self) -> bool:
         """Whether somebody, as early stopping does, has ended the run before its last step."""
         return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
@@ -149,15 +156,22 @@ class FlexTrainer(TransformersTrainer):
         """Around every decision between two steps."""
         return nullcontext()
 
+    def passing(self) -> AbstractContextManager[None]:
+        """Around a pass between two steps that decides nothing."""
+        return nullcontext()
+
     def begin(self) -> None:
         """Called on every rank before the first step: makes ``max_steps``, which is final now, the schedule's total."""
         self.run.lasts(self.state.max_steps)
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
-        mine = torch.cat(self._window).cpu().numpy()
-        ids = np.concatenate(self.ranks.gather_arrays(mine)).tolist()
+        ids = np.concatenate(self.ranks.gather_arrays(self.window_ids())).tolist()
         self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
+
+    def window_ids(self) -> NDArray[np.int64]:
+        """The samples of this rank's accumulation window, Int64[b], in order."""
+        return np.concatenate(self._window)
 
     def finish(self) -> None:
         """After the last step."""

@@ -6,6 +6,7 @@ Values are JSON and numpy arrays, the same on every rank. `dataflex_core.trainer
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carried:
-    """One entry: how it is taken from a trainer, and how it is put back, None where it only tells of the checkpoint."""
+    """One entry: how it is taken from a trainer, and how it is put back, None where it only tells of the checkpoint.
+
+    ``is_alive`` is whether what is taken may be changed by what the run does next, and has to be copied to be held.
+    """
 
     name: str
     take: Callable[[FlexTrainer], Any]
     put: Callable[[FlexTrainer, Any], None] | None = None
+    is_alive: bool = False
 
 
 def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
@@ -68,11 +73,13 @@ CARRIED = (
         name="figures",
         take=lambda trainer: trainer.figures.state(),
         put=lambda trainer, state: trainer.figures.load(state),
+        is_alive=True,
     ),
     Carried(
         name="strategies",
         take=_states,
         put=_put_strategies,
+        is_alive=True,
     ),
     Carried(name="interval", take=_interval, put=_put_interval),
     Carried(name="planner", take=lambda trainer: trainer.planner_state(), put=_put_planner),
@@ -87,6 +94,11 @@ CARRIED = (
 def state_of(trainer: FlexTrainer) -> dict[str, Any]:
     """All of the list, as it is between two steps."""
     return {entry.name: entry.take(trainer) for entry in CARRIED}
+
+
+def held(trainer: FlexTrainer) -> dict[str, Any]:
+    """The same, as it is now whatever the run does next: copied is only what that may change."""
+    return {entry.name: deepcopy(entry.take(trainer)) if entry.is_alive else entry.take(trainer) for entry in CARRIED}
 
 
 def take_up(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:

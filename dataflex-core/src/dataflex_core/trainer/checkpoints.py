@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,18 @@ from typing import Any
 import torch
 
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import SELECTOR, PreparedRun
+from dataflex_core.spec import PASSES, Need
 from dataflex_core.trainer.base import FlexTrainer
-from dataflex_core.trainer.carried import state_of, take_up
+from dataflex_core.trainer.carried import held, state_of, take_up
 from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.interrupt import Termination
 from dataflex_core.trainer.rotation import remove_torn, rotate
 from dataflex_core.wording import first_line
+
+_BRIEF = 16
+"""Global batches that a decision may judge and still be brief."""
 
 
 class CheckpointTrainer(FlexTrainer):
@@ -30,6 +35,7 @@ class CheckpointTrainer(FlexTrainer):
         self._termination = Termination()
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
+        self._is_brief = False
 
     def state_of_run(self) -> dict[str, Any]:
         """As it is between two steps; while a decision is taken, as it was before that."""
@@ -56,18 +62,29 @@ class CheckpointTrainer(FlexTrainer):
         self._termination.watch()
 
     def asked_to_end(self) -> bool:
-        return self._termination.asked
+        return self._termination.asked and not self._is_brief
 
     @contextmanager
     def deciding(self) -> Iterator[None]:
-        """A decision may be long: whoever asks for the end meanwhile gets a checkpoint of what was before it."""
-        self._before_deciding = deepcopy(self.state_of_run())
+        """A decision may be long: whoever asks for the end meanwhile gets a checkpoint of what was before it.
+
+        One that is brief is waited for, so that its state need not be held.
+        """
+        self._is_brief = is_brief(self.run.prepared, self.run.budget)
+        self._before_deciding = None if self._is_brief else held(self)
+        try:
+            with self.passing():
+                yield
+        finally:
+            self._before_deciding, self._is_brief = None, False
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """A pass may be long, too: whoever asks for the end meanwhile gets a checkpoint of what was trained."""
         try:
             yield
         except Interrupted as cut_short:
             self._end_before_deciding(cut_short)
-        finally:
-            self._before_deciding = None
 
     def _end_before_deciding(self, cut_short: Interrupted) -> None:
         step = self.state.global_step
@@ -141,6 +158,17 @@ class CheckpointTrainer(FlexTrainer):
         if limit is not None and limit > 0:
             remove_torn(written.parent, self.run.journal.notice)
             rotate(written.parent, limit, kept=[written, *([Path(best)] if best else [])])
+
+
+def is_brief(prepared: PreparedRun, budget: Budget) -> bool:
+    """Whether a decision judges so few samples that it is as soon done as a few steps: then it judges no whole pool."""
+    asked = {slot: chosen.needs & PASSES for slot, chosen in prepared.strategies.items()}
+    if any(needs for slot, needs in asked.items() if slot != SELECTOR) or Need.GENERATIONS in asked.get(SELECTOR, ()):
+        return False
+    if not asked.get(SELECTOR):
+        return True
+    passed = budget.judged + sum(size for _, size in budget.targets)
+    return budget.judged < budget.pool and passed <= _BRIEF * budget.global_batch
 
 
 @cache

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
+
+from dataflex_core.scoring.feed import Feed
 
 ID = "dataflex_id"
 IDS = "dataflex_ids"
@@ -33,7 +35,10 @@ class Identified(Dataset[dict[str, Any]]):
 
 
 class IdentifyingCollator:
-    """Collates as ``collate`` does, and keeps the samples' ids in the batch: Int64[B] under the key `IDS`."""
+    """Collates as ``collate`` does, and keeps the samples' ids in the batch: Int64[B] under the key `IDS`.
+
+    A numpy array, which stays on the host where tensors are moved to the device.
+    """
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
         self.collate = collate
@@ -42,7 +47,7 @@ class IdentifyingCollator:
         ids = [feature.pop(ID) for feature in features if ID in feature]
         batch = self.collate(features)
         if ids:
-            batch[IDS] = torch.tensor(ids, dtype=torch.int64)  # type: ignore[index]  # collators answer with a dict
+            batch[IDS] = np.array(ids, dtype=np.int64)  # type: ignore[index]  # collators answer with a dict
         return batch
 
 
@@ -59,15 +64,12 @@ def rank_batches(
     return batches
 
 
-def interval_loader(dataset: Any, batches: list[list[int]], collate: Callable[..., Any], args: Any) -> DataLoader[Any]:
-    """A loader of exactly these batches, with the workers that the training arguments ask for."""
-    return DataLoader(
+def plan_feed(dataset: Any, collate: Callable[..., Any], args: Any) -> Feed:
+    """A loader for the batches of any plan, with the workers that the training arguments ask for."""
+    return Feed(
         dataset,
-        batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=args.dataloader_num_workers,
+        collate,
+        workers=args.dataloader_num_workers,
         pin_memory=args.dataloader_pin_memory and torch.cuda.is_available(),
         prefetch_factor=args.dataloader_prefetch_factor,
-        # Its own generator: drawing a base seed must not move the run's random state.
-        generator=torch.Generator(),
     )

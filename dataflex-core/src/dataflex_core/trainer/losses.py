@@ -13,6 +13,7 @@ from dataflex_core.prepared import Slot
 from dataflex_core.requests import StepFacts
 from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Need
+from dataflex_core.trainer.reference import AHEAD, ReferenceAnswers
 from dataflex_core.trainer.signals import SignalTrainer
 
 
@@ -40,17 +41,28 @@ class LossTrainer(SignalTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_step = False
-        self._inputs: dict[str, Any] = {}
         self._seen: list[MicroBatch] = []
-        self._said: dict[tuple[int, str], torch.Tensor] = {}
         self._learners = {
             slot: made for slot, made in self.run.strategies.items() if type(made).observe is not Strategy.observe
         }
         self._references = sorted(
             {path for slot in self.run.strategies if (path := self.reference_of(slot)) is not None}
         )
+        self._reference_answers = ReferenceAnswers(self._references)
         if self.run.prepared.needs(Need.TRAINING_LOSSES):
             self.compute_loss_func = self._token_loss
+
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
+        """As below; reference models are asked about the samples ahead where they were not yet. Collective then."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._references:
+            ahead = self.ids_ahead(AHEAD)
+            if ahead is None:
+                ahead = np.concatenate(self.ranks.gather_arrays(self.window_ids()))
+            if not self._reference_answers.has(ahead):
+                with self.passing():
+                    self._reference_answers.ask(self.signals(), ahead)
+        return batches, items
 
     def reference_of(self, slot: Slot) -> str | None:
         """The path of the reference model whose losses on training batches a strategy is given, if any."""
@@ -64,12 +76,10 @@ class LossTrainer(SignalTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """As stock, with the loss known to be trained on: evaluation calls the same loss function."""
         self._in_step = True
-        self._inputs = inputs
         try:
             return super().training_step(model, inputs, *args, **kwargs)
         finally:
             self._in_step = False
-            self._inputs = {}
 
     def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         losses, targets = self.token_losses_of(outputs, labels)
@@ -89,13 +99,13 @@ class LossTrainer(SignalTrainer):
         return cross_entropy(outputs["logits"], targets), targets
 
     def micro_batch(self, losses: torch.Tensor, targets: torch.Tensor) -> MicroBatch:
-        """The micro-batch under way, with what reference models say of it: they are asked once a window."""
-        for path in self._references:
-            if (self._micro, path) not in self._said:
-                self._said[self._micro, path] = self.reference_losses(path, self._inputs, targets)
-        references = {path: self._said[self._micro, path] for path in self._references}
-        ids = self._window[self._micro].to(losses.device)
-        return MicroBatch(ids=ids, losses=losses, targets=targets, references=references)
+        """The micro-batch under way, with what reference models said of it."""
+        ids = self._window[self._micro]
+        mask = targets != IGNORE
+        references = {path: self._reference_answers.laid_out(path, ids, mask) for path in self._references}
+        return MicroBatch(
+            ids=torch.from_numpy(ids).to(losses.device), losses=losses, targets=targets, references=references
+        )
 
     def _normalised(self, total: torch.Tensor, mask: torch.Tensor, items: Any) -> torch.Tensor:
         """As stock: by the window's target tokens; where a model cannot be told them, a mean of micro-batch means."""
@@ -116,7 +126,6 @@ class LossTrainer(SignalTrainer):
     def finish_step(self) -> None:
         """Show the strategies that learn what the whole accumulation window, over all ranks, lost."""
         super().finish_step()
-        self._said.clear()
         if not self._learners:
             return
         table = self._gathered()

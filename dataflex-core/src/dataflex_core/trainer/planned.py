@@ -20,7 +20,7 @@ from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
-from dataflex_core.trainer.loader import interval_loader, rank_batches
+from dataflex_core.trainer.loader import plan_feed, rank_batches
 from dataflex_core.trainer.signals import SignalTrainer
 
 
@@ -42,6 +42,7 @@ class PlannedTrainer(SignalTrainer):
             strategies=run.strategies,
             columns=run.columns,
         )
+        self._load = plan_feed(self.train_dataset, self.data_collator, self.args)
         self._feed: Iterator[Any] = iter(())
 
     def get_train_dataloader(self) -> Any:
@@ -72,16 +73,15 @@ class PlannedTrainer(SignalTrainer):
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:
         """This rank's batches of the plan, from optimizer step ``step`` on."""
-        done = (step - plan.interval.start) * self.run.budget.global_batch
         batches = rank_batches(
-            plan.ids[done:],
+            plan.ids[(step - plan.interval.start) * self.run.budget.global_batch :],
             micro_batches=self.args.gradient_accumulation_steps,
             # `_train_batch_size` is the checkpoint's, whatever the run's is, in transformers before 5.2.
             batch_size=self.args.train_batch_size,
             rank=self.ranks.rank,
             world=self.ranks.world,
         )
-        return iter(interval_loader(self.train_dataset, batches, self.data_collator, self.args))
+        return self._load(batches)
 
     def _agree(self, plan: Plan) -> None:
         """Raise `RanksDisagree`, on every rank, where one has decided otherwise."""
@@ -112,6 +112,14 @@ class PlannedTrainer(SignalTrainer):
 
     def planned_ids(self) -> NDArray[np.int64] | None:
         return None if self.planner.plan is None else self.planner.plan.ids.copy()
+
+    def ids_ahead(self, count: int) -> NDArray[np.int64] | None:
+        plan, batch = self.planner.plan, self.run.budget.global_batch
+        if plan is None:
+            return None
+        steps, at = max(1, count // batch), self.state.global_step - plan.interval.start
+        first = at - at % steps
+        return plan.ids[first * batch : (first + steps) * batch]
 
     def proportions(self) -> NDArray[np.float64]:
         """Those of the plan in force, Float64[K]."""

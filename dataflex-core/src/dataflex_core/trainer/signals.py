@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from transformers.integrations import is_deepspeed_zero3_enabled
 
 from dataflex_core.config.section import Keep, RunConfig
@@ -16,8 +13,6 @@ from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.engine import Engine
-from dataflex_core.scoring.eval_mode import eval_mode
-from dataflex_core.scoring.losses import IGNORE, token_losses
 from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
@@ -32,7 +27,6 @@ class SignalTrainer(FlexTrainer):
 
     _signals: ModelSignals | None = None
     _signals_step = -1
-    _models: Models | None = None
     _store: PartialStore | None = None
 
     def signals(self) -> ModelSignals:
@@ -48,20 +42,6 @@ class SignalTrainer(FlexTrainer):
         """The same, as far as a strategy has declared that it needs them."""
         chosen = self.run.prepared.strategies[slot]
         return DeclaredSignals(self.signals(), chosen.needs, chosen.title)
-
-    def reference_losses(self, path: str, batch: Mapping[str, Any], targets: torch.Tensor) -> torch.Tensor:
-        """A reference model's Float32[b, T] losses of a training micro-batch, at the positions of ``targets``."""
-        if self._models is None:
-            self._models = self._make_models()
-        inputs = {key: v.to(targets.device) if torch.is_tensor(v) else v for key, v in batch.items()}
-        with eval_mode(self._models.training), torch.no_grad(), self._models.reference(path) as judge:
-            values, _ = token_losses(judge, inputs)
-        if values.shape == targets.shape:
-            return values
-        every = values.new_zeros(targets.shape)
-        positions = (targets != IGNORE).any(dim=0)
-        every[:, positions] = values[:, : int(positions.sum())]
-        return every
 
     def finish(self) -> None:
         """Remove the partial results."""
@@ -91,10 +71,8 @@ class SignalTrainer(FlexTrainer):
             unkept=_unkept(config.dataflex.keep),
             asked_to_end=self.asked_to_end,
         )
-        if self._models is None:
-            self._models = self._make_models()
         context = ScoringContext(
-            models=self._models,
+            models=self._make_models(),
             optimizer=lambda: self.optimizer,
             engine=engine,
             targets=[
@@ -106,7 +84,7 @@ class SignalTrainer(FlexTrainer):
             configuration=_what_counts(config),
             ends=self._ends(),
             in_blocks=written.trains_in_blocks,
-            store=self._answers(),
+            store=self._frozen_answers(),
             tokens_as=config.dataflex.store_token_losses,
             precision=str(self.accelerator.mixed_precision),
         )
@@ -114,7 +92,7 @@ class SignalTrainer(FlexTrainer):
             context, Samples(name="the pool", dataset=self.train_dataset.dataset, origins=self.run.origins)
         )
 
-    def _answers(self) -> Store:
+    def _frozen_answers(self) -> Store:
         """The store of the answers of models that do not train: in memory, where no score may lie on disk."""
         config = self.run.prepared.config.dataflex
         folder = Path(config.store) if config.store else Path(self.args.output_dir) / "dataflex" / "store"

@@ -110,12 +110,12 @@ class WeightTrainer(LossTrainer):
             with random_state_kept(), torch.no_grad():
                 for index, batch in enumerate(self._batches):
                     self._micro = index
-                    inputs = self._inputs = dict(self._prepare_inputs(batch))
+                    inputs = dict(self._prepare_inputs(batch))
                     with self.compute_loss_context_manager():
                         self.compute_loss(model, dict(inputs), num_items_in_batch=self._items)
             return self._measured
         finally:
-            self._measured, self._micro, self._inputs = None, -1, {}
+            self._measured, self._micro = None, -1
 
     def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         if self._measured is None:
