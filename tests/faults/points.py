@@ -224,6 +224,24 @@ def half(act: Act, name: str, number: str) -> None:
 
 
 @_point
+def stored(act: Act, number: str) -> None:
+    """Half of what is written to the store for the N-th time is written: a file's head, or a block of answers."""
+    from types import SimpleNamespace
+
+    from dataflex_core.scoring import answer_files
+
+    count = _Count(number)
+
+    def write(file: int, data: memoryview) -> int:
+        if count.is_now():
+            os.write(file, data[: len(data) // 2])
+            act()
+        return os.write(file, data)
+
+    answer_files.os = SimpleNamespace(**{**vars(os), "write": write})  # type: ignore[assignment]  # a shadow
+
+
+@_point
 def line(act: Act, number: str) -> None:
     """Half of the journal's N-th line is written."""
     from dataflex_core.journal import Event, to_record

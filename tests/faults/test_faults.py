@@ -77,6 +77,8 @@ def test_a_run_that_was_killed_is_the_run_that_was_not(killed, strategies, point
         pytest.param("rho-1", ["gradient:7"], id="between two micro-batches of a window"),
         pytest.param("exp3", ["decided:2"], id="after a decision", marks=pytest.mark.slow),
         pytest.param("rho-loss", ["batch:12"], id="in the pass of a reference model", marks=pytest.mark.slow),
+        pytest.param("rho-loss", ["stored:2"], id="in the store's first block"),
+        pytest.param("rho-1", ["stored:1", "stored:3"], id="in the head of the store, and in a later block"),
         pytest.param("k-center", ["batch:12"], id="in the second signal of a decision"),
         pytest.param("curriculum", ["batch:4", "decided:3"], id="in the only pass, and after a later decision"),
     ],
@@ -84,6 +86,26 @@ def test_a_run_that_was_killed_is_the_run_that_was_not(killed, strategies, point
 def test_a_strategy_that_others_wrote_is_killed_like_ours(bench, strategies, points):
     trial = bench.trial(strategies, per_device_train_batch_size=2, gradient_accumulation_steps=2)
     assert trial.suffer(points) == []
+
+
+def test_two_runs_at_once_share_a_store(bench):
+    store = str(bench.folder / "shared")
+    trials = [bench.trial("rho-loss", dataflex={"store": store}) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert [ended.code for ended in pool.map(Trial.run, trials)] == [0, 0]
+    assert [trial.differences() for trial in trials] == [[], []]
+    again = bench.trial("rho-loss", dataflex={"store": store})
+    assert again.run(point="stored:1").code == 0, "it writes nothing"
+    assert again.differences() == []
+
+
+def test_a_disk_that_is_full_while_answers_are_stored_costs_a_line(bench):
+    trial = bench.trial("rho-loss")
+    ended = trial.run(point="full@stored:2")
+    assert ended.code == 0
+    said = f"the store {trial.output / 'dataflex' / 'store'} cannot be written (No space left on device)"
+    assert sum(said in line for line in ended.ours) == 1
+    assert trial.differences() == []
 
 
 def test_the_comparison_sees_another_run(bench):
