@@ -39,6 +39,7 @@ def _imported(*words):
         ["validate", "--help"],
         ["schema", "--help"],
         ["doctor", "--help"],
+        ["store", "--help"],
         ["plugins", "list"],
         ["plugins", "install", "x", "--dry-run"],
         ["completion", "fish"],

@@ -16,6 +16,7 @@ _COMMANDS = {
     "migrate": ("dataflex_cli.commands.migrate:migrate", "Print a configuration of DataFlex 1.x in its new form."),
     "validate": ("dataflex_cli.commands.validate:validate", "Find every fault of a configuration, and its line."),
     "doctor": ("dataflex_cli.commands.doctor:doctor", "Check versions, GPUs, engines, locks and plugins."),
+    "store": ("dataflex_cli.commands.store:store", "Show what stored answers of frozen models take, and free it."),
     "schema": ("dataflex_cli.commands.schema:schema", "Print JSON Schema, for editors to complete a configuration."),
     "list-strategies": ("dataflex_cli.commands.list_strategies:list_strategies", "List the installed strategies."),
     "describe": ("dataflex_cli.commands.describe:describe", "Show what a strategy does and its parameters."),
