@@ -12,6 +12,7 @@ from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
+from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
 from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.llamafactory.unheard import check_asked
@@ -26,8 +27,14 @@ def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
     A run of several processes does this once, in the one that starts the others: see `handover`.
     """
     prepared, faults = examine_run(config, catalog)
-    raise_any(faults)
+    raise_any((*faults, *examine_data(config).faults))
     return prepared
+
+
+def examine_data(config: RunConfig) -> Findings:
+    """What is wrong with the rows of its data sets, by a look into their files: see `look`."""
+    by_domain = {Kind.SELECTOR, Kind.MIXER} & set(config.dataflex.active)
+    return look(config.args, each=bool(by_domain))
 
 
 def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple[UsageError, ...]]:

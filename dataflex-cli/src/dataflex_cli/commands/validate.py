@@ -19,9 +19,10 @@ from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataflexError, InvalidConfig, ManyFaults, UsageError
+from dataflex_core.llamafactory.datasets.look import Findings
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.llamafactory.unheard import remarks
-from dataflex_core.prepare import check_schedule, examine_run
+from dataflex_core.prepare import check_schedule, examine_data, examine_run
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
@@ -76,8 +77,9 @@ def validate(
 ) -> None:
     """Find every fault of CONFIG that can be found without loading a model, each with its line.
 
-    Where the configuration itself has none, LLaMA-Factory is asked for its opinion and the data is loaded, as it is
-    in `dataflex run --dry-run`. A note tells what goes unheard. The exit code is 2 where there is a fault, whatever
+    The files of its data sets are looked into. Where nothing is wrong there and with the configuration,
+    LLaMA-Factory is asked for its opinion and the data is loaded, as it is in `dataflex run --dry-run`. A note tells
+    what goes unheard, and of rows that LLaMA-Factory leaves out. The exit code is 2 where there is a fault, whatever
     notes there are.
     """
     request = Request.of(words, flags, parameter_words)
@@ -117,10 +119,11 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
         prepared, more = examine_run(config, catalog)
     except DataflexError as error:  # a strategy that does not load
         return [*faults, error], []
-    faults = (*faults, *more) or tuple(check_schedule(config))
+    data = Findings() if quick else examine_data(config)
+    faults = (*faults, *more, *data.faults) or tuple(check_schedule(config))
     if faults:
-        return faults, []
-    notices: list[DataflexError] = [*request.remarks(), *remarks(config)]
+        return faults, data.notices
+    notices: list[DataflexError] = [*request.remarks(), *remarks(config), *data.notices]
     return [] if quick else list(_heavy_faults(prepared, nproc, notices)), notices
 
 

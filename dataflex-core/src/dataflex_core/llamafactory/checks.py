@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
-from dataflex_core.llamafactory.args import Args, RunArgs, dataset_names
+from dataflex_core.llamafactory.args import Args, RunArgs
+from dataflex_core.llamafactory.datasets.index import index_faults
 from dataflex_core.llamafactory.environment import allows_extra_args
 from dataflex_core.llamafactory.files import check_files, is_missing
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
@@ -47,8 +48,7 @@ def check_args(args: Args) -> Iterator[UsageError]:
         yield from _check_ray(args)
     yield from check_files(args)
     yield from check_places(args)
-    for key in ("dataset", "eval_dataset"):
-        yield from _check_datasets(args, key)
+    yield from index_faults(args)
 
 
 def check_run(args: Args) -> Iterator[UsageError]:
@@ -190,38 +190,6 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
 }
 
 
-def _check_datasets(args: Args, key: str) -> Iterator[UsageError]:
-    names = dataset_names(args.get(key))
-    folder = args.get("dataset_dir", "data")
-    tokenized = args.get("tokenized_path")
-    if not names or not isinstance(folder, str) or folder == "ONLINE" or folder.startswith("REMOTE:"):
-        return
-    if tokenized and Path(str(tokenized)).is_dir() and any(Path(str(tokenized)).iterdir()):
-        return
-    index = Path(folder) / "dataset_info.json"
-    try:
-        known = json.loads(index.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if key == "dataset" or not args.get("dataset"):  # said once
-            hint = "point dataset_dir at the folder that holds it"
-            yield DataError(f"{index} does not exist", hint=hint, key=["dataset_dir" if "dataset_dir" in args else key])
-        return
-    except (OSError, ValueError) as error:
-        yield DataError(f"{index} cannot be read: {error}", key=["dataset_dir"])
-        return
-    for place, name in enumerate(names):
-        where: list[str | int] = [key, place] if isinstance(args.get(key), list) else [key]
-        if not isinstance(known, dict) or name not in known:
-            yield DataError(f"{key} {name!r} is not in {index}", hint=did_you_mean(name, known), key=where)
-            continue
-        file = known[name].get("file_name") if isinstance(known[name], dict) else None
-        if file is not None and not _elsewhere(known[name]) and not (Path(folder) / file).exists():
-            missing = f"{key} {name!r}: {Path(folder) / file} does not exist"
-            yield DataError(missing, hint=f"see {index}", key=where)
-
-
-def _elsewhere(entry: Mapping[str, Any]) -> bool:
-    return any(key in entry for key in ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name"))
 
 
 def _first(args: Args, keys: Iterable[str]) -> str | None:

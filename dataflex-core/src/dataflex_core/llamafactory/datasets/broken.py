@@ -1,0 +1,145 @@
+"""Why a text file of rows cannot be read, with the line, once a reader has refused it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dataflex_core.llamafactory.datasets.places import rows_of_list
+from dataflex_core.llamafactory.datasets.wrong import Wrong, kind_of
+
+_CUT = "the file ends in the middle of a row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """What is wrong with a file, and the rows that can be read all the same, with their lines."""
+
+    wrong: Sequence[Wrong]
+    rows: Sequence[Any] = ()
+    lines: Sequence[int] = ()
+
+
+def not_text(path: Path) -> Wrong | None:
+    """The first line that is not UTF-8, or None where all are."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                    said = "the file is UTF-16, and not UTF-8"
+                else:
+                    said = f"the byte {line[error.start]:#04x} is not UTF-8"
+                return Wrong(kind="encoding", said=said, hint="save the file as UTF-8", file=str(path), line=number)
+    return None
+
+
+def broken_lines(path: Path, batch: bytes, line: int, row: int) -> Broken:
+    """What is wrong in a batch of lines with an object each, ``line`` lines and ``row`` rows being before it."""
+    if (strange := not_text(path)) is not None:
+        return Broken(wrong=[strange])
+    rows: list[Any] = []
+    lines: list[int] = []
+    wrong: list[Wrong] = []
+    for number, text in enumerate(batch.decode("utf-8").removeprefix("\ufeff").split("\n"), line + 1):
+        if not text.strip():
+            continue
+        try:
+            rows.append(json.loads(text))
+            lines.append(number)
+        except ValueError as error:
+            wrong.append(_broken(path, number, text, error))
+    if not rows and not wrong:
+        empty = Wrong(kind="empty", said="the file has no rows", hint="write some", file=str(path))
+        return Broken(wrong=[empty])
+    if wrong and all(isinstance(one, dict) for one in rows):
+        return Broken(wrong=wrong, rows=rows, lines=lines)
+    return Broken(wrong=wrong or _unlike(path, rows, lines, row))
+
+
+def _broken(path: Path, number: int, text: str, error: ValueError) -> Wrong:
+    at = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+    what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    cut = isinstance(error, json.JSONDecodeError) and error.pos >= len(text.rstrip()) - 1
+    cut = cut or what.startswith("Unterminated string")
+    said = f"the line is cut off or broken{at}: {what}" if cut else f"the line is no JSON{at}: {what}"
+    return Wrong(kind="broken", said=said, hint="mend or remove it", file=str(path), line=number)
+
+
+def broken_array(path: Path) -> Broken:
+    """What is wrong in a file that holds one list of objects."""
+    if (strange := not_text(path)) is not None:
+        return Broken(wrong=[strange])
+    text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        said = f"{_CUT}: {error.msg}" if cut else f"it is no JSON at column {error.colno}: {error.msg}"
+        wrong = Wrong(kind="broken", said=said, hint="mend the file", file=str(path), line=error.lineno)
+        sound, lines = rows_of_list(text)
+        return Broken(wrong=[wrong], rows=sound if all(isinstance(one, dict) for one in sound) else [], lines=lines)
+    except (ValueError, RecursionError):
+        return Broken(wrong=[])
+    if not isinstance(rows, list):
+        return Broken(wrong=[])
+    lines = rows_of_list(text)[1]
+    return Broken(wrong=_unlike(path, rows, lines if len(lines) == len(rows) else [], 0))
+
+
+def _unlike(path: Path, rows: Sequence[Any], lines: Sequence[int], before: int) -> list[Wrong]:
+    """Rows that are no objects, and columns whose values are of different kinds."""
+
+    def wrong(kind: str, said: str, hint: str, place: int) -> Wrong:
+        line = lines[place] if lines else None
+        return Wrong(kind=kind, said=said, hint=hint, file=str(path), row=before + place + 1, line=line)
+
+    found = []
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict):
+            found.append(wrong("row", f"the row is {kind_of(row)}, not an object", "write an object of columns", place))
+    if found:
+        return found
+    for name in dict.fromkeys(name for row in rows for name in row):
+        seen = _first_unlike(row.get(name) for row in rows)
+        if seen is not None:
+            where = f"column {name!r}" + (f" ({seen.path})" if seen.path else "")
+            said = f"{where} is {seen.kind} here, and {seen.kind_before} in row {before + seen.row_before + 1}"
+            found.append(wrong(f"unlike {name}", said, "write it the same way in all rows", seen.row))
+    return found
+
+
+class _Unlike(NamedTuple):
+    """Two values of different kinds in a column of two rows, at ``path`` within it where it is a list or object."""
+
+    row_before: int
+    kind_before: str
+    row: int
+    kind: str
+    path: str
+
+
+def _first_unlike(values: Iterable[Any]) -> _Unlike | None:
+    seen: dict[str, tuple[int, str]] = {}
+    for row, value in enumerate(values):
+        for path, kind in _kinds(value, ""):
+            row_before, kind_before = seen.setdefault(path, (row, kind))
+            if kind_before != kind:
+                return _Unlike(row_before, kind_before, row, kind, path)
+    return None
+
+
+def _kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if value is None:
+        return
+    yield path, kind_of(value)
+    if isinstance(value, list):
+        for item in value:
+            yield from _kinds(item, f"{path}[]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _kinds(item, f"{path}.{name}" if path else str(name))

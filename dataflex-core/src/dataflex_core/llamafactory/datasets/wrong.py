@@ -1,0 +1,50 @@
+"""What can be wrong with a data set, as values and as words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrong:
+    """A thing that is wrong: ``said`` of it, ``hint`` what to do, ``row`` and ``line`` from 1, where they are known.
+
+    ``ends`` is whether it ends the run; else LLaMA-Factory leaves the row out. Those of one ``kind`` are counted
+    together, and only the first is told.
+    """
+
+    kind: str
+    said: str
+    hint: str
+    ends: bool = True
+    file: str | None = None
+    row: int | None = None
+    line: int | None = None
+
+
+class Unreadable(Exception):
+    """A file that cannot be read to its end, with the rows that can, and their lines."""
+
+    def __init__(self, *wrong: Wrong, rows: Sequence[Any] = (), lines: Sequence[int] = ()) -> None:
+        super().__init__("; ".join(one.said for one in wrong))
+        self.wrong, self.rows, self.lines = wrong, rows, lines
+
+
+def kind_of(value: Any) -> str:
+    """What a value of a file is, in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return f"a {type(value).__name__}"

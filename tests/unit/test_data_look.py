@@ -1,0 +1,166 @@
+"""The look into data sets: each kind of fault is told with its file, row and line, and sound data have none."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
+
+from dataflex_core.errors import DataError
+from dataflex_core.llamafactory.datasets import look as looking
+from dataflex_core.llamafactory.datasets.index import examine_index
+from dataflex_core.llamafactory.datasets.look import look
+
+
+def told(args, **how):
+    """What is said of a configuration's data: faults, and notices."""
+    _, of_index, _ = examine_index(args)
+    found = look(args, **how)
+    assert all(isinstance(fault, DataError) and fault.exit_code == 2 for fault in (*of_index, *found.faults))
+    return [*map(str, of_index), *map(str, found.faults)], [*map(str, found.notices)]
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch):
+    """What the look itself does wrong is raised, not left to the loading."""
+    monkeypatch.setattr(looking, "Mistake", ())
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_data_have_no_fault(name, tmp_path):
+    assert told(write_case(SOUND[name], tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_each_fault_is_told(name, tmp_path):
+    case = FAULTY[name]
+    faults, left_out = told(write_case(case, tmp_path))
+    assert (len(faults), len(left_out)) == (len(case.faults), len(case.left_out)), (faults, left_out)
+    for expected, said in zip((*case.faults, *case.left_out), (*faults, *left_out), strict=True):
+        assert expected in said
+        assert said.startswith("dataset 'mine': ")
+        assert said.endswith(")"), "what to do"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("\n" + lines(chat(), chat(("human", "a"), ("gpt", None))), 3),
+        (json.dumps([chat(), chat(("human", "a"), ("gpt", None))]), 1),
+        ("[\n" + lines(chat())[:-1] + ",\n\n" + lines(chat(("human", "a"), ("gpt", None))) + "]", 4),
+    ],
+    ids=["lines", "a list in a line", "a list"],
+)
+def test_the_line_of_a_row(content, line, tmp_path):
+    (fault,), _ = told(write_case(Case(files={"mine.json": content}, entry=CHAT), tmp_path))
+    assert f"row 2 (line {line}): message 2" in fault
+
+
+def test_rows_between_broken_lines_are_looked_at_too(tmp_path):
+    content = lines(chat(), "oops", chat(("human", "a"), ("gpt", None)), chat(("human", "a")))
+    faults, left_out = told(write_case(Case(files={"mine.jsonl": content}, entry=CHAT), tmp_path))
+    assert [re.sub(r".*jsonl, ", "", fault)[:17] for fault in faults] == ["line 2: the line ", "line 3: message 2"]
+    assert "line 4 is left out" in left_out[0]
+
+
+def test_the_second_file_of_a_folder(tmp_path):
+    files = {"all/a.jsonl": lines(*qa(2)), "all/b.jsonl": lines(*qa(1), *qa(2, output=None))}
+    faults, left_out = told(write_case(Case(files=files, entry={"file_name": "all"}), tmp_path))
+    assert faults == []
+    assert re.search(r"all/b\.jsonl, row 2 \(line 2\) is left out: .*; and 1 more row like it", left_out[0])
+
+
+def test_what_num_samples_may_not_draw_is_no_fault(tmp_path):
+    case = Case(files={"mine.json": [chat(), chat(("human", "a"), ("gpt", None))]}, entry={**CHAT, "num_samples": 1})
+    faults, notes = told(write_case(case, tmp_path))
+    assert faults == []
+    assert "which ends the run where num_samples draws it" in notes[0]
+
+
+def test_a_data_set_without_a_row_ends_a_run_by_domain_only(tmp_path):
+    args = write_case(Case(files={"mine.json": qa(output=None), "yours.json": qa()}), tmp_path)
+    index = {"mine": {"file_name": "mine.json"}, "yours": {"file_name": "yours.json"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(index))
+    args["dataset"] = "mine,yours"
+    faults, left_out = told(args)
+    assert (len(faults), len(left_out)) == (0, 1)
+    faults, left_out = told(args, each=True)
+    assert (len(faults), len(left_out)) == (1, 0)
+    assert "all 3 rows are left out" in faults[0]
+
+
+def test_data_of_elsewhere_are_left_alone(tmp_path):
+    args = write_case(Case(files={"mine.json": qa()}), tmp_path)
+    for entry in ({"hf_hub_url": "a/b"}, {"ms_hub_url": "a/b"}, {"script_url": "a.py"}, {"cloud_file_name": "s3://a"}):
+        (tmp_path / "dataset_info.json").write_text(json.dumps({"mine": entry}))
+        assert told(args) == ([], [])
+    for changes in ({"dataset_dir": "ONLINE"}, {"dataset_dir": "REMOTE:a/b"}, {"tokenized_path": str(tmp_path)}):
+        assert told(args | changes) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"mine": {"file_name": "mine.json"},\n}', "dataset_info.json, line 2: it is no JSON at column 1"),
+        ("[]", "holds no object"),
+        ('{"mine": "mine.json"}', "dataset 'mine': its entry is no object"),
+        ('{"mine": {}}', "dataset 'mine': its entry names no file (give it a file_name)"),
+        ('{"mine": {"file_name": 3}}', "dataset 'mine': file_name is 3"),
+        ('{"mnie": {}}', "dataset 'mine' is not in"),
+    ],
+)
+def test_the_index(text, said, tmp_path):
+    args = write_case(Case(files={"mine.json": qa()}), tmp_path)
+    (tmp_path / "dataset_info.json").write_text(text)
+    (fault,), _ = told(args)
+    assert said in fault
+
+
+def test_a_word_that_nobody_reads_is_noted(tmp_path):
+    columns = {"prompt": "instruction", "reponse": "output", "response": "output"}
+    faults, notes = told(write_case(Case(files={"mine.json": qa()}, entry={"columns": columns}), tmp_path))
+    assert faults == []
+    assert "columns has 'reponse', which LLaMA-Factory does not read (did you mean 'response'?)" in notes[0]
+
+
+MEDIA = {"columns": {"prompt": "instruction", "response": "output", "images": "images"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"instruction": "<image> a", "images": ["a.png"]}, None),
+        ({"instruction": "<image> a", "images": "a.png"}, None),
+        ({"instruction": "a", "images": []}, None),
+        ({"instruction": "<image> a", "images": []}, "have <image> 1 times, and it has 0 images"),
+        ({"instruction": "a", "images": ["a.png"]}, "have <image> 0 times, and it has 1 image"),
+        ({"instruction": "<image> a", "images": ["b.png"]}, "its image b.png does not exist"),
+        ({"instruction": "<video> a", "images": []}, "have <video> 1 times, and it has 0 videos"),
+    ],
+)
+def test_media(changes, said, tmp_path):
+    args = write_case(Case(files={"mine.json": qa(1, **changes)}, entry=MEDIA, args={"template": "qwen2_vl"}), tmp_path)
+    (tmp_path / "a.png").write_bytes(b"")
+    faults, _ = told(args)
+    assert [said in fault for fault in faults] == ([True] if said else [])
+
+
+def test_many_rows_take_seconds(tmp_path):
+    """A tenth of a million rows of chat in a fraction of what it takes to read them in Python one by one."""
+    case = Case(files={"mine.jsonl": lines(chat()) * 100_000 + lines(chat(("human", "a")))}, entry=CHAT)
+    args = write_case(case, tmp_path)
+    faults, left_out = told(args)
+    assert faults == []
+    assert "row 100001 (line 100001) is left out" in left_out[0]
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "llamafactory", "datasets"])
+def test_nothing_heavy_is_imported(module, tmp_path):
+    args = write_case(FAULTY["a content that is null"], tmp_path)
+    code = "import sys\nfrom dataflex_core.llamafactory.datasets.look import look\n"
+    code += f"assert len(look({args!r}).faults) == 1\nassert {module!r} not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
