@@ -666,7 +666,7 @@ FAULTY: Mapping[str, Case] = {
         faults=("all 2 rows are left out, the first because its kto_tag is not true or false",),
     ),
     "feedback among answers": Case(
-        files={"mine.json": [openai(label=True)]}, entry=KTO, faults=("all 1 rows are left out",)
+        files={"mine.json": [openai(label=True)]}, entry=KTO, faults=("its only row is left out because",)
     ),
     "feedback out of turn": Case(
         files={"mine.json": [openai(label=True), openai(("user", "a"), label=False)]},

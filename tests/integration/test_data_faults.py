@@ -8,7 +8,7 @@ import io
 import pytest
 from data_cases import FAULTY, SOUND, write_case
 
-from dataflex_core.llamafactory.datasets.index import examine_index
+from dataflex_core.llamafactory.datasets.index import index_faults, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
 
 
@@ -38,7 +38,7 @@ def load(model, tmp_path_factory):
 def test_the_look_agrees_with_the_loading(name, load, tmp_path):
     case = {**SOUND, **FAULTY}[name]
     args = write_case(case, tmp_path)
-    found = [*examine_index(args)[1], *look(args).faults]
+    found = [*index_faults(args), *stage_faults(args), *look(args).faults]
     try:
         rows, error = load(args), None
     except Exception as raised:

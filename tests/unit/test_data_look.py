@@ -12,13 +12,13 @@ from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
 
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.datasets import look as looking
-from dataflex_core.llamafactory.datasets.index import examine_index
+from dataflex_core.llamafactory.datasets.index import examine_index, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
 
 
 def told(args, **how):
     """What is said of a configuration's data: faults, and notices."""
-    _, of_index, _ = examine_index(args)
+    of_index = [*examine_index(args)[1], *stage_faults(args)]
     found = look(args, **how)
     assert all(isinstance(fault, DataError) and fault.exit_code == 2 for fault in (*of_index, *found.faults))
     return [*map(str, of_index), *map(str, found.faults)], [*map(str, found.notices)]

@@ -12,6 +12,7 @@ from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
+from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
 from dataflex_core.llamafactory.reference_checks import check_references
@@ -43,8 +44,10 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     Raises `StrategyFault` for a strategy whose parameters do not load.
     """
     faults = list(check_args(config.args))
-    if config.dataflex.active:
-        faults.extend(check_run(config.args))
+    of_run = list(check_run(config.args)) if config.dataflex.active else []
+    faults.extend(of_run)
+    if not any(fault.key == ("stage",) for fault in of_run):
+        faults.extend(stage_faults(config.args))
     strategies: dict[Slot, Chosen] = {}
     for kind in config.dataflex.active:
         choices = config.dataflex.choices(kind)

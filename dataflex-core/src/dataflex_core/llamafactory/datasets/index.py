@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ KEYS = ("dataset", "eval_dataset")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A data set that ``key`` of the configuration names, ``where`` within it; the rest None where it is not known."""
+    """A data set that ``key`` of the configuration names, ``where`` within it, its entry and files where these are sound.
+
+    ``misplaced`` is what of it the run's stage does not train on.
+    """
 
     key: str
     name: str
     where: tuple[str | int, ...]
     entry: Entry | None = None
     files: Files | None = None
+    misplaced: Wrong | None = None
 
     def error(self, wrong: Wrong, more: str = "") -> DataError:
         """What is wrong with it, as an error of the configuration; ``more`` follows what is said."""
@@ -74,13 +78,13 @@ def _examine(one: Named, plain: Any, args: Args, folder: Path) -> tuple[Named, l
     entry, wrong = read_entry(plain)
     if entry is None:
         return one, wrong
-    if (misfit := _not_of_stage(entry, args.get("stage", "sft"))) is not None:
-        wrong = [*wrong, misfit]
     files, of_files = files_of(folder / entry.file_name)
     wrong += of_files
+    if (misplaced := _not_of_stage(entry, args.get("stage", "sft"))) is not None:
+        return replace(one, misplaced=misplaced), wrong
     if any(each.ends for each in wrong):
         return one, wrong
-    return Named(key=one.key, name=one.name, where=one.where, entry=entry, files=files), wrong
+    return replace(one, entry=entry, files=files), wrong
 
 
 def _not_of_stage(entry: Entry, stage: Any) -> Wrong | None:
@@ -122,5 +126,12 @@ def _is_tokenized(path: Any) -> bool:
 
 
 def index_faults(args: Args) -> Iterator[DataError]:
-    """What of the index ends the run."""
+    """What of the index ends any run."""
     yield from examine_index(args)[1]
+
+
+def stage_faults(args: Args) -> Iterator[DataError]:
+    """Preference data where the stage takes none, and the other way round."""
+    for one in examine_index(args)[0]:
+        if one.misplaced is not None:
+            yield one.error(one.misplaced)

@@ -96,7 +96,8 @@ class _Look:
         notices = [self._error(kind) for kind in self.first if not kind[1]]
         if self.empty and needed:
             wrong = next(iter(self.first.values()))
-            said = f"all {self.rows:,} rows are left out, the first because {wrong.said}"
+            which = "its only row is left out" if self.rows == 1 else f"all {self.rows:,} rows are left out, the first"
+            said = f"it has no sample left: {which} because {wrong.said}"
             faults.append(self.named.error(replace(wrong, said=said, ends=True)))
             notices = []
         return Findings(faults=tuple(faults[:TOLD]), notices=tuple(notices[:TOLD]))
