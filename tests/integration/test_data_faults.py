@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import json
 
 import pytest
-from data_cases import FAULTY, SOUND, write_case
+from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, write_case
+from support import base_args
 
+from dataflex_core.catalog import discover
+from dataflex_core.config.load import load_config
+from dataflex_core.errors import DataError
+from dataflex_core.llamafactory import run
 from dataflex_core.llamafactory.datasets.index import index_faults, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
+from dataflex_core.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +52,50 @@ def test_the_look_agrees_with_the_loading(name, load, tmp_path):
     except Exception as raised:
         rows, error = 0, raised
     assert bool(found) == (error is not None), (list(map(str, found)), rows, repr(error))
+
+
+THOUGHT = "<think>\none\n</think>\n\nadd(1)"
+BAD_CALL = chat(("human", "add"), ("function_call", THOUGHT))
+UNSEEN = {
+    "a call after a thought": (
+        Case(files={"mine.json": [chat(), chat(), BAD_CALL]}, entry=CHAT),
+        r"mine.json, row 3 \(line 26\): .*RuntimeError: Invalid JSON format in function message",
+    ),
+    "in the second file": (
+        Case(
+            files={"all/a.jsonl": lines(chat(), BAD_CALL), "all/b.jsonl": lines(chat(), chat(), BAD_CALL)},
+            entry={**CHAT, "file_name": "all"},
+        ),
+        r"all/(a.jsonl, row 2 \(line 2\)|b.jsonl, row 3 \(line 3\))",
+    ),
+    "in an archive": (
+        Case(
+            files={"mine.jsonl": gzip.compress(lines(chat(), chat(("human", "a"), ("gpt", None))).encode())}, entry=CHAT
+        ),
+        r"mine.jsonl, row 2: LLaMA-Factory cannot use the row: RuntimeError: Expected a string, got None",
+    ),
+    "a broken archive": (
+        Case(files={"mine.jsonl": gzip.compress(lines(chat(), "{oops").encode())}, entry=CHAT),
+        "mine.jsonl: it cannot be loaded: ArrowInvalid: JSON parse error",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", ["dry run", "selector", "plain"])
+@pytest.mark.parametrize("name", UNSEEN)
+def test_what_the_look_does_not_see_is_told_by_row(name, how, model, tmp_path):
+    case, said = UNSEEN[name]
+    data = write_case(case, tmp_path / "data")
+    args = base_args(model, tmp_path, tmp_path / "out", **data, overwrite_cache=True)
+    if how != "plain":
+        args["dataflex"] = {"selector": "random", "warmup_steps": 2, "update_steps": 3}
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(args))
+    prepared = prepare(load_config(path), discover())
+    begin = {"dry run": lambda: run.dry_run(prepared, ranks=1)}.get(
+        how, lambda: run.train(prepared, lambda *_, **__: None)
+    )
+    with pytest.raises(DataError, match=said) as caught:
+        begin()
+    assert caught.value.hint
+    assert str(caught.value).startswith("dataset 'mine': ")

@@ -190,7 +190,5 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
 }
 
 
-
-
 def _first(args: Args, keys: Iterable[str]) -> str | None:
     return next((key for key in keys if is_on(args.get(key))), None)

@@ -14,6 +14,7 @@ from dataflex_core.journal.events import Start
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
+from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Loading
 from dataflex_core.llamafactory.stages import STAGES
@@ -79,6 +80,8 @@ def llamafactory_errors() -> Iterator[None]:
     except DataflexError:
         raise
     except Exception as error:
+        if (told := loading_error(error)) is not None:
+            raise told from error
         # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs: a RuntimeError, but for
         # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)

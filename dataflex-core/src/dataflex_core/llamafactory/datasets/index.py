@@ -21,7 +21,7 @@ KEYS = ("dataset", "eval_dataset")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """A data set that ``key`` of the configuration names, ``where`` within it, its entry and files where these are sound.
+    """A data set that ``key`` of the configuration names ``where``, with its entry and files where these are sound.
 
     ``misplaced`` is what of it the run's stage does not train on.
     """

@@ -1,0 +1,146 @@
+"""The row over which LLaMA-Factory stopped, found by going through the rows once more, one by one.
+
+For what a look into the files cannot tell. It works on a failed call of LLaMA-Factory's, from the arguments in its
+frame, so that a run that goes well is as it would be without this.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dataflex_core.errors import DataError
+from dataflex_core.llamafactory.datasets.files import files_of
+from dataflex_core.llamafactory.datasets.index import Named
+from dataflex_core.llamafactory.datasets.places import line_of_row
+from dataflex_core.llamafactory.datasets.tables import pieces
+from dataflex_core.llamafactory.datasets.wrong import Wrong
+from dataflex_core.wording import first_line
+
+_LOADER = "llamafactory.data.loader"
+_WORK = {"_load_single_dataset", "_get_preprocessed_dataset"}
+SECONDS = 120.0
+"""How long rows are gone through; beyond that the error stays as it was raised."""
+
+
+def loading_error(error: Exception) -> DataError | None:
+    """The data set, file and row over which loading stopped, with the library's own words; None where it is not known.
+
+    ``error`` was caught from LLaMA-Factory's ``get_dataset``. Every rank that failed can call it alone.
+    """
+    calls = dict(_frames(error.__traceback__))
+    if "get_dataset" not in calls or not _WORK & calls.keys():
+        return None
+    given = calls["get_dataset"]
+    try:
+        return next(_failures(given), None)
+    except Exception:  # while looking for the reason of another error: that one is told
+        return None
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_globals.get("__name__") == _LOADER:
+            yield frame.f_code.co_name, frame.f_locals
+        traceback = traceback.tb_next
+
+
+def _failures(given: Mapping[str, Any]) -> Iterator[DataError]:
+    from llamafactory.data.parser import get_dataset_list
+
+    end = time.monotonic() + SECONDS
+    data_args = given["data_args"]
+    for key in ("dataset", "eval_dataset"):
+        names = getattr(data_args, key) or []
+        for name, attributes in zip(names, get_dataset_list(names, data_args.dataset_dir), strict=True):
+            attributes.num_samples = None
+            named = Named(key=key, name=name, where=(key,))
+            place = Path(str(data_args.dataset_dir)) / attributes.dataset_name
+            local = place if attributes.load_from == "file" else None
+            try:
+                rows = _rows(attributes, given)
+            except Exception as failed:
+                yield named.error(_unloadable(failed, local))
+                return
+            for index, row in enumerate(rows):
+                if time.monotonic() > end:
+                    return
+                if (failed_row := _failure(row, attributes, given, is_eval=key == "eval_dataset")) is not None:
+                    yield named.error(_unusable(failed_row, local, index))
+                    return
+
+
+def _rows(attributes: Any, given: Mapping[str, Any]) -> Any:
+    """The rows as they are read, before they are converted."""
+    from llamafactory.data import loader
+
+    with _replaced(loader, "align_dataset", lambda dataset, *_: dataset):
+        return loader._load_single_dataset(attributes, given["model_args"], given["data_args"], given["training_args"])
+
+
+def _failure(row: Mapping[str, Any], attributes: Any, given: Mapping[str, Any], *, is_eval: bool) -> Exception | None:
+    """What converting and tokenising a row alone raises."""
+    from llamafactory.data import loader
+    from llamafactory.data.converter import get_dataset_converter
+
+    data_args, generates = given["data_args"], given["training_args"].predict_with_generate and is_eval
+    words = {name: given.get(name) for name in ("stage", "template", "tokenizer", "processor")}
+    try:
+        converted = get_dataset_converter(attributes.formatting, attributes, data_args)(row)
+        processor = loader._get_dataset_processor(data_args, **words, do_generate=generates)
+        processor.preprocess_dataset({name: [value] for name, value in converted.items()})
+    except Exception as error:
+        return error
+    return None
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+def _unloadable(error: Exception, place: Path | None) -> Wrong:
+    cause: BaseException = error
+    while (deeper := cause.__cause__ or cause.__context__) is not None:
+        cause = deeper
+    said = f"it cannot be loaded: {type(cause).__name__}: {first_line(cause)}"
+    return Wrong(kind="loading", said=said, hint="mend its files", file=None if place is None else str(place))
+
+
+def _unusable(error: Exception, place: Path | None, index: int) -> Wrong:
+    said = f"LLaMA-Factory cannot use the row: {type(error).__name__}: {first_line(error)[:300]}"
+    hint = "mend the row, or take it out"
+    if place is None:
+        return Wrong(kind="row", said=said, hint=hint, row=index + 1)
+    file, row = _file_of(place, index)
+    line = line_of_row(file, row) if file.is_file() and not _archived(place) else None
+    return Wrong(kind="row", said=said, hint=hint, file=str(file), row=row + 1, line=line)
+
+
+def _file_of(place: Path, index: int) -> tuple[Path, int]:
+    """The file of a row, and its place there, both as far as they can be known."""
+    files, _ = files_of(place)
+    if files is None or (files.packed and len(files.paths) > 1):
+        return place, index
+    if len(files.paths) > 1:
+        before = 0
+        for piece in pieces(files):
+            if index < before + piece.table.num_rows:
+                return piece.file, piece.start + index - before
+            before += piece.table.num_rows
+    return files.paths[0], index
+
+
+def _archived(place: Path) -> bool:
+    files, _ = files_of(place)
+    return files is None or files.packed
