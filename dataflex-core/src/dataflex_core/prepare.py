@@ -11,7 +11,7 @@ from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
-from dataflex_core.llamafactory.checks import check_args, check_needs, check_run
+from dataflex_core.llamafactory.checks import blames_stage, check_args, check_needs, check_run
 from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
@@ -46,7 +46,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     faults = list(check_args(config.args))
     of_run = list(check_run(config.args)) if config.dataflex.active else []
     faults.extend(of_run)
-    if not any(fault.key == ("stage",) for fault in of_run):
+    if not any(map(blames_stage, of_run)):
         faults.extend(stage_faults(config.args))
     strategies: dict[Slot, Chosen] = {}
     for kind in config.dataflex.active:

@@ -51,6 +51,11 @@ def check_args(args: Args) -> Iterator[UsageError]:
     yield from index_faults(args)
 
 
+def blames_stage(fault: UsageError) -> bool:
+    """Whether the run's stage itself is at fault: what data it trains on cannot be said then."""
+    return tuple(fault.key) == ("stage",)
+
+
 def check_run(args: Args) -> Iterator[UsageError]:
     """What no strategy works with."""
     stage = args.get("stage", "sft")

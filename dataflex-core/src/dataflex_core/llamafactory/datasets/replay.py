@@ -111,7 +111,7 @@ def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
 
 def _unloadable(error: Exception, place: Path | None) -> Wrong:
     cause: BaseException = error
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
+    while (deeper := cause.__cause__) is not None:
         cause = deeper
     said = f"it cannot be loaded: {type(cause).__name__}: {first_line(cause)}"
     return Wrong(kind="loading", said=said, hint="mend its files", file=None if place is None else str(place))
