@@ -14,6 +14,7 @@ from dataflex_core.journal import (
     Decision,
     End,
     Event,
+    Failed,
     Logged,
     Notice,
     Resume,
@@ -63,7 +64,12 @@ DECISION = Decision(
 )
 STEPS = tuple(Step(step=number, samples=(number, 70)) for number in (1, 2, 3))
 TOLD: tuple[Event, ...] = (START, Notice(text="by the way"), STEPS[0], DECISION, *STEPS[1:], End(step=3))
-EVERY = (*TOLD, Logged(step=2, means={"dataflex/share/words": 0.5}), Resume(step=2, checkpoint="out/checkpoint-2"))
+EVERY = (
+    *TOLD,
+    Logged(step=2, means={"dataflex/share/words": 0.5}),
+    Resume(step=2, checkpoint="out/checkpoint-2"),
+    Failed(step=2, error="it broke", hint="mend it", kind="RunFailed"),
+)
 
 
 def lines_of(*records):

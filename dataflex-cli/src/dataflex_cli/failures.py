@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dataflex_core.errors import DataflexError, RunFailed
+from dataflex_core.wording import one_line
 
 
 @contextmanager
@@ -24,6 +25,5 @@ def errors_in_one_line(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        message = " ".join(str(error).split())
-        text = f"{type(error).__name__}: {message}" if message else type(error).__name__
-        raise RunFailed(f"the run failed: {text}", hint="run again with --debug for the traceback") from error
+        hint = "run again with --debug for the traceback"
+        raise RunFailed(f"the run failed: {one_line(error)}", hint=hint) from error

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from contextlib import suppress
 
 import click
 
+from dataflex_cli.ctrl_c import CTRL_C, CtrlC, stopped
+from dataflex_cli.streams import lines_are_ended
 from dataflex_core import DataflexError, __version__
-from dataflex_core.errors import ManyFaults
+from dataflex_core.errors import ManyFaults, RunFailed
+from dataflex_core.wording import first_line
 
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
@@ -59,13 +64,51 @@ def main() -> None:
     """The ``dataflex`` script: run the command that the process's arguments name.
 
     A `DataflexError` ends the process with its exit code, and is printed as `show_error` does; click's own errors end
-    it with 2. Anything else comes through with its traceback.
+    it with 2, Ctrl-C with 130, whatever became of it in others' code. Anything else comes through with its traceback.
     """
+    ctrl_c = CtrlC()
     try:
-        cli(prog_name="dataflex")
+        with ctrl_c.watched():
+            sys.exit(_called())
     except DataflexError as error:
+        error = ctrl_c.instead_of(error)
         show_error(error)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not ctrl_c.asked:
+            raise
+        show_error(stopped(error))
+        sys.exit(CTRL_C)
+    except KeyboardInterrupt as error:
+        show_error(stopped(error))
+        sys.exit(CTRL_C)
+
+
+def _called() -> int:
+    """Call the command; the exit code. Raises what the command raises, and KeyboardInterrupt for Ctrl-C."""
+    try:
+        code = cli(prog_name="dataflex", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:
+        raise error.__cause__ or KeyboardInterrupt from None
+    except OSError as error:
+        if error.filename is not None or not _is_of_output():
+            raise
+        raise RunFailed(f"the output could not be written: {first_line(error)}", hint="write it elsewhere") from error
+    return code if isinstance(code, int) else 0
+
+
+def _is_of_output() -> bool:
+    """Whether it is standard output that cannot be written to; then it is closed, or Python would try once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def show_error(error: DataflexError) -> None:
@@ -74,7 +117,14 @@ def show_error(error: DataflexError) -> None:
         for fault in error.faults:
             show_error(fault)
         return
+    with suppress(OSError, ValueError):  # whoever would have read it is gone
+        click.echo(_words(error), err=True)  # in one write: other processes may print meanwhile
+
+
+def _words(error: DataflexError) -> str:
     lines = [click.style("Error: ", fg="red", bold=True) + error.message]
     if error.hint is not None:
         lines.append(f"       {error.hint}")
-    click.echo("\n".join(lines), err=True)  # in one write: other processes may print meanwhile
+    if not lines_are_ended():
+        lines.insert(0, "")  # a bar is up, and may be in a file
+    return "\n".join(lines)

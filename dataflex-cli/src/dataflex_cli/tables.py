@@ -14,4 +14,6 @@ def print_table(table: Table, *, width: int | None = None) -> None:
     console = Console(markup=False, emoji=False)
     if width is not None and not console.is_terminal:
         console.width = width
+    # A terminal breaks a line that is too long for it where it can still be read: no word is cut into pieces.
+    console.width = max(console.width, console.measure(table).minimum)
     console.print(table)

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from dataflex_cli.failures import errors_in_one_line
 from dataflex_cli.leaving import Leaving
 from dataflex_cli.narrator import Narrator
 from dataflex_cli.rank_exits import leave_error, stopped_by_signal
+from dataflex_cli.streams import keep_streams_open
 from dataflex_core.errors import DataflexError
 from dataflex_core.handover import Handover
 from dataflex_core.prepared import PreparedRun
+from dataflex_core.wording import one_line
 
 
 def train_here(prepared: PreparedRun, *, debug: bool) -> None:
@@ -27,12 +30,26 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
         with errors_in_one_line(debug=debug):
             train(prepared, narrator)
     except KeyboardInterrupt as error:
-        raise stopped_by_signal(signal.SIGINT) from error
-    narrator.summary()
+        raise stopped_by_signal(getattr(error, "number", signal.SIGINT)) from error
+    _close(narrator)
+
+
+def _close(narrator: Narrator) -> None:
+    """The last words. The model is saved: neither they nor a terminal that is closed now can make the run a failure."""
+    ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if ours else None
+    try:
+        narrator.summary()
+    except Exception as error:
+        print(f"DataFlex: done; the summary could not be printed: {one_line(error)}", file=sys.stderr)
+    finally:
+        if ours:
+            signal.signal(signal.SIGHUP, before)
 
 
 def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it, and exit with its code."""
+    keep_streams_open()
     handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
         train_here(Handover.from_json(handed_over.read_text(encoding="utf-8")).prepared(), debug=debug)

@@ -45,7 +45,12 @@ def named(strategies: Mapping[str, object], when: str) -> Iterator[None]:
 
 def place_of(error: BaseException, owner: object) -> str | None:
     """``file:line`` of the deepest code of ``owner``'s own package that an exception came through, or None."""
-    package, found = _package(owner), None
+    return place_in(error, _package(owner))
+
+
+def place_in(error: BaseException, package: str) -> str | None:
+    """``file:line`` of the deepest code of a top-level package that an exception came through, or None."""
+    found = None
     for frame, line in _frames(error.__traceback__):
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
             found = _place(frame.f_code.co_filename, line)

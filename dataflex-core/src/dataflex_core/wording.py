@@ -31,6 +31,12 @@ def first_line(error: BaseException) -> str:
     return kept[0] + "".join(f"{' ' if said[-1] in '.:!?' else '; '}{then}" for said, then in itertools.pairwise(kept))
 
 
+def one_line(error: BaseException) -> str:
+    """Type and text of any error in one line; the type alone where it says nothing."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the nearest of ``known``, or the sorted list of them where none is near."""
     options = sorted(set(known))

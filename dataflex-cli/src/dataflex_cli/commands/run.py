@@ -11,6 +11,7 @@ import click
 
 from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
+from dataflex_cli.streams import keep_streams_open, others_write
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
@@ -57,6 +58,7 @@ def run(
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
+    keep_streams_open()
     request = Request.of(words, flags, parameter_words)
     from dataflex_cli.console import say
     from dataflex_cli.header import header
@@ -122,6 +124,8 @@ def _train(prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug:
 
     wanted = processes(nproc, prepared.config.args)
     handed_over = Handover.of(prepared, plugins)
+    if wanted.ray or wanted.torchrun:
+        others_write()
     if wanted.ray:
         from dataflex_cli.in_ray import train_in_ray
 

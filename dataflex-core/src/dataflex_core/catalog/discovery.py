@@ -17,6 +17,7 @@ from dataflex_core.catalog.names import Catalog
 from dataflex_core.catalog.plugins import Plugins
 from dataflex_core.catalog.records import Fault, Record
 from dataflex_core.catalog.versions import check_contract, check_requirements
+from dataflex_core.catalog.watch import importing
 from dataflex_core.errors import InvalidPlugin, StrategyFault
 from dataflex_core.hooks import PROJECT, Hooks
 from dataflex_core.spec import Kind, StrategySpec
@@ -33,6 +34,12 @@ class _Plugin:
     version: str
     requires: Callable[[], Iterable[str]]
     load: Callable[[], object]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about one that cannot be waited for."""
+        by_file = self.distribution == Path(self.text).name
+        return "do without --plugin" if by_file else f"leave it out: DATAFLEX_DISABLE_PLUGINS={self.distribution}"
 
     def fault(self, stage: str, error: str, *, withdrawn: bool = True) -> Fault:
         return Fault(
@@ -110,13 +117,16 @@ def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> tuple[list[Reco
         with redirect_stdout(sys.stderr):
             check_requirements(plugin.requires())
             stage = "import"
-            module = plugin.load()
+            with importing(f"{plugin.distribution} {plugin.version}: {plugin.text}", plugin.remedy):
+                module = plugin.load()
             stage = "version"
             check_contract(module)
             stage = "register"
             manager = _register(module, plugin.name)
             stage = "yield"
-            for spec in _specs(manager):
+            with importing(f"{plugin.distribution} {plugin.version}: {plugin.text}", plugin.remedy):
+                specs = list(_specs(manager))
+            for spec in specs:
                 mine = {(plugin.distribution, r.spec.kind, r.spec.name) for r in offered}
                 if (plugin.distribution, spec.kind, spec.name) in taken | mine:
                     raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")

@@ -8,8 +8,10 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
+from dataflex_core.catalog.watch import importing
 from dataflex_core.errors import StrategyFault
 from dataflex_core.spec import StrategySpec
+from dataflex_core.strategy_faults import place_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +64,13 @@ def _load(record: Record, target: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         # What a strategy prints may not spoil `describe --json`.
-        with redirect_stdout(sys.stderr):
+        remedy = f"use another strategy than {record.id}"
+        with redirect_stdout(sys.stderr), importing(f"{target} of {record.distribution} {record.version}", remedy):
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or type(error).__name__
+        place = place_in(error, module.partition(".")[0])
         raise StrategyFault(
-            f"{record.spec.kind} {record.id} does not load: {message}",
+            f"{record.spec.kind} {record.id} does not load: {message}" + (f", at {place}" if place else ""),
             hint=f"{record.distribution} {record.version} points at {target}",
         ) from error

@@ -193,3 +193,18 @@ class End(Event):
     """The last step, ``step``, is done: the last event of a run that was not cut short."""
 
     step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(Event):
+    """The run failed, or was stopped, after step ``step``: the last event of one that could still say so.
+
+    ``error`` is what the user was told, one line, ``hint`` what to do about it, if anything is known. ``kind`` is the
+    name of the error's class, ``exit_code`` what the process ends with.
+    """
+
+    step: int
+    error: str
+    hint: str | None = None
+    kind: str = ""
+    exit_code: int = 1

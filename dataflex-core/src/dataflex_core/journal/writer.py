@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
+from dataflex_core.errors import DataflexError, RunFailed
 from dataflex_core.journal.codec import to_record
-from dataflex_core.journal.events import Event, Notice, Resume, Start
+from dataflex_core.journal.events import End, Event, Failed, Notice, Resume, Start, Step
 from dataflex_core.journal.reader import events_in
+from dataflex_core.wording import one_line
 
 
 class Report(Protocol):
@@ -35,16 +40,44 @@ class Journal:
         self._owner = owner
         self._report = report
         self._opened = False
+        self._step = 0
 
     def write(self, event: Event) -> None:
-        """Append one event. Does nothing on the other ranks."""
+        """Append one event. Does nothing on the other ranks.
+
+        Raises `RunFailed` where the file cannot be written; then it ends with the event before.
+        """
         if not self._owner:
             return
         if not self._opened:
             self._open()
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_record(event), allow_nan=False) + "\n")
+        self._append(json.dumps(to_record(event), allow_nan=False) + "\n")
+        if isinstance(event, Step):
+            self._step = event.step
         self._report(event, past=False)
+
+    def end(self, event: End | Failed) -> None:
+        """Append the last event; where it cannot be written that is reported, and no failure.
+
+        A `Failed` of a run that has not opened its journal is dropped.
+        """
+        if isinstance(event, Failed) and not self._opened:
+            return
+        try:
+            self.write(event)
+        except RunFailed as wrong:
+            self._report(Notice(text=f"{wrong.message}: it lacks its last line, and nothing else"), past=False)
+
+    def fail(self, error: BaseException) -> None:
+        """Append what ended the run, as `end` does: an error with a remedy, a signal, or any other error."""
+        if isinstance(error, DataflexError):
+            text, hint, code = error.message, error.hint, error.exit_code
+        elif isinstance(error, KeyboardInterrupt):
+            number = getattr(error, "number", signal.SIGINT)
+            text, hint, code = f"stopped by {signal.Signals(number).name}", None, 128 + number
+        else:
+            text, hint, code = one_line(error), None, 1
+        self.end(Failed(step=self._step, error=text, hint=hint, kind=type(error).__name__, exit_code=code))
 
     def notice(self, text: str) -> None:
         """Something the user should know, once."""
@@ -73,9 +106,23 @@ class Journal:
         self._opened = True
         if past and isinstance(past[0], Start):
             self.run = past[0].run
+        self._step = resume.step
         for event in past:
             self._report(event, past=True)
         self.write(resume)
+
+    def _append(self, line: str) -> None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(self.path, size)  # part of a line may have found room
+            raise RunFailed(
+                f"{self.path} could not be written: {error.strerror or one_line(error)}",
+                hint="make room; dataflex run … --resume goes on from the last checkpoint",
+            ) from error
 
     def _open(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

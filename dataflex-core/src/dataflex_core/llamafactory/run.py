@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
+from dataflex_core.trainer.interrupt import terminated
 from dataflex_core.wording import first_line
 
 
@@ -99,6 +101,7 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
     def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
         run = _active_run(prepared, training_args, report)
+        runs.append(run)
 
         def load(narrowed: Any) -> dict[str, Any]:
             module: dict[str, Any] = loader(template, model_args, narrowed, training_args, **kwargs)
@@ -119,7 +122,6 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
             run.journal.notice(text)
         for remark in remarks(prepared.config):
             run.journal.notice(str(remark))
-        runs.append(run)
         return loaded.module
 
     def make_trainer(*args: Any, **kwargs: Any) -> Any:
@@ -127,8 +129,15 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
     workflow.get_dataset = get_dataset
     setattr(workflow, stage.trainer, make_trainer)
+    # A rank among others waits for them in C++, where no handler of Python's is called.
+    alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
     try:
-        yield
+        with terminated() if alone else nullcontext():
+            yield
+    except BaseException as error:
+        for run in runs:
+            run.journal.fail(error)
+        raise
     finally:
         workflow.get_dataset = loader
         setattr(workflow, stage.trainer, trainer)

@@ -11,16 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
 from dataflex_core.rows import Row
 from dataflex_core.scoring import influence
 from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.embeddings import POOLINGS, embed
 from dataflex_core.scoring.engine import Ragged, Task
 from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.influence import Directions
-from dataflex_core.scoring.losses import sample_means, token_losses
+from dataflex_core.scoring.losses import IGNORE, sample_means, token_losses
 from dataflex_core.scoring.moments import Moments, moments_of
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.results import Part, in_order, split_runs
@@ -107,7 +108,10 @@ class ModelSignals:
                 state=lambda: context.state(judge),
                 shelf=context.shelf(model, judge, "losses"),
             )
-            return context.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
+            found = context.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
+        if model is None:
+            self._check_losses(shard, found)
+        return found
 
     def token_losses(self, shard: Ids, *, model: str | None = None) -> list[Rows]:
         """The loss of each target token, a Float32[t] per sample, in order of the tokens."""
@@ -126,7 +130,10 @@ class ModelSignals:
                 shelf=context.shelf(model, judge, "token losses"),
             )
             values, lengths = context.engine.map_ragged(self._samples, shard, task, call)
-        return split_runs(Part(ids=shard, values=values, lengths=lengths))
+        found = split_runs(Part(ids=shard, values=values, lengths=lengths))
+        if model is None:
+            self._check_losses(shard, np.array([row.sum() if len(row) else np.nan for row in found], dtype=np.float32))
+        return found
 
     def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
         """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
@@ -146,9 +153,11 @@ class ModelSignals:
                 request={"adam": adam, "targets": list(self.targets)},
                 state=lambda: context.state_of_gradients(moments, context.targets),
             )
-            return influence.cosines(
+            found = influence.cosines(
                 context.gradients, context.engine, self._samples, shard, task, self._directions(), moments
             )
+        self._check_rows(shard, found)
+        return found
 
     def gradients(
         self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
@@ -173,9 +182,11 @@ class ModelSignals:
                 request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
                 state=lambda: context.state_of_gradients(moments, context.targets if plane else ()),
             )
-            return projected(
+            found = projected(
                 context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit
             )
+        self._check_rows(shard, found)
+        return found
 
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
         """Pooled hidden states, Float32[n, H]."""
@@ -249,11 +260,34 @@ class ModelSignals:
             references=[text(answer) for _, answer in split],
         )
 
+    def _check_losses(self, shard: Ids, losses: Rows) -> None:
+        """Raise `RunFailed` where no sample with target tokens has a loss that is a number. Collective."""
+        lost = ~np.isfinite(losses)
+        context = self._context
+        ranks = context.engine.ranks
+        if not ranks.largest(int(lost.any())) or ranks.largest(int((~lost).any())):
+            return
+        dataset = self._samples.dataset
+        has_targets = any(any(label != IGNORE for label in dataset[int(i)]["labels"][1:]) for i in shard[lost])
+        if ranks.largest(int(has_targets)):
+            raise diverged(context.step, f"no loss of {self._samples.name} is a finite number")
+
+    def _check_rows(self, shard: Ids, rows: Rows) -> None:
+        """Where nothing of a pass over gradients is a number, look at the losses. Collective, and raises as those."""
+        if len(self._samples) and not self._context.engine.ranks.largest(int(np.isfinite(rows).any())):
+            self.losses(shard)
+
     def _directions(self) -> Directions:
         """The target subtasks' mean unit gradients, taken once a decision."""
         context = self._context
         if context.directions is None:
-            context.directions = influence.target_directions(context.gradients, context.engine, context.targets)
+            try:
+                context.directions = influence.target_directions(context.gradients, context.engine, context.targets)
+            except DataError:  # on every rank
+                for samples in context.targets:
+                    of_target = ModelSignals(context, samples)
+                    of_target.losses(of_target.shard(np.arange(len(samples), dtype=np.int64)))
+                raise
         return context.directions
 
     def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:

@@ -37,7 +37,8 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           weight.weights         ask the weighters, for all ranks' losses
                         backward
                 clip, optimizer.step, lr_scheduler.step
-                on_step_end           base.finish_step       journal which samples were trained on
+                on_step_end           base.finish_step       journal which samples were trained on; end a run
+                                                             whose weights are no numbers any more
                                       losses.finish_step     show the losses to the strategies that observe
                                       weight.finish_step     all ranks have weighed alike
                                       checkpoints.finish_step   asked to end: have this step saved

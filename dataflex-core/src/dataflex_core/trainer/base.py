@@ -22,6 +22,7 @@ from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
 from dataflex_core.rng import strategy_rng
+from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
@@ -46,6 +47,7 @@ class FlexTrainer(TransformersTrainer):
         """Whether the run that this one goes on from had been ended before its last step."""
         self._window: list[NDArray[np.int64]] = []
         self._micro = -1
+        self._lost: torch.Tensor | None = None
         self.add_callback(_Steps(self))
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
@@ -76,7 +78,10 @@ class FlexTrainer(TransformersTrainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a micro-batch as stock does, and keep its number in the accumulation window, from 0."""
         self._micro += 1
-        return super().training_step(*args, **kwargs)
+        loss = super().training_step(*args, **kwargs)
+        lost = ~torch.isfinite(loss.detach())
+        self._lost = lost if self._lost is None else self._lost | lost
+        return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
@@ -165,17 +170,29 @@ class FlexTrainer(TransformersTrainer):
         self.run.lasts(self.state.max_steps)
 
     def finish_step(self) -> None:
-        """After each optimizer step: the journal learns which samples it trained on, over all ranks."""
+        """After each optimizer step: the journal learns which samples it trained on, over all ranks.
+
+        Raises `RunFailed` where nothing can come of the run any more. Collective.
+        """
         ids = np.concatenate(self.ranks.gather_arrays(self.window_ids())).tolist()
         self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        """After a step whose loss was no number. Raises `RunFailed` where a weight is none either. Collective."""
+        lost, self._lost = self._lost, None
+        if self.ranks.largest(int(lost is not None and bool(lost))) and self.ranks.largest(
+            int(weights_are_dead(self.model))
+        ):
+            raise diverged(self.state.global_step, "its loss, and now its weights, are not finite")
 
     def window_ids(self) -> NDArray[np.int64]:
         """The samples of this rank's accumulation window, Int64[b], in order."""
         return np.concatenate(self._window)
 
     def finish(self) -> None:
-        """After the last step."""
-        self.run.journal.write(End(step=self.state.global_step))
+        """After the last step. The model is not saved yet, and a journal that cannot be written is no reason not to."""
+        self.run.journal.end(End(step=self.state.global_step))
 
 
 def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:

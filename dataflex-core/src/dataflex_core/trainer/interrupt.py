@@ -4,8 +4,33 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM outside of the training, where there is no step to wait for."""
+
+    number = signal.SIGTERM
+
+
+@contextmanager
+def terminated() -> Iterator[None]:
+    """For the block SIGTERM raises `Terminated`, where it would have ended the process, and while none watches."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, _raise)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 class Termination:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from dataflex_core.errors import DataError, StrategyFault
 from dataflex_core.journal.decision import decision_of
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
@@ -18,6 +19,7 @@ from dataflex_core.planning.planner import Planner, Rules
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
+from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
@@ -64,8 +66,13 @@ class PlannedTrainer(SignalTrainer):
         began = time.monotonic()
         signals = None if interval.is_warmup else self.signals()
         progress = self.progress(interval)
-        with self.asking(*(slot for slot in (MIXER, SELECTOR) if slot in self.run.strategies)):
-            plan = self.planner.decide(interval, progress, signals)
+        try:
+            with self.asking(*(slot for slot in (MIXER, SELECTOR) if slot in self.run.strategies)):
+                plan = self.planner.decide(interval, progress, signals)
+        except (DataError, StrategyFault) as error:
+            if weights_are_dead(self.model):  # nobody can judge by such a model
+                raise diverged(self.state.global_step, "its weights are not finite") from error
+            raise
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
         self._record(plan, progress, time.monotonic() - began)

@@ -13,6 +13,7 @@ from dataflex_core.errors import StrategyFault
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import IntervalRequest, TokenLosses, WeighRequest
+from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
 from dataflex_core.strategy_faults import answered_at
@@ -128,6 +129,7 @@ class WeightTrainer(LossTrainer):
         """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together."""
         window = gathered(micros, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
         answers, everyones = [], window.losses
+        self._check_finite(everyones)
         for slot, weighter in self._weighters.items():
             answer = self._answer(slot, weighter, window)
             try:
@@ -143,6 +145,13 @@ class WeightTrainer(LossTrainer):
         self._note(weights, everyones)
         self._digest.update(weights.cpu().numpy().tobytes())
         return window.mine(weights)
+
+    def _check_finite(self, losses: TokenLosses) -> None:
+        """Losses that are no numbers are no weighter's fault. Under fp16 one may overflow, and the step is dropped."""
+        lost = (~torch.isfinite(losses.values) & losses.mask).any(dim=1)
+        if not self.args.fp16 and bool(lost.any()):
+            what = f"the losses of {int(lost.sum())} of {len(lost)} samples that it trains on are not finite"
+            raise diverged(self.state.global_step, what)
 
     def _answer(self, slot: Slot, weighter: Weighter[Any], window: Window) -> Any:
         needs, path = self.run.prepared.strategies[slot].needs, self.reference_of(slot)
