@@ -10,6 +10,8 @@ from support import base_args, build_model, journalled, of_kind, train
 
 from dataflex_core.errors import DataError, RunFailed
 
+pytestmark = pytest.mark.numeric
+
 HOW = {
     "a selector of losses": {"selector": "loss"},
     "a selector of gradients": {"selector": "less"},

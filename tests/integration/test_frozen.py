@@ -15,6 +15,8 @@ from transformers import LlamaForCausalLM, LlamaModel
 
 from dataflex_core.scoring.store import Store
 
+pytestmark = pytest.mark.numeric
+
 ASKED = {
     "losses": lambda signals, shard, model: signals.losses(shard, model=model),
     "token losses": lambda signals, shard, model: np.concatenate(signals.token_losses(shard, model=model)),

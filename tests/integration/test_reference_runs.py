@@ -12,6 +12,8 @@ from support import base_args, build_model, journalled, of_kind, train, weights
 from third_party import catalog
 from transformers import LlamaModel
 
+pytestmark = pytest.mark.numeric
+
 POOL = 100  # samples in both data sets
 COMMON = {"max_steps": 11, "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "logging_steps": 1}
 RHO_1 = ("weighter.keep=0.5",)
