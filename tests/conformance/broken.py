@@ -110,17 +110,6 @@ class SilentParamsMixer(Mixer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnlimitedParams:
-    scale: Annotated[float, Doc("of anything")] = 1.0
-
-
-@breaks("parameters_are_validated", "scale takes NaN", params="UnlimitedParams")
-class UnlimitedMixer(Mixer):
-    def mix(self, request):
-        return request.previous
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UntypedParams:
     anything: Annotated[Any, Doc("goes")] = None
 

@@ -83,7 +83,7 @@ def parameters_are_validated(subject: Subject) -> None:
                 params.validate(kind, {**subject.given, parameter.name: value}, owner=owner)
             except InvalidParameters:
                 continue
-            what = "NaN: give it limits" if isinstance(value, float) else "any object: give it a type"
+            what = "NaN: give it a type" if isinstance(value, float) else "any object: give it a type"
             raise CheckFailed(f"{parameter.name} takes {what}")
 
 
