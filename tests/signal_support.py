@@ -47,6 +47,9 @@ def build(folder, how: str):
         torch.manual_seed(1)
         size = len(AutoTokenizer.from_pretrained(folder))
         model = GPT2LMHeadModel(GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=2, n_positions=64))
+    if how == "beyond hooks":
+        torch.manual_seed(1)
+        model = shifted(model)
     if how in ("lora", "rslora", "dora", "lora and embeddings"):
         torch.manual_seed(0)
         layers = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]
@@ -66,6 +69,23 @@ def build(folder, how: str):
             parameter.requires_grad = ".1." in name
         model.enable_input_require_grads()
     return model
+
+
+def shifted(model):
+    """The model with a trainable parameter that is no layer's: what it shifts all embeddings by."""
+
+    class Shifted(type(model)):
+        def __init__(self, config):
+            super().__init__(config)
+            self.shift = torch.nn.Parameter(0.1 * torch.randn(config.hidden_size))
+
+        def forward(self, input_ids=None, attention_mask=None, position_ids=None, **options):
+            embeds = self.get_input_embeddings()(input_ids) + self.shift
+            return super().forward(
+                inputs_embeds=embeds, attention_mask=attention_mask, position_ids=position_ids, **options
+            )
+
+    return Shifted(model.config)
 
 
 def trained(model, rows, steps=6) -> torch.optim.Optimizer:

@@ -267,7 +267,7 @@ def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypat
 
 
 def test_running_out_of_memory_between_two_samples_counts_none_twice(folder):
-    model, optimizer, pool, targets = set_up(folder, "gpt2")  # whose gradients are taken one sample at a time
+    model, optimizer, pool, targets = set_up(folder, "beyond hooks")  # one sample at a time
     alone = []
 
     def second(module, args, kwargs):

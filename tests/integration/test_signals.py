@@ -26,12 +26,12 @@ def folder(tmp_path_factory):
     return build_model(tmp_path_factory.mktemp("signals"), seed=3)
 
 
-BEYOND_HOOKS = {"dora", "gpt2"}
-"""DoRA's magnitudes are used outside of a layer; GPT-2's position embeddings are looked up once for all samples."""
+BEYOND_HOOKS = {"beyond hooks"}
 
 
 @pytest.mark.parametrize(
-    "how", ["lora", "rslora", "lora and embeddings", "full", "tied", "biases", "frozen", "dora", "gpt2"]
+    "how",
+    ["lora", "rslora", "lora and embeddings", "full", "tied", "biases", "frozen", "dora", "gpt2", "beyond hooks"],
 )
 def test_influence_is_the_float64_batch_of_one_reference(folder, how):
     model, optimizer, pool, targets = set_up(folder, how)

@@ -15,6 +15,7 @@ from dataflex_core.scoring.gradients import Gradients
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
+from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Samples
 from dataflex_core.scoring.store import Shelf, Store
 
@@ -25,10 +26,10 @@ class ScoringContext:
 
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
-    optimizer trains one block of layers at a time. ``step``, ``directions``, the target gradients of the model as it
-    is, and what ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not
-    train, those of token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in
-    where its weights do not say so.
+    optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step``,
+    ``directions``, the target gradients of the model as it is, and what ``gradients`` are taken of hold for one
+    decision. ``store`` has the answers of models that do not train, those of token losses in numbers of ``tokens_as``;
+    ``precision`` is what the one in training computes in where its weights do not say so.
     """
 
     models: Models
@@ -36,6 +37,7 @@ class ScoringContext:
     engine: Engine
     targets: Sequence[Samples]
     notice: Callable[[str], None]
+    rules: Sequence[Rule] = ()
     seed: int = 0
     configuration: str = ""
     ends: Sequence[int] = ()
@@ -49,7 +51,7 @@ class ScoringContext:
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.gradients = Gradients(self.models.training, self.notice, in_blocks=self.in_blocks)
+        self.gradients = Gradients(self.models.training, self.notice, self.rules, in_blocks=self.in_blocks)
 
     def new_decision(self, step: int) -> None:
         """Forget what was computed with the model as it was before ``step``."""

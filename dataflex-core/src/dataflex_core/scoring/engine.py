@@ -161,18 +161,18 @@ class Engine:
             title=title,
             signal=task.signal,
             call=call,
-            load=lambda ids: self._placed(self.collate([samples.dataset[int(i)] for i in ids])),
+            load=lambda ids: self._collated(samples, ids),
             too_large=self._too_large,
             lockstep=self.lockstep,
             notice=self.notice,
         )
         total = sum(map(len, batches))
         with tqdm(total=total, desc=title, unit="sample", disable=not self._shows(), leave=False) as bar:
-            for index, batch in enumerate(self._load(samples, schedule)):
+            for index, tensors in enumerate(self._load(samples, schedule)):
                 if self.ranks.largest(int(self.asked_to_end())):
                     raise Interrupted(f"{title} were cut short", hint="dataflex run … --resume goes on")
                 ids, counts = schedule[index], index < len(batches)
-                attempts.make(batch, ids, counts=counts)
+                attempts.make(self._batch(samples, ids, tensors), ids, counts=counts)
                 if counts:
                     bar.update(len(ids))
 
@@ -181,14 +181,17 @@ class Engine:
             return samples.dealt[1]
         return pack(shard, samples.lengths()[shard], self.token_budget)
 
-    def _load(self, samples: Samples, batches: list[Ids]) -> Iterator[Batch]:
+    def _load(self, samples: Samples, batches: list[Ids]) -> Iterator[Mapping[str, Any]]:
         if samples.feed is None:
             samples.feed = Feed(samples.dataset, self.collate, workers=self.workers)
-        for batch in samples.feed(batches):
-            yield self._placed(batch)
+        yield from samples.feed(batches)
 
-    def _placed(self, batch: Mapping[str, Any]) -> Batch:
-        return {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in batch.items()}
+    def _collated(self, samples: Samples, ids: Ids) -> Batch:
+        return self._batch(samples, ids, self.collate([samples.dataset[int(i)] for i in ids]))
+
+    def _batch(self, samples: Samples, ids: Ids, tensors: Mapping[str, Any]) -> Batch:
+        placed = {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in tensors.items()}
+        return Batch(placed, alone=lambda index: self._collated(samples, ids[index : index + 1]))
 
     def _shows(self) -> bool:
         return self.show_progress and self.ranks.rank == 0

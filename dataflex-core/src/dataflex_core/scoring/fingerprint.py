@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,9 @@ def digest_of_tensors(named: Iterable[tuple[str, torch.Tensor | None]]) -> str:
 def digest_of_code() -> str:
     """Digest of this package's code and the versions of what it runs on."""
     digest = xxhash.xxh3_128(f"{dataflex_core.__version__} {torch.__version__} {transformers.__version__}".encode())
-    for source in sorted(files("dataflex_core.scoring").iterdir(), key=lambda path: path.name):
-        if source.name.endswith(".py"):
-            digest.update(source.read_bytes())
+    package = Path(str(files("dataflex_core.scoring")))
+    for source in sorted(package.rglob("*.py")):
+        digest.update(source.read_bytes())
     return digest.hexdigest()
 
 

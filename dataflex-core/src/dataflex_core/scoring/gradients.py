@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,13 +10,17 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import RunFailed
-from dataflex_core.scoring.gradient_rules import Unreachable
 from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
+from dataflex_core.scoring.rules.layout import Layout, Unreachable
+from dataflex_core.scoring.rules.owners import Owner, owners_of
+from dataflex_core.scoring.rules.registry import Registry
+from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Batch
 from dataflex_core.scoring.sharded import is_sharded
 from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
+_NOTHING = 1e-6  # of the whole gradient: a parameter with less, such as a bias before a softmax, has rounding alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,23 +45,34 @@ class SampleGradients:
 class Gradients:
     """Per-sample gradients of one model, which must be at rest.
 
-    Whether hooks reach every parameter, the first batch decides, and the first of several samples: there a weighted
-    sum of their gradients is compared with autograd's own. It is decided anew where other parameters train.
+    Whether hooks reach a parameter, the first batch decides that uses it, and the first of several samples: there a
+    weighted sum of their gradients is compared with autograd's own. ``beyond`` are the parameters that they do not
+    reach, by name, with the reason; where there is one, gradients are taken one sample at a time. It is decided anew
+    where other parameters train.
 
-    ``in_blocks`` is whether the optimizer is known to train one block of layers at a time; that, or else the first
-    change of what trains, is told in a ``notice``.
+    ``rules`` are plugins' own. ``in_blocks`` is whether the optimizer is known to train one block of layers at a time;
+    that, or else the first change of what trains, is told in a ``notice``.
     """
 
-    def __init__(self, model: nn.Module, notice: Callable[[str], None], *, in_blocks: bool = False) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        notice: Callable[[str], None],
+        rules: Sequence[Rule] = (),
+        *,
+        in_blocks: bool = False,
+    ) -> None:
+        self.beyond: dict[str, str] = {}
         self._model = model
         self._notice = notice
+        self._registry = Registry(rules)
         self._in_blocks = in_blocks
         self._told = False
         self._current: dict[str, nn.Parameter] | None = None
         self._before: list[str] | None = None
-        self._sharded = False
-        self._batched = True
-        self._checked = 0
+        self._owners: list[Owner] | None = None
+        self._checks = True
+        self._checked: dict[nn.Parameter, int] = {}
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
@@ -84,14 +99,15 @@ class Gradients:
         if self._in_blocks and not self._told:
             self._tell("the optimizer trains one block of layers at a time: a decision sees that block's gradients")
         if self._before is not None and self._before != list(found):
-            self._batched, self._checked = True, 0
+            self.beyond, self._owners, self._checked = {}, None, {}
             if not self._told:
                 self._tell(
                     f"{len(found)} of {len(every)} parameters train now, before it were {len(self._before)}: "
                     "a decision sees the gradients of those that train as it is taken"
                 )
         self._before = list(found)
-        self._sharded = any(map(is_sharded, found.values()))
+        # A parameter that is sharded has no gradient here to compare with; of those only linear layers are let in.
+        self._checks = not any(map(is_sharded, found.values()))
         return found
 
     def _tell(self, text: str) -> None:
@@ -103,23 +119,59 @@ class Gradients:
 
         Takes one forward and one backward pass; where hooks do not reach, one of each per sample and iteration.
         """
-        size = len(batch["input_ids"])
-        # A parameter that is sharded has no gradient here to compare with; of those only linear layers are let in.
-        if self._batched and not self._sharded and self._checked < min(size, 2):
-            self._batched, self._checked = self._hooks_reach(batch), size
         known = (next_tokens(batch["labels"]) != IGNORE).any(dim=1)
-        if self._batched:
-            return SampleGradients(known=known, parts=self._at_once(batch).parts)
-        return SampleGradients(known=known, parts=partial(self._one_by_one, batch))
+        _ = self.parameters  # what trains decides what hooks have to reach
+        found = None if self.beyond else self._at_once(batch)
+        parts = partial(self._one_by_one, batch) if found is None else found.parts
+        return SampleGradients(known=known, parts=parts)
 
-    def _at_once(self, batch: Batch) -> Trace:
-        return trace(self._model, lambda: _means(self._model, batch))
+    def _at_once(self, batch: Batch) -> Trace | None:
+        """The trace of a batch; None, and a notice, where hooks do not reach."""
+        if self._owners is None:
+            self._owners, self.beyond = owners_of(self._model, self._registry)
+        found = None
+        if not self.beyond:
+            layout = Layout(*batch["input_ids"].shape)
+            try:
+                found = trace(self._model, self._owners, layout, lambda: _means(self._model, batch))
+                self.beyond = self._check(batch, found)
+            except Unreachable as error:
+                self.beyond = {"": str(error)}
+        if self.beyond:
+            why = next(iter(self.beyond.values()))
+            self._notice(f"gradients are taken one sample at a time, which is slower: {why}")
+        return None if self.beyond else found
+
+    def _check(self, batch: Batch, found: Trace) -> dict[str, str]:
+        """What is beyond the hooks' reach, looked at where a parameter is used as it was not yet."""
+        size = min(found.size, 2)
+        fresh = [p for p, uses in found.uses.items() if uses and self._checked.get(p, 0) < size]
+        if not fresh or not self._checks:
+            return {}
+        self._checked.update(dict.fromkeys(fresh, size))
+        return self._disagreeing(batch, found)
+
+    def _disagreeing(self, batch: Batch, found: Trace) -> dict[str, str]:
+        """The parameters of which hooks and autograd disagree on a weighted sum of the samples' gradients."""
+        sums = {p: torch.zeros(p.shape, device=p.device) for p in self.parameters.values()}
+        places = torch.arange(found.size, device=batch["input_ids"].device)
+        # No two alike, so that a gradient that is counted to another sample shows.
+        weights = (1 + places / len(places)) * (1 - 2 * (places % 2))
+        for parameter, rows, gradients in found.parts():
+            sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
+        expected = self._autograd(batch, weights)
+        whole = float(torch.stack([grad.float().norm() for grad in expected]).norm())
+        beyond = {}
+        for (name, parameter), grad in zip(self.parameters.items(), expected, strict=True):
+            off = float((sums[parameter] - grad).norm())
+            if off > _AGREEMENT * float(grad.norm()) + max(_NOTHING, torch.finfo(grad.dtype).eps / 4) * whole:
+                beyond[name] = f"{name} is not used by its layer alone, or not sample by sample"
+        return beyond
 
     def _one_by_one(self, batch: Batch) -> Iterator[GradientPart]:
-        size = len(batch["input_ids"])
-        for index in range(size):
-            alone = {key: _row(value, index, size) for key, value in batch.items()}
-            for parameter, gradient in zip(self.parameters.values(), self._autograd(alone), strict=True):
+        for index in range(len(batch["input_ids"])):
+            gradients = self._autograd(batch.alone(index))
+            for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
                 yield parameter, slice(index, index + 1), gradient.float().unsqueeze(0)
 
     def _autograd(self, batch: Batch, weights: torch.Tensor | None = None) -> list[torch.Tensor]:
@@ -133,24 +185,6 @@ class Gradients:
         grads = torch.autograd.grad(total, parameters, allow_unused=True)
         return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)]
 
-    def _hooks_reach(self, batch: Batch) -> bool:
-        """Whether hooks and autograd agree on a weighted sum of the samples' gradients; says so where they do not."""
-        sums = {p: torch.zeros(p.shape, device=p.device) for p in self.parameters.values()}
-        places = torch.arange(len(batch["input_ids"]), device=batch["input_ids"].device)
-        # No two alike, so that a gradient that is counted to another sample shows.
-        weights = (1 + places / len(places)) * (1 - 2 * (places % 2))
-        try:
-            for parameter, rows, gradients in self._at_once(batch).parts():
-                sums[parameter] += torch.tensordot(weights[rows], gradients, dims=1)
-            for (name, parameter), grad in zip(self.parameters.items(), self._autograd(batch, weights), strict=True):
-                off = (sums[parameter] - grad).norm() / grad.norm().clamp(min=1e-12)
-                if float(off) > _AGREEMENT:
-                    raise Unreachable(f"{name} is not used by its layer alone, or not sample by sample")
-        except Unreachable as why:
-            self._notice(f"gradients are taken one sample at a time, which is slower: {why}")
-            return False
-        return True
-
 
 def squared_norms(rows: torch.Tensor) -> torch.Tensor:
     """Float32[b] of Float32[b, n], without a copy of ``rows``."""
@@ -161,8 +195,3 @@ def _means(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Each sample's mean loss, Float32[B]; 0 where it has no target token."""
     losses, mask = token_losses(model, batch)
     return sample_means(losses, mask | ~mask.any(dim=1, keepdim=True))
-
-
-def _row(value: object, index: int, size: int) -> object:
-    batched = torch.is_tensor(value) and value.ndim > 0 and len(value) == size
-    return value[index : index + 1] if batched and torch.is_tensor(value) else value

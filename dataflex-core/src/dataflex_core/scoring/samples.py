@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,17 @@ from dataflex_core.scoring.fingerprint import digest_of_samples
 from dataflex_core.scoring.sample_keys import Keys, keys_of
 
 Ids = NDArray[np.int64]
-Batch = dict[str, Any]
-"""Collated samples, on the training device."""
+
+
+class Batch(dict[str, Any]):
+    """Collated samples, on the training device. ``alone`` collates one of them anew, by its place in the batch.
+
+    What belongs to which sample only the collator knows: images of one lie in a tensor with those of others.
+    """
+
+    def __init__(self, tensors: Mapping[str, Any], alone: Callable[[int], Batch]) -> None:
+        super().__init__(tensors)
+        self.alone = alone
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -1,7 +1,7 @@
 """What one forward and one backward pass of a batch leave to make per-sample gradients of.
 
-A forward hook keeps each trainable layer's input, a tensor hook the gradient of its output, and a rule
-(`gradient_rules`) turns the two into one gradient per sample when it is asked for, a parameter and some samples at a
+A forward hook keeps each trainable layer's inputs, tensor hooks the gradients of its outputs, and a rule
+(`rules.registry`) turns these into one gradient per sample when it is asked for, a parameter and some samples at a
 time: nothing of size batch x parameters is ever held, no ``.grad`` is touched and no hook of a distributed wrapper
 fires.
 """
@@ -16,7 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dataflex_core.scoring.gradient_rules import LayerCall, Unreachable, Use, gradients_of
+from dataflex_core.scoring.rules.calls import LayerCall, tensors_in, with_tensors
+from dataflex_core.scoring.rules.layout import Layout, Unreachable
+from dataflex_core.scoring.rules.owners import Owner
+from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.sharded import shape_of
 
 GradientPart = tuple[nn.Parameter, slice, torch.Tensor]
@@ -26,13 +29,19 @@ GradientPart = tuple[nn.Parameter, slice, torch.Tensor]
 _CHUNK = {"cpu": 1 << 19}
 _CHUNK_ELSEWHERE = 1 << 25
 
-_Owners = dict[nn.Module, list[tuple[str, nn.Parameter]]]
-"""The trainable parameters of each layer that has any of its own, with the layer's names of them."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Use:
+    """What one call makes of one parameter, which the called layer knows as ``name``."""
+
+    call: LayerCall
+    name: str
+    rule: Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
-    """Inputs and output gradients of the layers that trainable parameters were used in, for ``size`` samples.
+    """What layers that trainable parameters were used in were given, and the gradients of what they gave.
 
     ``uses`` has every trainable parameter: tied embeddings have two uses, one that the losses do not depend on none.
     """
@@ -43,7 +52,7 @@ class Trace:
     def parts(self) -> Iterator[GradientPart]:
         """The gradients of every parameter and sample, zeros for a parameter without use.
 
-        Raises `Unreachable` where no rule fits a layer.
+        Raises `Unreachable` where a rule does not fit a call after all.
         """
         for parameter, uses in self.uses.items():
             step = max(1, _CHUNK.get(parameter.device.type, _CHUNK_ELSEWHERE) // max(shape_of(parameter).numel(), 1))
@@ -52,46 +61,94 @@ class Trace:
                 yield parameter, rows, gradients_of(parameter, uses, rows)
 
 
-def trace(model: nn.Module, forward: Callable[[], torch.Tensor]) -> Trace:
-    """Run ``forward``, which gives ``model``'s losses of B samples, Float[B], and differentiate these.
+def trace(model: nn.Module, owners: list[Owner], layout: Layout, forward: Callable[[], torch.Tensor]) -> Trace:
+    """Run ``forward``, which gives ``model``'s losses of the samples of ``layout``, Float[B], and differentiate these.
 
     Raises `Unreachable` where a layer's use of its parameters cannot be followed.
     """
-    owners = _owners(model)
-    calls: list[LayerCall] = []
+    calls: list[tuple[Owner, LayerCall]] = []
     # The outputs of layers that feed on nothing trainable: their gradients pass through all other trainable layers.
     entries: list[torch.Tensor] = []
 
-    def keep(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        if not torch.is_grad_enabled():
-            return
-        if kwargs or len(args) != 1 or not torch.is_tensor(args[0]) or not torch.is_tensor(output):
-            raise Unreachable(f"{type(layer).__name__} takes or gives more than one tensor")
-        if not output.requires_grad:
-            return
-        call = LayerCall(layer, args[0].detach())
-        calls.append(call)
-        output.register_hook(call.keep_gradient)  # type: ignore[no-untyped-call]  # torch's own
-        if not args[0].requires_grad:
-            entries.append(output)
+    def keep(owner: Owner, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
+        if type(output) in (tuple, list):
+            # One output may be made of another: as others see them they are views, each with a gradient of its own.
+            output = with_tensors(output, lambda tensor: tensor.view_as(tensor))
+        outputs = list(tensors_in(output))
+        if not torch.is_grad_enabled() or not any(tensor.requires_grad for tensor in outputs):
+            return output
+        inputs = list(tensors_in((args, options)))
+        if not inputs:
+            raise Unreachable(f"{type(owner.layer).__name__} is given no tensor")
+        call = LayerCall.of(owner.layer, args, options, layout)
+        if owner.rule.keeps_output:
+            call.output = outputs[0].detach()
+        call.watch(outputs)
+        calls.append((owner, call))
+        if not any(tensor.requires_grad for tensor in inputs):
+            entries.extend(tensor for tensor in outputs if tensor.requires_grad)
+        return output
 
-    with _hooked(model, owners, keep), torch.enable_grad():
+    with _hooked(model, owners, layout, keep), torch.enable_grad():
         losses = forward()
         if entries:
             torch.autograd.grad(losses.sum(), entries, allow_unused=True)
-    return Trace(size=len(losses), uses=_uses(owners, calls, len(losses)))
+    uses: dict[nn.Parameter, list[Use]] = {p: [] for owner in owners for p in owner.parameters.values()}
+    for owner, call in calls:
+        if call.counts:
+            _check(call)
+            for name, parameter in owner.parameters.items():
+                uses[parameter].append(Use(call, name, owner.rule))
+    return Trace(size=layout.size, uses=uses)
+
+
+def gradients_of(parameter: nn.Parameter, uses: list[Use], rows: slice) -> torch.Tensor:
+    """Gradients of samples ``rows``, Float32[rows, *parameter.shape]: the sum over ``uses``, zeros for none."""
+    total: torch.Tensor | None = None
+    # An embedding adds to what a tied layer gave, row by row: dense contributions come first.
+    for use in sorted(uses, key=lambda use: use.rule.add is not None):
+        if use.rule.add is not None:
+            total = _zeros(parameter, rows) if total is None else total
+            use.rule.add(total, use.call, use.name, rows)
+            continue
+        part = use.rule.gradients(use.call, use.name, rows)
+        total = part if total is None else total.add_(part)
+    return _zeros(parameter, rows) if total is None else total
+
+
+def _zeros(parameter: nn.Parameter, rows: slice) -> torch.Tensor:
+    return parameter.new_zeros((rows.stop - rows.start, *shape_of(parameter)), dtype=torch.float32)
+
+
+def _check(call: LayerCall) -> None:
+    """Raise `Unreachable` where what a layer gives is not the samples', row by row."""
+    for tensor in call.grads:
+        if tensor is not None and call.layout.find(tensor) is None:
+            raise Unreachable(f"{type(call.layer).__name__} is applied to all samples at once")
 
 
 @contextmanager
-def _hooked(model: nn.Module, owners: _Owners, keep: Callable[..., None]) -> Iterator[None]:
+def _hooked(
+    model: nn.Module,
+    owners: list[Owner],
+    layout: Layout,
+    keep: Callable[[Owner, tuple[Any, ...], dict[str, Any], Any], Any],
+) -> Iterator[None]:
     """Call ``keep`` after every forward of a layer that owns trainable parameters, for the time of the block."""
-    handles = [layer.register_forward_hook(keep, with_kwargs=True) for layer in owners]
-    find_entry = getattr(model, "get_input_embeddings", None)
-    entry = find_entry() if callable(find_entry) else None
-    # For gradient checkpointing a frozen embedding is made to ask for gradients, and everything would look as if
-    # it fed on something trainable.
-    if isinstance(entry, nn.Module) and owners.keys().isdisjoint(entry.modules()):
-        handles.append(entry.register_forward_hook(lambda module, args, output: output.detach()))
+    handles = []
+    for owner in owners:
+
+        def after(layer: nn.Module, args: Any, options: Any, output: Any, owner: Owner = owner) -> Any:
+            return keep(owner, args, options, output)
+
+        handles.append(owner.layer.register_forward_hook(after, with_kwargs=True))
+        if isinstance(owner.layer, nn.Embedding):
+            handles.append(owner.layer.register_forward_pre_hook(_for_each_sample(layout)))
+    # For gradient checkpointing frozen embeddings, of patches too, are made to ask for gradients by a hook, and
+    # everything would look as if it fed on something trainable.
+    for module in model.modules():
+        if module._forward_hooks and not any(p.requires_grad for p in module.parameters()):
+            handles.append(module.register_forward_hook(_without_gradient))
     try:
         yield
     finally:
@@ -99,26 +156,16 @@ def _hooked(model: nn.Module, owners: _Owners, keep: Callable[..., None]) -> Ite
             handle.remove()
 
 
-def _owners(model: nn.Module) -> _Owners:
-    owners: _Owners = {}
-    for path, module in model.named_modules():
-        mine = [(name, p) for name, p in module.named_parameters(recurse=False) if p.requires_grad]
-        if not mine:
-            continue
-        if next(module.children(), None) is not None or isinstance(module, nn.ParameterDict | nn.ParameterList):
-            raise Unreachable(f"{path} holds parameters outside of a layer")
-        owners[module] = mine
-    return owners
+def _without_gradient(layer: nn.Module, args: Any, output: Any) -> Any:
+    asked = torch.is_tensor(output) and output.requires_grad and output.is_leaf
+    return output.detach() if asked else None
 
 
-def _uses(owners: _Owners, calls: list[LayerCall], size: int) -> dict[nn.Parameter, list[Use]]:
-    """The uses of every trainable parameter that the losses depend on."""
-    uses: dict[nn.Parameter, list[Use]] = {p: [] for owned in owners.values() for _, p in owned}
-    for call in calls:
-        if call.grad is None:
-            continue
-        for name, parameter in owners[call.layer]:
-            if len(call.input) != size:
-                raise Unreachable(f"{name} of {type(call.layer).__name__} is applied to all samples at once")
-            uses[parameter].append(Use(call, name))
-    return uses
+def _for_each_sample(layout: Layout) -> Callable[[nn.Module, tuple[Any, ...]], Any]:
+    """A hook that looks positions up for each sample, where one row would do for all of them."""
+
+    def before(layer: nn.Module, args: tuple[Any, ...]) -> Any:
+        one_row = len(args) == 1 and torch.is_tensor(args[0]) and args[0].shape == (1, layout.width)
+        return (args[0].expand(layout.size, -1),) if one_row else None
+
+    return before
