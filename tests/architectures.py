@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from dataflex_core.scoring.gradients import Gradients
+from dataflex_core.scoring.samples import Batch
+
 VOCABULARY = 96
 
 _SIZES = {
@@ -98,3 +101,54 @@ def whole(model: Any) -> Any:
 
 
 WAYS: dict[str, Callable[[Any], Any]] = {"lora": with_lora, "full": whole}
+
+
+def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    """Text samples, padded on the right to a multiple of 8."""
+    width = -(-max(len(row["input_ids"]) for row in rows) // 8) * 8
+    fill = {"input_ids": 0, "labels": -100, "attention_mask": 0}
+    return {
+        key: torch.tensor([[*row[key], *[value] * (width - len(row[key]))] for row in rows])
+        for key, value in fill.items()
+    }
+
+
+def batch_of(rows: list[Any], collate: Callable[[list[Any]], Any] = collate) -> Batch:
+    """The samples as the engine hands them to whoever differentiates."""
+    return Batch(collate(list(rows)), alone=lambda index: batch_of(rows[index : index + 1], collate))
+
+
+def found_gradients(gradients: Gradients, batch: Batch) -> dict[str, torch.Tensor]:
+    """Every sample's gradients of every trainable parameter, Float32[B, *shape]."""
+    size = len(batch["input_ids"])
+    found = {p: torch.zeros(size, *p.shape, device=p.device) for p in gradients.parameters.values()}
+    for parameter, rows, part in gradients.of(batch):
+        found[parameter][rows] += part
+    return {name: found[p] for name, p in gradients.parameters.items()}
+
+
+def reference_gradients(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
+    """The same by plain autograd, a batch of one at a time: of the model's own logits, all of them."""
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    rows = []
+    for index in range(len(batch["input_ids"])):
+        alone = dict(batch.alone(index))
+        labels = alone.pop("labels")[0, 1:]
+        loss = torch.nn.functional.cross_entropy(model(**alone).logits[0, :-1].float(), labels)
+        grads = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        rows.append([torch.zeros_like(p) if g is None else g for p, g in zip(parameters.values(), grads, strict=True)])
+    return {name: torch.stack(found) for name, found in zip(parameters, zip(*rows, strict=True), strict=True)}
+
+
+def disagreement(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
+    """The largest distance of a sample's gradient of one parameter, in norms of what is expected.
+
+    What is smaller than a thousandth of the sample's whole gradient is measured by that thousandth.
+    """
+    squares = {name: grads.flatten(1).square().sum(dim=1) for name, grads in expected.items()}
+    floor = torch.stack(list(squares.values())).sum(dim=0) * 1e-6
+    worst = 0.0
+    for name, grads in expected.items():
+        off = (found[name] - grads).flatten(1).square().sum(dim=1) / torch.maximum(squares[name], floor)
+        worst = max(worst, float(off.max().sqrt()))
+    return worst

@@ -105,6 +105,33 @@ def test_a_plugin_may_offer_nothing(module):
     assert discover([nothing]) == Catalog(records=(), faults=())
 
 
+RULES = """from dataflex_core import GradientRule, hookimpl
+@hookimpl
+def dataflex_gradient_rules():
+    yield GradientRule(layer="dfx_layers:Scale", rule={rule!r})
+"""
+
+
+def test_a_plugin_may_offer_gradient_rules_alone(module):
+    found = discover([module("dfx_rules", RULES.format(rule="dfx_layers:scale")), module(GOOD, offering("good"))])
+    assert not found.faults
+    (rule,) = found.rules
+    assert (rule.rule.layer, rule.rule.rule, rule.distribution) == ("dfx_layers:Scale", "dfx_layers:scale", "dfx_rules")
+    with pytest.raises(StrategyFault, match=r"gradient rule for dfx_layers:Scale .* does not load: No module"):
+        rule.load()
+    module("dfx_layers", "class Scale: ...\ndef scale(): ...\n")
+    layer, function = rule.load()
+    assert (layer.__name__, function.__name__) == ("Scale", "scale")
+
+
+def test_a_malformed_gradient_rule_is_a_fault(module):
+    found = discover([module("dfx_rules", RULES.format(rule="no colon")), module(GOOD, offering("good"))])
+    assert (found.rules, [r.spec.name for r in found.records]) == ((), ["good"])
+    (fault,) = found.faults
+    assert fault.stage == "yield"
+    assert fault.error.startswith("StrategyFault: gradient rule: 'no colon' is malformed")
+
+
 def test_installed_distributions_are_found_by_name_and_version(module, tmp_path):
     module("dfx_installed", offering("installed", kind="mixer"))
     for name, value in {"dfx-one": "dfx_installed", "dfx-two": "dfx_absent", "dfx-three": "no entry point"}.items():

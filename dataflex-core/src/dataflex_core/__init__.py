@@ -25,7 +25,7 @@ from dataflex_core.requests import (
 )
 from dataflex_core.rows import Row
 from dataflex_core.signals import Generations, Signals
-from dataflex_core.spec import Kind, Need, StrategySpec
+from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
 
 __version__ = "2.0.0"
 
@@ -33,6 +33,7 @@ __all__ = [
     "DataflexError",
     "Domain",
     "Generations",
+    "GradientRule",
     "IntervalRequest",
     "Kind",
     "MixRequest",

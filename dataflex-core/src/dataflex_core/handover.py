@@ -68,4 +68,4 @@ class Handover:
             record = catalog.resolve(slot.kind, choice.name)
             made = params.validate(record.load_params(), choice.params, owner=f"{slot.kind} {choice.name}")
             strategies[slot] = choose(record, made)
-        return PreparedRun(config=self.config, strategies=strategies)
+        return PreparedRun(config=self.config, strategies=strategies, rules=catalog.rules)

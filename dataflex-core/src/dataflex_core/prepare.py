@@ -63,7 +63,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     faults.extend(check_asked(config))
     in_the_way = {fault.key for fault in faults}
     faults.extend(fault for fault in check_packages(config.args) if fault.key not in in_the_way)
-    return PreparedRun(config=config, strategies=strategies), tuple(faults)
+    return PreparedRun(config=config, strategies=strategies, rules=catalog.rules), tuple(faults)
 
 
 def _examine_strategy(

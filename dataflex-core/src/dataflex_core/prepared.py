@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
-from dataflex_core.catalog import Record
+from dataflex_core.catalog import Record, RuleRecord
 from dataflex_core.config.section import RunConfig
 from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
@@ -77,10 +77,11 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRun:
-    """A run whose configuration, strategies, parameters and needs have been checked."""
+    """A run whose configuration, strategies, parameters and needs have been checked. ``rules`` are the plugins'."""
 
     config: RunConfig
     strategies: Mapping[Slot, Chosen]
+    rules: tuple[RuleRecord, ...] = ()
 
     @property
     def plans(self) -> bool:

@@ -105,6 +105,23 @@ class StrategySpec:
         return cost_of_needs(self.needs)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientRule:
+    """How to take gradients sample by sample of one kind of layer, as data; see `hooks.Hooks.dataflex_gradient_rules`.
+
+    ``layer`` and ``rule`` are ``"module:attribute"`` strings, imported only where gradients are asked for: the layer's
+    class, and the function. Raises `StrategyFault` when one is malformed.
+    """
+
+    layer: str
+    rule: str
+
+    def __post_init__(self) -> None:
+        for field in (self.layer, self.rule):
+            if not _TARGET.fullmatch(field):
+                raise StrategyFault(f"gradient rule: {field!r} is malformed", hint="write 'package.module:Name'")
+
+
 def with_implied(kind: Kind, needs: Iterable[Need], *, observes: bool = False) -> frozenset[Need]:
     """``needs``, and what follows from them, from the kind, and from overriding ``observe``."""
     declared = frozenset(needs)

@@ -125,6 +125,7 @@ def _files_row(distribution: str, catalog: Catalog) -> dict[str, Any]:
         "entry_point": "",
         "state": "ok",
         "strategies": [{"kind": r.spec.kind.value, "name": r.spec.name} for r in offered],
+        "gradient_rules": [r.rule.layer for r in catalog.rules if r.distribution == distribution],
     }
 
 
@@ -137,8 +138,9 @@ def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     for column in ("plugin", "version", "state", "strategies"):
         table.add_column(column, no_wrap=column != "strategies")
     for row in rows:
-        offered = ", ".join(f"{s['kind']} {s['name']}" for s in row["strategies"]) or "none"
-        table.add_row(row["distribution"], row["version"], row["state"], offered)
+        offered = [f"{s['kind']} {s['name']}" for s in row["strategies"]]
+        offered += [f"gradients of {layer}" for layer in row["gradient_rules"]]
+        table.add_row(row["distribution"], row["version"], row["state"], ", ".join(offered) or "none")
     print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)

@@ -3,6 +3,6 @@
 from dataflex_core.catalog.discovery import discover
 from dataflex_core.catalog.names import Catalog
 from dataflex_core.catalog.plugins import Plugins
-from dataflex_core.catalog.records import Fault, Record
+from dataflex_core.catalog.records import Fault, Record, RuleRecord
 
-__all__ = ["Catalog", "Fault", "Plugins", "Record", "discover"]
+__all__ = ["Catalog", "Fault", "Plugins", "Record", "RuleRecord", "discover"]

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -15,12 +15,12 @@ import pluggy
 from dataflex_core.catalog.files import check_file, load_file, version_of
 from dataflex_core.catalog.names import Catalog
 from dataflex_core.catalog.plugins import Plugins
-from dataflex_core.catalog.records import Fault, Record
+from dataflex_core.catalog.records import Fault, Record, RuleRecord
 from dataflex_core.catalog.versions import check_contract, check_requirements
 from dataflex_core.catalog.watch import importing
 from dataflex_core.errors import InvalidPlugin, StrategyFault
 from dataflex_core.hooks import PROJECT, Hooks
-from dataflex_core.spec import Kind, StrategySpec
+from dataflex_core.spec import GradientRule, Kind, StrategySpec
 
 # What a declaration has no use for: seconds of every `dataflex` command, even of `--help` in a shell's completion.
 _HEAVY = ("torch", "transformers", "numpy", "pydantic")
@@ -52,6 +52,15 @@ class _Plugin:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Offer:
+    """What a plugin offers, and what is wrong with it."""
+
+    records: list[Record] = field(default_factory=list)
+    rules: list[RuleRecord] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
 def discover(points: Iterable[EntryPoint] | None = None, *, plugins: Plugins | None = None) -> Catalog:
     """Look through the entry points of group ``dataflex``, and the files that ``plugins`` names.
 
@@ -61,17 +70,21 @@ def discover(points: Iterable[EntryPoint] | None = None, *, plugins: Plugins | N
     chosen = Plugins.of(os.environ) if plugins is None else plugins
     every = tuple(entry_points(group=PROJECT) if points is None else points)
     records: list[Record] = []
+    rules: list[RuleRecord] = []
     faults = [
         Fault(entry_point=variable, distribution=name, version="", stage="find", error="no such plugin is installed")
         for variable, name in chosen.unknown(every)
     ]
     for point in filter(chosen.admits, every):
-        offered, wrong = _look(_installed(point), {(r.distribution, r.spec.kind, r.spec.name) for r in records})
-        records.extend(offered)
-        faults.extend(wrong)
+        offer = _look(_installed(point), {(r.distribution, r.spec.kind, r.spec.name) for r in records})
+        records.extend(offer.records)
+        rules.extend(offer.rules)
+        faults.extend(offer.faults)
     for file in chosen.files:
-        records.extend(_in_file(file))
-    return Catalog(records=tuple(records), faults=tuple(faults))
+        offer = _in_file(file)
+        records.extend(offer.records)
+        rules.extend(offer.rules)
+    return Catalog(records=tuple(records), faults=tuple(faults), rules=tuple(rules))
 
 
 def _installed(point: EntryPoint) -> _Plugin:
@@ -86,7 +99,7 @@ def _installed(point: EntryPoint) -> _Plugin:
     )
 
 
-def _in_file(path: Path) -> list[Record]:
+def _in_file(path: Path) -> _Offer:
     check_file(path)
     plugin = _Plugin(
         name=path.stem,
@@ -96,20 +109,21 @@ def _in_file(path: Path) -> list[Record]:
         requires=tuple,
         load=lambda: load_file(path),
     )
-    offered, faults = _look(plugin, set())
+    offer = _look(plugin, set())
     # Who names a file waits for what it imports, and holds the strategy itself there: only what failed matters.
-    for fault in faults:
+    for fault in offer.faults:
         if fault.withdrawn:
             raise InvalidPlugin(f"{path.name} failed at {fault.stage}: {fault.error}", hint=f"see {path}")
-    return offered
+    return offer
 
 
-def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> tuple[list[Record], list[Fault]]:
-    """What a plugin offers, and what is wrong with it: all of its strategies are offered, or none.
+def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> _Offer:
+    """What a plugin offers, and what is wrong with it: all that it has is offered, or nothing.
 
     ``taken`` are distribution, kind and name of what other plugins offer: nobody could ask for a second one.
     """
-    offered: list[Record] = []
+    records: list[Record] = []
+    rules: list[RuleRecord] = []
     before = set(sys.modules)
     stage = "version"
     try:
@@ -125,21 +139,24 @@ def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> tuple[list[Reco
             manager = _register(module, plugin.name)
             stage = "yield"
             with importing(f"{plugin.distribution} {plugin.version}: {plugin.text}", plugin.remedy):
-                specs = list(_specs(manager))
-            for spec in specs:
-                mine = {(plugin.distribution, r.spec.kind, r.spec.name) for r in offered}
-                if (plugin.distribution, spec.kind, spec.name) in taken | mine:
-                    raise StrategyFault(f"offers {spec.kind} {spec.name!r} twice")
-                offered.append(Record(spec=spec, distribution=plugin.distribution, version=plugin.version))
+                everything = list(_offered(manager))
+            for offered in everything:
+                if isinstance(offered, GradientRule):
+                    rules.append(RuleRecord(rule=offered, distribution=plugin.distribution, version=plugin.version))
+                    continue
+                mine = {(plugin.distribution, r.spec.kind, r.spec.name) for r in records}
+                if (plugin.distribution, offered.kind, offered.name) in taken | mine:
+                    raise StrategyFault(f"offers {offered.kind} {offered.name!r} twice")
+                records.append(Record(spec=offered, distribution=plugin.distribution, version=plugin.version))
     except KeyboardInterrupt:
         raise
     # A plugin is somebody else's code: whatever it raises, SystemExit too, may spoil only itself.
     except BaseException as error:
-        return [], [plugin.fault(stage, f"{type(error).__name__}: {error}".strip().splitlines()[0])]
+        return _Offer(faults=[plugin.fault(stage, f"{type(error).__name__}: {error}".strip().splitlines()[0])])
     if heavy := [name for name in _HEAVY if name in sys.modules and name not in before]:
         slow = f"imports {', '.join(heavy)} where it declares itself (import them in the strategy's own module)"
-        return offered, [plugin.fault("import", slow, withdrawn=False)]
-    return offered, []
+        return _Offer(records=records, rules=rules, faults=[plugin.fault("import", slow, withdrawn=False)])
+    return _Offer(records=records, rules=rules)
 
 
 def _register(plugin: object, name: str) -> pluggy.PluginManager:
@@ -150,12 +167,13 @@ def _register(plugin: object, name: str) -> pluggy.PluginManager:
     return manager
 
 
-def _specs(manager: pluggy.PluginManager) -> Iterator[StrategySpec]:
-    answers = manager.hook.dataflex_strategies()
-    if not answers:
+def _offered(manager: pluggy.PluginManager) -> Iterator[StrategySpec | GradientRule]:
+    strategies, rules = manager.hook.dataflex_strategies(), manager.hook.dataflex_gradient_rules()
+    if not strategies and not rules:
         raise StrategyFault("implements no hook", hint="decorate dataflex_strategies() with dataflex_core.hookimpl")
-    for answer in answers:
-        for spec in answer:
-            if not isinstance(spec, StrategySpec):
-                raise StrategyFault(f"yields {type(spec).__name__}, not StrategySpec")
-            yield spec
+    for answers, kind in ((strategies, StrategySpec), (rules, GradientRule)):
+        for answer in answers:
+            for one in answer:
+                if not isinstance(one, kind):
+                    raise StrategyFault(f"yields {type(one).__name__}, not {kind.__name__}")
+                yield one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from dataflex_core.catalog.records import Fault, Record
+from dataflex_core.catalog.records import Fault, Record, RuleRecord
 from dataflex_core.compat.components import is_of_old
 from dataflex_core.errors import AmbiguousStrategy, UnknownStrategy, WrongKind
 from dataflex_core.spec import Kind
@@ -14,10 +14,11 @@ from dataflex_core.wording import did_you_mean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Every strategy found, and every fault met while looking."""
+    """Every strategy and every gradient rule found, and every fault met while looking."""
 
     records: tuple[Record, ...]
     faults: tuple[Fault, ...] = ()
+    rules: tuple[RuleRecord, ...] = ()
 
     def of_kind(self, kind: Kind | None = None) -> tuple[Record, ...]:
         """The records of one kind, or of all, sorted by kind, name and distribution."""

@@ -1,4 +1,4 @@
-"""Strategies that were found, and faults of plugins as data."""
+"""Strategies and gradient rules that were found, and faults of plugins as data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from dataflex_core.catalog.watch import importing
 from dataflex_core.errors import StrategyFault
-from dataflex_core.spec import StrategySpec
+from dataflex_core.spec import GradientRule, StrategySpec
 from dataflex_core.strategy_faults import place_in
 
 
@@ -29,15 +29,33 @@ class Record:
 
     def load(self) -> Any:
         """Import the strategy class. Raises `StrategyFault` when that fails."""
-        return _load(self, self.spec.target)
+        return self.load_from(self.spec.target)
 
     def load_from(self, target: str) -> Any:
         """Import another ``"module:attribute"`` of the spec. Raises `StrategyFault` when that fails."""
-        return _load(self, target)
+        return _load(target, f"{self.spec.kind} {self.id}", f"{self.distribution} {self.version}")
 
     def load_params(self) -> Any | None:
         """Import the parameter dataclass, or None where the strategy takes no parameters."""
-        return None if self.spec.params is None else _load(self, self.spec.params)
+        return None if self.spec.params is None else self.load_from(self.spec.params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRecord:
+    """A gradient rule, and the distribution that offers it."""
+
+    rule: GradientRule
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        """For people: what the rule is for, and whose it is."""
+        return f"gradient rule for {self.rule.layer} ({self.distribution} {self.version})"
+
+    def load(self) -> tuple[Any, Any]:
+        """Import the layer's class and the function. Raises `StrategyFault` when that fails."""
+        found = [_load(target, str(self), self.distribution) for target in (self.rule.layer, self.rule.rule)]
+        return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +78,16 @@ class Fault:
         return f"{plugin}: {self.entry_point} {'failed' if self.withdrawn else 'is slow'} at {self.stage}: {self.error}"
 
 
-def _load(record: Record, target: str) -> Any:
+def _load(target: str, what: str, offered_by: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         # What a strategy prints may not spoil `describe --json`.
-        remedy = f"use another strategy than {record.id}"
-        with redirect_stdout(sys.stderr), importing(f"{target} of {record.distribution} {record.version}", remedy):
+        with redirect_stdout(sys.stderr), importing(f"{target} of {offered_by}", f"it is what offers the {what}"):
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or type(error).__name__
         place = place_in(error, module.partition(".")[0])
         raise StrategyFault(
-            f"{record.spec.kind} {record.id} does not load: {message}" + (f", at {place}" if place else ""),
-            hint=f"{record.distribution} {record.version} points at {target}",
+            f"{what} does not load: {message}" + (f", at {place}" if place else ""),
+            hint=f"{offered_by} points at {target}",
         ) from error

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from transformers.integrations import is_deepspeed_zero3_enabled
 
+from dataflex_core.catalog import RuleRecord
 from dataflex_core.config.section import Keep, RunConfig
 from dataflex_core.declared import DeclaredSignals
+from dataflex_core.errors import StrategyFault
 from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
 from dataflex_core.scoring.context import ScoringContext
@@ -16,6 +19,8 @@ from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
+from dataflex_core.scoring.rules.registry import for_class
+from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Samples
 from dataflex_core.scoring.store import Store
 from dataflex_core.signals import Signals
@@ -80,8 +85,9 @@ class SignalTrainer(FlexTrainer):
                 for name, data in self.run.targets.items()
             ],
             notice=notice,
+            rules=list(_rules(self.run.prepared.rules, notice)),
             seed=self.run.seed,
-            configuration=_what_counts(config),
+            configuration="\n".join([_what_counts(config), *map(str, self.run.prepared.rules)]),
             ends=self._ends(),
             in_blocks=written.trains_in_blocks,
             store=self._frozen_answers(),
@@ -113,6 +119,17 @@ class SignalTrainer(FlexTrainer):
     def _ends(self) -> list[int]:
         """The tokens that end an answer in the run's template, as LLaMA-Factory's own predictions use them."""
         return list(getattr(self, "_gen_kwargs", {}).get("eos_token_id") or [])
+
+
+def _rules(records: Iterable[RuleRecord], notice: Callable[[str], None]) -> Iterator[Rule]:
+    """Plugins' gradient rules; one that does not load is told, and spoils nothing."""
+    for record in records:
+        try:
+            layer, gradients = record.load()
+        except StrategyFault as fault:
+            notice(f"left out: {fault}")
+        else:
+            yield for_class(layer, gradients, str(record))
 
 
 def _what_counts(config: RunConfig) -> str:

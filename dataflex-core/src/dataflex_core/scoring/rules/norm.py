@@ -39,7 +39,7 @@ def gradients(call: LayerCall, name: str, rows: slice) -> torch.Tensor:
             unit = unit - _run(call.layer, x, 0.0)
         found = found * unit
     inner = found.ndim - len(shape_of(parameter))
-    return found.sum(dim=tuple(range(1, inner))) if inner > 1 else found
+    return found.sum(dim=tuple(range(1, inner))) if inner > 1 else found.clone()
 
 
 def _run(layer: nn.Module, x: torch.Tensor, weight: float) -> torch.Tensor:
