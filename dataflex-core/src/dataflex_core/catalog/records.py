@@ -33,7 +33,8 @@ class Record:
 
     def load_from(self, target: str) -> Any:
         """Import another ``"module:attribute"`` of the spec. Raises `StrategyFault` when that fails."""
-        return _load(target, f"{self.spec.kind} {self.id}", f"{self.distribution} {self.version}")
+        offered_by, remedy = f"{self.distribution} {self.version}", f"use another strategy than {self.id}"
+        return _load(target, f"{self.spec.kind} {self.id}", offered_by, remedy)
 
     def load_params(self) -> Any | None:
         """Import the parameter dataclass, or None where the strategy takes no parameters."""
@@ -54,8 +55,11 @@ class RuleRecord:
 
     def load(self) -> tuple[Any, Any]:
         """Import the layer's class and the function. Raises `StrategyFault` when that fails."""
-        found = [_load(target, str(self), self.distribution) for target in (self.rule.layer, self.rule.rule)]
-        return found[0], found[1]
+        remedy = f"uninstall {self.distribution}"
+        layer, rule = (
+            _load(target, str(self), self.distribution, remedy) for target in (self.rule.layer, self.rule.rule)
+        )
+        return layer, rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +82,11 @@ class Fault:
         return f"{plugin}: {self.entry_point} {'failed' if self.withdrawn else 'is slow'} at {self.stage}: {self.error}"
 
 
-def _load(target: str, what: str, offered_by: str) -> Any:
+def _load(target: str, what: str, offered_by: str, remedy: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         # What a strategy prints may not spoil `describe --json`.
-        with redirect_stdout(sys.stderr), importing(f"{target} of {offered_by}", f"it is what offers the {what}"):
+        with redirect_stdout(sys.stderr), importing(f"{target} of {offered_by}", remedy):
             return getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split()) or type(error).__name__
