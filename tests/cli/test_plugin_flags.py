@@ -100,7 +100,7 @@ def test_a_strategy_that_fails_to_import_is_one_line(dataflex, tmp_path):
     (tmp_path / "broken.py").write_text("raise RuntimeError('one\\ntwo')")
     (tmp_path / "mine.py").write_text(offering("mine", target="broken:Mine"))
     done = dataflex("describe", "mine", "--plugin", "mine.py")
-    assert done.stderr.splitlines()[0] == "Error: selector mine.py/mine does not load: one two"
+    assert done.stderr.splitlines()[0] == "Error: selector mine.py/mine does not load: one two, at broken.py:1"
 
 
 TRAINED = """
