@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import os
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from support import base_args
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.data import load_by_domain, load_whole
 from dataflex_core.llamafactory.loading import Loading
+from dataflex_core.llamafactory.reasons import reason
 from dataflex_core.llamafactory.traced import Wanted
 from dataflex_core.rows import Row
 from dataflex_core.scoring.fingerprint import digest_of_samples
@@ -270,6 +273,25 @@ def test_the_reason_is_llamafactorys_own_where_it_gives_one(loading, tmp_path, r
     ours, _, _ = loading(load_whole, dataset="odd", data=tmp_path, packing=packing, compare=False)
     assert ours.rows.dropped["odd"].row == 6
     assert ours.rows.dropped["odd"].reason == reason
+
+
+def test_the_reason_is_heard_on_every_rank_and_however_little_is_logged(loading, monkeypatch):
+    def on_a_quiet_rank(*row):
+        level = logger.level
+        with monkeypatch.context() as here:
+            here.setenv("LOCAL_RANK", "1")
+            logger.setLevel(logging.ERROR)
+            try:
+                said = reason(*row)
+                assert (logger.level, os.environ["LOCAL_RANK"]) == (logging.ERROR, "1")
+            finally:
+                logger.setLevel(level)
+        return said
+
+    logger = logging.getLogger("llamafactory")
+    monkeypatch.setattr("dataflex_core.llamafactory.tracing.reason", on_a_quiet_rank)
+    ours, _, _ = loading(load_by_domain, dataset="chat", compare=False)
+    assert ours.rows.dropped["chat"].reason == "Invalid message count"
 
 
 @pytest.mark.parametrize("how", [load_whole, load_by_domain])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+# Where it is not 0, LLaMA-Factory says nothing of rows.
+_LOCAL_RANK = "LOCAL_RANK"
 _SAID = (
     # What it says, without the data that follows.
     (re.compile(r"(Invalid (?:role tag|message count)) in "), r"\1"),
@@ -34,14 +37,19 @@ def reason(convert: Callable[[Any], Mapping[str, Any]], processor: Any, example:
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What LLaMA-Factory logs in the meantime, and nobody else sees."""
+    """What LLaMA-Factory logs in the meantime, on any rank and however little it is to log, and nobody else sees."""
     said: list[str] = []
     logger = logging.getLogger("llamafactory")
-    handlers, logger.handlers = logger.handlers, [_Ear(said)]
+    handlers, level, rank = logger.handlers, logger.level, os.environ.pop(_LOCAL_RANK, None)
+    logger.handlers = [_Ear(said)]
+    logger.setLevel(logging.WARNING)
     try:
         yield said
     finally:
         logger.handlers = handlers
+        logger.setLevel(level)
+        if rank is not None:
+            os.environ[_LOCAL_RANK] = rank
 
 
 class _Ear(logging.Handler):
