@@ -190,8 +190,8 @@ def test_weights_are_normalised_over_target_tokens():
 
 
 def test_the_effective_share_of_the_worked_numbers():
-    assert effective_share(torch.tensor([0.5, 1.0, 1.5, 3.0])) == pytest.approx(2.88 / 4)
-    assert effective_share(torch.ones(5)) == pytest.approx(1.0)
+    assert effective_share(torch.tensor([0.5, 1.0, 1.5, 3.0]), 4) == pytest.approx(2.88 / 4)
+    assert effective_share(torch.ones(5), 5) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

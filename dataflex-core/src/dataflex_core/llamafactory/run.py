@@ -12,6 +12,7 @@ from typing import Any
 
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.events import Start
+from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
@@ -146,8 +147,13 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 def _active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:
     strategies = make_strategies(prepared)
     folder = Path(training_args.output_dir) / "dataflex"
-    journal = Journal(folder, owner=training_args.process_index == 0, report=report)
-    return ActiveRun(prepared=prepared, journal=journal, seed=_seed(training_args), strategies=strategies)
+    is_first = training_args.process_index == 0
+    journal = Journal(folder, owner=is_first, report=report)
+    kept = folder if is_first and prepared.config.dataflex.keep.scores else None
+    scores = ScoreFiles(kept, run=lambda: journal.run, notice=journal.notice)
+    return ActiveRun(
+        prepared=prepared, journal=journal, scores=scores, seed=_seed(training_args), strategies=strategies
+    )
 
 
 def _seed(training_args: Any) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from dataflex_core.scoring.engine import Engine
@@ -27,8 +28,9 @@ class ScoringContext:
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
     optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step``,
-    ``directions``, the target gradients of the model as it is, and what ``gradients`` are taken of hold for one
-    decision. ``store`` has the answers of models that do not train, those of token losses in numbers of ``tokens_as``;
+    ``directions``, the target gradients of the model as it is, of ``direction_counts`` samples each, and what
+    ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not train, those of
+    token losses in numbers of ``tokens_as``;
     ``precision`` is what the one in training computes in where its weights do not say so.
     """
 
@@ -48,6 +50,7 @@ class ScoringContext:
     precision: str = "no"
     gradients: Gradients = field(init=False)
     directions: Directions | None = field(default=None, init=False)
+    direction_counts: torch.Tensor | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:

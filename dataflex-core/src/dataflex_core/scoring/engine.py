@@ -24,6 +24,7 @@ from dataflex_core.scoring.partial import OpenPass, PartialStore, State
 from dataflex_core.scoring.results import Part, in_order, split_known
 from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.store import Shelf
+from dataflex_core.scoring.waiting import Waiting
 
 Ragged = tuple[torch.Tensor, torch.Tensor]
 """Rows of all samples of a batch, one after the other, and their numbers, Int64[B, C]."""
@@ -122,21 +123,29 @@ class Engine:
         opened = self._open(samples, task)
         parts, batches = split_known([] if opened is None else opened.found, batches)
 
-        def keep(batch: Batch, ids: Ids | None) -> None:
-            values, lengths = call(batch)
-            if ids is not None:
-                counts = None if lengths is None else lengths.cpu().numpy()
-                part = Part(ids=ids, values=values.cpu().numpy(), lengths=counts)
+        waiting = Waiting()
+
+        def read() -> None:
+            for part in waiting.read():
                 parts.append(part)
                 if opened is not None:
                     opened.add(part)
 
+        def keep(batch: Batch, ids: Ids | None) -> None:
+            values, lengths = call(batch)
+            if ids is not None:
+                waiting.add(ids, values, lengths)
+                if waiting.is_large or (opened is not None and opened.is_due()):
+                    read()
+
         try:
             self._run(samples, batches, task, keep)
         except Interrupted:
+            read()
             if opened is not None:
                 opened.keep()
             raise
+        read()
         if opened is not None:
             opened.close()
         if task.shelf is not None:
@@ -191,7 +200,7 @@ class Engine:
 
     def _batch(self, samples: Samples, ids: Ids, tensors: Mapping[str, Any]) -> Batch:
         placed = {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in tensors.items()}
-        return Batch(placed, alone=lambda index: self._collated(samples, ids[index : index + 1]))
+        return Batch(placed, alone=lambda index: self._collated(samples, ids[index : index + 1]), on_host=tensors)
 
     def _shows(self) -> bool:
         return self.show_progress and self.ranks.rank == 0

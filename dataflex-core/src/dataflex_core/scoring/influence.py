@@ -26,27 +26,36 @@ Directions = dict[nn.Parameter, torch.Tensor]
 """Float32[K, numel] for each trainable parameter: the mean unit gradient of each of K subtasks."""
 
 
-def target_directions(gradients: Gradients, engine: Engine, subtasks: Sequence[Samples]) -> Directions:
-    """The mean unit gradient of each subtask, the same on every rank; collective.
+def target_directions(
+    gradients: Gradients, engine: Engine, subtasks: Sequence[Samples]
+) -> tuple[Directions, torch.Tensor]:
+    """The mean unit gradient of each subtask, and how many samples it is of, Float32[K]; the same on every rank.
 
-    Raises `DataError` where no sample of a subtask has a gradient.
+    NaN where no sample of a subtask has a gradient: `check_directions` tells, which has to wait for the device.
+    Collective.
     """
     parameters = gradients.parameters.values()
     q = {p: torch.zeros(len(subtasks), shape_of(p).numel(), device=p.device) for p in parameters}
+    counts = []
     for k, subtask in enumerate(subtasks):
         sums = {p: vectors[k] for p, vectors in q.items()}
         while (count := _add_subtask(gradients, engine, subtask, sums)) is None:
             for vector in sums.values():
                 vector.zero_()
-        count = engine.ranks.sum(count.reshape(1))
-        if not bool(count > 0):
+        counts.append(engine.ranks.sum(count.reshape(1)))
+        for vectors in q.values():
+            vectors[k] = engine.ranks.sum(vectors[k].clone()) / counts[-1]
+    return q, torch.cat(counts)
+
+
+def check_directions(counts: torch.Tensor, subtasks: Sequence[Samples]) -> None:
+    """Raise `DataError` where no sample of a subtask has a gradient, by the ``counts`` of `target_directions`."""
+    for subtask, count in zip(subtasks, counts.tolist(), strict=True):
+        if count == 0:
             raise DataError(
                 f"no sample of target set {subtask.name} has a gradient",
                 hint="check that its samples have target tokens",
             )
-        for vectors in q.values():
-            vectors[k] = engine.ranks.sum(vectors[k].clone()) / count
-    return q
 
 
 def cosines(

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from dataflex_core.scoring.host import on_host
 from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
 
 IGNORE = -100
@@ -26,10 +29,10 @@ def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tens
     inputs = {**inputs_of(model, batch), "use_cache": False}
     head = _frozen_head(model)
     if head is not None:
-        found = _at_targets(model, inputs, head, targets)
+        found = _at_targets(model, inputs, head, targets, _placed(np.flatnonzero(_wanted(batch)), batch))
         if found is not None:
             return found, targets != IGNORE
-    positions = (targets != IGNORE).any(dim=0).nonzero().squeeze(1)
+    positions = _placed(np.flatnonzero(_wanted(batch).any(axis=0)), batch)
     if positions.numel() == 0:
         positions = positions.new_zeros(1)
     if takes(model, "logits_to_keep"):
@@ -50,34 +53,51 @@ def _frozen_head(model: nn.Module) -> nn.Module | None:
     return None if trains else head
 
 
+def at_targets(losses: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
+    """Of `token_losses` Float32[B, P] those of target tokens, Float32[n], sample by sample."""
+    wanted = _wanted(batch)
+    if losses.shape[1] != wanted.shape[1]:
+        wanted = wanted[:, wanted.any(axis=0)]
+    return losses.flatten()[_placed(np.flatnonzero(wanted), batch)]
+
+
+def _wanted(batch: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which positions predict a target token, Bool[B, T]; asked of the host, for a shape depends on it."""
+    wanted: NDArray[np.bool_] = on_host(batch, "labels") != IGNORE
+    return np.concatenate([wanted[:, 1:], np.zeros_like(wanted[:, :1])], axis=1)
+
+
+def _placed(places: NDArray[np.int64], batch: Mapping[str, Any]) -> torch.Tensor:
+    return torch.from_numpy(places).to(batch["labels"].device)
+
+
 def _at_targets(
-    model: nn.Module, inputs: dict[str, Any], head: nn.Module, targets: torch.Tensor
+    model: nn.Module, inputs: dict[str, Any], head: nn.Module, targets: torch.Tensor, places: torch.Tensor
 ) -> torch.Tensor | None:
-    """Cross-entropies Float32[B, T], with ``head`` run on hidden states of target tokens alone.
+    """Cross-entropies Float32[B, T], with ``head`` run on hidden states at ``places`` Int64[n] alone.
 
     None, for this batch and all later ones, where the model's logits do not simply come out of ``head``.
     """
-    wanted = targets != IGNORE
-    if not bool(wanted.any()):
-        wanted = torch.zeros_like(wanted)
-        wanted[0, 0] = True
+    if not len(places):
+        places = places.new_zeros(1)
     calls = 0
 
     def select(module: nn.Module, args: tuple[Any, ...]) -> Any:
         nonlocal calls
         calls += 1
-        return (args[0][wanted].unsqueeze(0), *args[1:]) if args[0].shape[:2] == wanted.shape else None
+        states = args[0]
+        return (states.flatten(0, 1)[places].unsqueeze(0), *args[1:]) if states.shape[:2] == targets.shape else None
 
     handle = head.register_forward_pre_hook(select)
     try:
         logits = model(**inputs).logits
     finally:
         handle.remove()
-    if calls != 1 or logits.shape[:2] != (1, int(wanted.sum())):
+    if calls != 1 or logits.shape[:2] != (1, len(places)):
         _UNFIT.add(head)
         return None
-    flat = cross_entropy(logits, targets[wanted].unsqueeze(0)).squeeze(0)
-    return flat.new_zeros(targets.shape).masked_scatter(wanted, flat)
+    flat = cross_entropy(logits, targets.flatten()[places].unsqueeze(0)).squeeze(0)
+    return flat.new_zeros(targets.numel()).scatter(0, places, flat).view(targets.shape)
 
 
 def next_tokens(labels: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from dataflex_core.scoring.host import on_host
+
 
 def base_of(model: nn.Module) -> nn.Module:
     """The transformers model inside a PEFT wrapper, or the model itself."""
@@ -26,7 +28,7 @@ def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     mask = inputs.get("attention_mask")
     if not torch.is_tensor(mask) or mask.ndim != 2 or "position_ids" in inputs or not takes(model, "position_ids"):
         return inputs
-    if not bool(mask[:, 0].all()):
+    if not on_host(batch, "attention_mask")[:, 0].all():
         inputs["position_ids"] = (mask.long().cumsum(dim=1) - 1).clamp(min=0)
     return inputs
 

@@ -21,7 +21,7 @@ from dataflex_core.scoring.engine import Ragged, Task
 from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.influence import Directions
-from dataflex_core.scoring.losses import IGNORE, sample_means, token_losses
+from dataflex_core.scoring.losses import IGNORE, at_targets, sample_means, token_losses
 from dataflex_core.scoring.moments import Moments, moments_of
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.results import Part, in_order, split_runs
@@ -119,7 +119,7 @@ class ModelSignals:
 
         def call(batch: Batch) -> Ragged:
             losses, mask = token_losses(judge, batch)
-            return losses[mask], mask.sum(dim=1, keepdim=True)
+            return at_targets(losses, batch), mask.sum(dim=1, keepdim=True)
 
         with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:
             task = Task(
@@ -156,6 +156,9 @@ class ModelSignals:
             found = influence.cosines(
                 context.gradients, context.engine, self._samples, shard, task, self._directions(), moments
             )
+        ranks = context.engine.ranks
+        if any(not ranks.largest(int(np.isfinite(column).any())) for column in found.T):
+            self._check_directions()
         self._check_rows(shard, found)
         return found
 
@@ -175,7 +178,9 @@ class ModelSignals:
         with eval_mode(context.models.training):
             kept = None
             if plane:
-                kept = KeptPlane.of(self._directions(), projection, {p: name for name, p in parameters.items()})
+                directions = self._directions()
+                self._check_directions()
+                kept = KeptPlane.of(directions, projection, {p: name for name, p in parameters.items()})
             task = Task(
                 what="gradients",
                 signal="gradients",
@@ -278,17 +283,25 @@ class ModelSignals:
             self.losses(shard)
 
     def _directions(self) -> Directions:
-        """The target subtasks' mean unit gradients, taken once a decision."""
+        """The target subtasks' mean unit gradients, taken once a decision. Collective."""
         context = self._context
         if context.directions is None:
-            try:
-                context.directions = influence.target_directions(context.gradients, context.engine, context.targets)
-            except DataError:  # on every rank
-                for samples in context.targets:
-                    of_target = ModelSignals(context, samples)
-                    of_target.losses(of_target.shard(np.arange(len(samples), dtype=np.int64)))
-                raise
+            context.directions, context.direction_counts = influence.target_directions(
+                context.gradients, context.engine, context.targets
+            )
         return context.directions
+
+    def _check_directions(self) -> None:
+        """Raise `DataError` where a subtask has no gradient, and `RunFailed` where the model is why. Collective."""
+        context = self._context
+        assert context.direction_counts is not None, "directions are taken before they are used"
+        try:
+            influence.check_directions(context.direction_counts, context.targets)
+        except DataError:  # on every rank
+            for samples in context.targets:
+                of_target = ModelSignals(context, samples)
+                of_target.losses(of_target.shard(np.arange(len(samples), dtype=np.int64)))
+            raise
 
     def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
         context = self._context

@@ -114,8 +114,12 @@ class OpenPass:
     def add(self, part: Part) -> None:
         """Add ``part``; write what was added since the last file where that is longer ago than ``store.seconds``."""
         self._pending.append(part)
-        if time.monotonic() - self._since >= self.store.seconds:
+        if self.is_due():
             self._write()
+
+    def is_due(self) -> bool:
+        """Whether the last file, or the pass's begin, is so long ago that what there is should be written."""
+        return time.monotonic() - self._since >= self.store.seconds
 
     def close(self) -> None:
         """End a complete pass: write what is not yet written, if any of it is."""

@@ -24,11 +24,15 @@ class Batch(dict[str, Any]):
     """Collated samples, on the training device. ``alone`` collates one of them anew, by its place in the batch.
 
     What belongs to which sample only the collator knows: images of one lie in a tensor with those of others.
+    ``on_host`` are the tensors before they were placed on the device: what they say is known without waiting for it.
     """
 
-    def __init__(self, tensors: Mapping[str, Any], alone: Callable[[int], Batch]) -> None:
+    def __init__(
+        self, tensors: Mapping[str, Any], alone: Callable[[int], Batch], on_host: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(tensors)
         self.alone = alone
+        self.on_host = {} if on_host is None else on_host
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -15,6 +15,8 @@ from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.journal.events import Resume
 from dataflex_core.journal.reader import journal_of
+from dataflex_core.journal.scores import FOLDER as SCORES
+from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
@@ -35,6 +37,7 @@ class ActiveRun:
 
     prepared: PreparedRun
     journal: Journal
+    scores: ScoreFiles
     seed: int
     strategies: dict[Slot, Strategy[Any]] = field(default_factory=dict)
     targets: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +104,8 @@ class ActiveRun:
         self.resumed = state
         journal = journal_of(checkpoint.parent / "dataflex", state["run"])
         self.journal.go_on(journal, state["journal"], Resume(step=state["step"], checkpoint=str(checkpoint)))
+        if "scores" in state:
+            self.scores.go_on(journal.parent / SCORES, state["scores"])
         for text in differences(state["provenance"], self.provenance(), "versions"):
             self.journal.notice(f"the checkpoint is of other versions: {text}")
 

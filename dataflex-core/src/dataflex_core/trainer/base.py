@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.errors import RanksDisagree, StrategyFault
+from dataflex_core.errors import DataflexError, RanksDisagree, StrategyFault
 from dataflex_core.journal.events import End, Logged, Step
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
@@ -26,8 +26,12 @@ from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
+from dataflex_core.trainer.ledger import MOST, Entry, Ledger
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
+
+_LOST = "lost"
+"""Whether a micro-batch of a step had a loss that is no finite number."""
 
 
 class FlexTrainer(TransformersTrainer):
@@ -41,6 +45,7 @@ class FlexTrainer(TransformersTrainer):
         self.data_collator = IdentifyingCollator(self.data_collator)
         self.ranks = Ranks(self.accelerator)
         self.figures = Figures()
+        self.ledger = Ledger()
         self.interval: Interval | None = None
         """The interval under way, None before the first step."""
         self.stopped = False
@@ -59,6 +64,8 @@ class FlexTrainer(TransformersTrainer):
         if self.interval is None or step >= self.interval.stop:
             # Later than its start only where a run goes on with another schedule, or other data.
             interval = replace(self.run.budget.schedule.interval_at(step), start=step)
+            if self.is_awaited():
+                self.settle()
             with self.deciding():
                 self.begin_interval(interval)
             self.interval = interval
@@ -87,6 +94,7 @@ class FlexTrainer(TransformersTrainer):
         """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
         # Only there: evaluations must keep one set of keys, of which transformers' model card makes a table.
         if "loss" in logs:
+            self.settle()
             means = self.figures.means()
             logs = {**logs, **means}
             if means:
@@ -117,10 +125,10 @@ class FlexTrainer(TransformersTrainer):
         name = self.run.prepared.strategies[slot].record.spec.name
         return strategy_rng(self.run.seed, slot, name, self.state.global_step, *key)
 
-    def fault(self, slot: Slot, what: str) -> StrategyFault:
-        """The error for a strategy that broke its contract at this step."""
+    def fault(self, slot: Slot, step: int, what: str) -> StrategyFault:
+        """The error for a strategy that broke its contract after optimizer step ``step``."""
         title = self.run.prepared.strategies[slot].title
-        return StrategyFault(f"{title}, step {self.state.global_step}: {what}", hint=FAULT_HINT)
+        return StrategyFault(f"{title}, step {step}: {what}", hint=FAULT_HINT)
 
     def asking(self, *slots: Slot) -> AbstractContextManager[None]:
         """For a block that asks the strategies at ``slots``: what one raises names it, the step and the line."""
@@ -170,28 +178,60 @@ class FlexTrainer(TransformersTrainer):
         self.run.lasts(self.state.max_steps)
 
     def finish_step(self) -> None:
-        """After each optimizer step: the journal learns which samples it trained on, over all ranks.
-
-        Raises `RunFailed` where nothing can come of the run any more. Collective.
-        """
+        """After each optimizer step: the journal learns which samples it trained on, over all ranks. Collective."""
         ids = np.concatenate(self.ranks.gather_arrays(self.window_ids())).tolist()
         self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
-        self._check_weights()
+        if self._lost is not None:
+            self.ledger.add(_LOST, self.state.global_step, self._lost)
+            self._lost = None
 
-    def _check_weights(self) -> None:
-        """After a step whose loss was no number. Raises `RunFailed` where a weight is none either. Collective."""
-        lost, self._lost = self._lost, None
-        if self.ranks.largest(int(lost is not None and bool(lost))) and self.ranks.largest(
-            int(weights_are_dead(self.model))
-        ):
-            raise diverged(self.state.global_step, "its loss, and now its weights, are not finite")
+    def settle_in_time(self) -> None:
+        """After a step: settle where the host waits for the device anyway, or too much has gathered. Collective."""
+        control = self.control
+        waits = control.should_log or control.should_save or control.should_evaluate or control.should_training_stop
+        if waits or len(self.ledger) >= MOST:
+            self.settle()
+
+    def settle(self) -> None:
+        """Read what steps have left on the device, and act upon it. Collective; one read.
+
+        Raises what the earliest step that went wrong is to raise: `RunFailed` where nothing can come of the run any
+        more, and what mixins add.
+        """
+        entries = self.ledger.read()
+        if not entries:
+            return
+        if faults := sorted(self.faults(entries), key=lambda found: found[0]):
+            raise faults[0][1]
+        self.take_up(entries)
+
+    def is_awaited(self) -> bool:
+        """Whether a decision has to know what is left on the device: the same on every rank."""
+        return False
+
+    def faults(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
+        """What went wrong, by step, the first cause of a step first. Collective."""
+        lost = [entry for entry in entries if entry.kind == _LOST]
+        if lost:
+            everyones = self.ranks.gather_arrays(np.array([entry.values.any() for entry in lost]))
+            steps = [entry.step for entry, is_lost in zip(lost, np.any(everyones, axis=0), strict=True) if is_lost]
+            if steps and self.ranks.largest(int(weights_are_dead(self.model))):
+                return [(steps[0], diverged(steps[0], "its loss, and now its weights, are not finite"))]
+        return []
+
+    def take_up(self, entries: Sequence[Entry]) -> None:
+        """Use what nothing is wrong with. Collective."""
 
     def window_ids(self) -> NDArray[np.int64]:
         """The samples of this rank's accumulation window, Int64[b], in order."""
         return np.concatenate(self._window)
 
     def finish(self) -> None:
-        """After the last step. The model is not saved yet, and a journal that cannot be written is no reason not to."""
+        """After the last step. The model is not saved yet, and a journal that cannot be written is no reason not to.
+
+        Raises as `settle`. Collective.
+        """
+        self.settle()
         self.run.journal.end(End(step=self.state.global_step))
 
 
@@ -215,6 +255,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks 
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self._trainer.finish_step()
+        self._trainer.settle_in_time()
 
     def on_train_end(self, *args: Any, **kwargs: Any) -> None:
         self._trainer.finish()

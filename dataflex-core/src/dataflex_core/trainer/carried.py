@@ -68,6 +68,7 @@ CARRIED = (
     Carried(name="step", take=lambda trainer: trainer.state.global_step),
     Carried(name="run", take=lambda trainer: trainer.run.journal.run),
     Carried(name="journal", take=lambda trainer: trainer.run.journal.size()),
+    Carried(name="scores", take=lambda trainer: trainer.run.scores.position()),
     Carried(name="provenance", take=lambda trainer: trainer.run.provenance()),
     Carried(
         name="figures",

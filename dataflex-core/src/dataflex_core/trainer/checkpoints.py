@@ -71,6 +71,8 @@ class CheckpointTrainer(FlexTrainer):
         One that is brief is waited for, so that its state need not be held.
         """
         self._is_brief = is_brief(self.run.prepared, self.run.budget)
+        if not self._is_brief:
+            self.settle()
         self._before_deciding = None if self._is_brief else held(self)
         try:
             with self.passing():
@@ -111,6 +113,7 @@ class CheckpointTrainer(FlexTrainer):
         self._termination.restore()
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.settle()
         checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         state = self.state_of_run()
         first = self.ranks.rank == 0

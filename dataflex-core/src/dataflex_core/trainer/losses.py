@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,13 @@ from dataflex_core.contracts import Strategy
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import StepFacts
 from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
-from dataflex_core.spec import Need
+from dataflex_core.spec import Kind, Need
+from dataflex_core.trainer.ledger import Entry
 from dataflex_core.trainer.reference import AHEAD, ReferenceAnswers
 from dataflex_core.trainer.signals import SignalTrainer
+
+_LEARNT = "learnt"
+"""What the samples of a step lost, for strategies that learn: a row each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +46,7 @@ class LossTrainer(SignalTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_step = False
-        self._seen: list[MicroBatch] = []
+        self._seen: list[torch.Tensor] = []
         self._learners = {
             slot: made for slot, made in self.run.strategies.items() if type(made).observe is not Strategy.observe
         }
@@ -87,7 +92,7 @@ class LossTrainer(SignalTrainer):
         if self._in_step:
             micro = self.micro_batch(losses.detach(), targets)
             if self._learners:
-                self._seen.append(micro)
+                self._seen.append(self._row(micro))
             weights = self.weights(micro)
         total = (losses if weights is None else losses * weights).sum()
         loss = self._normalised(total, targets != IGNORE, num_items_in_batch)
@@ -124,11 +129,34 @@ class LossTrainer(SignalTrainer):
         return added
 
     def finish_step(self) -> None:
-        """Show the strategies that learn what the whole accumulation window, over all ranks, lost."""
+        """As below; what the step lost is left for the strategies that learn."""
         super().finish_step()
-        if not self._learners:
-            return
-        table = self._gathered()
+        if self._learners:
+            about = (self.current_progress(), self.proportions())
+            self.ledger.add(_LEARNT, self.state.global_step, torch.cat(self._seen), about)
+            self._seen.clear()
+
+    def is_awaited(self) -> bool:
+        return super().is_awaited() or bool(self._learners)
+
+    def settle_in_time(self) -> None:
+        """As below, and after every step where a weighter learns, which is asked at the next one."""
+        if any(slot.kind is Kind.WEIGHTER for slot in self._learners):
+            self.settle()
+        else:
+            super().settle_in_time()
+
+    def take_up(self, entries: Sequence[Entry]) -> None:
+        """As below; shows the strategies that learn what each accumulation window, over all ranks, lost."""
+        super().take_up(entries)
+        for entry in entries:
+            if entry.kind == _LEARNT:
+                self._show(entry)
+
+    def _show(self, entry: Entry) -> None:
+        every = np.concatenate(self.ranks.gather_arrays(entry.values))
+        table = every[np.argsort(every[:, 0], kind="stable")]
+        progress, proportions = entry.about
         ids, tokens = table[:, 1].astype(np.int64), table[:, 2].astype(np.int64)
         with np.errstate(invalid="ignore"):
             means = (table[:, 3] / table[:, 2]).astype(np.float32)
@@ -136,15 +164,15 @@ class LossTrainer(SignalTrainer):
             path = self.reference_of(slot)
             excess = None if path is None else table[:, 4 + self._references.index(path)].astype(np.float32)
             facts = StepFacts(
-                progress=self.current_progress(),
+                progress=progress,
                 domains=self.run.budget.domains,
                 ids=ids.copy(),
                 losses=means.copy(),
                 tokens=tokens.copy(),
-                proportions=self.proportions(),
+                proportions=proportions.copy(),
                 excess=excess,
             )
-            with self.asking(slot):
+            with self.run.named(slot, f"step {entry.step}"):
                 strategy.observe(facts)
 
     def proportions(self) -> Any:
@@ -152,19 +180,13 @@ class LossTrainer(SignalTrainer):
         sizes = np.array([domain.size for domain in self.run.budget.domains], dtype=np.float64)
         return sizes / sizes.sum()
 
-    def _gathered(self) -> Any:
-        """Float64[B, 4 + R] over all ranks, in the order of training.
+    def _row(self, micro: MicroBatch) -> torch.Tensor:
+        """Float64[b, 4 + R] of a micro-batch.
 
-        Micro-batch, id, target tokens, their summed loss, and for each reference what the losses exceed its by.
+        Its number, id, target tokens, their summed loss, and for each reference what the losses exceed its by.
         """
-        rows = []
-        for index, micro in enumerate(self._seen):
-            mask = micro.mask
-            over = [((micro.losses - other).clamp(min=0) * mask).sum(dim=1) for other in micro.references.values()]
-            columns = [torch.full_like(micro.ids, index), micro.ids, mask.sum(dim=1), micro.losses.sum(dim=1), *over]
-            rows.append(torch.stack([column.double() for column in columns], dim=1))
-        self._seen.clear()
-        # One read of the device a step.
-        mine = torch.cat(rows).cpu().numpy()
-        every = np.concatenate(self.ranks.gather_arrays(mine))
-        return every[np.argsort(every[:, 0], kind="stable")]
+        mask = micro.mask
+        over = [((micro.losses - other).clamp(min=0) * mask).sum(dim=1) for other in micro.references.values()]
+        index = torch.full_like(micro.ids, self._micro)
+        columns = [index, micro.ids, mask.sum(dim=1), micro.losses.sum(dim=1), *over]
+        return torch.stack([column.double() for column in columns], dim=1)

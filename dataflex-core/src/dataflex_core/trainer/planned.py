@@ -139,3 +139,5 @@ class PlannedTrainer(SignalTrainer):
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
         self.run.journal.write(event)
+        if plan.scored is not None:
+            self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)

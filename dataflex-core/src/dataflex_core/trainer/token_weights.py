@@ -10,9 +10,16 @@ import torch
 from dataflex_core.planning.answers import wrong_notes
 from dataflex_core.requests import Notes, TokenLosses, Weights
 
+NOT_FINITE = "answers with weights that are not finite and >= 0"
+ALL_ZERO = "answers with zero for every target token"
+NOTHING_LEFT = "leave no target token with a weight above zero"
 
-def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
-    """A weighter's answer as Float32[B, T] weights, and its notes; raises ValueError saying how it is none."""
+
+def answered(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
+    """A weighter's answer as Float32[B, T] weights, and its notes; raises ValueError saying how it is none.
+
+    Of the weights' values nothing is asked: `wrongs` says on the device what is wrong with those.
+    """
     weights, notes = (answer.values, answer.notes) if isinstance(answer, Weights) else (answer, {})
     rows, width = losses.values.shape
     shape = tuple(weights.shape) if torch.is_tensor(weights) else type(weights).__name__
@@ -20,14 +27,27 @@ def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
         raise ValueError(f"answers with {shape}, not with {rows} or {rows} x {width} weights")
     if weights.is_complex():
         raise ValueError(f"answers with {weights.dtype} weights")
-    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
-        raise ValueError("answers with weights that are not finite and >= 0")
-    tokens = weights.detach().to(losses.values)
-    tokens = tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens
-    if bool(losses.mask.any()) and not bool((tokens * losses.mask).sum() > 0):
-        raise ValueError("answers with zero for every target token")
     if wrong := wrong_notes(notes):
         raise ValueError(wrong)
+    tokens = weights.detach().to(losses.values)
+    return tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens, notes
+
+
+def wrongs(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Bool[2] of weights Float32[B, T] of one weighter: whether they are `NOT_FINITE`, and whether they are `ALL_ZERO`.
+
+    ``mask`` Bool[B, T] are the target tokens.
+    """
+    unfit = ~(torch.isfinite(tokens) & (tokens >= 0)).all()
+    return torch.stack([unfit, mask.any() & ~((tokens * mask).sum() > 0)])
+
+
+def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
+    """As `answered`, and raises ValueError for values that are wrong, too."""
+    tokens, notes = answered(answer, losses)
+    for text, wrong in zip((NOT_FINITE, ALL_ZERO), wrongs(tokens, losses.mask).tolist(), strict=True):
+        if wrong:
+            raise ValueError(text)
     return tokens, notes
 
 
@@ -39,21 +59,18 @@ def multiplied(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Ten
     return product
 
 
-def combined(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-    """The product of several weighters' Float32[B, T], normalised to a mean of one over the target tokens of ``mask``.
+def normalised(product: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A product Float32[B, T] divided by its mean over the target tokens of ``mask``, and whether `NOTHING_LEFT`, Bool.
 
-    Raises ValueError where nothing is left of it.
+    Ones where there is no target token.
     """
-    product = multiplied(weights, mask)
-    if not bool(mask.any()):
-        return torch.ones_like(product)
-    mean = product[mask].mean()
-    if not bool(mean > 0):
-        raise ValueError("leave no target token with a weight above zero")
-    normalised: torch.Tensor = product / mean
-    return normalised
+    mean = torch.where(mask, product, 0.0).sum() / mask.sum()
+    return torch.where(mask.any(), product / mean, 1.0), mask.any() & ~(mean > 0)
 
 
 def token_weights(answer: Any, losses: TokenLosses) -> torch.Tensor:
     """Float32[B, T] weights of one weighter, whose mean over the target tokens is one; raises ValueError."""
-    return combined([checked(answer, losses)[0]], losses.mask)
+    weights, nothing_left = normalised(checked(answer, losses)[0], losses.mask)
+    if bool(nothing_left):
+        raise ValueError(NOTHING_LEFT)
+    return weights

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any, cast
 
+import numpy as np
 import torch
 
 from dataflex_core.contracts import Weighter
-from dataflex_core.errors import StrategyFault
+from dataflex_core.errors import DataflexError, StrategyFault
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
-from dataflex_core.requests import IntervalRequest, TokenLosses, WeighRequest
+from dataflex_core.requests import IntervalRequest, Notes, TokenLosses, WeighRequest
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
 from dataflex_core.strategy_faults import answered_at
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
+from dataflex_core.trainer.ledger import Entry, digest_of
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
-from dataflex_core.trainer.token_weights import checked, combined, multiplied
+from dataflex_core.trainer.token_weights import ALL_ZERO, NOT_FINITE, NOTHING_LEFT, answered, multiplied, normalised
+from dataflex_core.trainer.token_weights import wrongs as wrongs_of
 from dataflex_core.trainer.window import Window, gathered
+
+_WRONG, _SHARE, _WEIGHED = "wrong", "share", "weighed"
+"""What weighing leaves on the device: counts of what is wrong, how much weights differ, and a digest of them."""
 
 
 class WeightTrainer(LossTrainer):
@@ -44,7 +49,6 @@ class WeightTrainer(LossTrainer):
         self._items: Any = None
         self._measured: list[MicroBatch] | None = None
         self._decided: list[torch.Tensor] | None = None
-        self._digest = sha256()
         schedule = self.run.budget.schedule
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
@@ -92,13 +96,57 @@ class WeightTrainer(LossTrainer):
         return None if factors is None else factors[:, None].expand_as(micro.losses)
 
     def finish_step(self) -> None:
-        """As below. Raises `RanksDisagree` where a rank weighed the step otherwise than rank 0. Collective."""
+        """As below; the window's batches are let go."""
         super().finish_step()
         self._batches, self._decided = (), None
-        if odd := self.ranks.differing(self._digest.digest()):
-            titles = " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters)
-            raise disagreement(titles or "the weights", self.state.global_step - 1, odd)
-        self._digest = sha256()
+
+    def faults(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
+        """As below, and what was wrong with weights: of a step's causes the losses first.
+
+        `RanksDisagree` where a rank weighed a step otherwise than rank 0. Collective.
+        """
+        found: list[tuple[int, DataflexError]] = []
+        for entry in entries:
+            if entry.kind == _WRONG and (error := self._wrong(entry)) is not None:
+                found.append((entry.step, error))
+        return [*found, *super().faults(entries), *self._disagreements(entries)]
+
+    def take_up(self, entries: Sequence[Entry]) -> None:
+        """As below; logs how much the weights of samples differ."""
+        super().take_up(entries)
+        for entry in entries:
+            if entry.kind == _SHARE and entry.values[1] > 0:
+                self.figures.add({"dataflex/effective_share": float(entry.values[0])})
+
+    def _wrong(self, entry: Entry) -> DataflexError | None:
+        """What one call of `_weigh` is to raise, from its counts Int64[2 + 2W]."""
+        lost, nothing_left, *each = entry.values.tolist()
+        samples, slots = entry.about
+        step = entry.step - 1
+        if lost and not self.args.fp16:
+            what = f"the losses of {lost} of {samples} samples that it trains on are not finite"
+            return diverged(step, what)
+        for slot, unfit, zero in zip(slots, each[::2], each[1::2], strict=True):
+            if unfit or zero:
+                text = NOT_FINITE if unfit else ALL_ZERO
+                return self.fault(slot, step, f"{text}{answered_at(self._weighters[slot], 'weigh')}")
+        if nothing_left:
+            said = f"{self._titles()}, step {step}: {NOTHING_LEFT}"
+            return StrategyFault(said, hint="weights multiply, with a mixer's too")
+        return None
+
+    def _disagreements(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
+        weighed = [entry for entry in entries if entry.kind == _WEIGHED]
+        if self.ranks.world == 1 or not weighed:
+            return []
+        every = self.ranks.gather_arrays(np.array([entry.values.item() for entry in weighed]))
+        for place, entry in enumerate(weighed):
+            if odd := [rank for rank, digests in enumerate(every) if digests[place] != every[0][place]]:
+                return [(entry.step, disagreement(self._titles(), entry.step - 1, odd))]
+        return []
+
+    def _titles(self) -> str:
+        return " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters) or "the weights"
 
     def _asks(self) -> bool:
         """Whether weighters are asked about this step."""
@@ -128,30 +176,47 @@ class WeightTrainer(LossTrainer):
     def _weigh(self, micros: list[MicroBatch]) -> list[torch.Tensor]:
         """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together."""
         window = gathered(micros, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
-        answers, everyones = [], window.losses
-        self._check_finite(everyones)
+        everyones, step = window.losses, self.state.global_step + 1
+        lost = (~torch.isfinite(everyones.values) & everyones.mask).any(dim=1).sum()
+        answers, wrongs = [], []
         for slot, weighter in self._weighters.items():
-            answer = self._answer(slot, weighter, window)
-            try:
-                tokens, notes = checked(answer, everyones)
-            except ValueError as wrong:
-                raise self.fault(slot, f"{wrong}{answered_at(weighter, 'weigh')}") from wrong
+            tokens, notes = self._answered(slot, weighter, window, lost)
             answers.append(tokens)
+            wrongs.append(wrongs_of(tokens, everyones.mask).long())
             self.figures.add(noted(str(slot), notes))
         factors = self._by_domain(window.ids)
         if factors is not None:
             answers.append(factors[:, None].expand_as(everyones.values))
-        weights = self._multiplied(answers, everyones)
-        self._note(weights, everyones)
-        self._digest.update(weights.cpu().numpy().tobytes())
+        weights, nothing_left = multiplied(answers, everyones.mask), torch.zeros_like(lost)
+        if self._compares:
+            weights, nothing_left = normalised(weights, everyones.mask)
+        about = (len(window.ids), tuple(self._weighters))
+        self.ledger.add(_WRONG, step, torch.cat([torch.stack([lost, nothing_left.long()]), *wrongs]), about)
+        self.ledger.add(_SHARE, step, share_of_samples(weights, everyones))
+        if self.ranks.world > 1:
+            self.ledger.add(_WEIGHED, step, digest_of(weights))
         return window.mine(weights)
 
-    def _check_finite(self, losses: TokenLosses) -> None:
-        """Losses that are no numbers are no weighter's fault. Under fp16 one may overflow, and the step is dropped."""
-        lost = (~torch.isfinite(losses.values) & losses.mask).any(dim=1)
-        if not self.args.fp16 and bool(lost.any()):
-            what = f"the losses of {int(lost.sum())} of {len(lost)} samples that it trains on are not finite"
-            raise diverged(self.state.global_step, what)
+    def _answered(
+        self, slot: Slot, weighter: Weighter[Any], window: Window, lost: torch.Tensor
+    ) -> tuple[torch.Tensor, Notes]:
+        """A weighter's answer. Losses that are no numbers are no weighter's fault, whatever it makes of them.
+
+        Under fp16 one may overflow, and the step is dropped.
+        """
+        try:
+            answer = self._answer(slot, weighter, window)
+            try:
+                return answered(answer, window.losses)
+            except ValueError as wrong:
+                place = answered_at(weighter, "weigh")
+                raise self.fault(slot, self.state.global_step, f"{wrong}{place}") from wrong
+        except StrategyFault as error:
+            count = int(lost)
+            if self.args.fp16 or not count:
+                raise
+            what = f"the losses of {count} of {len(window.ids)} samples that it trains on are not finite"
+            raise diverged(self.state.global_step, what) from error
 
     def _answer(self, slot: Slot, weighter: Weighter[Any], window: Window) -> Any:
         needs, path = self.run.prepared.strategies[slot].needs, self.reference_of(slot)
@@ -168,16 +233,6 @@ class WeightTrainer(LossTrainer):
         with torch.no_grad(), self.asking(slot):
             return weighter.weigh(request, window.losses)
 
-    def _multiplied(self, answers: Sequence[torch.Tensor], losses: TokenLosses) -> torch.Tensor:
-        if not self._compares:
-            return multiplied(answers, losses.mask)
-        try:
-            return combined(answers, losses.mask)
-        except ValueError as wrong:
-            titles = " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters)
-            said = f"{titles}, step {self.state.global_step}: {wrong}"
-            raise StrategyFault(said, hint="weights multiply, with a mixer's too") from wrong
-
     def _by_domain(self, ids: torch.Tensor) -> torch.Tensor | None:
         """What the mixer wants the loss of each sample's domain to count, Float32[B], or None."""
         weights = self.loss_weights()
@@ -186,14 +241,19 @@ class WeightTrainer(LossTrainer):
         ends = torch.tensor([d.start + d.size for d in self.run.budget.domains], device=ids.device)
         return torch.as_tensor(weights, dtype=torch.float32, device=ids.device)[torch.bucketize(ids, ends, right=True)]
 
-    def _note(self, weights: torch.Tensor, losses: TokenLosses) -> None:
-        """Log how much the samples' weights differ."""
-        counts = losses.counts
-        sample = (weights * losses.mask).sum(dim=1)[counts > 0] / counts[counts > 0]
-        if len(sample):
-            self.figures.add({"dataflex/effective_share": effective_share(sample)})
+
+def share_of_samples(weights: torch.Tensor, losses: TokenLosses) -> torch.Tensor:
+    """Float32[2]: the `effective_share` of the samples' mean weights, and how many samples have a target token."""
+    counts = losses.counts
+    known = counts > 0
+    sample = torch.where(known, (weights * losses.mask).sum(dim=1) / counts, 0.0)
+    return torch.stack([effective_share(sample, known.sum()), known.sum().to(sample.dtype)])
 
 
-def effective_share(weights: torch.Tensor) -> float:
-    """The effective sample size of weights Float32[B] (Kish, 1965), as a share of B: 1 where all weigh the same."""
-    return float(weights.sum().square() / weights.square().sum() / len(weights))
+def effective_share(weights: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    """The effective sample size of weights Float32[B] (Kish, 1965), as a share of ``count``: 1 where all are the same.
+
+    ``count`` is B, or less where weights are zero for samples that nothing is known of.
+    """
+    share: torch.Tensor = weights.sum().square() / weights.square().sum() / count
+    return share

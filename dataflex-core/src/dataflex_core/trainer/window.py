@@ -36,9 +36,9 @@ class Window:
 def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Window:
     """This rank's micro-batches beside the others'. Collective: every rank brings as many, of any sizes."""
     device = micros[0].losses.device
-    shapes = torch.tensor([tuple(micro.losses.shape) for micro in micros], device=device)
+    shapes = [tuple(micro.losses.shape) for micro in micros]
     # [rank, micro-batch, (rows, width)]
-    every = ranks.gather_rows(shapes[None]).tolist()
+    every = [shapes] if ranks.world == 1 else ranks.gather_rows(torch.tensor([shapes], device=device)).tolist()
     rows, width = (max(shape[i] for rank in every for shape in rank) for i in (0, 1))
     order = [(r, m) for m in range(len(micros)) for r in range(len(every))]
 

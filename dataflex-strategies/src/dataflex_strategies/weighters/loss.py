@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -48,20 +49,19 @@ class LossWeighter(Weighter[LossParams]):
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
-        loss = losses.per_sample
-        known = ~loss.isnan()
-        weights = loss.new_zeros(loss.shape)
-        if bool(known.any()):
-            weights[known] = loss_weights(loss[known], self.params)
-        return weights
+        return loss_weights(losses.per_sample, self.params)
 
 
 def loss_weights(loss: torch.Tensor, params: LossParams) -> torch.Tensor:
-    """Weights of mean one, Float32[B], from losses Float32[B]."""
-    low, high = loss.min(), loss.max()
+    """Weights Float32[B] from losses Float32[B]: zero where a loss is NaN, of mean one among the others.
+
+    No value is asked for, which would make the host wait for the device.
+    """
+    import torch
+
+    known = ~loss.isnan()
+    low, high = loss.masked_fill(~known, math.inf).min(), loss.masked_fill(~known, -math.inf).max()
     spread = high - low
-    if not bool(spread > 0):
-        return loss.new_ones(loss.shape)
     h = 2 * params.delta * (loss - low) / spread - params.delta
     if params.strategy == "linupper":
         f = (h + params.delta).clamp(max=params.delta)
@@ -69,4 +69,5 @@ def loss_weights(loss: torch.Tensor, params: LossParams) -> torch.Tensor:
         f = 1 - h.square() / params.delta**2
     else:
         f = h.abs()
-    return (f / params.r).softmax(dim=0) * loss.numel()
+    weights = (f / params.r).masked_fill(~known, -math.inf).softmax(dim=0) * known.sum()
+    return torch.where(spread > 0, weights, 1.0).masked_fill(~known, 0.0)
