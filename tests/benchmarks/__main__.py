@@ -19,7 +19,7 @@ from benchmarks.report import as_json, device_name, exit_code, show, write
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-NAMES = ("less-step", "less-dense", "less-memory", "loss-eval", "bank-rank", "train-step")
+NAMES = ("less-step", "less-dense", "less-memory", "loss-eval", "bank-rank", "train-step", "decide-step", "store")
 MODELS = ("hidden256", "smollm2")
 
 

@@ -101,7 +101,7 @@ class ScoreFiles:
                 if kept.exists():
                     kept.unlink()
                 continue
-            if kept != path and not kept.exists():
+            if kept != path:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, kept)
             if found == number and kept.stat().st_size > size:

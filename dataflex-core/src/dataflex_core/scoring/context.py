@@ -11,7 +11,7 @@ from torch import nn
 
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
-from dataflex_core.scoring.frozen import question
+from dataflex_core.scoring.frozen import digest_of_tokenizer, question
 from dataflex_core.scoring.gradients import Gradients
 from dataflex_core.scoring.influence import Directions
 from dataflex_core.scoring.models import Models
@@ -52,6 +52,7 @@ class ScoringContext:
     directions: Directions | None = field(default=None, init=False)
     direction_counts: torch.Tensor | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
+    _tokenizers: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.gradients = Gradients(self.models.training, self.notice, self.rules, in_blocks=self.in_blocks)
@@ -97,10 +98,17 @@ class ScoringContext:
             return None
         computed = f"{self.models.device.type}, autocast {self.precision if trains else 'no'}"
         return self.store.shelf(
-            question(digest, {"what": what, **asked}, computed=computed, tokenizers=tokenizers),
+            question(digest, {"what": what, **asked}, computed=computed, texts=self._digest_of(tokenizers)),
             about={"what": what, "model": self.models.path_of(name), **asked},
             dtype=self.tokens_as if what == "token losses" else "float32",
         )
+
+    def _digest_of(self, tokenizers: Sequence[Any]) -> str:
+        """Digest of tokenizers, each written out once: it takes as long as a pass over few samples."""
+        for each in tokenizers:
+            if id(each) not in self._tokenizers:
+                self._tokenizers[id(each)] = digest_of_tokenizer(each)
+        return digest_of_text(*(self._tokenizers[id(each)] for each in tokenizers)) if tokenizers else ""
 
     def say_once(self, text: str) -> None:
         """Tell the user ``text``, unless that was told before."""

@@ -26,10 +26,17 @@ _IDLE = {"_name_or_path", "name_or_path", "transformers_version", "use_cache", "
 _WRAPPERS = ("base_model.model.", ".base_layer", ".original_module")
 
 
-def question(digest: str, asked: dict[str, Any], *, computed: str, tokenizers: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """The description of a shelf: ``asked`` of a model of that ``digest``, ``computed`` in certain numbers."""
-    vocabularies = digest_of_text(*(_vocabulary(each) for each in tokenizers)) if tokenizers else ""
-    return {**asked, "model": digest, "computed": computed, "text": vocabularies, "code": digest_of_code()}
+def question(digest: str, asked: dict[str, Any], *, computed: str, texts: str = "") -> dict[str, Any]:
+    """The description of a shelf: ``asked`` of a model of that ``digest``, ``computed`` in certain numbers.
+
+    ``texts`` is the digest of what samples go through on their way, if anything but the collator.
+    """
+    return {**asked, "model": digest, "computed": computed, "text": texts, "code": digest_of_code()}
+
+
+def digest_of_tokenizer(tokenizer: Any) -> str:
+    """Digest of all that a tokenizer makes of a text."""
+    return digest_of_text(_vocabulary(tokenizer))
 
 
 def digest_of_frozen(model: nn.Module, *, ranks: Ranks | None = None) -> str | None:

@@ -73,7 +73,7 @@ class Shelf:
         self._folder, self._description, self._about, self._notice = folder, description, about, notice
         self._index = _Index()
         self._blocks: list[_Source] = []
-        self._first = np.zeros(0, dtype=np.int64)  # the number of each block's first row
+        self._first = np.zeros(16, dtype=np.int64)  # the number of each block's first row, and room for more
         self._rows = 0
         self._read_to: dict[Path, int] = {}
         self._told: set[Path] = set()
@@ -95,7 +95,7 @@ class Shelf:
     def find(self, keys: Keys) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[Any]]:
         """Which of ``keys`` S16[n] have an answer, Bool[n]; of those the lengths, Int64[k], and the values in a row."""
         rows = self._index.find(keys)
-        blocks = np.searchsorted(self._first, rows, side="right") - 1
+        blocks = np.searchsorted(self._first[: len(self._blocks)], rows, side="right") - 1
         for number in np.unique(blocks[rows >= 0]).tolist():
             if not self._is_sound(self._blocks[number]):
                 rows[blocks == number] = -1
@@ -168,7 +168,9 @@ class Shelf:
 
     def _take(self, source: _Source) -> None:
         """Index a block, but for keys that have an answer already."""
-        self._first = np.append(self._first, self._rows)
+        if len(self._blocks) == len(self._first):
+            self._first = np.resize(self._first, 2 * len(self._first))
+        self._first[len(self._blocks)] = self._rows
         self._blocks.append(source)
         keys = source.block.keys
         self._index.add(keys, np.arange(self._rows, self._rows + len(keys)))

@@ -17,12 +17,13 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
             for each optimizer step
                 get_batch_samples     weight.get_batch_samples    keep the window at hand
                                       base.get_batch_samples      where an interval begins, decide first:
+                                          losses.is_awaited       strategies that learn hear of all steps before it
                                           checkpoints.deciding    keep the state of before, for SIGTERM
                                           planned.begin_interval  the planner asks the mixer, then the selector
                                           signals.signals         they may ask about the model
                                           planned._agree          all ranks have the same plan
                                           planned._fed_from       from here on, feed batches of the plan
-                                          planned._record         journal the decision
+                                          planned._record         journal the decision, and its scores
                                           weight.begin_interval   let weighters prepare
                                       losses.get_batch_samples    ask reference models about the samples ahead
                                           checkpoints.passing     may be cut short by SIGTERM
@@ -37,20 +38,26 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           weight.weights         ask the weighters, for all ranks' losses
                         backward
                 clip, optimizer.step, lr_scheduler.step
-                on_step_end           base.finish_step       journal which samples were trained on; end a run
-                                                             whose weights are no numbers any more
-                                      losses.finish_step     show the losses to the strategies that observe
-                                      weight.finish_step     all ranks have weighed alike
+                on_step_end           base.finish_step       journal which samples were trained on
+                                      losses.finish_step     leave the losses for the strategies that observe
+                                      weight.finish_step     let go of the window
                                       checkpoints.finish_step   asked to end: have this step saved
+                                      losses.settle_in_time  where the step logs, saves or evaluates:
+                                          base.settle            read the ledger of what steps left on the device
+                                          weight.faults          weights, or losses, were no numbers at a step; end
+                                          base.faults            a run whose weights are none; all ranks weighed alike
+                                          losses.take_up         show the losses to the strategies that observe
+                                          weight.take_up         note how much weights differ
                 log                   base.log               add the means of what strategies noted
                 evaluate              losses._token_loss     no weights
-                _save_checkpoint      checkpoints._save_checkpoint   the run's state first, the seal last;
+                _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;
                                           checkpoints.state_of_run   the list in `carried`
                                                              and end here, if asked to
-        on_train_end                  base.finish            journal the end
+        on_train_end                  base.finish            settle; journal the end
                                       signals.finish         drop partial results
                                       checkpoints.finish     SIGTERM is the process's own again
 
-What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files,
+Values of tensors are asked for in `settle` alone, and where passes of signals end: each time the host waits for the
+device. What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files,
 `checkpoint_files`; which of them go, `rotation`.
 """
