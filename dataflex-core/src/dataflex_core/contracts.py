@@ -47,7 +47,8 @@ class Strategy(ABC, Generic[P]):
         setup(context)                   once, when it is
         load_state_dict(state)           once, where the run goes on from a checkpoint
         ...                              what the kind decides
-        observe(step)                    after each optimizer step, warm-up included, if overridden
+        observe(step)                    for each optimizer step, warm-up included, if overridden: before anything else
+                                         is asked of the strategy, but maybe several steps later
         state_dict()                     at each checkpoint, and before each decision, for one that is cut short
 
     All ranks make the same calls in the same order and are to give the same answers.
@@ -61,6 +62,9 @@ class Strategy(ABC, Generic[P]):
 
     def observe(self, step: StepFacts) -> None:
         """Learn from an optimizer step, whose facts are the same on every rank.
+
+        Steps come in their order, each once; several at a time where nothing was asked in between, since facts are read
+        from the device together.
 
         Overriding it makes the run compute token losses (`Need.TRAINING_LOSSES` follows), so that a fused loss is
         refused.

@@ -27,7 +27,7 @@ class StrategyChoice:
 class Keep:
     """What of the data may lie on disk outside of checkpoints: numbers that say something of samples, and texts."""
 
-    scores: Annotated[bool, Doc("what was computed of samples: losses, embeddings, gradients")] = True
+    scores: Annotated[bool, Doc("what was computed of samples: scores, losses, embeddings, gradients")] = True
     texts: Annotated[bool, Doc("what a model wrote")] = True
 
 
