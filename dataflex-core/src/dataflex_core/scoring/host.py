@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 
 def read_together(tensors: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
-    """The values of Bool, Int64, Float32 and Float64 tensors of any shapes, in one copy from the device."""
+    """The values of Bool, Int64, Float32 and Float64 tensors of any shapes, in one copy from the first one's device."""
     if not tensors:
         return []
     kinds = {tensor.dtype for tensor in tensors}
-    flat = [tensor.detach().reshape(-1) for tensor in tensors]
+    flat = [tensor.detach().reshape(-1).to(tensors[0].device) for tensor in tensors]
     if len(kinds) == 1:
         values = torch.cat(flat).cpu().numpy()
     else:
