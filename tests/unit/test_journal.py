@@ -13,16 +13,21 @@ from dataflex_core.journal import (
     SCHEMA,
     Decision,
     End,
+    Evaluated,
     Event,
     Failed,
+    Fallback,
     Logged,
     Notice,
     Resume,
     RowsFact,
+    ScoresFact,
     ShortageFact,
     Start,
     Step,
     StrategyFact,
+    Trained,
+    WeightsFact,
     from_record,
     read_journal,
     to_record,
@@ -50,6 +55,8 @@ START = Start(
     seed=7,
     dropped={"words": RowsFact(count=2, dataset="words", file="words.jsonl", row=17, reason="Invalid role tag")},
     cut={"numbers": RowsFact(count=1, dataset="numbers", file="n.csv", row=1, reason="longer than 64 tokens")},
+    config={"update_steps": 2, "columns": ["quality"], "mixer": {"name": "random", "params": {}}, "store": None},
+    versions={"torch": "2.11.0"},
 )
 DECISION = Decision(
     decision=1,
@@ -61,12 +68,25 @@ DECISION = Decision(
     shortages=(ShortageFact(domain=None, wanted=5, had=4, action="repeated"),),
     plan="2d720c494364f51a",
     seconds=0.25,
+    overlap=0.5,
+    scores=ScoresFact(count=3, lost=1, mean=0.5, spread=0.25, length_correlation=None),
 )
 STEPS = tuple(Step(step=number, samples=(number, 70)) for number in (1, 2, 3))
 TOLD: tuple[Event, ...] = (START, Notice(text="by the way"), STEPS[0], DECISION, *STEPS[1:], End(step=3))
 EVERY = (
     *TOLD,
-    Logged(step=2, means={"dataflex/share/words": 0.5}),
+    Logged(step=2, means={"dataflex/mixer/entropy": 0.5}),
+    Logged(
+        step=2,
+        means={},
+        training={"loss": 2.5},
+        seconds=1.5,
+        weights=WeightsFact(count=4, lost=0, mean=1.0, spread=0.5, effective_share=0.75),
+    ),
+    Trained(after=0, step=2, samples={"words": 4}, tokens={"words": 9}, losses={"words": None}),
+    Trained(after=2, step=3, samples={"words": 2}, tokens={"words": 5}),
+    Evaluated(step=2, figures={"eval_loss": 2.5}),
+    Fallback(step=2, kind="batches-halved", text="halved"),
     Resume(step=2, checkpoint="out/checkpoint-2"),
     Failed(step=2, error="it broke", hint="mend it", kind="RunFailed"),
 )

@@ -63,6 +63,8 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if origin is UnionType:  # of None or text, and one more type
         plain = next((type_ for type_ in inner if type(value) is type_), None)
         return value if plain is not None else _value(next(k for k in inner if k not in (str, NoneType)), value, where)
+    if origin is tuple and inner[0] is int and isinstance(value, list) and {*map(type, value)} <= {int}:
+        return tuple(value)  # of a step's samples there are many
     if origin is tuple and isinstance(value, list):
         return tuple(_value(inner[0], item, where) for item in value)
     if origin is Mapping and isinstance(value, Mapping):

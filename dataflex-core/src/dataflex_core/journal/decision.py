@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflex_core.domains import Domain
-from dataflex_core.journal.events import Decision, ShortageFact
+from dataflex_core.journal.events import Decision
+from dataflex_core.journal.facts import ShortageFact
 from dataflex_core.planning.exhaustion import Shortage
 from dataflex_core.planning.plan import Plan
 from dataflex_core.requests import Progress

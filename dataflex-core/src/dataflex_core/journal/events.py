@@ -1,4 +1,4 @@
-"""What a journal says: one class an event. A new one is a class here, and the place that writes it.
+"""What a journal says: one class an event. A new one is a class here, a table in docs/journal.md, and who writes it.
 
 Counts are of samples and steps are optimizer steps, over all ranks. A domain is named as in the configuration.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
 from typing import Any, ClassVar
+
+from dataflex_core.journal.facts import RowsFact, ScoresFact, ShortageFact, StrategyFact, WeightsFact
 
 SCHEMA = 2
 """The version of the journal. Counted up when what an event means, or a key, changes; not when something is added."""
@@ -33,53 +35,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyFact:
-    """A strategy of the run.
-
-    ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``position`` that among several of the kind, from 0, ``name``
-    the strategy's, ``distribution`` and ``version`` those
-    of what offers it: of a file its name, and the first digits of a digest of its text. ``params`` are its parameters,
-    all of them; what JSON has no value for stands as text.
-    """
-
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    position: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShortageFact:
-    """A domain, or the pool, had fewer samples than an interval wanted of it.
-
-    ``domain`` is its name, None where the pool is read as one; ``wanted`` and ``had`` count samples; ``action`` says in
-    words what was done about it.
-    """
-
-    domain: str | None
-    wanted: int
-    had: int
-    action: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowsFact:
-    """``count`` rows of a domain of which LLaMA-Factory made no sample, or only a part of one.
-
-    The first is row ``row``, counted from 1, of ``file``, of the data set ``dataset``, and ``reason`` says, in words,
-    what was wrong with it.
-    """
-
-    count: int
-    dataset: str
-    file: str
-    row: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Start(Event):
     """The run begins: the first event of a journal, written once the data is loaded.
 
@@ -96,6 +51,9 @@ class Start(Event):
     ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``dropped`` tells, by domain, of
     rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``. ``schema`` is the version of the
     journal from here on.
+
+    ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
+    defaults included, and ``versions`` what is installed, by distribution.
     """
 
     schema: int = SCHEMA
@@ -117,6 +75,9 @@ class Start(Event):
     warmup_proportions: str | Mapping[str, float] = "size"
     dropped: Mapping[str, RowsFact] = field(default_factory=dict)
     cut: Mapping[str, RowsFact] = field(default_factory=dict)
+    model: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +100,18 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback(Notice):
+    """Something could not be done as it is best done, after step ``step``, and is done otherwise from there on.
+
+    ``kind`` is ``gradients-one-by-one``, ``batches-halved``, ``plain-gradients`` (of an optimizer without Adam's
+    moments), ``rule-left-out`` (a plugin's gradient rule that does not load) or ``store-in-memory``; ``text`` says why.
+    """
+
+    step: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decision(Event):
     """An interval begins, and what it trains on is decided.
 
@@ -151,6 +124,11 @@ class Decision(Event):
     training stood. ``loss_weights`` are what a mixer wants the loss of each domain to count, None where it wants
     nothing. ``notes`` are the figures that strategies gave with their answers, by the strategy's slot. ``dropped``
     gives the samples that an exhausted domain was owed from earlier intervals, and is owed no longer.
+
+    Of the ``seconds``, ``signal_seconds`` went into facts about the model, the rest into all else: sorting, drawing,
+    waiting for other ranks. ``cost`` is what judging costs in training steps, by what the selector declares.
+    ``overlap`` is the Jaccard index with the samples of the interval before, as sets; None of the first. ``scores`` are
+    those of the judged samples in short, None where the selector gives none.
     """
 
     decision: int
@@ -167,14 +145,52 @@ class Decision(Event):
     loss_weights: Mapping[str, float] | None = None
     notes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     dropped: Mapping[str, float] = field(default_factory=dict)
+    signal_seconds: float = 0.0
+    cost: float = 0.0
+    overlap: float | None = None
+    scores: ScoresFact | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged(Event):
-    """What the run logged at step ``step`` beside its loss: ``means`` since the log before, by their names there."""
+    """What the run logged at step ``step``: ``training`` is LLaMA-Factory's own, its loss, learning rate and so on.
+
+    ``means`` are those of what strategies noted since the log before, by their names in the log. In between were
+    ``seconds``, of which ``deciding`` went into decisions, of this process alone where the run was resumed. ``weights``
+    are those of samples since the log before, None where nothing weighed them. Numbers that are not finite are left
+    out.
+    """
 
     step: int
     means: Mapping[str, float]
+    training: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    deciding: float = 0.0
+    weights: WeightsFact | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained(Event):
+    """What the steps ``after + 1`` to ``step`` trained on, by domain: a logging interval, or less where the run ended.
+
+    ``samples`` and ``tokens``, target tokens, count what was trained on. ``losses`` are sums of the tokens' raw losses,
+    as they were before any weight, None where one was not finite; all of it is None where no token losses were
+    computed. Sums of several events add up.
+    """
+
+    after: int
+    step: int
+    samples: Mapping[str, int]
+    tokens: Mapping[str, int]
+    losses: Mapping[str, float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(Event):
+    """The model was evaluated after step ``step``: ``figures`` by their names in the log, those that are finite."""
+
+    step: int
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

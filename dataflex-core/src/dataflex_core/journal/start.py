@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataflex_core.config.params import plain_values
-from dataflex_core.journal.events import Start, StrategyFact
+from dataflex_core.journal.events import Start
+from dataflex_core.journal.facts import StrategyFact
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal.events import RowsFact
+from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory import traced_files
 from dataflex_core.llamafactory.traced import Traced, Wanted
 from dataflex_core.llamafactory.tracing import tracing

@@ -12,7 +12,7 @@ from datasets import load_dataset
 from numpy.typing import NDArray
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal.events import RowsFact
+from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory.traced import Column, column_of, end_to_end, fact, summed
 from dataflex_core.rows import Origins, Row, Source
 from dataflex_core.wording import did_you_mean

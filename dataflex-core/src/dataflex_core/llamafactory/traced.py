@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal.events import RowsFact
+from dataflex_core.journal.facts import RowsFact
 from dataflex_core.rows import Origins, Row, joined
 
 Column = NDArray[Any]

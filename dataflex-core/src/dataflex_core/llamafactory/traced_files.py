@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal.events import RowsFact
+from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory.traced import Traced, Wanted, column_of
 from dataflex_core.rows import Origins, Source
 

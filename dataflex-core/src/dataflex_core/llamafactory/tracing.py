@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, ReadInstruction
 from numpy.typing import NDArray
 
-from dataflex_core.journal.events import RowsFact
+from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory.processors import CUT, GROUP, ROW, ROWS, TRACERS, RowsKept
 from dataflex_core.llamafactory.raw import RawRows, Read, rows_of
 from dataflex_core.llamafactory.reasons import reason
