@@ -20,7 +20,7 @@ from dataflex_core.requests import (
 )
 from dataflex_core.rng import derive
 from dataflex_core.trainer.token_weights import token_weights
-from dataflex_core.trainer.weight import effective_share
+from dataflex_core.trainer.weight_sums import added_up, in_short
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams
@@ -190,8 +190,21 @@ def test_weights_are_normalised_over_target_tokens():
 
 
 def test_the_effective_share_of_the_worked_numbers():
-    assert effective_share(torch.tensor([0.5, 1.0, 1.5, 3.0]), 4) == pytest.approx(2.88 / 4)
-    assert effective_share(torch.ones(5), 5) == pytest.approx(1.0)
+    assert _in_short(torch.tensor([0.5, 1.0, 1.5, 3.0])).effective_share == pytest.approx(2.88 / 4)
+    assert _in_short(torch.ones(5)).effective_share == pytest.approx(1.0)
+
+
+def _in_short(*steps):
+    return in_short(sum(added_up(weights, torch.ones(len(weights), dtype=torch.bool)) for weights in steps).numpy())
+
+
+def test_weights_in_short_are_of_all_steps():
+    told = _in_short(torch.tensor([0.5, 1.0, 1.5, 3.0]), torch.ones(4), torch.tensor([float("nan"), 1.0]))
+    assert (told.count, told.lost, told.mean) == (9, 1, pytest.approx(11 / 9))
+    assert told.spread == pytest.approx(np.std([0.5, 1.0, 1.5, 3.0, 1.0, 1.0, 1.0, 1.0, 1.0]))
+    assert told.effective_share == pytest.approx((0.72 + 1 + 1) / 3)
+    assert in_short(None) is None
+    assert _in_short(torch.zeros(3)).effective_share is None
 
 
 @pytest.mark.parametrize(

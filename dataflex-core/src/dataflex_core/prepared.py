@@ -88,6 +88,11 @@ class PreparedRun:
         """Whether DataFlex, not LLaMA-Factory, decides the order of samples."""
         return SELECTOR in self.strategies or MIXER in self.strategies
 
+    @property
+    def takes_token_losses(self) -> bool:
+        """Whether the training loss is computed token by token: a strategy, or the configuration, asks for it."""
+        return self.needs(Need.TRAINING_LOSSES) or self.config.dataflex.loss_by_domain is True
+
     def needs(self, need: Need) -> bool:
         """Whether any strategy has that need."""
         return any(need in chosen.needs for chosen in self.strategies.values())

@@ -45,7 +45,8 @@ class DataflexConfig:
     folder of the answers of models that do not train (None: one of the run's own), ``store_token_losses`` the numbers
     in which those of token losses are kept, ``keep`` what may lie on disk at all. ``allow_changed`` are the parts in
     which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's files that
-    strategies may read; the values of ``domain_column`` are the domains, in place of the data sets.
+    strategies may read; the values of ``domain_column`` are the domains, in place of the data sets. ``loss_by_domain``
+    is whether the training loss is told by domain: ``"auto"`` where a strategy has losses of tokens taken anyway.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -84,6 +85,9 @@ class DataflexConfig:
     columns: Annotated[
         tuple[Annotated[str, MinLen(1)], ...], Doc("columns of the data's files that strategies may read")
     ] = ()
+    loss_by_domain: Annotated[
+        Literal["auto"] | bool, Doc("the training loss of each domain; auto: where losses of tokens are taken anyway")
+    ] = "auto"
     domain_column: Annotated[
         Annotated[str, MinLen(1)] | None, Doc("the column whose values are the domains; null: the data sets are")
     ] = None

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
 from dataflex_core.journal.events import Decision
-from dataflex_core.journal.facts import ShortageFact
+from dataflex_core.journal.facts import ScoresFact, ShortageFact
+from dataflex_core.journal.figures import overlap, rank_correlation, spread
 from dataflex_core.planning.exhaustion import Shortage
 from dataflex_core.planning.plan import Plan
 from dataflex_core.requests import Progress
 
+Lengths = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
-def decision_of(plan: Plan, domains: Sequence[Domain], progress: Progress, seconds: float) -> Decision:
-    """What a plan of ``domains`` was decided to be, where the run stood at ``progress``, in so many seconds."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """What a decision took: ``seconds``, of which the strategies waited for ``signals``; ``cost`` in training steps."""
+
+    seconds: float
+    signals: float = 0.0
+    cost: float = 0.0
+
+
+def decision_of(
+    plan: Plan,
+    domains: Sequence[Domain],
+    progress: Progress,
+    took: Took,
+    *,
+    before: Plan | None = None,
+    lengths: Lengths | None = None,
+) -> Decision:
+    """What a plan of ``domains`` was decided to be, where the run stood at ``progress``.
+
+    ``before`` is the plan of the interval before, and ``lengths`` gives the tokens of samples, by their ids.
+    """
 
     def name(short: Shortage) -> str | None:
         return domains[short.domain].name if short.domain is not None and plan.split else None
@@ -31,10 +58,27 @@ def decision_of(plan: Plan, domains: Sequence[Domain], progress: Progress, secon
             for short in plan.shortages
         ),
         plan=plan.digest,
-        seconds=round(seconds, 3),
+        seconds=round(took.seconds, 3),
+        signal_seconds=round(took.signals, 3),
+        cost=round(took.cost, 3),
         epoch=progress.epoch,
         learning_rate=progress.learning_rate,
         loss_weights=None if weights is None else dict(zip(names, weights.tolist(), strict=True)),
         notes=plan.notes,
+        overlap=None if before is None else overlap(before.ids, plan.ids),
+        scores=None if plan.scored is None else scores_in_short(*plan.scored, lengths),
         dropped={who: short.dropped for short in plan.shortages if (who := name(short)) and short.dropped},
+    )
+
+
+def scores_in_short(ids: NDArray[np.int64], scores: NDArray[np.float32], lengths: Lengths | None = None) -> ScoresFact:
+    """Of scores Float32[N] or [N, K] of ``ids`` Int64[N]: each sample's mean where it has several."""
+    of_samples = scores.mean(axis=1) if scores.ndim == 2 else scores
+    found = spread(of_samples)
+    return ScoresFact(
+        count=int(np.isfinite(of_samples).sum()),
+        lost=int((~np.isfinite(of_samples)).sum()),
+        mean=None if found is None else found[0],
+        spread=None if found is None else found[1],
+        length_correlation=None if lengths is None else rank_correlation(of_samples, lengths(ids)),
     )

@@ -84,12 +84,14 @@ class Start(Event):
 class Resume(Event):
     """The run goes on from ``checkpoint``, a folder, that was taken after step ``step``.
 
-    ``schema`` is the version of the journal from here on: that of the version that goes on.
+    ``schema`` is the version of the journal from here on: that of the version that goes on. ``domains`` gives the
+    samples of each domain from here on, where the run goes on with other data; None where they are as before.
     """
 
     schema: int = SCHEMA
     step: int
     checkpoint: str
+    domains: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ class RowsFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoresFact:
-    """The scores of a decision, in short: ``count`` samples have one, ``lost`` more have a NaN.
+    """The scores of a decision, in short: ``count`` samples have one that is finite, ``lost`` more do not.
 
     ``mean`` and ``spread``, a standard deviation, are of the finite ones, ``length_correlation`` is Spearman's with the
     samples' numbers of tokens; None where there is nothing to tell. Of scores of several columns, each sample's mean.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
 from dataflex_core.contracts import Mixer, ScoringSelector, Strategy
-from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError
 from dataflex_core.journal.events import Decision, Event, Start
+from dataflex_core.journal.tally import domains_of
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
@@ -79,13 +79,9 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
 
 
 def _budget(start: Start) -> Budget:
-    domains, position = [], 0
-    for name, size in start.domains.items():
-        domains.append(Domain(name=name, start=position, size=size))
-        position += size
     return Budget(
         schedule=Schedule(warmup_steps=start.warmup_steps, update_steps=start.update_steps, total_steps=start.steps),
-        domains=tuple(domains),
+        domains=domains_of(start.domains),
         targets=tuple(start.targets.items()),
         global_batch=start.global_batch,
         judged=start.judged,

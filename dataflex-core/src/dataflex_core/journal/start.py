@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+
 from dataflex_core.config.params import plain_values
 from dataflex_core.journal.events import Start
 from dataflex_core.journal.facts import StrategyFact
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
+
+_TOLD = ("dataflex-core", "llamafactory", "transformers", "peft", "accelerate", "datasets", "torch", "numpy")
 
 
 def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, seed: int) -> Start:
@@ -39,4 +47,18 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         seed=seed,
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
+        model=str(prepared.config.args.get("model_name_or_path", "")),
+        config=json.loads(json.dumps(asdict(prepared.config.dataflex), default=str)),
+        versions=_versions(prepared),
     )
+
+
+def _versions(prepared: PreparedRun) -> Mapping[str, str]:
+    """Of what decides and of what trains: Python's, and those of distributions that are installed."""
+    found = {"python": platform.python_version()}
+    for name in dict.fromkeys([*_TOLD, *(chosen.record.distribution for chosen in prepared.strategies.values())]):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a strategy of a file
+            continue
+    return found

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain, count_by_domain
-from dataflex_core.journal.events import Decision, Event, Logged, Start, Step, Trained
+from dataflex_core.journal.events import Decision, Event, Logged, Resume, Start, Step, Trained
 from dataflex_core.journal.figures import epochs, finite, shares
 
 
 class Tally:
     """Is given every event of a run, in order, those of before a resume too; counts what was trained on.
 
-    Until it is given a `Start` all is empty.
+    Where a run goes on with other data, it counts that alone. Until it is given a `Start` all is empty.
     """
 
     def __init__(self) -> None:
@@ -34,10 +34,10 @@ class Tally:
         """The next event of the run."""
         match event:
             case Start():
-                self.start, self.domains = event, domains_of(event)
-                self.counts = np.zeros(len(self.domains), dtype=np.int64)
-                # Zeros take no memory until they are written.
-                self._was_trained = np.zeros(sum(event.domains.values()), dtype=np.bool_)
+                self.start = event
+                self._begin(event.domains)
+            case Resume() if event.domains is not None:
+                self._begin(event.domains)
             case Step():
                 self._count(np.array(event.samples, dtype=np.int64))
             case Decision():
@@ -61,6 +61,12 @@ class Tally:
         """
         return dict(self._figures)
 
+    def _begin(self, domains: Mapping[str, int]) -> None:
+        self.domains = domains_of(domains)
+        self.counts, self._covered = np.zeros(len(self.domains), dtype=np.int64), 0
+        # Zeros take no memory until they are written.
+        self._was_trained = np.zeros(sum(domains.values()), dtype=np.bool_)
+
     def _count(self, ids: NDArray[np.int64]) -> None:
         self.counts = self.counts + count_by_domain(self.domains, ids)
         fresh = np.unique(ids)
@@ -72,8 +78,8 @@ class Tally:
         assert self.start is not None, "there is nothing to tell before"
         if self._trained is not None:
             yield from _of_training(self._trained, planned=is_planned(self.start))
-        names = [domain.name for domain in self.domains]
-        seen = epochs(dict(zip(names, self.counts.tolist(), strict=True)), self.start.domains)
+        counts = {domain.name: int(count) for domain, count in zip(self.domains, self.counts, strict=True)}
+        seen = epochs(counts, {domain.name: domain.size for domain in self.domains})
         yield from _named("seen", seen)
         if self._decision is not None and self._decision.decision > 0:
             yield from _of_decision(self._decision)
@@ -82,10 +88,10 @@ class Tally:
         yield from finite({"dataflex/coverage": self.coverage}).items()
 
 
-def domains_of(start: Start) -> tuple[Domain, ...]:
-    """The domains of a run, in the order of their samples' ids."""
+def domains_of(sizes: Mapping[str, int]) -> tuple[Domain, ...]:
+    """The domains of these sizes, in the order of their samples' ids."""
     found, position = [], 0
-    for name, size in start.domains.items():
+    for name, size in sizes.items():
         found.append(Domain(name=name, start=position, size=size))
         position += size
     return tuple(found)

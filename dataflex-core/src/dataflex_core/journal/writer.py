@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from dataflex_core.errors import DataflexError, RunFailed
 from dataflex_core.journal.codec import to_record
-from dataflex_core.journal.events import End, Event, Failed, Notice, Resume, Start, Step
+from dataflex_core.journal.events import Event, Failed, Fallback, Notice, Resume, Start, Step
 from dataflex_core.journal.reader import events_in
 from dataflex_core.wording import one_line
 
@@ -56,15 +56,16 @@ class Journal:
             self._step = event.step
         self._report(event, past=False)
 
-    def end(self, event: End | Failed) -> None:
-        """Append the last event; where it cannot be written that is reported, and no failure.
+    def end(self, *last: Event) -> None:
+        """Append the last event, or events; where one cannot be written that is reported, and no failure.
 
         A `Failed` of a run that has not opened its journal is dropped.
         """
-        if isinstance(event, Failed) and not self._opened:
+        if isinstance(last[-1], Failed) and not self._opened:
             return
         try:
-            self.write(event)
+            for event in last:
+                self.write(event)
         except RunFailed as wrong:
             self._report(Notice(text=f"{wrong.message}: it lacks its last line, and nothing else"), past=False)
 
@@ -82,6 +83,10 @@ class Journal:
     def notice(self, text: str) -> None:
         """Something the user should know, once."""
         self.write(Notice(text=text))
+
+    def fallback(self, kind: str, text: str) -> None:
+        """Something is not done as it is best done: one of the kinds of `Fallback`, and why."""
+        self.write(Fallback(step=self._step, kind=kind, text=text))
 
     def size(self) -> int:
         """Bytes written so far; 0 on the other ranks."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig
-from dataflex_core.journal.events import Start
+from dataflex_core.journal.events import Event, Start
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
+from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
@@ -23,6 +24,7 @@ from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.traced import Wanted
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
+from dataflex_core.llamafactory.written import is_on
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
@@ -146,13 +148,23 @@ def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
 def _active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:
     strategies = make_strategies(prepared)
-    folder = Path(training_args.output_dir) / "dataflex"
+    folder, tally = Path(training_args.output_dir) / "dataflex", Tally()
     is_first = training_args.process_index == 0
-    journal = Journal(folder, owner=is_first, report=report)
+
+    def told(event: Event, *, past: bool) -> None:
+        tally.add(event)
+        report(event, past=past)
+
+    journal = Journal(folder, owner=is_first, report=told)
     kept = folder if is_first and prepared.config.dataflex.keep.scores else None
-    scores = ScoreFiles(kept, run=lambda: journal.run, notice=journal.notice)
     return ActiveRun(
-        prepared=prepared, journal=journal, scores=scores, seed=_seed(training_args), strategies=strategies
+        prepared=prepared,
+        journal=journal,
+        scores=ScoreFiles(kept, run=lambda: journal.run, notice=journal.notice),
+        seed=_seed(training_args),
+        strategies=strategies,
+        tally=tally,
+        is_tracked=bool(training_args.report_to) or is_on(prepared.config.args.get("use_swanlab")),
     )
 
 

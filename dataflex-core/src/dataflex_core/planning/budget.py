@@ -11,7 +11,7 @@ from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
-from dataflex_core.prepared import SELECTOR, PreparedRun
+from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
 from dataflex_core.requests import SetupContext
 from dataflex_core.spec import FORWARD, Need
 
@@ -141,6 +141,14 @@ def _selection(
             key=(SECTION, key),
         )
     return judged, (judged + fixed) * cost
+
+
+def cost_of_decision(selector: Chosen | None, budget: Budget, *, decision: int, judged: int) -> float:
+    """What judging ``judged`` samples costs at a decision, in training steps: 0 of the warm-up's, and of a mixer's."""
+    if selector is None or not judged:
+        return 0.0
+    fixed = sum(size for _, size in budget.targets) if Need.TARGET_SET in selector.needs else 0
+    return (judged + fixed) * selector.cost(decision) / budget.global_batch
 
 
 def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:

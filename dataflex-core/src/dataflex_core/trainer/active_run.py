@@ -17,6 +17,7 @@ from dataflex_core.journal.events import Resume
 from dataflex_core.journal.reader import journal_of
 from dataflex_core.journal.scores import FOLDER as SCORES
 from dataflex_core.journal.scores import ScoreFiles
+from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
@@ -52,6 +53,10 @@ class ActiveRun:
     """Likewise of those of the target sets."""
     resumed: dict[str, Any] | None = None
     """The state of the checkpoint that the run goes on from."""
+    tally: Tally = field(default_factory=Tally)
+    """What the run has come to, from its events: of the rank that writes the journal."""
+    is_tracked: bool = False
+    """Whether a tracker shows what is logged."""
     changed: set[str] = field(default_factory=set)
     """The parts in which the run is allowed to differ from that one, and does."""
     _budget: Budget | None = None
@@ -103,7 +108,9 @@ class ActiveRun:
             )
         self.resumed = state
         journal = journal_of(checkpoint.parent / "dataflex", state["run"])
-        self.journal.go_on(journal, state["journal"], Resume(step=state["step"], checkpoint=str(checkpoint)))
+        domains = {domain.name: domain.size for domain in self.budget.domains} if "data" in self.changed else None
+        resume = Resume(step=state["step"], checkpoint=str(checkpoint), domains=domains)
+        self.journal.go_on(journal, state["journal"], resume)
         if "scores" in state:
             self.scores.go_on(journal.parent / SCORES, state["scores"])
         for text in differences(state["provenance"], self.provenance(), "versions"):

@@ -17,7 +17,8 @@ from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.errors import DataflexError, RanksDisagree, StrategyFault
-from dataflex_core.journal.events import End, Logged, Step
+from dataflex_core.journal.events import End, Evaluated, Step
+from dataflex_core.journal.figures import finite
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
@@ -28,6 +29,9 @@ from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.ledger import MOST, Entry, Ledger
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
+from dataflex_core.trainer.printed import SHORT
+from dataflex_core.trainer.since_log import SinceLog
+from dataflex_core.trainer.trained import TRAINED
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
 _LOST = "lost"
@@ -46,6 +50,7 @@ class FlexTrainer(TransformersTrainer):
         self.ranks = Ranks(self.accelerator)
         self.figures = Figures()
         self.ledger = Ledger()
+        self.since_log = SinceLog(self.run, self.ranks, self.figures)
         self.interval: Interval | None = None
         """The interval under way, None before the first step."""
         self.stopped = False
@@ -54,6 +59,9 @@ class FlexTrainer(TransformersTrainer):
         self._micro = -1
         self._lost: torch.Tensor | None = None
         self.add_callback(_Steps(self))
+        for stock, short in SHORT.items():
+            if self.pop_callback(stock) is not None:
+                self.add_callback(short)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of the next optimizer step; an interval begins first where one is due.
@@ -66,13 +74,14 @@ class FlexTrainer(TransformersTrainer):
             interval = replace(self.run.budget.schedule.interval_at(step), start=step)
             if self.is_awaited():
                 self.settle()
-            with self.deciding():
+            with self.since_log.deciding.running(), self.deciding():
                 self.begin_interval(interval)
             self.interval = interval
         iterator, count = self.source(epoch_iterator, num_batches)
         batches, items = super().get_batch_samples(iterator, count, device)
         self._window = [batch.pop(IDS) for batch in batches]
         self._micro = -1
+        self.since_log.trained.window(self._window, batches)
         return batches, items
 
     def begin_interval(self, interval: Interval) -> None:
@@ -91,15 +100,16 @@ class FlexTrainer(TransformersTrainer):
         return loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add what the strategies had to say since the last log of training, so that every tracker shows it."""
+        """Journal what is logged, and add what there is to tell since the last log of training. Collective.
+
+        Every tracker shows it; of a run without one, shares and what strategies noted stand in ``trainer_state.json``.
+        """
         # Only there: evaluations must keep one set of keys, of which transformers' model card makes a table.
         if "loss" in logs:
             self.settle()
-            means = self.figures.means()
-            logs = {**logs, **means}
-            if means:
-                self.run.journal.write(Logged(step=self.state.global_step, means=means))
-            self.figures.clear()
+            logs = {**logs, **self.since_log.tell(self.state.global_step, logs)}
+        elif evaluated := finite({name: value for name, value in logs.items() if name.startswith("eval_")}):
+            self.run.journal.write(Evaluated(step=self.state.global_step, figures=evaluated))
         super().log(logs, *args, **kwargs)
 
     def progress(self, interval: Interval) -> Progress:
@@ -176,11 +186,13 @@ class FlexTrainer(TransformersTrainer):
     def begin(self) -> None:
         """Called on every rank before the first step: makes ``max_steps``, which is final now, the schedule's total."""
         self.run.lasts(self.state.max_steps)
+        self.since_log.begin()
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks. Collective."""
-        ids = np.concatenate(self.ranks.gather_arrays(self.window_ids())).tolist()
-        self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids)))
+        ids = np.concatenate(self.ranks.gather_arrays(self.window_ids()))
+        self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids.tolist())))
+        self.ledger.add(TRAINED, self.state.global_step, self.since_log.trained.step(ids))
         if self._lost is not None:
             self.ledger.add(_LOST, self.state.global_step, self._lost)
             self._lost = None
@@ -221,6 +233,7 @@ class FlexTrainer(TransformersTrainer):
 
     def take_up(self, entries: Sequence[Entry]) -> None:
         """Use what nothing is wrong with. Collective."""
+        self.since_log.take_up(entries)
 
     def window_ids(self) -> NDArray[np.int64]:
         """The samples of this rank's accumulation window, Int64[b], in order."""
@@ -232,7 +245,9 @@ class FlexTrainer(TransformersTrainer):
         Raises as `settle`. Collective.
         """
         self.settle()
-        self.run.journal.end(End(step=self.state.global_step))
+        step = self.state.global_step
+        unlogged = self.since_log.trained.event(step)
+        self.run.journal.end(*([] if unlogged is None else [unlogged]), End(step=step))
 
 
 def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:

@@ -77,6 +77,11 @@ CARRIED = (
         is_alive=True,
     ),
     Carried(
+        name="since_log",
+        take=lambda trainer: trainer.since_log.state(),
+        put=lambda trainer, state: trainer.since_log.load(state),
+    ),
+    Carried(
         name="strategies",
         take=_states,
         put=_put_strategies,
@@ -105,5 +110,5 @@ def held(trainer: FlexTrainer) -> dict[str, Any]:
 def take_up(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:
     """Go on from what `state_of` gave, in the order of the list."""
     for entry in CARRIED:
-        if entry.put is not None:
+        if entry.put is not None and entry.name in state:  # what was added to the list since
             entry.put(trainer, state[entry.name])

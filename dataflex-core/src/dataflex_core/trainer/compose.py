@@ -24,4 +24,4 @@ def _mixins(run: ActiveRun) -> tuple[type[FlexTrainer], ...]:
     planned: tuple[type[FlexTrainer], ...] = (PlannedTrainer,) if run.prepared.plans else ()
     if run.prepared.needs(Need.LOSS_WEIGHTS) or any(slot.kind is Kind.WEIGHTER for slot in run.strategies):
         return (*planned, WeightTrainer)
-    return (*planned, LossTrainer) if run.prepared.needs(Need.TRAINING_LOSSES) else planned
+    return (*planned, LossTrainer) if run.prepared.takes_token_losses else planned

@@ -54,7 +54,8 @@ class LossTrainer(SignalTrainer):
             {path for slot in self.run.strategies if (path := self.reference_of(slot)) is not None}
         )
         self._reference_answers = ReferenceAnswers(self._references)
-        if self.run.prepared.needs(Need.TRAINING_LOSSES):
+        self._tells_domains = self.run.prepared.config.dataflex.loss_by_domain is not False
+        if self.run.prepared.takes_token_losses:
             self.compute_loss_func = self._token_loss
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
@@ -91,6 +92,8 @@ class LossTrainer(SignalTrainer):
         weights = None
         if self._in_step:
             micro = self.micro_batch(losses.detach(), targets)
+            if self._tells_domains:
+                self.since_log.trained.losses(micro.ids, micro.losses.sum(dim=1))
             if self._learners:
                 self._seen.append(self._row(micro))
             weights = self.weights(micro)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from dataflex_core.errors import DataError, StrategyFault
-from dataflex_core.journal.decision import decision_of
+from dataflex_core.journal.decision import Took, decision_of
+from dataflex_core.planning.budget import cost_of_decision
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -20,10 +21,12 @@ from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
 from dataflex_core.scoring.divergence import diverged, weights_are_dead
+from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
 from dataflex_core.trainer.signals import SignalTrainer
+from dataflex_core.trainer.timed import Clock, TimedSignals
 
 
 class PlannedTrainer(SignalTrainer):
@@ -63,9 +66,9 @@ class PlannedTrainer(SignalTrainer):
 
         Raises `RanksDisagree`, and what `Planner.decide` raises.
         """
-        began = time.monotonic()
-        signals = None if interval.is_warmup else self.signals()
-        progress = self.progress(interval)
+        began, waited = time.monotonic(), Clock()
+        signals = None if interval.is_warmup else cast("Signals", TimedSignals(self.signals(), waited))
+        progress, before = self.progress(interval), self.planner.plan
         try:
             with self.asking(*(slot for slot in (MIXER, SELECTOR) if slot in self.run.strategies)):
                 plan = self.planner.decide(interval, progress, signals)
@@ -75,7 +78,11 @@ class PlannedTrainer(SignalTrainer):
             raise
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
-        self._record(plan, progress, time.monotonic() - began)
+        cost = cost_of_decision(
+            self.run.prepared.strategies.get(SELECTOR), self.run.budget, decision=interval.decision, judged=plan.judged
+        )
+        took = Took(seconds=time.monotonic() - began, signals=waited.seconds, cost=cost)
+        self._record(plan, progress, took, before)
         super().begin_interval(interval)
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:
@@ -133,9 +140,9 @@ class PlannedTrainer(SignalTrainer):
         assert self.planner.plan is not None, "no step is trained without a plan"
         return self.planner.plan.proportions.copy()
 
-    def _record(self, plan: Plan, progress: Progress, seconds: float) -> None:
-        event = decision_of(plan, self.run.budget.domains, progress, seconds)
-        self.figures.add({f"dataflex/share/{name}": n / len(plan.ids) for name, n in event.chosen.items()})
+    def _record(self, plan: Plan, progress: Progress, took: Took, before: Plan | None) -> None:
+        lengths = self.signals().lengths if plan.scored is not None else None
+        event = decision_of(plan, self.run.budget.domains, progress, took, before=before, lengths=lengths)
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
         self.run.journal.write(event)

@@ -12,7 +12,7 @@ from dataflex_core.contracts import Weighter
 from dataflex_core.errors import DataflexError, StrategyFault
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
-from dataflex_core.requests import IntervalRequest, Notes, TokenLosses, WeighRequest
+from dataflex_core.requests import IntervalRequest, Notes, WeighRequest
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
@@ -23,10 +23,11 @@ from dataflex_core.trainer.ledger import Entry, digest_of
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
 from dataflex_core.trainer.token_weights import ALL_ZERO, NOT_FINITE, NOTHING_LEFT, answered, multiplied, normalised
 from dataflex_core.trainer.token_weights import wrongs as wrongs_of
+from dataflex_core.trainer.weight_sums import WEIGHTS, added_up
 from dataflex_core.trainer.window import Window, gathered
 
-_WRONG, _SHARE, _WEIGHED = "wrong", "share", "weighed"
-"""What weighing leaves on the device: counts of what is wrong, how much weights differ, and a digest of them."""
+_WRONG, _WEIGHED = "wrong", "weighed"
+"""What weighing leaves on the device beside `WEIGHTS`: counts of what is wrong, and a digest of the weights."""
 
 
 class WeightTrainer(LossTrainer):
@@ -111,13 +112,6 @@ class WeightTrainer(LossTrainer):
                 found.append((entry.step, error))
         return [*found, *super().faults(entries), *self._disagreements(entries)]
 
-    def take_up(self, entries: Sequence[Entry]) -> None:
-        """As below; logs how much the weights of samples differ."""
-        super().take_up(entries)
-        for entry in entries:
-            if entry.kind == _SHARE and entry.values[1] > 0:
-                self.figures.add({"dataflex/effective_share": float(entry.values[0])})
-
     def _wrong(self, entry: Entry) -> DataflexError | None:
         """What one call of `_weigh` is to raise, from its counts Int64[2 + 2W]."""
         lost, nothing_left, *each = entry.values.tolist()
@@ -192,7 +186,9 @@ class WeightTrainer(LossTrainer):
             weights, nothing_left = normalised(weights, everyones.mask)
         about = (len(window.ids), tuple(self._weighters))
         self.ledger.add(_WRONG, step, torch.cat([torch.stack([lost, nothing_left.long()]), *wrongs]), about)
-        self.ledger.add(_SHARE, step, share_of_samples(weights, everyones))
+        counts = everyones.counts
+        means = (weights * everyones.mask).sum(dim=1) / counts
+        self.ledger.add(WEIGHTS, step, added_up(means, counts > 0))
         if self.ranks.world > 1:
             self.ledger.add(_WEIGHED, step, digest_of(weights))
         return window.mine(weights)
@@ -240,20 +236,3 @@ class WeightTrainer(LossTrainer):
             return None
         ends = torch.tensor([d.start + d.size for d in self.run.budget.domains], device=ids.device)
         return torch.as_tensor(weights, dtype=torch.float32, device=ids.device)[torch.bucketize(ids, ends, right=True)]
-
-
-def share_of_samples(weights: torch.Tensor, losses: TokenLosses) -> torch.Tensor:
-    """Float32[2]: the `effective_share` of the samples' mean weights, and how many samples have a target token."""
-    counts = losses.counts
-    known = counts > 0
-    sample = torch.where(known, (weights * losses.mask).sum(dim=1) / counts, 0.0)
-    return torch.stack([effective_share(sample, known.sum()), known.sum().to(sample.dtype)])
-
-
-def effective_share(weights: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
-    """The effective sample size of weights Float32[B] (Kish, 1965), as a share of ``count``: 1 where all are the same.
-
-    ``count`` is B, or less where weights are zero for samples that nothing is known of.
-    """
-    share: torch.Tensor = weights.sum().square() / weights.square().sum() / count
-    return share

@@ -1,0 +1,118 @@
+"""What was trained on since the last log, by domain: samples, target tokens, and losses where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataflex_core.collectives import Ranks
+from dataflex_core.domains import Domain, count_by_domain, domain_of
+from dataflex_core.journal.events import Trained
+from dataflex_core.scoring.losses import IGNORE
+
+Ids = NDArray[np.int64]
+
+TRAINED = "trained"
+"""What a step leaves in the ledger: what `TrainedDomains.step` answers with."""
+
+
+class TrainedDomains:
+    """Adds up, by domain, what every optimizer step trains on; only `take_up` needs values of the device."""
+
+    def __init__(self, domains: Sequence[Domain], ranks: Ranks) -> None:
+        self._domains, self._ranks = domains, ranks
+        self._ends = torch.tensor([domain.start + domain.size for domain in domains])
+        self._window: list[tuple[Ids, torch.Tensor]] = []
+        self._losses: list[torch.Tensor] = []
+        self._after = 0
+        self._samples = np.zeros(len(domains), dtype=np.int64)
+        self._sums: NDArray[np.float64] | None = None
+        self._before: NDArray[np.float64] | None = None
+
+    def window(self, ids: Sequence[Ids], batches: Sequence[Mapping[str, Any]]) -> None:
+        """This rank's micro-batches of the step that comes next: of a step that is not finished nothing counts."""
+        self._losses, self._window = [], []
+        for each, batch in zip(ids, batches, strict=True):
+            labels = batch["labels"]
+            self._window.append((each, (labels[:, 1:] != IGNORE).sum(dim=1)))
+
+    def losses(self, ids: torch.Tensor, losses: torch.Tensor) -> None:
+        """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], each the sum of its tokens'."""
+        if self._ends.device != ids.device:
+            self._ends = self._ends.to(ids.device)
+        self._losses.append(in_groups(torch.bucketize(ids, self._ends, right=True), losses, len(self._domains)))
+
+    def step(self, ids: Ids) -> torch.Tensor:
+        """An optimizer step is done, on ``ids`` Int64[B], those of all ranks.
+
+        This rank's target tokens by domain, [1, K], or [2, K] with their losses, on the training device.
+        """
+        self._samples = self._samples + count_by_domain(self._domains, ids)
+        counts = [
+            in_groups(torch.from_numpy(domain_of(self._domains, mine)).to(tokens.device), tokens, len(self._domains))
+            for mine, tokens in self._window
+        ]
+        rows = [_on(self._ranks.device, counts)]
+        if self._losses:
+            rows.append(_on(self._ranks.device, self._losses))
+        self._window, self._losses = [], []
+        return torch.stack(rows)
+
+    def take_up(self, sums: NDArray[np.float64]) -> None:
+        """What a `step` answered with, now on the host."""
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def event(self, step: int) -> Trained | None:
+        """What happened up to ``step``, all of which is taken up; None where nothing was trained. Collective."""
+        if not self._samples.any():
+            return None
+        names, (tokens, *lost) = [domain.name for domain in self._domains], self._of_all()
+        return Trained(
+            after=self._after,
+            step=step,
+            samples=dict(zip(names, self._samples.tolist(), strict=True)),
+            tokens={name: int(count) for name, count in zip(names, tokens, strict=True)},
+            losses={name: float(x) if np.isfinite(x) else None for name, x in zip(names, lost[0], strict=True)}
+            if lost
+            else None,
+        )
+
+    def clear(self, step: int) -> None:
+        """Begin anew after ``step``."""
+        self._after, self._sums, self._before = step, None, None
+        self._samples = np.zeros_like(self._samples)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint; all is taken up. Collective."""
+        return {"after": self._after, "samples": self._samples, "sums": self._of_all() if self._samples.any() else None}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; of other domains there is nothing to go on from."""
+        if len(state["samples"]) == len(self._samples):
+            self._after, self._samples = int(state["after"]), np.asarray(state["samples"], dtype=np.int64)
+            self._before = state["sums"]
+
+    def _of_all(self) -> NDArray[np.float64]:
+        """Of all ranks, since the last log, [1, K] or [2, K]: what the checkpoint had of it, and what came since."""
+        known = [] if self._before is None else [self._before]
+        if self._sums is not None:
+            known.append(np.sum(self._ranks.gather_arrays(self._sums[None]), axis=0)[0])
+        rows = min(map(len, known))  # losses are known of all or of none
+        total: NDArray[np.float64] = np.sum([each[:rows] for each in known], axis=0)
+        return total
+
+
+def in_groups(groups: torch.Tensor, values: torch.Tensor, count: int) -> torch.Tensor:
+    """Sums [count] of ``values`` [b], each into its group, ``groups`` Int64[b]; Float64, where the device has that."""
+    dtype = torch.float32 if values.device.type == "mps" else torch.float64
+    sums = torch.zeros(count, dtype=dtype, device=values.device)
+    return sums.index_add_(0, groups, values.detach().to(dtype))
+
+
+def _on(device: torch.device, sums: Sequence[torch.Tensor]) -> torch.Tensor:
+    total = torch.stack(list(sums)).sum(dim=0)
+    return total.to(device, torch.float32 if device.type == "mps" else total.dtype)
