@@ -11,7 +11,7 @@ from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
-from dataflex_core.llamafactory.checks import blames_stage, check_args, check_needs, check_run
+from dataflex_core.llamafactory.checks import blames_stage, check_args, check_domain_losses, check_needs, check_run
 from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
@@ -61,6 +61,8 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
             said = {(fault.key, str(fault)) for fault in faults}  # of the same weighter twice
             faults.extend(fault for fault in wrong if (fault.key, str(fault)) not in said)
     faults.extend(check_asked(config))
+    if config.dataflex.active and config.dataflex.loss_by_domain is True:
+        faults.extend(check_domain_losses(config.args))
     in_the_way = {fault.key for fault in faults}
     faults.extend(fault for fault in check_packages(config.args) if fault.key not in in_the_way)
     return PreparedRun(config=config, strategies=strategies, rules=catalog.rules), tuple(faults)

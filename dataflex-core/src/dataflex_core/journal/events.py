@@ -106,7 +106,7 @@ class Fallback(Notice):
     """Something could not be done as it is best done, after step ``step``, and is done otherwise from there on.
 
     ``kind`` is ``gradients-one-by-one``, ``batches-halved``, ``plain-gradients`` (of an optimizer without Adam's
-    moments), ``rule-left-out`` (a plugin's gradient rule that does not load) or ``store-in-memory``; ``text`` says why.
+    moments) or ``rule-left-out`` (a plugin's gradient rule that does not load); ``text`` says why.
     """
 
     step: int

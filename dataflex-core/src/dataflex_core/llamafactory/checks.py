@@ -132,6 +132,13 @@ def _needs_training_losses(args: Args, spec: StrategySpec) -> Iterator[UsageErro
         yield _unmet(spec, why, hint=f"leave {other} out", key=other)
 
 
+def check_domain_losses(args: Args) -> Iterator[UsageError]:
+    """What stands in the way of ``loss_by_domain: true``: the loss is then computed token by token."""
+    if other := _first(args, (*_FUSED, *_OTHER_LOSSES)):
+        said = f"loss_by_domain needs the loss of each token, and {other} computes another one"
+        yield UnmetNeed(said, hint=f"set it to auto, or leave {other} out", key=["dataflex", "loss_by_domain"])
+
+
 def _needs_gradients(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     yield from _needs_losses(args, spec)
     if fsdp := _first(args, _FSDP):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,8 +31,9 @@ class ScoringContext:
     optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step``,
     ``directions``, the target gradients of the model as it is, of ``direction_counts`` samples each, and what
     ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not train, those of
-    token losses in numbers of ``tokens_as``;
-    ``precision`` is what the one in training computes in where its weights do not say so.
+    token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in where its weights
+    do not say so. ``notice`` tells the user something, ``fallback`` that something is not done as it is best done: its
+    kind, and why; None: that is a notice.
     """
 
     models: Models
@@ -48,6 +50,7 @@ class ScoringContext:
     store: Store | None = None
     tokens_as: str = "float32"
     precision: str = "no"
+    fallback: Callable[[str, str], None] | None = None
     gradients: Gradients = field(init=False)
     directions: Directions | None = field(default=None, init=False)
     direction_counts: torch.Tensor | None = field(default=None, init=False)
@@ -55,7 +58,13 @@ class ScoringContext:
     _tokenizers: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.gradients = Gradients(self.models.training, self.notice, self.rules, in_blocks=self.in_blocks)
+        self.gradients = Gradients(
+            self.models.training,
+            self.notice,
+            self.rules,
+            in_blocks=self.in_blocks,
+            fallback=partial(self.fall_back, "gradients-one-by-one"),
+        )
 
     def new_decision(self, step: int) -> None:
         """Forget what was computed with the model as it was before ``step``."""
@@ -110,8 +119,15 @@ class ScoringContext:
                 self._tokenizers[id(each)] = digest_of_tokenizer(each)
         return digest_of_text(*(self._tokenizers[id(each)] for each in tokenizers)) if tokenizers else ""
 
-    def say_once(self, text: str) -> None:
-        """Tell the user ``text``, unless that was told before."""
+    def fall_back(self, kind: str, text: str) -> None:
+        """Tell the user that something is not done as it is best done, and why."""
+        if self.fallback is None:
+            self.notice(text)
+        else:
+            self.fallback(kind, text)
+
+    def fall_back_once(self, kind: str, text: str) -> None:
+        """The same, unless it was told before."""
         if text not in self._told:
             self._told.add(text)
-            self.notice(text)
+            self.fall_back(kind, text)

@@ -51,7 +51,8 @@ class Gradients:
     where other parameters train.
 
     ``rules`` are plugins' own. ``in_blocks`` is whether the optimizer is known to train one block of layers at a time;
-    that, or else the first change of what trains, is told in a ``notice``.
+    that, or else the first change of what trains, is told in a ``notice``; that hooks do not reach, by ``fallback``,
+    or without one likewise.
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Gradients:
         rules: Sequence[Rule] = (),
         *,
         in_blocks: bool = False,
+        fallback: Callable[[str], None] | None = None,
     ) -> None:
         self.beyond: dict[str, str] = {}
         self._model = model
         self._notice = notice
+        self._fallback = notice if fallback is None else fallback
         self._registry = Registry(rules)
         self._in_blocks = in_blocks
         self._told = False
@@ -139,7 +142,7 @@ class Gradients:
                 self.beyond = {"": str(error)}
         if self.beyond:
             why = next(iter(self.beyond.values()))
-            self._notice(f"gradients are taken one sample at a time, which is slower: {why}")
+            self._fallback(f"gradients are taken one sample at a time, which is slower: {why}")
         return None if self.beyond else found
 
     def _check(self, batch: Batch, found: Trace) -> dict[str, str]:

@@ -307,7 +307,8 @@ class ModelSignals:
         context = self._context
         moments = moments_of(context.optimizer(), context.gradients.parameters.values()) if adam else None
         if adam and moments is None:
-            context.say_once("the optimizer keeps no Adam moments: gradients are compared as they are")
+            told = "the optimizer keeps no Adam moments: gradients are compared as they are"
+            context.fall_back_once("plain-gradients", told)
         return moments
 
 

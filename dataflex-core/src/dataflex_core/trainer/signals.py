@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from transformers.integrations import is_deepspeed_zero3_enabled
@@ -57,7 +58,7 @@ class SignalTrainer(FlexTrainer):
     def _make_signals(self) -> ModelSignals:
         config = self.run.prepared.config
         written = RunArgs(written=config.args)
-        notice = self.run.journal.notice
+        notice, fallback = self.run.journal.notice, self.run.journal.fallback
         self._store = PartialStore(
             Path(self.args.output_dir) / "dataflex" / "partial",
             rank=self.ranks.rank,
@@ -71,7 +72,7 @@ class SignalTrainer(FlexTrainer):
             workers=self.args.dataloader_num_workers,
             show_progress=not self.args.disable_tqdm,
             lockstep=is_deepspeed_zero3_enabled() or self.is_fsdp_enabled,
-            notice=notice,
+            notice=partial(fallback, "batches-halved"),
             store=self._store,
             unkept=_unkept(config.dataflex.keep),
             asked_to_end=self.asked_to_end,
@@ -85,7 +86,8 @@ class SignalTrainer(FlexTrainer):
                 for name, data in self.run.targets.items()
             ],
             notice=notice,
-            rules=list(_rules(self.run.prepared.rules, notice)),
+            fallback=fallback,
+            rules=list(_rules(self.run.prepared.rules, partial(fallback, "rule-left-out"))),
             seed=self.run.seed,
             configuration="\n".join([_what_counts(config), *map(str, self.run.prepared.rules)]),
             ends=self._ends(),
