@@ -65,6 +65,10 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     assert [(d["plan"], d["proportions"]) for d in first] == [(d["plan"], d["proportions"]) for d in same]
     for alone, together in zip(of_kind(one, "step")[:3], of_kind(shared, "step")[:3], strict=True):
         assert sorted(alone["samples"]) == sorted(together["samples"])
+    first, same = (of_kind(events, "trained")[0] for events in (one, shared))
+    assert (first["samples"], first["tokens"]) == (same["samples"], same["tokens"])
+    assert (same["losses"] is None) == (first["losses"] is None) == ("weighter" not in strategies)
+    assert same["losses"] is None or same["losses"] == pytest.approx(first["losses"], rel=1e-3)
     first, same = (weights(tmp_path / run / "checkpoint-3") for run in ("1", "n"))
     gap = max(float((first[name] - same[name]).abs().max()) for name in first)
     assert gap < 1e-4, "same samples, same weights: the same model to rounding"
