@@ -101,7 +101,7 @@ def docs(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes, on up to four cores; arguments go to pytest, `-m slow` chooses the others."""
     # A new plugin is to pass ruff and mypy.
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy")
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", "tensorboard")
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
@@ -114,7 +114,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def elsewhere(session: nox.Session) -> None:
     """Run the tests marked numeric as on three other machines, one after the other; arguments go to pytest."""
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy")
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", "tensorboard")
     failed = []
     for number, machine in enumerate(MACHINES, start=1):
         session.log(f"machine {number}: {machine}")

@@ -19,7 +19,17 @@ from benchmarks.report import as_json, device_name, exit_code, show, write
 if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
-NAMES = ("less-step", "less-dense", "less-memory", "loss-eval", "bank-rank", "train-step", "decide-step", "store")
+NAMES = (
+    "less-step",
+    "less-dense",
+    "less-memory",
+    "loss-eval",
+    "bank-rank",
+    "train-step",
+    "decide-step",
+    "store",
+    "journal",
+)
 MODELS = ("hidden256", "smollm2")
 
 

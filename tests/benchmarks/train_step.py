@@ -35,7 +35,7 @@ def run(bench: Bench, repeats: int) -> Finding:
     for index in range(repeats):
         for side in ("ours", "plain") if index % 2 == 0 else ("plain", "ours"):
             with steps_timed(bench.device) as taken, redirect_stdout(io.StringIO()):
-                calls[side](_arguments(bench, f"{side}-{index}"))
+                calls[side](arguments(bench, f"{side}-{index}"))
             times[side].append(tuple(taken[_SKIPPED:]))
     found = ratio(_side("DataFlex", times["ours"]), _side("LLaMA-Factory", times["plain"]))
     short = ["a step takes under 100 ms: any overhead weighs more than in practice"] * (found.sides[1].middle < 100)
@@ -56,7 +56,8 @@ def _side(label: str, runs: list[tuple[float, ...]]) -> Side:
     return Side(label=label, unit="ms/step", values=tuple(1000 * median(steps) for steps in runs))
 
 
-def _arguments(bench: Bench, output: str) -> dict[str, Any]:
+def arguments(bench: Bench, output: str) -> dict[str, Any]:
+    """Of a run whose steps all compute equally much."""
     cuda = bench.device.type == "cuda"
     return base_args(
         bench.folder / "model",

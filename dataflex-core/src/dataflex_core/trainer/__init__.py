@@ -47,8 +47,9 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           weight.faults          weights, or losses, were no numbers at a step; end
                                           base.faults            a run whose weights are none; all ranks weighed alike
                                           losses.take_up         show the losses to the strategies that observe
-                                          weight.take_up         note how much weights differ
-                log                   base.log               add the means of what strategies noted
+                                          base.take_up           add up domains and weights
+                log                   base.log               journal what happened since the last log, by domain; add
+                                                             its figures, and the means of what strategies noted
                 evaluate              losses._token_loss     no weights
                 _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;
                                           checkpoints.state_of_run   the list in `carried`
@@ -58,6 +59,6 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       checkpoints.finish     SIGTERM is the process's own again
 
 Values of tensors are asked for in `settle` alone, and where passes of signals end: each time the host waits for the
-device. What a run is, `active_run` holds; what its checkpoint is compared with, `provenance`; files,
-`checkpoint_files`; which of them go, `rotation`.
+device. What happens between two logs, `since_log` collects; what a run is, `active_run` holds; what its checkpoint is
+compared with, `provenance`; files, `checkpoint_files`; which of them go, `rotation`.
 """
