@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from dataflex_core.config.params import plain_values
 from dataflex_core.journal.events import Start
 from dataflex_core.journal.facts import StrategyFact
+from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
 
@@ -47,7 +48,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         seed=seed,
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
-        model=str(prepared.config.args.get("model_name_or_path", "")),
+        model=RunArgs(written=prepared.config.args).model,
         config=json.loads(json.dumps(asdict(prepared.config.dataflex), default=str)),
         versions=_versions(prepared),
     )
