@@ -95,8 +95,10 @@ def test_evaluations_and_logs_are_journalled(model, data, tmp_path):
     changes = {"eval_dataset": "held", "eval_strategy": "steps", "eval_steps": 4}
     output = train(base_args(model, data, tmp_path / "out", **changes), weighter="loss")
     run, history = open_run(output), json.loads((output / "trainer_state.json").read_text())["log_history"]
-    found = [(event.step, event.figures["eval_loss"]) for event in run.evaluations]
+    *found, last = [(event.step, event.figures["eval_loss"]) for event in run.evaluations]
     assert found == [(entry["step"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    assert last == found[-1], "of the trained model, after the end"
+    assert run.end is not None
     logged = [(event.step, event.training["loss"]) for event in run.logged]
     assert logged == [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
     assert all(0 <= event.deciding <= event.seconds for event in run.logged)

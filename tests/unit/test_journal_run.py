@@ -13,6 +13,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.journal import (
     Decision,
     End,
+    Evaluated,
     Failed,
     Fallback,
     Logged,
@@ -105,6 +106,12 @@ def test_a_run_that_is_still_going_ends_where_it_is_written_to(folder):
     run = open_run(folder(*WHOLE[:3], torn='{"event": "step", "step": 2, "sam'))
     assert run.events == WHOLE[:3]
     assert (run.step, run.end) == (1, None)
+
+
+def test_an_evaluation_of_the_trained_model_comes_after_the_end(folder):
+    evaluated = Evaluated(step=4, figures={"eval_loss": 2.5})
+    run = open_run(folder(*WHOLE, evaluated))
+    assert (run.end, run.evaluations) == (End(step=4), (evaluated,))
 
 
 def test_a_run_that_failed_says_why(folder):

@@ -208,7 +208,7 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End(Event):
-    """The last step, ``step``, is done: the last event of a run that was not cut short."""
+    """The last step, ``step``, is done: of a run that was not cut short the last event, but for evaluations."""
 
     step: int
 

@@ -92,7 +92,8 @@ class Run:
     @property
     def end(self) -> End | Failed | None:
         """How the run ended; None where it is still going, or was killed."""
-        last = self.events[-1]
+        told = (event for event in reversed(self.events) if not isinstance(event, Evaluated | Notice))
+        last = next(told)
         return last if isinstance(last, End | Failed) else None
 
     @property

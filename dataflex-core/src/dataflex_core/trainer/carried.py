@@ -64,6 +64,11 @@ def _put_planner(trainer: FlexTrainer, state: Mapping[str, Any] | None) -> None:
         trainer.take_up_plan(state)
 
 
+def _put_since_log(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:
+    if "data" not in trainer.run.changed:  # what other domains were trained on is not told of these
+        trainer.since_log.load(state)
+
+
 CARRIED = (
     Carried(name="step", take=lambda trainer: trainer.state.global_step),
     Carried(name="run", take=lambda trainer: trainer.run.journal.run),
@@ -79,7 +84,7 @@ CARRIED = (
     Carried(
         name="since_log",
         take=lambda trainer: trainer.since_log.state(),
-        put=lambda trainer, state: trainer.since_log.load(state),
+        put=_put_since_log,
     ),
     Carried(
         name="strategies",

@@ -37,8 +37,9 @@ class TrainedDomains:
         """This rank's micro-batches of the step that comes next: of a step that is not finished nothing counts."""
         self._losses, self._window = [], []
         for each, batch in zip(ids, batches, strict=True):
-            labels = batch["labels"]
-            self._window.append((each, (labels[:, 1:] != IGNORE).sum(dim=1)))
+            labels = batch.get("labels")
+            none = torch.zeros(len(each), dtype=torch.int64)
+            self._window.append((each, none if labels is None else (labels[:, 1:] != IGNORE).sum(dim=1)))
 
     def losses(self, ids: torch.Tensor, losses: torch.Tensor) -> None:
         """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], each the sum of its tokens'."""
@@ -53,7 +54,7 @@ class TrainedDomains:
         """
         self._samples = self._samples + count_by_domain(self._domains, ids)
         counts = [
-            in_groups(torch.from_numpy(domain_of(self._domains, mine)).to(tokens.device), tokens, len(self._domains))
+            in_groups(_to(tokens.device, torch.from_numpy(domain_of(self._domains, mine))), tokens, len(self._domains))
             for mine, tokens in self._window
         ]
         rows = [_on(self._ranks.device, counts)]
@@ -115,4 +116,8 @@ def in_groups(groups: torch.Tensor, values: torch.Tensor, count: int) -> torch.T
 
 def _on(device: torch.device, sums: Sequence[torch.Tensor]) -> torch.Tensor:
     total = torch.stack(list(sums)).sum(dim=0)
-    return total.to(device, torch.float32 if device.type == "mps" else total.dtype)
+    return _to(device, total.float() if device.type == "mps" else total)
+
+
+def _to(device: torch.device, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(device, non_blocking=True)  # the host does not wait for what the device has to do before
