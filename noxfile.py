@@ -36,8 +36,12 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
     "WANDB_MODE": "disabled",
 }
+
+# Whose own files tests read back.
+TRACKERS = ("tensorboard", "mlflow-skinny")
 
 # The tests of a file share models and runs. In their order the longest files do not come last.
 CORES = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
@@ -101,7 +105,7 @@ def docs(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes, on up to four cores; arguments go to pytest, `-m slow` chooses the others."""
     # A new plugin is to pass ruff and mypy.
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", "tensorboard")
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", *TRACKERS)
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
@@ -114,7 +118,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def elsewhere(session: nox.Session) -> None:
     """Run the tests marked numeric as on three other machines, one after the other; arguments go to pytest."""
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", "tensorboard")
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", *TRACKERS)
     failed = []
     for number, machine in enumerate(MACHINES, start=1):
         session.log(f"machine {number}: {machine}")

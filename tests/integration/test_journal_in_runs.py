@@ -149,18 +149,39 @@ def test_the_printed_line_is_llamafactorys(model, data, tmp_path, bar, capfd):
     assert "dataflex/" not in said.replace("/dataflex/", "")
 
 
-def test_trackers_show_it_in_tensorboards_own_file(model, data, tmp_path):
-    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+def on_board(folder):
+    """Figures by step of TensorBoard's own file, by name, and all names."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    args = base_args(model, data, tmp_path / "out", report_to="tensorboard", logging_dir=str(tmp_path / "board"))
-    output = train(args, selector="loss", mixer="temperature", weighter="loss")
-    (file,) = tmp_path.rglob("events.out.tfevents.*")
-    board, run = EventAccumulator(str(file)), open_run(output)
+    (file,) = folder.rglob("events.out.tfevents.*")
+    board = EventAccumulator(str(file))
     board.Reload()
+    return {tag: {each.step: each.value for each in board.Scalars(tag)} for tag in board.Tags()["scalars"]}
+
+
+def in_mlflow(folder):
+    """Likewise of MLflow's local store."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(str(folder / "mlruns"))
+    (experiment,) = [each.experiment_id for each in client.search_experiments() if each.name != "Default"]
+    (run,) = client.search_runs([experiment])
+    names = run.data.metrics
+    return {name: {m.step: m.value for m in client.get_metric_history(run.info.run_id, name)} for name in names}
+
+
+@pytest.mark.parametrize(("tracker", "read"), [("tensorboard", on_board), ("mlflow", in_mlflow)])
+def test_trackers_show_it_in_their_own_files(model, data, tmp_path, monkeypatch, tracker, read):
+    pytest.importorskip(tracker, reason=f"{tracker} is not installed")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ours")
+    args = base_args(model, data, tmp_path / "out", report_to=tracker, logging_dir=str(tmp_path / "board"))
+    run = open_run(train(args, selector="loss", mixer="temperature", weighter="loss"))
+    figures = read(tmp_path)
 
     def shown(name):
-        return {each.step: each.value for each in board.Scalars(f"train/dataflex/{name}")}
+        return figures[f"train/dataflex/{name}"]
 
     sizes = {"words": 60, "numbers": 40}
     assert len(run.trained) == 4
@@ -189,7 +210,7 @@ def test_trackers_show_it_in_tensorboards_own_file(model, data, tmp_path):
             assert shown("effective_share")[event.step] == pytest.approx(event.weights.effective_share)
             assert shown("weight/mean")[event.step] == pytest.approx(event.weights.mean)
             assert shown("weight/spread")[event.step] == pytest.approx(event.weights.spread)
-    assert not np.isnan([each.value for tag in board.Tags()["scalars"] for each in board.Scalars(tag)]).any()
+    assert np.isfinite([value for values in figures.values() for value in values.values()]).all()
 
 
 def test_without_a_tracker_only_shares_and_notes_are_kept(model, data, tmp_path):
