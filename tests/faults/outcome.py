@@ -51,7 +51,7 @@ def outcome(output: Path) -> Outcome:
     return Outcome(
         # How long a decision took says nothing; what learning rate it stood at, the logs tell.
         decisions=[
-            {key: value for key, value in event.items() if key not in ("seconds", "learning_rate")}
+            {key: value for key, value in event.items() if key not in ("seconds", "signal_seconds", "learning_rate")}
             for event in events
             if event["event"] == "decision"
         ],

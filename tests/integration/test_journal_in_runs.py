@@ -16,6 +16,7 @@ from dataflex_core.errors import UnmetNeed
 from dataflex_core.journal import open_run
 from dataflex_core.journal.figures import overlap
 from dataflex_core.prepare import prepare
+from dataflex_core.spec import Kind
 
 pytestmark = pytest.mark.numeric
 
@@ -32,7 +33,11 @@ def by_domain(ids, values):
 
 @pytest.mark.parametrize(
     ("strategies", "section"),
-    [({"weighter": "loss"}, {}), ({"selector": "random"}, {"loss_by_domain": True}), ({"mixer": "random"}, {})],
+    [
+        ({"mixer": "random", "weighter": "loss"}, {}),
+        ({"selector": "random"}, {"loss_by_domain": True}),
+        ({"mixer": "random"}, {}),
+    ],
     ids=["a weighter's run", "on request", "without token losses"],
 )
 def test_losses_and_tokens_by_domain_are_those_of_the_samples(model, data, tmp_path, strategies, section):
@@ -44,7 +49,7 @@ def test_losses_and_tokens_by_domain_are_those_of_the_samples(model, data, tmp_p
         ids = [i for step in run.steps[event.after : event.step] for i in step.samples]
         assert event.samples == by_domain(ids, [1] * 100)
         assert event.tokens == by_domain(ids, counts)
-        if "mixer" in strategies:
+        if set(strategies) == {"mixer"}:
             assert event.losses is None, "nobody needs token losses"
         else:
             assert event.losses == pytest.approx(by_domain(ids, sums), rel=1e-4)
@@ -64,8 +69,8 @@ def test_losses_on_request_are_refused_where_another_loss_is_asked_for(model, da
     path = tmp_path / "config.json"
     path.write_text(json.dumps(args))
     with pytest.raises(UnmetNeed, match="loss_by_domain needs the loss of each token") as refused:
-        prepare(load_config(path, Overrides(strategies={}, parameter_words=("dataflex.selector=random",))), discover())
-    assert refused.value.key == ["dataflex", "loss_by_domain"]
+        prepare(load_config(path, Overrides(strategies={Kind.SELECTOR: "random"})), discover())
+    assert tuple(refused.value.key) == ("dataflex", "loss_by_domain")
 
 
 def test_a_decision_says_what_it_took_and_what_it_changed(model, data, tmp_path):
@@ -84,9 +89,9 @@ def test_a_decision_says_what_it_took_and_what_it_changed(model, data, tmp_path)
 
 def test_a_start_says_all_that_was_configured(model, data, tmp_path):
     args = base_args(model, data, tmp_path / "out", max_steps=3)
-    start = open_run(train(args, settings=("mixer.alpha=0.5",), mixer="temperature")).start
+    start = open_run(train(args, settings=("mixer.temperature=0.5",), mixer="temperature")).start
     assert start.model == str(model)
-    assert start.config["mixer"] == {"name": "temperature", "params": {"alpha": 0.5}}
+    assert start.config["mixer"] == {"name": "temperature", "params": {"temperature": 0.5}}
     assert (start.config["warmup_steps"], start.config["loss_by_domain"]) == (2, "auto")
     assert {"python", "torch", "llamafactory", "dataflex-core", "dataflex-strategies"} <= set(start.versions)
 
@@ -150,13 +155,14 @@ def test_the_printed_line_is_llamafactorys(model, data, tmp_path, bar, capfd):
 
 
 def on_board(folder):
-    """Figures by step of TensorBoard's own file, by name, and all names."""
+    """Figures by step of TensorBoard's own file, by the names that they are logged by."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (file,) = folder.rglob("events.out.tfevents.*")
     board = EventAccumulator(str(file))
     board.Reload()
-    return {tag: {each.step: each.value for each in board.Scalars(tag)} for tag in board.Tags()["scalars"]}
+    names = [tag.removeprefix("train/") for tag in board.Tags()["scalars"] if tag.startswith("train/")]
+    return {name: {each.step: each.value for each in board.Scalars(f"train/{name}")} for name in names}
 
 
 def in_mlflow(folder):
@@ -181,7 +187,7 @@ def test_trackers_show_it_in_their_own_files(model, data, tmp_path, monkeypatch,
     figures = read(tmp_path)
 
     def shown(name):
-        return figures[f"train/dataflex/{name}"]
+        return figures[f"dataflex/{name}"]
 
     sizes = {"words": 60, "numbers": 40}
     assert len(run.trained) == 4

@@ -56,7 +56,7 @@ def _catalog() -> Catalog:
 
 def _told(events):
     kept = [e for e in events if e["event"] in ("start", "decision", "step", "end")]
-    return [{k: v for k, v in e.items() if k not in ("seconds", "past")} for e in kept]
+    return [{k: v for k, v in e.items() if k not in ("seconds", "signal_seconds", "past")} for e in kept]
 
 
 def _losses(output):
