@@ -55,6 +55,17 @@ def test_losses_and_tokens_by_domain_are_those_of_the_samples(model, data, tmp_p
             assert event.losses == pytest.approx(by_domain(ids, sums), rel=1e-4)
 
 
+def test_losses_of_a_weighter_alone_are_told_by_data_set(model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", max_steps=25, num_train_epochs=1, logging_steps=25, **STILL)
+    run = open_run(train(args, weighter="loss"))
+    sums, counts = zip(*losses_by_sample(args), strict=True)
+    (event,) = run.trained
+    assert run.start.domains == {"words+numbers": 100}
+    assert event.samples == {"words": 60, "numbers": 40}, "one pass over all"
+    assert event.tokens == by_domain(range(100), counts)
+    assert event.losses == pytest.approx(by_domain(range(100), sums), rel=1e-4)
+
+
 def test_losses_on_request_change_nothing_but_rounding(model, data, tmp_path):
     losses = []
     for name, section in (("plain", {}), ("asked", {"loss_by_domain": True})):

@@ -10,6 +10,8 @@ import torch
 
 from dataflex_core.domains import Domain
 from dataflex_core.journal import Trained
+from dataflex_core.rows import Origins, Source
+from dataflex_core.trainer.groups import groups_of
 from dataflex_core.trainer.timed import Clock, TimedSignals
 from dataflex_core.trainer.trained import TrainedDomains, in_groups
 
@@ -47,13 +49,13 @@ def batch(*labels):
 
 def trained(ranks):
     """Two steps, of a micro-batch and of two; target tokens are those that something predicts."""
-    made = TrainedDomains(DOMAINS, ranks)
+    made = TrainedDomains(groups_of(DOMAINS, None), ranks)
     made.window([np.array([0, 7])], [batch([5, 5, -100], [-100, -100, 5])])
-    made.losses(torch.tensor([0, 7]), torch.tensor([2.0, 0.5]))
+    made.losses(np.array([0, 7]), torch.tensor([2.0, 0.5]))
     made.take_up(made.step(np.array([0, 7])).numpy())
     made.window([np.array([1]), np.array([6])], [batch([5, 5, 5]), batch([-100, 5, 5])])
-    made.losses(torch.tensor([1]), torch.tensor([1.0]))
-    made.losses(torch.tensor([6]), torch.tensor([float("nan")]))
+    made.losses(np.array([1]), torch.tensor([1.0]))
+    made.losses(np.array([6]), torch.tensor([float("nan")]))
     made.take_up(made.step(np.array([1, 6])).numpy())
     return made
 
@@ -78,19 +80,19 @@ def test_of_several_ranks_it_is_the_sum():
 def test_a_step_that_is_not_finished_counts_for_nothing():
     made = trained(Alone())
     made.window([np.array([0])], [batch([5, 5])])
-    made.losses(torch.tensor([0]), torch.tensor([9.0]))
+    made.losses(np.array([0]), torch.tensor([9.0]))
     made.window([np.array([0])], [batch([5, 5, 5])])
-    made.losses(torch.tensor([0]), torch.tensor([1.0]))
+    made.losses(np.array([0]), torch.tensor([1.0]))
     made.take_up(made.step(np.array([0])).numpy())
     told = made.event(3)
     assert (told.tokens["words"], told.losses["words"]) == (5, 4.0)
 
 
 def test_a_run_that_goes_on_goes_on_counting():
-    again = TrainedDomains(DOMAINS, Beside())
+    again = TrainedDomains(groups_of(DOMAINS, None), Beside())
     again.load(trained(Beside()).state())
     again.window([np.array([0])], [batch([5, 5])])
-    again.losses(torch.tensor([0]), torch.tensor([1.0]))
+    again.losses(np.array([0]), torch.tensor([1.0]))
     again.take_up(again.step(np.array([0, 0])).numpy())
     told = again.event(3)
     assert (told.after, told.samples) == (0, {"words": 4, "numbers": 2})
@@ -99,7 +101,7 @@ def test_a_run_that_goes_on_goes_on_counting():
 
 
 def test_a_run_that_goes_on_without_losses_tells_none():
-    again = TrainedDomains(DOMAINS, Alone())
+    again = TrainedDomains(groups_of(DOMAINS, None), Alone())
     again.load(trained(Alone()).state())
     again.window([np.array([0])], [batch([5, 5])])
     again.take_up(again.step(np.array([0])).numpy())
@@ -108,9 +110,42 @@ def test_a_run_that_goes_on_without_losses_tells_none():
 
 
 def test_of_other_domains_there_is_nothing_to_go_on_from():
-    again = TrainedDomains(DOMAINS[:1], Alone())
+    again = TrainedDomains(groups_of(DOMAINS[:1], None), Alone())
     again.load(trained(Alone()).state())
     assert again.event(3) is None
+
+
+WHOLE = (Domain(name="words+numbers", start=0, size=4),)
+
+
+def origins(rows, starts=(0, 1, 2, 3, 4)):
+    sizes = {"words": 3, "numbers": 2}
+    sources = tuple(Source(dataset=name, files=(), size=size, count=len) for name, size in sizes.items())
+    return Origins(sources=sources, starts=np.array(starts), rows=np.array(rows))
+
+
+def test_data_in_one_piece_is_told_by_data_set():
+    groups = groups_of(WHOLE, origins([3, 0, 4, 2]))
+    assert groups.names == ("words", "numbers")
+    assert groups.of(np.array([0, 1, 2, 3, 1])).tolist() == [1, 0, 1, 0, 0]
+    packed = groups_of(WHOLE, origins([3, 0, 0, 1, 4], starts=(0, 2, 3, 4, 5)))
+    assert packed.of(np.arange(4)).tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("domains", "known"),
+    [
+        (WHOLE, None),
+        (WHOLE, origins([3, 0, -1, 2])),
+        (WHOLE, origins([3, 0, 4], starts=(0, 1, 1, 2, 3))),
+        (DOMAINS, origins([3, 0, 4, 2])),
+    ],
+    ids=["nobody knows", "of one nobody knows", "one has no row", "there are domains"],
+)
+def test_else_by_domain(domains, known):
+    groups = groups_of(domains, known)
+    assert groups.names == tuple(domain.name for domain in domains)
+    assert groups.of(np.array([0, 3])).tolist() == [0, 0]
 
 
 class Slow:

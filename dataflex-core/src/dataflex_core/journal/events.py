@@ -175,6 +175,7 @@ class Logged(Event):
 class Trained(Event):
     """What the steps ``after + 1`` to ``step`` trained on, by domain: a logging interval, or less where the run ended.
 
+    Of a weighter alone, which is given the data in one piece, by data set, if that is known of all samples.
     ``samples`` and ``tokens``, target tokens, count what was trained on. ``losses`` are sums of the tokens' raw losses,
     as they were before any weight, None where one was not finite; all of it is None where no token losses were
     computed. Sums of several events add up.

@@ -93,7 +93,7 @@ class LossTrainer(SignalTrainer):
         if self._in_step:
             micro = self.micro_batch(losses.detach(), targets)
             if self._tells_domains:
-                self.since_log.trained.losses(micro.ids, micro.losses.sum(dim=1))
+                self.since_log.trained.losses(self._window[self._micro], micro.losses.sum(dim=1))
             if self._learners:
                 self._seen.append(self._row(micro))
             weights = self.weights(micro)

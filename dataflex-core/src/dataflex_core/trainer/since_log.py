@@ -14,6 +14,7 @@ from dataflex_core.journal.events import Logged
 from dataflex_core.journal.figures import finite
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
+from dataflex_core.trainer.groups import groups_of
 from dataflex_core.trainer.ledger import Entry
 from dataflex_core.trainer.timed import Clock
 from dataflex_core.trainer.trained import TRAINED, TrainedDomains
@@ -27,7 +28,7 @@ class SinceLog:
     """Collects, on every rank, what happened since the last log; ``figures`` are what strategies noted."""
 
     def __init__(self, run: ActiveRun, ranks: Ranks, figures: Figures) -> None:
-        self.trained = TrainedDomains(run.budget.domains, ranks)
+        self.trained = TrainedDomains(groups_of(run.budget.domains, run.origins), ranks)
         self.deciding = Clock()
         """How long was decided."""
         self._run, self._figures = run, figures

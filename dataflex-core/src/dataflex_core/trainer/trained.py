@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.domains import Domain, count_by_domain, domain_of
 from dataflex_core.journal.events import Trained
 from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.trainer.groups import Groups
 
 Ids = NDArray[np.int64]
 
@@ -23,13 +23,12 @@ TRAINED = "trained"
 class TrainedDomains:
     """Adds up, by domain, what every optimizer step trains on; only `take_up` needs values of the device."""
 
-    def __init__(self, domains: Sequence[Domain], ranks: Ranks) -> None:
-        self._domains, self._ranks = domains, ranks
-        self._ends = torch.tensor([domain.start + domain.size for domain in domains])
+    def __init__(self, groups: Groups, ranks: Ranks) -> None:
+        self._groups, self._ranks = groups, ranks
         self._window: list[tuple[Ids, torch.Tensor]] = []
         self._losses: list[torch.Tensor] = []
         self._after = 0
-        self._samples = np.zeros(len(domains), dtype=np.int64)
+        self._samples = np.zeros(len(groups.names), dtype=np.int64)
         self._sums: NDArray[np.float64] | None = None
         self._before: NDArray[np.float64] | None = None
 
@@ -41,23 +40,17 @@ class TrainedDomains:
             none = torch.zeros(len(each), dtype=torch.int64)
             self._window.append((each, none if labels is None else (labels[:, 1:] != IGNORE).sum(dim=1)))
 
-    def losses(self, ids: torch.Tensor, losses: torch.Tensor) -> None:
+    def losses(self, ids: Ids, losses: torch.Tensor) -> None:
         """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], each the sum of its tokens'."""
-        if self._ends.device != ids.device:
-            self._ends = self._ends.to(ids.device)
-        self._losses.append(in_groups(torch.bucketize(ids, self._ends, right=True), losses, len(self._domains)))
+        self._losses.append(self._summed(ids, losses))
 
     def step(self, ids: Ids) -> torch.Tensor:
         """An optimizer step is done, on ``ids`` Int64[B], those of all ranks.
 
         This rank's target tokens by domain, [1, K], or [2, K] with their losses, on the training device.
         """
-        self._samples = self._samples + count_by_domain(self._domains, ids)
-        counts = [
-            in_groups(_to(tokens.device, torch.from_numpy(domain_of(self._domains, mine))), tokens, len(self._domains))
-            for mine, tokens in self._window
-        ]
-        rows = [_on(self._ranks.device, counts)]
+        self._samples = self._samples + np.bincount(self._groups.of(ids), minlength=len(self._samples))
+        rows = [_on(self._ranks.device, [self._summed(mine, tokens) for mine, tokens in self._window])]
         if self._losses:
             rows.append(_on(self._ranks.device, self._losses))
         self._window, self._losses = [], []
@@ -71,7 +64,7 @@ class TrainedDomains:
         """What happened up to ``step``, all of which is taken up; None where nothing was trained. Collective."""
         if not self._samples.any():
             return None
-        names, (tokens, *lost) = [domain.name for domain in self._domains], self._of_all()
+        names, (tokens, *lost) = self._groups.names, self._of_all()
         return Trained(
             after=self._after,
             step=step,
@@ -92,10 +85,14 @@ class TrainedDomains:
         return {"after": self._after, "samples": self._samples, "sums": self._of_all() if self._samples.any() else None}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`; of other domains there is nothing to go on from."""
+        """Go on from `state`; of others there is nothing to go on from."""
         if len(state["samples"]) == len(self._samples):
             self._after, self._samples = int(state["after"]), np.asarray(state["samples"], dtype=np.int64)
             self._before = state["sums"]
+
+    def _summed(self, ids: Ids, values: torch.Tensor) -> torch.Tensor:
+        groups = _to(values.device, torch.from_numpy(self._groups.of(ids)))
+        return in_groups(groups, values, len(self._groups.names))
 
     def _of_all(self) -> NDArray[np.float64]:
         """Of all ranks, since the last log, [1, K] or [2, K]: what the checkpoint had of it, and what came since."""
