@@ -28,7 +28,7 @@ class Keep:
     """What of the data may lie on disk outside of checkpoints: numbers that say something of samples, and texts."""
 
     scores: Annotated[bool, Doc("what was computed of samples: scores, losses, embeddings, gradients")] = True
-    texts: Annotated[bool, Doc("what a model wrote")] = True
+    texts: Annotated[bool, Doc("texts: of the samples that a report shows, and what a model wrote")] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

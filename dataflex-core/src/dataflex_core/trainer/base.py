@@ -28,6 +28,7 @@ from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.ledger import MOST, Entry, Ledger
+from dataflex_core.trainer.kept_texts import KeptTexts
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
@@ -58,6 +59,8 @@ class FlexTrainer(TransformersTrainer):
         self._window: list[NDArray[np.int64]] = []
         self._micro = -1
         self._lost: torch.Tensor | None = None
+        self.texts: KeptTexts | None = None
+        """What a report shows of samples; on rank 0 alone."""
         self.add_callback(_Steps(self))
         for stock, short in SHORT.items():
             if self.pop_callback(stock) is not None:
@@ -187,11 +190,17 @@ class FlexTrainer(TransformersTrainer):
         """Called on every rank before the first step: makes ``max_steps``, which is final now, the schedule's total."""
         self.run.lasts(self.state.max_steps)
         self.since_log.begin()
+        if self.ranks.rank == 0:
+            self.texts = KeptTexts(self.run, self.processing_class, self.ranks.device)
+            self.texts.begin()
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks. Collective."""
         ids = np.concatenate(self.ranks.gather_arrays(self.window_ids()))
         self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids.tolist())))
+        first = self.interval is not None and self.state.global_step == self.interval.start + 1
+        if self.texts is not None and self.interval is not None and first and self.planned_ids() is None:
+            self.texts.trained(self.interval.decision, ids)
         self.ledger.add(TRAINED, self.state.global_step, self.since_log.trained.step(ids))
         if self._lost is not None:
             self.ledger.add(_LOST, self.state.global_step, self._lost)

@@ -148,3 +148,5 @@ class PlannedTrainer(SignalTrainer):
         self.run.journal.write(event)
         if plan.scored is not None:
             self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)
+        if self.texts is not None:
+            self.texts.decided(plan)

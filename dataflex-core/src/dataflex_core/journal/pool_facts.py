@@ -1,0 +1,61 @@
+"""What is known of a run's pool and machine, in a file beside the journal. numpy only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+FOLDER = "pool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PoolFacts:
+    """``lengths`` Int32[N] are the tokens of each sample, by id; one of ``cutoff_len`` may have been cut.
+
+    ``in_target`` Int64[n] are samples whose content stands in a target set, too. ``versions`` are those of packages,
+    ``machine`` says in words what the run was on.
+    """
+
+    lengths: NDArray[np.int32]
+    cutoff_len: int
+    in_target: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[[str], None]) -> None:
+    """Write ``folder/pool/RUN.safetensors``, whole or not at all. A file that cannot be written is told."""
+    path = _path(folder, run)
+    words = {"cutoff_len": facts.cutoff_len, "versions": dict(facts.versions), "machine": dict(facts.machine)}
+    arrays = {"lengths": facts.lengths.astype(np.int32), "in_target": facts.in_target.astype(np.int64)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(save(arrays, metadata={"facts": json.dumps(words)}))
+        os.replace(temporary, path)
+    except OSError as error:
+        notice(f"{path} could not be written: {error.strerror}; the report will lack lengths")
+
+
+def read_pool_facts(folder: Path, run: str) -> PoolFacts | None:
+    """What `write_pool_facts` wrote; None where there is nothing, or nothing that can be read."""
+    path = _path(folder, run)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            words = json.loads(file.metadata()["facts"])
+            return PoolFacts(lengths=file.get_tensor("lengths"), in_target=file.get_tensor("in_target"), **words)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _path(folder: Path, run: str) -> Path:
+    return folder / FOLDER / f"{run}.safetensors"

@@ -1,0 +1,154 @@
+"""Texts beside a journal: what the model saw of a bounded set of samples, and why each of them is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = "texts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """``text`` in a row that is of one ``role``: ``prompt`` is read, ``answer`` is trained on, as its labels say."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A sample of the pool, or of a target set ``target``, as the model sees it: its tokens decoded.
+
+    ``sample`` is its id there. ``tokens`` counts its tokens, ``trained`` those of them that are trained on. ``cut`` is
+    whether it has as many as fit, so that the rest of its row, if there was more, is missing; ``left_out`` counts the
+    characters that are missing here alone. ``dataset``, ``file`` and ``row`` are the first of its rows, empty and 0
+    where nobody knows.
+    """
+
+    sample: int
+    pieces: tuple[Piece, ...]
+    tokens: int
+    trained: int
+    cut: bool
+    left_out: int = 0
+    dataset: str = ""
+    file: str = ""
+    row: int = 0
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """Decision ``decision`` and one of its samples: ``why`` is ``highest``, ``lowest``, ``marginal`` or ``random``.
+
+    ``marginal`` ones are next to the line between chosen and not chosen, all others are chosen ones. ``rank`` counts
+    from 1, the highest score, among all ``judged``; ``score`` and ``rank`` are None where nobody scored.
+    """
+
+    decision: int
+    sample: int
+    why: str
+    chosen: bool = True
+    score: float | None = None
+    rank: int | None = None
+    judged: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """What a file holds: texts of the pool by sample, those of target sets, and what is shown, in the order written."""
+
+    samples: dict[int, Text] = field(default_factory=dict)
+    targets: list[Text] = field(default_factory=list)
+    shown: list[Shown] = field(default_factory=list)
+
+
+class TextFile:
+    """Appends to ``folder/texts/RUN.jsonl`` what is not there yet. A file that cannot be written is told, once.
+
+    A run that goes on goes on with its file: a sample's text is there once, and a decision that is taken again is
+    shown as it was taken last.
+    """
+
+    def __init__(self, folder: Path, run: str, notice: Callable[[str], None]) -> None:
+        self.path = folder / FOLDER / f"{run}.jsonl"
+        self.count = 0
+        """Texts of the pool in the file."""
+        self._notice = notice
+        self._broken = False
+        self._known: set[tuple[str, int]] = set()
+        self._torn = False
+        with suppress(OSError):
+            self._torn = not self.path.read_bytes().endswith(b"\n")
+            there = read_texts(self.path)
+            self._known = {(text.target, text.sample) for text in (*there.samples.values(), *there.targets)}
+            self.count = len(there.samples)
+
+    def has(self, sample: int, target: str = "") -> bool:
+        """Whether the text of a sample is there."""
+        return (target, sample) in self._known
+
+    def write(self, texts: Sequence[Text], shown: Sequence[Shown] = ()) -> None:
+        """Append texts that the file lacks, and what is shown."""
+        if self._broken:
+            return
+        new = [text for text in texts if not self.has(text.sample, text.target)]
+        records = [{"text": asdict(text)} for text in new] + [{"shown": asdict(one)} for one in shown]
+        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(("\n" if self._torn else "").encode() + lines.encode("utf-8", "replace"))
+        except OSError as error:
+            self._broken = True
+            self._notice(f"{self.path} could not be written: {error.strerror}; the report will lack texts")
+            return
+        self._torn = False
+        self._known.update((text.target, text.sample) for text in new)
+        self.count += sum(not text.target for text in new)
+
+
+def read_texts(path: Path) -> Texts:
+    """What is in a file; a decision that was taken again as it was taken last. Torn lines are passed over.
+
+    A file that is not there is empty. Raises `OSError` for one that cannot be read.
+    """
+    found = Texts()
+    shown: dict[int, list[Shown]] = {}
+    last = -1
+    for record in _records(path):
+        if "text" in record:
+            made = _text(record["text"])
+            if made.target:
+                found.targets.append(made)
+            else:
+                found.samples[made.sample] = made
+        elif "shown" in record:
+            one = Shown(**record["shown"])
+            if one.decision != last:
+                shown[one.decision] = []
+            shown[one.decision].append(one)
+            last = one.decision
+    found.shown.extend(one for decision in sorted(shown) for one in shown[decision])
+    return found
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_bytes().decode("utf-8", "replace").split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record
+
+
+def _text(record: dict[str, Any]) -> Text:
+    return Text(**{**record, "pieces": tuple(Piece(**piece) for piece in record["pieces"])})

@@ -1,0 +1,153 @@
+"""What a report shows of samples: texts of a few, decoded as decisions are taken, and the lengths of all."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
+from dataflex_core.journal.shown import allowance, random_of, shown_of
+from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
+from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.planning.plan import Plan
+from dataflex_core.rng import derive
+from dataflex_core.rows import Origins
+from dataflex_core.scoring.batching import lengths_of
+from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.sample_keys import keys_of
+from dataflex_core.trainer.active_run import ActiveRun
+
+_CHARACTERS = 4000
+_TARGETS = 100
+_COMPARED = 20_000
+
+
+class KeptTexts:
+    """Writes to the folder of the run's journal, as `dataflex.keep` allows. Belongs to rank 0, and to it alone.
+
+    Calls::
+
+        begin()                     once, before the first step
+        decided(plan)               as an interval begins
+        trained(decision, ids)      where no plan was made: after the first step of an interval
+    """
+
+    def __init__(self, run: ActiveRun, tokenizer: Any, device: torch.device) -> None:
+        self._run, self._tokenizer, self._device = run, tokenizer, device
+        self._cutoff = RunArgs(written=run.prepared.config.args).cutoff_len
+        self._keep = run.prepared.config.dataflex.keep
+        self._file: TextFile | None = None
+
+    def begin(self) -> None:
+        """Write the lengths of the pool, and some of each target set."""
+        journal = self._run.journal
+        if self._keep.scores:
+            facts = PoolFacts(
+                lengths=(lengths := lengths_of(self._run.pool)).astype(np.int32),
+                cutoff_len=self._cutoff,
+                in_target=samples_in(self._run.pool, lengths, self._run.targets.values()),
+                machine=machine(self._device),
+            )
+            write_pool_facts(journal.path.parent, journal.run, facts, journal.notice)
+        if not self._keep.texts:
+            return
+        self._file = TextFile(journal.path.parent, journal.run, journal.notice)
+        texts = []
+        for name, data in self._run.targets.items():
+            origins = self._run.target_origins.get(name)
+            some = range(min(len(data), max(1, _TARGETS // len(self._run.targets))))
+            texts += [self._text(data, i, origins, name) for i in some if not self._file.has(i, name)]
+        self._file.write(texts)
+
+    def decided(self, plan: Plan) -> None:
+        """Write what is shown of a decision."""
+        if self._file is not None:
+            count = self._allowed(plan.interval.decision)
+            self._show(shown_of(plan, self._run.seed, count) if count else [])
+
+    def trained(self, decision: int, ids: NDArray[np.int64]) -> None:
+        """Write what is shown of an interval in LLaMA-Factory's own order."""
+        if self._file is not None and (count := self._allowed(decision)):
+            self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), count))
+
+    def _allowed(self, decision: int) -> int:
+        assert self._file is not None
+        return allowance(decision, self._run.budget.schedule.decisions, self._file.count)
+
+    def _show(self, shown: list[Shown]) -> None:
+        assert self._file is not None
+        new = dict.fromkeys(one.sample for one in shown if not self._file.has(one.sample))
+        self._file.write([self._text(self._run.pool, sample, self._run.origins) for sample in new], shown)
+
+    def _text(self, data: Any, sample: int, origins: Origins | None, target: str = "") -> Text:
+        row = data[sample]
+        pieces, left_out = shortened([Piece(role=r, text=self._decoded(t)) for r, t in pieces_of(row)])
+        found = None
+        if origins is not None:
+            with suppress(OSError, ValueError):  # counting the rows of files that are gone
+                found = origins.of(sample)
+        return Text(
+            sample=sample,
+            pieces=pieces,
+            tokens=len(row["input_ids"]),
+            trained=sum(label != IGNORE for label in row.get("labels", row["input_ids"])),
+            cut=len(row["input_ids"]) >= self._cutoff,
+            left_out=left_out,
+            dataset=found[0].dataset if found else "",
+            file=found[0].file if found else "",
+            row=found[0].row if found else 0,
+            target=target,
+        )
+
+    def _decoded(self, tokens: list[int]) -> str:
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
+
+
+def samples_in(pool: Any, lengths: NDArray[np.int64], targets: Iterable[Any]) -> NDArray[np.int64]:
+    """Samples of the pool, Int64[n], whose content is that of one of ``targets``; of very many as long, some only."""
+    sets = [(data, lengths_of(data)) for data in targets]
+    if not sets:
+        return np.zeros(0, dtype=np.int64)
+    known = np.concatenate([keys_of(data, np.arange(len(data))[:_COMPARED])[0] for data, _ in sets])
+    alike = np.flatnonzero(np.isin(lengths, np.concatenate([found for _, found in sets])))[:_COMPARED]
+    keys, has_one = keys_of(pool, alike)
+    return alike[has_one & np.isin(keys, known)]
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the run is on, in words."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count() or 0,
+        "device": gpu or str(device.type),
+    }
+
+
+def pieces_of(row: Mapping[str, Any]) -> Iterator[tuple[str, list[int]]]:
+    """The tokens of a sample, turn by turn: ``prompt`` where its labels are masked, ``answer`` where they are not."""
+    tokens = list(row["input_ids"])
+    labels = list(row.get("labels", tokens))
+    for is_answer, run in groupby(zip(tokens, labels, strict=True), key=lambda pair: pair[1] != IGNORE):
+        yield "answer" if is_answer else "prompt", [token for token, _ in run]
+
+
+def shortened(pieces: list[Piece], room: int = _CHARACTERS) -> tuple[tuple[Piece, ...], int]:
+    """The first ``room`` characters of a sample, and how many more there are."""
+    kept, over = [], 0
+    for piece in pieces:
+        text = piece.text[:room]
+        room -= len(text)
+        over += len(piece.text) - len(text)
+        if text:
+            kept.append(Piece(role=piece.role, text=text))
+    return tuple(kept), over

@@ -1,0 +1,121 @@
+"""Texts beside a journal: which samples are shown, what of them is written, and read back."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts, write_pool_facts
+from dataflex_core.journal.shown import LIMIT, allowance, shown_of
+from dataflex_core.journal.texts import Piece, Shown, Text, TextFile, read_texts
+from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.schedule import Interval
+
+
+def text(sample: int, words: str = "hello", **more) -> Text:
+    pieces = (Piece(role="prompt", text="ask"), Piece(role="answer", text=words))
+    return Text(sample=sample, pieces=pieces, tokens=9, trained=4, cut=False, **more)
+
+
+def plan_of(ids, scored=None, decision=1) -> Plan:
+    interval = Interval(decision=decision, start=10, stop=20)
+    return Plan(interval=interval, ids=np.array(ids), proportions=np.ones(1), scored=scored)
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+def test_what_is_written_is_read(tmp_path, told):
+    texts = [text(3, "line\u2028break <script>"), text(4, file="a.json", row=7, dataset="a"), text(0, target="held")]
+    shown = [Shown(decision=1, sample=3, why="highest", score=0.5, rank=1, judged=8)]
+    TextFile(tmp_path, "r", told.append).write(texts, shown)
+    found = read_texts(tmp_path / "texts" / "r.jsonl")
+    assert (list(found.samples.values()), found.targets, found.shown) == (texts[:2], texts[2:], shown)
+    assert told == []
+
+
+def test_a_text_is_there_once_and_a_decision_as_it_was_taken_last(tmp_path, told):
+    TextFile(tmp_path, "r", told.append).write([text(1)], [Shown(decision=1, sample=1, why="random")])
+    with (tmp_path / "texts" / "r.jsonl").open("a") as file:
+        file.write('{"text": {"sam')  # killed
+    again = TextFile(tmp_path, "r", told.append)
+    assert again.has(1)
+    assert not again.has(1, "held")
+    again.write([text(1), text(2)], [Shown(decision=2, sample=2, why="random")])
+    again.write([], [Shown(decision=1, sample=2, why="random")])
+    found = read_texts(again.path)
+    assert list(found.samples) == [1, 2]
+    assert [(one.decision, one.sample) for one in found.shown] == [(1, 2), (2, 2)]
+    assert sum('"text"' in line and line.startswith('{"text"') for line in again.path.read_text().splitlines()) == 3
+
+
+def test_a_file_that_cannot_be_written_is_told_once(tmp_path, told):
+    (tmp_path / "texts").write_text("in the way")
+    file = TextFile(tmp_path, "r", told.append)
+    file.write([text(1)])
+    file.write([text(2)])
+    assert len(told) == 1
+    assert "the report will lack texts" in told[0]
+
+
+def test_a_line_that_is_no_record_is_passed_over(tmp_path):
+    (tmp_path / "r.jsonl").write_text(
+        'nonsense\n[]\n{"later": 1}\n' + json.dumps({"shown": {"decision": 0, "sample": 1, "why": "random"}}) + "\n"
+    )
+    assert [one.sample for one in read_texts(tmp_path / "r.jsonl").shown] == [1]
+    assert read_texts(tmp_path / "nosuch.jsonl").samples == {}
+
+
+def test_highest_lowest_marginal_and_random_are_shown():
+    ids, scores = np.arange(100), np.arange(100, dtype=np.float32)
+    scores[50] = np.nan
+    shown = shown_of(plan_of(range(60, 100), (ids, scores)), seed=0, count=40)
+    by = {why: [one for one in shown if one.why == why] for why in ("highest", "lowest", "marginal", "random")}
+    assert [one.sample for one in by["highest"]] == list(range(99, 89, -1))
+    assert [one.sample for one in by["lowest"]] == list(range(60, 70))
+    assert sorted(one.sample for one in by["marginal"]) == list(range(55, 65))
+    assert {one.sample: one.chosen for one in by["marginal"]} == {i: i >= 60 for i in range(55, 65)}
+    assert len(by["random"]) == 10
+    assert all(one.chosen for one in by["random"])
+    best = by["highest"][0]
+    assert (best.rank, best.score, best.judged) == (1, 99.0, 100)
+
+
+@pytest.mark.parametrize(
+    "scored",
+    [
+        None,
+        (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)),
+        (np.arange(3), np.full(3, np.nan, dtype=np.float32)),
+    ],
+)
+def test_without_scores_what_is_shown_is_random(scored):
+    shown = shown_of(plan_of([5, 5, 6], scored), seed=0, count=40)
+    assert sorted(one.sample for one in shown) == [5, 6]
+    assert {one.why for one in shown} == {"random"}
+
+
+@pytest.mark.parametrize("decisions", [1, 4, 50, 400, 5000])
+def test_the_texts_of_a_run_are_bounded_and_spread_over_it(decisions):
+    had, counts = 0, []
+    for decision in range(decisions + 1):
+        counts.append(allowance(decision, decisions, had))
+        had += counts[-1]
+    assert had <= LIMIT
+    assert sum(counts[len(counts) // 2 :]) >= had // 3
+
+
+def test_the_facts_of_a_pool_are_read_as_written(tmp_path, told):
+    facts = PoolFacts(lengths=np.array([3, 9]), cutoff_len=9, in_target=np.array([1]), machine={"device": "cpu"})
+    write_pool_facts(tmp_path, "r", facts, told.append)
+    found = read_pool_facts(tmp_path, "r")
+    assert found is not None
+    assert (found.lengths.tolist(), found.in_target.tolist()) == ([3, 9], [1])
+    assert (found.cutoff_len, found.machine) == (9, {"device": "cpu"})
+    (tmp_path / "pool" / "r.safetensors").write_bytes(b"torn")
+    assert read_pool_facts(tmp_path, "r") is None
+    assert told == []
