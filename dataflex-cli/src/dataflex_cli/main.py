@@ -18,6 +18,10 @@ from dataflex_core.wording import first_line
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
     "train": ("dataflex_cli.commands.run:run", "The same as run."),
+    "report": (
+        "dataflex_cli.commands.report:report",
+        "Write a page about a run: what it decided, and whether it paid.",
+    ),
     "migrate": ("dataflex_cli.commands.migrate:migrate", "Print a configuration of DataFlex 1.x in its new form."),
     "validate": ("dataflex_cli.commands.validate:validate", "Find every fault of a configuration, and its line."),
     "doctor": ("dataflex_cli.commands.doctor:doctor", "Check versions, GPUs, engines, locks and plugins."),

@@ -1,0 +1,63 @@
+"""``dataflex report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dataflex_core.errors import RunFailed
+from dataflex_core.wording import first_line
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The page. Default: RUN/dataflex/report.html.")
+@click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
+@click.option(
+    "--against",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Say whether it paid, against this run at equal work. Repeatable.",
+)
+@click.option("--no-texts", is_flag=True, help="Leave out the samples' texts.")
+def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ...], no_texts: bool) -> None:
+    """Write a page about a run: what it decided, what that cost, whether it paid.
+
+    RUN is its output_dir. It may be going on, or have been killed. The page needs no network; the same numbers are
+    written as JSON beside it.
+    """
+    from dataflex_cli.report.build import report_of
+    from dataflex_cli.report.page import document_of, page_of
+    from dataflex_cli.report.reading import journal_in, read_run
+
+    page = output or journal_in(run).parent / "report.html"
+    seen = read_run(run, texts=not no_texts)
+    named = names_of(others)
+    data = report_of(seen, [(name, read_run(path, texts=False)) for name, path in zip(named, others, strict=True)])
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(page_of(data), encoding="utf-8")
+        page.with_suffix(".json").write_text(document_of(data), encoding="utf-8")
+    except OSError as error:
+        raise RunFailed(
+            f"{page} could not be written: {first_line(error)}", hint="name another place with -o"
+        ) from error
+    for text in data.words:
+        click.echo(text)
+    for alert in data.alerts:
+        click.secho(f"{alert.level}: {alert.title}", fg="red" if alert.level == "problem" else "yellow")
+    click.echo(f"Wrote {page} and {page.with_suffix('.json').name}")
+    if open_it:
+        click.launch(str(page.resolve()))
+
+
+def names_of(runs: tuple[Path, ...]) -> list[str]:
+    """What runs are called: the names of their folders, with those above where these are the same."""
+    names = [path.resolve().name for path in runs]
+    return [
+        name if names.count(name) == 1 else str(Path(*path.resolve().parts[-2:]))
+        for name, path in zip(names, runs, strict=True)
+    ]

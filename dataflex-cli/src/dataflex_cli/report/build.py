@@ -1,0 +1,124 @@
+"""From what a run left to the numbers of its report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from dataflex_cli.report.alerts import alerts_of
+from dataflex_cli.report.choice import bands_of, by_decision, counts_of, enriched, overlaps, repeats, taken_of
+from dataflex_cli.report.cost import compared, cost_of, verdict_of
+from dataflex_cli.report.curves import curve, domain_losses, lengths_of, scores_of, token_shares, weight_curves
+from dataflex_cli.report.model import ReportData, RunFacts
+from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.samples import samples_of
+from dataflex_cli.report.words import words_of
+from dataflex_core.journal import End, Failed, Start
+from dataflex_core.journal.events import Fallback
+from dataflex_core.journal.figures import shares
+
+
+def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData:
+    """All numbers of a run's report, with those of runs that it is held against, by name."""
+    against = tuple(compared(seen, other, name) for name, other in others)
+    trained = seen.trace.ids
+    counts = counts_of(by_decision(seen), seen.start.domains)
+    data = ReportData(
+        run=_facts(seen),
+        losses=curve("loss", seen.losses),
+        evaluations=tuple(curve(name, points) for name, points in seen.evaluations.items()),
+        domain_losses=domain_losses(seen),
+        decisions=taken_of(seen),
+        pool_shares=shares(seen.start.domains),
+        token_shares=token_shares(seen),
+        enrichment=enriched(counts, seen.start.domains),
+        bands=bands_of(seen),
+        cost=cost_of(seen),
+        scores=scores_of(seen),
+        overlap=overlaps(seen),
+        repeats=repeats(trained),
+        lengths=lengths_of(seen),
+        weights=weight_curves(seen.logged),
+        samples=samples_of(seen),
+        in_target=0 if seen.pool is None else len(seen.pool.in_target),
+        verdict=verdict_of(against),
+        against=against,
+        proportions=_proportions(counts, seen.start.domains),
+        provenance=_provenance(seen),
+    )
+    data = replace(data, words=words_of(data))
+    return replace(data, alerts=alerts_of(data))
+
+
+def _facts(seen: Seen) -> RunFacts:
+    start, end = seen.start, seen.end
+    return RunFacts(
+        name=seen.folder.resolve().name,
+        run=start.run,
+        state="finished" if isinstance(end, End) else "failed" if isinstance(end, Failed) else "unfinished",
+        step=seen.step,
+        steps=start.steps,
+        error=end.error if isinstance(end, Failed) else None,
+        hint=end.hint if isinstance(end, Failed) else None,
+        strategies=tuple(f"{fact.kind} {fact.name}" for fact in start.strategies) or ("no strategy",),
+        kinds=tuple(dict.fromkeys(fact.kind for fact in start.strategies)),
+        model=start.model,
+        domains=dict(start.domains),
+        targets=dict(start.targets),
+        warmup_steps=start.warmup_steps,
+        update_steps=start.update_steps,
+        decisions=start.decisions,
+        global_batch=start.global_batch,
+        ranks=start.ranks,
+        seed=start.seed,
+        resumes=tuple(event.step for event in seen.resumes),
+        samples=len(seen.trace.ids),
+        unique=len(np.unique(seen.trace.ids)),
+    )
+
+
+def _proportions(counts: Mapping[str, int], domains: Mapping[str, int]) -> str:
+    """What was chosen as a mixer that gives it from the start, in YAML."""
+    found = shares(counts) or shares(domains)
+    lines = [f"      {_yaml(name)}: {share:.4f}" for name, share in found.items()]
+    return "\n".join(["dataflex:", "  mixer:", "    name: static", "    proportions:", *lines]) + "\n"
+
+
+def _yaml(name: str) -> str:
+    plain = name.replace("_", "").replace("-", "")
+    return name if plain.isalnum() and not plain.isdigit() and plain.lower() not in _WORDS else _quoted(name)
+
+
+_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"}
+
+
+def _quoted(name: str) -> str:
+    import json
+
+    return json.dumps(name)
+
+
+def _provenance(seen: Seen) -> dict[str, Any]:
+    start: Start = seen.start
+    return {
+        "folder": str(seen.folder.resolve()),
+        "run": start.run,
+        "strategies": [asdict(fact) for fact in start.strategies],
+        "seed": start.seed,
+        "ranks": start.ranks,
+        "model": start.model,
+        "versions": dict(start.versions),
+        "config": dict(start.config),
+        "machine": {} if seen.pool is None else dict(seen.pool.machine),
+        "resumes": [{"step": event.step, "checkpoint": event.checkpoint} for event in seen.resumes],
+        "plans": {str(event.decision): event.plan for event in seen.decisions},
+        "notices": [event.text for event in seen.notices],
+        "fallbacks": [{"kind": n.kind, "text": n.text} for n in seen.notices if isinstance(n, Fallback)],
+        "dropped": {name: asdict(fact) for name, fact in start.dropped.items()},
+        "cut": {name: asdict(fact) for name, fact in start.cut.items()},
+        "reported with": f"Python {platform.python_version()}",
+    }

@@ -1,0 +1,127 @@
+"""What was chosen, in numbers: shares, enrichment, overlap, coverage, repeats. Pure functions of what a run left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_cli.report.model import Enrichment, Taken
+from dataflex_cli.report.reading import Ids, Seen
+from dataflex_core.journal import Decision
+from dataflex_core.journal.figures import enrichment, overlap, shares
+
+_BANDS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
+_MOST = 60
+
+
+def taken_of(seen: Seen) -> tuple[Taken, ...]:
+    """Every decision, with how much of what it chose was new to the run, and how much of the pool was seen by then."""
+    known = np.zeros(pool_size(seen), dtype=np.bool_)
+    found = []
+    for event in seen.decisions:
+        ids = np.unique(seen.chosen(event))
+        new = int((~known[ids]).sum())
+        known[ids] = True
+        found.append(
+            Taken(
+                decision=event.decision,
+                step=event.step,
+                until=event.until,
+                judged=event.judged,
+                chosen=dict(event.chosen),
+                shares=shares(event.chosen),
+                wanted=None if event.proportions is None else dict(event.proportions),
+                seconds=event.seconds,
+                signal_seconds=event.signal_seconds,
+                new=new,
+                seen=int(known.sum()),
+                notes={slot: dict(notes) for slot, notes in event.notes.items()},
+                shortages=tuple(
+                    f"{f'domain {short.domain}' if short.domain else 'the pool'} had {short.had} of {short.wanted} "
+                    f"samples wanted: {short.action}"
+                    for short in event.shortages
+                ),
+                learning_rate=event.learning_rate,
+            )
+        )
+    return tuple(found)
+
+
+def pool_size(seen: Seen) -> int:
+    """Samples of the pool."""
+    return sum(seen.start.domains.values())
+
+
+def by_decision(seen: Seen) -> list[Decision]:
+    """The decisions that strategies were asked for: all but the warm-up."""
+    return [event for event in seen.decisions if event.decision > 0]
+
+
+def counts_of(decisions: Sequence[Decision], domains: Mapping[str, int]) -> dict[str, int]:
+    """Samples chosen of each domain, over some decisions."""
+    return {name: sum(event.chosen.get(name, 0) for event in decisions) for name in domains}
+
+
+def enriched(counts: Mapping[str, int], pool: Mapping[str, int]) -> tuple[Enrichment, ...]:
+    """Each domain's share of what was chosen against that of the pool, the most enriched first."""
+    there, taken, ratios = shares(pool), shares(counts), enrichment(counts, pool)
+    if not taken:
+        return ()
+    found = [
+        Enrichment(name=name, pool=there[name], chosen=taken.get(name, 0.0), ratio=ratio)
+        for name, ratio in ratios.items()
+    ]
+    return tuple(sorted(found, key=lambda one: -one.ratio))
+
+
+def bands_of(seen: Seen) -> tuple[Enrichment, ...]:
+    """How much of what was chosen lies in each fifth of the judged samples' scores, over all decisions."""
+    judged, taken = np.zeros(len(_BANDS)), np.zeros(len(_BANDS))
+    for event in by_decision(seen):
+        if (scored := seen.scores.get(event.decision)) is None:
+            continue
+        ids, scores = scored
+        usable = np.isfinite(scores)
+        ids, scores = ids[usable], scores[usable]
+        band = fifths(scores)
+        judged += np.bincount(band, minlength=len(_BANDS))
+        taken += np.bincount(band[np.isin(ids, seen.chosen(event))], minlength=len(_BANDS))
+    if not judged.sum() or not taken.sum():
+        return ()
+    there, had = judged / judged.sum(), taken / taken.sum()
+    return tuple(
+        Enrichment(name=name, pool=float(p), chosen=float(c), ratio=float(c / p) if p else 0.0)
+        for name, p, c in zip(_BANDS, there, had, strict=True)
+    )
+
+
+def fifths(scores: NDArray[np.float32]) -> Ids:
+    """Which fifth by rank each score is in, 0 the lowest: Int64[n]."""
+    order = np.argsort(scores, kind="stable")
+    band = np.empty(len(scores), dtype=np.int64)
+    band[order] = np.arange(len(scores)) * len(_BANDS) // max(len(scores), 1)
+    return band
+
+
+def overlaps(seen: Seen) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:
+    """Decisions, and the Jaccard index of what each two chose; of very many, some evenly spread."""
+    events = [event for event in by_decision(seen) if len(seen.chosen(event))]
+    if len(events) > _MOST:
+        events = [events[i] for i in np.unique(np.linspace(0, len(events) - 1, _MOST).round().astype(int))]
+    sets = [np.unique(seen.chosen(event)) for event in events]
+    matrix = [[1.0] * len(sets) for _ in sets]
+    for i, one in enumerate(sets):
+        for j in range(i):
+            matrix[i][j] = matrix[j][i] = overlap(one, sets[j]) or 0.0
+    return tuple(event.decision for event in events), tuple(tuple(row) for row in matrix)
+
+
+def repeats(ids: Ids) -> tuple[tuple[int, int], ...]:
+    """How often samples were trained on, and how many so often."""
+    if not len(ids):
+        return ()
+    _, times = np.unique(ids, return_counts=True)
+    values, counts = np.unique(times, return_counts=True)
+    return tuple(zip(values.tolist(), counts.tolist(), strict=True))

@@ -1,0 +1,228 @@
+"""The numbers of a report. `build` makes them, the page shows them, and they are written as JSON beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+"""The version of the JSON. Counted up when what a key means changes, or one goes."""
+
+ByName = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """``values`` over optimizer ``steps``; None where there is none."""
+
+    name: str
+    steps: tuple[float, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What ran. ``state`` is ``finished``, ``failed`` or ``unfinished``: going on, or killed."""
+
+    name: str
+    run: str
+    state: str
+    step: int
+    steps: int
+    error: str | None
+    hint: str | None
+    strategies: tuple[str, ...]
+    kinds: tuple[str, ...]
+    model: str
+    domains: Mapping[str, int]
+    targets: Mapping[str, int]
+    warmup_steps: int
+    update_steps: int
+    decisions: int
+    global_batch: int
+    ranks: int
+    seed: int
+    resumes: tuple[int, ...]
+    samples: int
+    unique: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A decision as it was taken. ``shares`` are realised; ``wanted`` those asked for, of domains with quotas."""
+
+    decision: int
+    step: int
+    until: int
+    judged: int
+    chosen: Mapping[str, int]
+    shares: ByName
+    wanted: ByName | None
+    seconds: float
+    signal_seconds: float
+    new: int
+    seen: int
+    notes: Mapping[str, ByName]
+    shortages: tuple[str, ...]
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What deciding cost. ``declared`` and ``measured`` are in training steps, the latter None where nobody timed it.
+
+    ``break_even`` is how many random samples a chosen one must be worth, by what was measured, or else declared.
+    """
+
+    declared: float
+    measured: float | None
+    chosen_steps: int
+    deciding_seconds: float
+    signal_seconds: float
+    training_seconds: float | None
+    break_even: float | None
+
+    @property
+    def steps(self) -> float:
+        """In training steps, by the better of both."""
+        return self.declared if self.measured is None else self.measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrichment:
+    """A domain, or a band of scores: its shares of what was to be had and of what was chosen, and their ratio."""
+
+    name: str
+    pool: float
+    chosen: float
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The scores of a decision: counts between ``edges`` of all that was judged, and of what was chosen of it."""
+
+    decision: int
+    edges: tuple[float, ...]
+    judged: tuple[int, ...]
+    chosen: tuple[int, ...]
+    count: int
+    lost: int
+    mean: float | None
+    spread: float | None
+    length_correlation: float | None
+    lengths: tuple[tuple[int, float, bool], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Tokens of samples: counts between ``edges`` of the pool and of what was chosen, as shares of each."""
+
+    edges: tuple[float, ...]
+    pool: tuple[float, ...]
+    chosen: tuple[float, ...]
+    pool_mean: float
+    chosen_mean: float
+    cutoff_len: int
+    pool_cut: float
+    chosen_cut: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A row of the table: a sample, what was decided about it, and where in whose file it is."""
+
+    sample: int
+    decision: int
+    why: str
+    chosen: bool
+    score: float | None
+    rank: int | None
+    judged: int
+    domain: str
+    dataset: str
+    file: str
+    row: int
+    times: int
+    tokens: int
+    trained: int
+    cut: bool
+    left_out: int
+    pieces: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """Another run at equal measured compute: ``at`` training steps' worth of work, and the metric of both there.
+
+    ``curve`` and ``own`` are the metric over compute. ``why_not`` says why the two cannot be compared.
+    """
+
+    name: str
+    strategies: tuple[str, ...]
+    metric: str
+    curve: Curve
+    own: Curve
+    at: float | None
+    theirs: float | None
+    ours: float | None
+    why_not: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether it paid: ``difference`` of the metric to the mean of all runs compared with, less is better.
+
+    ``spread`` is the standard deviation of the differences, None of fewer than two runs.
+    """
+
+    paid: bool | None
+    metric: str | None
+    difference: float | None
+    spread: float | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something to look at: ``level`` is ``problem`` or ``hint``; ``todo`` says what to do about it."""
+
+    id: str
+    level: str
+    title: str
+    detail: str
+    todo: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """All numbers of the page."""
+
+    schema: int = SCHEMA
+    run: RunFacts
+    words: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    losses: Curve
+    evaluations: tuple[Curve, ...]
+    domain_losses: tuple[Curve, ...]
+    decisions: tuple[Taken, ...]
+    pool_shares: ByName
+    token_shares: ByName
+    enrichment: tuple[Enrichment, ...]
+    bands: tuple[Enrichment, ...]
+    cost: Cost
+    scores: tuple[Scores, ...]
+    overlap: tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]
+    """Decisions, and the Jaccard index of each with each."""
+    repeats: tuple[tuple[int, int], ...]
+    """How often trained on, from 1, and how many samples so."""
+    lengths: Lengths | None
+    weights: tuple[Curve, ...]
+    samples: tuple[Sample, ...]
+    in_target: int
+    verdict: Verdict
+    against: tuple[Against, ...]
+    proportions: str
+    """YAML to paste."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,178 @@
+"""What a run left behind: its journal, texts, lengths and LLaMA-Factory's own log. Also of one that is still going."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.errors import DataError
+from dataflex_core.journal import Decision, End, Event, Failed, Logged, Notice, Resume, Start, Step, read_journal
+from dataflex_core.journal.events import Evaluated, Trained
+from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
+from dataflex_core.journal.texts import Texts, read_texts
+
+Ids = NDArray[np.int64]
+Point = tuple[float, float]
+E = TypeVar("E", bound=Event)
+
+JOURNAL = "journal.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Which samples each step trained on: step ``steps[i]`` has ``ids[starts[i] : starts[i + 1]]``, all Int64."""
+
+    steps: Ids
+    starts: Ids
+    ids: Ids
+
+    def between(self, after: int, until: int) -> Ids:
+        """The samples of the steps ``after + 1`` to ``until``, in order."""
+        first, last = np.searchsorted(self.steps, [after, until], side="right")
+        found: Ids = self.ids[self.starts[first] : self.starts[last]]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seen:
+    """A run as far as it went. ``losses`` and ``evaluations`` by name are (step, value)."""
+
+    folder: Path
+    start: Start
+    decisions: tuple[Decision, ...]
+    trace: Trace
+    logged: tuple[Logged, ...]
+    trained: tuple[Trained, ...]
+    losses: tuple[Point, ...]
+    evaluations: dict[str, tuple[Point, ...]]
+    resumes: tuple[Resume, ...]
+    notices: tuple[Notice, ...]
+    end: End | Failed | None
+    texts: Texts
+    pool: PoolFacts | None
+    seconds: float | None = None
+    """From the first step to the last, as far as anybody wrote it down."""
+    scores: dict[int, tuple[Ids, NDArray[np.float32]]] = field(default_factory=dict)
+    """By decision: ids of judged samples, and what they scored."""
+
+    @property
+    def step(self) -> int:
+        """The last step that is done."""
+        return int(self.trace.steps[-1]) if len(self.trace.steps) else 0
+
+    def chosen(self, decision: Decision) -> Ids:
+        """What the interval of a decision trained on so far."""
+        return self.trace.between(decision.step, decision.until)
+
+
+def journal_in(run: Path) -> Path:
+    """The journal of a run's output folder, or of the folder ``dataflex`` in it, or the file itself.
+
+    Raises `DataError` where there is none.
+    """
+    for path in (run / "dataflex" / JOURNAL, run / JOURNAL, run):
+        if path.is_file():
+            return path
+    raise DataError(
+        f"{run} holds no journal of a run",
+        hint="name the output_dir of a run with a strategy; plain LLaMA-Factory writes no journal",
+    )
+
+
+def read_run(run: Path, *, texts: bool = True) -> Seen:
+    """All that ``run`` left. Raises `DataError` for one that has no beginning yet, or whose journal cannot be read."""
+    journal = journal_in(run)
+    try:
+        events = list(read_journal(journal))
+    except OSError as error:
+        raise DataError(f"{journal} cannot be read: {error.strerror}", hint="check who may read it") from error
+    start = next((event for event in events if isinstance(event, Start)), None)
+    if start is None:
+        raise DataError(f"{journal} does not say yet what the run is", hint="wait until its data is loaded")
+    folder = journal.parent
+    output = folder.parent if folder.name == "dataflex" else folder
+    log = list(_log_of(output / "trainer_log.jsonl"))
+    logged = tuple(_all(events, Logged))
+    return Seen(
+        folder=output,
+        start=start,
+        decisions=tuple(_all(events, Decision)),
+        trace=_trace(_all(events, Step)),
+        logged=logged,
+        trained=tuple(_all(events, Trained)),
+        losses=_losses(logged, log),
+        evaluations=_evaluations(_all(events, Evaluated), log),
+        resumes=tuple(_all(events, Resume)),
+        notices=tuple(_all(events, Notice)),
+        end=next(iter([*_all(events, End), *_all(events, Failed)]), None),
+        texts=read_texts(folder / "texts" / f"{start.run}.jsonl") if texts else Texts(),
+        pool=read_pool_facts(folder, start.run),
+        seconds=_seconds(logged, log),
+    )
+
+
+def _all(events: Iterable[Event], kind: type[E]) -> list[E]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def _trace(steps: list[Step]) -> Trace:
+    counts = np.array([len(step.samples) for step in steps], dtype=np.int64)
+    ids = [np.array(step.samples, dtype=np.int64) for step in steps]
+    return Trace(
+        steps=np.array([step.step for step in steps], dtype=np.int64),
+        starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        ids=np.concatenate(ids) if ids else np.zeros(0, dtype=np.int64),
+    )
+
+
+def _log_of(path: Path) -> Iterator[dict[str, object]]:
+    """LLaMA-Factory's log, for what journals of before did not have."""
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("current_steps"), int):
+            yield record
+
+
+def _losses(logged: Iterable[Logged], log: Iterable[dict[str, object]]) -> tuple[Point, ...]:
+    told = [(float(event.step), event.training["loss"]) for event in logged if "loss" in event.training]
+    return tuple(told) or _column(log, "loss")
+
+
+def _evaluations(told: Iterable[Evaluated], log: list[dict[str, object]]) -> dict[str, tuple[Point, ...]]:
+    found: dict[str, list[Point]] = {}
+    for event in told:
+        for name, value in event.figures.items():
+            if name.startswith("eval_") and name.endswith("loss"):
+                found.setdefault(name, []).append((float(event.step), value))
+    made = {name: tuple(points) for name, points in found.items()}
+    return made or {name: points for name in ("eval_loss",) if (points := _column(log, name))}
+
+
+def _column(log: Iterable[dict[str, object]], name: str) -> tuple[Point, ...]:
+    # A run that goes on writes its steps again: the last word counts.
+    last = {record["current_steps"]: record[name] for record in log if isinstance(record.get(name), float | int)}
+    points = [(float(str(step)), float(str(value))) for step, value in last.items()]
+    return tuple(point for point in sorted(points) if np.isfinite(point[1]))
+
+
+def _seconds(logged: Iterable[Logged], log: list[dict[str, object]]) -> float | None:
+    if total := sum(event.seconds for event in logged):
+        return total
+    parts = str(log[-1].get("elapsed_time", "")).split(" day") if log else []
+    try:
+        hours, minutes, seconds = map(int, parts[-1].split(", ")[-1].split(":"))
+        days = int(parts[0]) if len(parts) > 1 else 0
+    except (ValueError, IndexError):
+        return None
+    return float(86400 * days + 3600 * hours + 60 * minutes + seconds)

@@ -1,0 +1,256 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const values = JSON.parse(document.getElementById("values").textContent);
+  const byId = (id) => document.getElementById(id);
+
+  // ---- theme: automatic, light, dark
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const THEMES = ["auto", "light", "dark"];
+  const NAMES = { auto: "automatic", light: "light", dark: "dark" };
+  const PALETTES = {
+    light: {
+      series: ["#2f62d0", "#d6701f", "#1f8a5f", "#9a4fc0", "#b8901a", "#c93f66", "#2c93a8", "#6d7686", "#7a5a3a", "#5b7f2b", "#5a54c4", "#a8505a"],
+      accent: "#2f62d0", muted: "#9aa4b5", text: "#3a4354", soft: "#566074", grid: "#e4e8ef", card: "#ffffff",
+      scale: [[0, "#f2f5fb"], [0.5, "#8aa9ea"], [1, "#1d3f92"]],
+    },
+    dark: {
+      series: ["#85aaff", "#f2a163", "#64cf9f", "#cf97ef", "#e6c45c", "#f58aa6", "#6fcfe2", "#a6b0c2", "#c9a27a", "#a9cf74", "#a9a4f5", "#e39aa2"],
+      accent: "#85aaff", muted: "#68748a", text: "#d3dae6", soft: "#a3adbf", grid: "#2b3444", card: "#1a202b",
+      scale: [[0, "#202838"], [0.5, "#4a6bb5"], [1, "#c3d5ff"]],
+    },
+  };
+  let chosen = "auto";
+  const theme = () => (chosen === "auto" ? (dark.matches ? "dark" : "light") : chosen);
+  const applyTheme = () => {
+    root.dataset.theme = theme();
+    const button = byId("theme");
+    button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[chosen];
+    button.setAttribute("aria-label", `Theme: ${NAMES[chosen]}`);
+    for (const chart of drawn) draw(chart);
+  };
+
+  // ---- charts
+  const charts = new Map(values.charts.map((chart) => [chart.id, chart]));
+  const drawn = new Set();
+  const at = new Map();
+
+  const coloured = (value, palette) => {
+    if (typeof value === "string" && value[0] === "@") {
+      const name = value.slice(1);
+      return /^\d+$/.test(name) ? palette.series[Number(name) % palette.series.length] : palette[name] || value;
+    }
+    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => coloured(item, palette));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, RAW.has(key) ? item : coloured(item, palette)]));
+    }
+    return value;
+  };
+  const RAW = new Set(["x", "y", "z", "name", "customdata", "text", "title"]);  // what users named may begin with @
+
+  const layoutOf = (chart, palette) => {
+    const given = coloured(chart.layout, palette);
+    const axis = { gridcolor: palette.grid, zerolinecolor: palette.grid, linecolor: palette.grid, automargin: true, fixedrange: true };
+    return {
+      ...given,
+      font: { family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12, color: palette.text },
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 48, r: 16, t: 10, b: 40 },
+      xaxis: { ...axis, ...(given.xaxis || {}) },
+      yaxis: { ...axis, ...(given.yaxis || {}) },
+      legend: { orientation: "h", y: -0.22, yanchor: "top", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
+      hoverlabel: { bgcolor: palette.card, bordercolor: palette.grid, font: { color: palette.text } },
+    };
+  };
+
+  const draw = (id) => {
+    const chart = charts.get(id);
+    const place = byId(`plot-${id}`);
+    const data = chart.frames.length ? chart.frames[at.get(id) ?? chart.frames.length - 1][1] : chart.data;
+    const palette = PALETTES[theme()];
+    const layout = layoutOf(chart, palette);
+    if (data.length < 2 && layout.showlegend === undefined) layout.showlegend = false;
+    Plotly.react(place, data.map((trace) => coloured(trace, palette)), layout, { displayModeBar: false, responsive: true, scrollZoom: false });
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", `${chart.title}. ${chart.says}`);
+    drawn.add(id);
+  };
+
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) {
+        near.unobserve(entry.target);
+        draw(entry.target.dataset.chart);
+      }
+    }
+  }, { rootMargin: "600px" });
+  for (const figure of document.querySelectorAll("[data-chart]")) near.observe(figure);
+  window.addEventListener("beforeprint", () => { for (const id of charts.keys()) draw(id); });
+
+  for (const chart of values.charts) {
+    const slider = byId(`slide-${chart.id}`);
+    if (!slider) continue;
+    const label = slider.labels[0];
+    const show = () => {
+      const index = Number(slider.value);
+      at.set(chart.id, index);
+      label.textContent = chart.frames[index][0];
+      slider.setAttribute("aria-valuetext", chart.frames[index][0]);
+      draw(chart.id);
+    };
+    slider.addEventListener("input", show);
+    slider.setAttribute("aria-valuetext", label.textContent);
+  }
+
+  byId("theme").addEventListener("click", () => {
+    chosen = THEMES[(THEMES.indexOf(chosen) + 1) % THEMES.length];
+    applyTheme();
+  });
+  dark.addEventListener("change", applyTheme);
+  applyTheme();
+
+  // ---- where in the page
+  const links = [...document.querySelectorAll("nav a")];
+  const here = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (entry.isIntersecting) for (const link of links) {
+        const is = link.hash === `#${entry.target.id}`;
+        link.classList.toggle("here", is);
+        if (is) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+      }
+    }
+  }, { rootMargin: "-20% 0px -70% 0px" });
+  for (const section of document.querySelectorAll("main section")) here.observe(section);
+
+  // ---- proportions to paste
+  byId("copy").addEventListener("click", async () => {
+    const text = byId("yaml").textContent;
+    let done = true;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(byId("yaml"));
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      done = false;
+    }
+    byId("copied").textContent = done ? "Copied." : "Selected: copy it with the keyboard.";
+  });
+
+  // ---- samples
+  if (!byId("table")) return;
+  const PAGE = 25;
+  const rows = values.samples;
+  for (const row of rows) {
+    if (row.same !== undefined) row.pieces = rows[row.same].pieces;
+    row.found = `${row.sample} ${row.domain} ${row.dataset} ${row.file} ${row.pieces.map((piece) => piece[1]).join(" ")}`.toLowerCase();
+  }
+  const scored = rows.some((row) => row.score !== null);
+  const short = (path) => path.split(/[\\/]/).pop();
+  const COLUMNS = [
+    ["decision", "decision", true, (row) => row.decision || "warm-up"],
+    ...(scored ? [
+      ["rank", "rank", true, (row) => (row.rank === null ? "–" : `${row.rank} of ${row.judged}`)],
+      ["score", "score", true, (row) => (row.score === null ? "–" : Number(row.score).toPrecision(3))],
+    ] : []),
+    ["why", "why shown", false, null],
+    ["domain", "domain", false, (row) => row.domain],
+    ["tokens", "tokens", true, (row) => row.tokens],
+    ["times", "times trained on", true, (row) => row.times],
+    ["sample", "sample", true, (row) => row.sample],
+    ["file", "row of file", false, null],
+    ["text", "text", false, null],
+  ];
+  let sort = ["decision", -1];
+  let limit = PAGE;
+
+  const element = (name, content, attributes = {}) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (content !== null) made.textContent = content;
+    return made;
+  };
+
+  const textOf = (row) => {
+    const details = element("details", null);
+    const answer = row.pieces.find((piece) => piece[0] === "answer") || row.pieces[0] || ["", ""];
+    details.append(element("summary", answer[1].trim().slice(0, 140) || "(no text)"));
+    for (const [role, text] of row.pieces) {
+      const piece = element("div", null, { class: `piece ${role === "answer" ? "answer" : "prompt"}` });
+      piece.append(element("b", role), document.createTextNode(text));
+      details.append(piece);
+    }
+    const box = document.createDocumentFragment();
+    box.append(details);
+    if (row.cut) box.append(element("span", "fills cutoff_len: it may be cut", { class: "cut" }));
+    if (row.left_out) box.append(element("span", `${row.left_out} characters more, left out here`, { class: "cut" }));
+    return box;
+  };
+
+  const head = document.querySelector("#table thead tr");
+  for (const [key, name, isNumber] of COLUMNS) {
+    const cell = element("th", null, { scope: "col", "data-key": key, ...(isNumber ? { class: "n" } : {}) });
+    const button = element("button", name, { type: "button" });
+    button.addEventListener("click", () => {
+      sort = sort[0] === key ? [key, -sort[1]] : [key, 1];
+      limit = PAGE;
+      fill();
+    });
+    cell.append(button);
+    head.append(cell);
+  }
+
+  const options = (id, found, name) => {
+    for (const value of [...new Set(found)]) byId(id).append(element("option", name(value), { value }));
+    byId(id).addEventListener("change", () => { limit = PAGE; fill(); });
+  };
+  options("of-decision", rows.map((row) => row.decision).sort((a, b) => a - b), (value) => (value ? `decision ${value}` : "warm-up"));
+  options("of-why", rows.map((row) => row.why), (value) => value);
+  options("of-domain", rows.map((row) => row.domain).sort(), (value) => value);
+  byId("search").addEventListener("input", () => { limit = PAGE; fill(); });
+  byId("more").addEventListener("click", () => { limit += 4 * PAGE; fill(); });
+
+  const compare = (key) => (one, other) => {
+    const [a, b] = key === "text" ? [one.found, other.found] : [one[key], other[key]];
+    if (a === b) return 0;
+    if (a === null || b === null) return a === null ? 1 : -1;
+    return (a < b ? -1 : 1) * sort[1];
+  };
+
+  const fill = () => {
+    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const [decision, why, domain] = ["of-decision", "of-why", "of-domain"].map((id) => byId(id).value);
+    const found = rows.filter((row) =>
+      words.every((word) => row.found.includes(word)) && (decision === "" || String(row.decision) === decision)
+      && (why === "" || row.why === why) && (domain === "" || row.domain === domain));
+    found.sort(compare(sort[0]));
+    for (const cell of head.children) {
+      if (cell.dataset.key === sort[0]) cell.setAttribute("aria-sort", sort[1] > 0 ? "ascending" : "descending");
+      else cell.removeAttribute("aria-sort");
+    }
+    const body = document.querySelector("#table tbody");
+    body.replaceChildren(...found.slice(0, limit).map((row) => {
+      const line = element("tr", null, { "data-sample": row.sample });
+      for (const [key, name, isNumber, of] of COLUMNS) {
+        const cell = element("td", of ? String(of(row)) : null, { "data-label": name, ...(isNumber ? { class: "n" } : {}) });
+        if (key === "why") cell.append(element("span", row.why + (row.chosen ? "" : ", not chosen"), { class: "why" }));
+        if (key === "file") {
+          cell.className = "where";
+          cell.textContent = row.row ? `${row.row} of ${short(row.file)}` : "not known";
+          cell.title = row.file;
+        }
+        if (key === "text") {
+          cell.className = "text";
+          cell.append(textOf(row));
+        }
+        line.append(cell);
+      }
+      return line;
+    }));
+    byId("found").textContent = `${found.length} of ${rows.length} rows${found.length > limit ? `, the first ${limit} shown` : ""}`;
+    byId("more").hidden = found.length <= limit;
+  };
+  fill();
+})();

@@ -1,0 +1,85 @@
+"""A report in words: what ran, what was decided, what it cost, whether it paid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataflex_cli.report.model import Cost, ReportData, Verdict
+
+
+def words_of(data: ReportData) -> tuple[str, ...]:
+    """A sentence or two each."""
+    return tuple(_sentences(data))
+
+
+def _sentences(data: ReportData) -> Iterator[str]:
+    yield _ran(data)
+    if (decided := _decided(data)) is not None:
+        yield decided
+        yield _cost(data.cost)
+    yield _paid(data.verdict)
+
+
+def _ran(data: ReportData) -> str:
+    run = data.run
+    pool = sum(run.domains.values())
+    done = {
+        "finished": f"trained {run.step:,} steps",
+        "failed": f"ended after step {run.step:,} of {run.steps:,}",
+        "unfinished": f"has trained {run.step:,} of {run.steps:,} steps so far",
+    }[run.state]
+    on = f"{run.samples:,} samples, {run.unique:,} of them different"
+    kinds = f"{pool:,} samples in {counted(len(run.domains), 'domain')}"
+    target = f", with a target set of {sum(run.targets.values()):,}" if run.targets else ""
+    return f"The run {done}, on {on}, from a pool of {kinds}{target}. It decided by {' and '.join(run.strategies)}."
+
+
+def _decided(data: ReportData) -> str | None:
+    decided = [one for one in data.decisions if one.decision > 0]
+    if not decided:
+        return None
+    judged = sum(one.judged for one in decided)
+    said = f"{counted(len(decided), 'decision')} chose what {data.cost.chosen_steps:,} steps trained on"
+    said += f", judging {judged:,} samples in all." if judged else "."
+    told = [one for one in data.enrichment if one.ratio > 1.1][:2] + [
+        one for one in data.enrichment if one.ratio < 0.9
+    ][-2:]
+    if told:
+        parts = ", ".join(f"{one.name} {times(one.ratio)}" for one in told)
+        said += f" Against chance, which is 1, it took {parts}."
+    elif len(data.enrichment) > 1:
+        said += " Every domain was taken about as often as chance would."
+    return said
+
+
+def times(ratio: float) -> str:
+    """How often, for people."""
+    return "never" if ratio == 0 else f"{ratio:.1f} times as often" if ratio >= 0.1 else f"{ratio:.2f} times as often"
+
+
+def _cost(cost: Cost) -> str:
+    if cost.break_even is None or cost.break_even == 1.0:
+        return "Deciding cost next to nothing."
+    how = "as measured" if cost.measured is not None else "as declared"
+    said = f"Deciding cost {cost.steps:,.0f} training steps' worth of work, {how}"
+    if cost.training_seconds:
+        share = cost.deciding_seconds / (cost.deciding_seconds + cost.training_seconds)
+        said += f": {share:.0%} of the time"
+    return f"{said}. To break even a chosen sample must be worth {cost.break_even:.1f} random ones."
+
+
+def _paid(verdict: Verdict) -> str:
+    if verdict.runs == 0:
+        return "Whether it paid is not known: train the same with selector random, and name that run with --against."
+    if verdict.difference is None:
+        return "Whether it paid is not known: the runs cannot be compared (below)."
+    over = counted(verdict.runs, "other run")
+    spread = "" if verdict.spread is None else f", give or take {verdict.spread:.3f}"
+    figures = f"{verdict.metric} is {abs(verdict.difference):.3f} {'lower' if verdict.difference < 0 else 'higher'}"
+    said = {True: "It paid", False: "It did not pay", None: "Whether it paid cannot be told"}[verdict.paid]
+    return f"{said}: at equal work {figures} than that of {over}{spread}."
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``2,000 steps``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
