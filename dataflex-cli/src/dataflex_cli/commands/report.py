@@ -31,10 +31,10 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     """
     from dataflex_cli.report.build import report_of
     from dataflex_cli.report.page import document_of, page_of
-    from dataflex_cli.report.reading import journal_in, read_run
+    from dataflex_cli.report.reading import read_run
 
-    page = output or journal_in(run).parent / "report.html"
     seen = read_run(run, texts=not no_texts)
+    page = output or seen.journal.parent / "report.html"
     named = names_of(others)
     data = report_of(seen, [(name, read_run(path, texts=False)) for name, path in zip(named, others, strict=True)])
     try:

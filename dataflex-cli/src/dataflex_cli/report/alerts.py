@@ -148,7 +148,7 @@ def chosen_truncated(data: ReportData) -> Iterator[Alert]:
 
 def near_duplicates(data: ReportData) -> Iterator[Alert]:
     """Among the chosen samples that are shown, ones with nearly the same text."""
-    rows = list({row.sample: row for row in data.samples if row.chosen}.values())
+    rows = list({row.sample: row for row in data.samples if row.chosen and row.pieces}.values())
     pairs = alike(rows)
     if pairs:
         many = len({sample for pair in pairs for sample in pair})

@@ -17,8 +17,7 @@ from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
 from dataflex_cli.report.samples import samples_of
 from dataflex_cli.report.words import words_of
-from dataflex_core.journal import End, Failed, Start
-from dataflex_core.journal.events import Fallback
+from dataflex_core.journal import End, Failed, Fallback, Start
 from dataflex_core.journal.figures import shares
 
 

@@ -147,7 +147,6 @@ def _proportions(data: ReportData) -> Chart | None:
                 "y": [*shares, shares[-1]],
                 "stackgroup": "one",
                 "line": {"shape": "hv", "width": 0.5, "color": f"@{i}"},
-                "fillcolor": f"@{i}",
                 "hovertemplate": "%{y:.1%}",
             }
         )
@@ -181,11 +180,13 @@ def _enrichment(id_: str, title: str, rows: Sequence[Enrichment]) -> Chart | Non
         "marker": {"color": ["@accent" if one.ratio >= 1 else "@muted" for one in reversed(few)]},
         "hovertemplate": "%{y}: %{x:.2f}×<br>chosen %{customdata[0]:.1%}, before %{customdata[1]:.1%}<extra></extra>",
         "text": [f"{one.ratio:.2f}×" for one in reversed(few)],
-        "textposition": "auto",
+        "textposition": "outside",
+        "cliponaxis": False,
     }
     one = {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper"}
     line = {"color": "@text", "width": 1.5, "dash": "dot"}
     layout = _titled("times as often as chance", "", shapes=[{**one, "line": line}], showlegend=False)
+    layout["xaxis"]["range"] = [0, max(1.0, *(row.ratio for row in few)) * 1.2]
     layout["yaxis"] = {"type": "category", "automargin": True}
     says = "1 is chance." + (f" Of {len(rows)}, the first and last twelve." if len(few) < len(rows) else "")
     return Chart(id=id_, title=title, says=says, data=[bars], layout=layout)
@@ -335,7 +336,9 @@ def _weights(curves: Sequence[Curve]) -> Iterable[Chart]:
         return
     lines = [_line(one, f"@{i}") for i, one in enumerate(curves)]
     says = "Effective share: how many samples of a step really count, 1 where all weigh the same."
-    yield Chart(id="weights", title="Weights", says=says, data=lines, layout=_titled("step", ""), wide=True)
+    layout = _titled("step", "")
+    layout["yaxis"]["rangemode"] = "tozero"
+    yield Chart(id="weights", title="Weights", says=says, data=lines, layout=layout, wide=True)
 
 
 def _time(data: ReportData) -> Chart | None:

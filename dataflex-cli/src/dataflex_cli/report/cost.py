@@ -109,5 +109,10 @@ def verdict_of(against: Sequence[Against]) -> Verdict:
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else None
     clear = spread is None or abs(mean) > spread
     return Verdict(
-        paid=mean < 0 if clear else None, metric=known[0].metric, difference=mean, spread=spread, runs=len(known)
+        paid=mean < 0 if clear else None,
+        metric=known[0].metric,
+        difference=mean,
+        spread=spread,
+        runs=len(known),
+        at=min(one.at or 0.0 for one in known),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataflex_cli.report.choice import by_decision
 from dataflex_cli.report.model import Curve, Lengths, Scores
-from dataflex_cli.report.reading import Ids, Point, Seen
+from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged
 from dataflex_core.journal.figures import rank_correlation
 
@@ -96,7 +97,9 @@ def scores_of(seen: Seen) -> tuple[Scores, ...]:
     return tuple(found)
 
 
-def _dots(lengths: Ids, scores: Ids, taken: Ids, usable: Ids) -> tuple[tuple[int, float, bool], ...]:
+def _dots(
+    lengths: NDArray[np.int32], scores: NDArray[np.float32], taken: NDArray[np.bool_], usable: NDArray[np.bool_]
+) -> tuple[tuple[int, float, bool], ...]:
     places = np.flatnonzero(usable)
     places = places[:: -(-len(places) // _DOTS) or 1]
     return tuple((int(lengths[i]), round(float(scores[i]), 6), bool(taken[i])) for i in places)

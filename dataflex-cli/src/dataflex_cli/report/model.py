@@ -182,6 +182,8 @@ class Verdict:
     difference: float | None
     spread: float | None
     runs: int
+    at: float | None = None
+    """The least work, in training steps, at which two of them were compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

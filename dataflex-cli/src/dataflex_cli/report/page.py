@@ -19,6 +19,7 @@ PLOTLY = "plotly-cartesian.min.js"
 PLOTLY_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 """Of plotly.js-cartesian-dist-min 4.1.1, of the npm registry, as it is in the package."""
 
+_POLICY = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 _GROUPS = (
     ("course", "The course of the run", ("loss", "proportions", "domain-loss", "weights")),
     ("choice", "What was chosen", ("enrichment", "bands", "scores", "score-length", "lengths")),
@@ -36,7 +37,7 @@ def page_of(data: ReportData) -> str:
     scripts = [_file("vendor", PLOTLY), _file("templates", "report.js")]
     charts = charts_of(data)
     hashes = " ".join(f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts)
-    policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; script-src {hashes}; {_POLICY}"
     return environment.from_string(_file("templates", "report.html.j2")).render(
         data=data,
         tiles=tiles_of(data),
@@ -73,7 +74,7 @@ def _finite(value: Any) -> Any:
 def _rows(data: ReportData) -> list[dict[str, Any]]:
     """The samples, each text once."""
     texts: dict[int, int] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for sample in data.samples:
         row = asdict(sample)
         if sample.sample in texts:
@@ -110,7 +111,7 @@ def _listed(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Provenance as names and text, without what is empty."""
     shown = {key: value for key, value in values.items() if value not in ("", None, [], {})}
     return [
-        (key, value if isinstance(value, str | int) else json.dumps(value, indent=1, ensure_ascii=False, default=str))
+        (key, str(value) if isinstance(value, str | int) else json.dumps(value, indent=1, ensure_ascii=False))
         for key, value in shown.items()
     ]
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal import Decision, End, Event, Failed, Logged, Notice, Resume, Start, Step, read_journal
-from dataflex_core.journal.events import Evaluated, Trained
+from dataflex_core.journal import (
+    Decision,
+    End,
+    Evaluated,
+    Failed,
+    Logged,
+    Notice,
+    Resume,
+    Start,
+    Step,
+    Trained,
+    open_run,
+)
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
 from dataflex_core.journal.texts import Texts, read_texts
 
 Ids = NDArray[np.int64]
 Point = tuple[float, float]
-E = TypeVar("E", bound=Event)
-
-JOURNAL = "journal.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,6 +51,7 @@ class Seen:
     """A run as far as it went. ``losses`` and ``evaluations`` by name are (step, value)."""
 
     folder: Path
+    journal: Path
     start: Start
     decisions: tuple[Decision, ...]
     trace: Trace
@@ -71,57 +79,45 @@ class Seen:
         return self.trace.between(decision.step, decision.until)
 
 
-def journal_in(run: Path) -> Path:
-    """The journal of a run's output folder, or of the folder ``dataflex`` in it, or the file itself.
-
-    Raises `DataError` where there is none.
-    """
-    for path in (run / "dataflex" / JOURNAL, run / JOURNAL, run):
-        if path.is_file():
-            return path
-    raise DataError(
-        f"{run} holds no journal of a run",
-        hint="name the output_dir of a run with a strategy; plain LLaMA-Factory writes no journal",
-    )
-
-
 def read_run(run: Path, *, texts: bool = True) -> Seen:
-    """All that ``run`` left. Raises `DataError` for one that has no beginning yet, or whose journal cannot be read."""
-    journal = journal_in(run)
+    """All that ``run`` left; without ``texts`` no word of any sample.
+
+    Raises `DataError` for one that has no beginning yet, or whose files cannot be read.
+    """
     try:
-        events = list(read_journal(journal))
+        told = open_run(run)
+        folder, start = told.path.parent, told.start
+        output = folder.parent if folder.name == "dataflex" else folder
+        log = list(_log_of(output / "trainer_log.jsonl"))
+        kept = read_texts(folder / "texts" / f"{start.run}.jsonl")
     except OSError as error:
-        raise DataError(f"{journal} cannot be read: {error.strerror}", hint="check who may read it") from error
-    start = next((event for event in events if isinstance(event, Start)), None)
-    if start is None:
-        raise DataError(f"{journal} does not say yet what the run is", hint="wait until its data is loaded")
-    folder = journal.parent
-    output = folder.parent if folder.name == "dataflex" else folder
-    log = list(_log_of(output / "trainer_log.jsonl"))
-    logged = tuple(_all(events, Logged))
+        raise DataError(f"{error.filename or run} cannot be read: {error.strerror}", hint="check who may") from error
     return Seen(
         folder=output,
+        journal=told.path,
         start=start,
-        decisions=tuple(_all(events, Decision)),
-        trace=_trace(_all(events, Step)),
-        logged=logged,
-        trained=tuple(_all(events, Trained)),
-        losses=_losses(logged, log),
-        evaluations=_evaluations(_all(events, Evaluated), log),
-        resumes=tuple(_all(events, Resume)),
-        notices=tuple(_all(events, Notice)),
-        end=next(iter([*_all(events, End), *_all(events, Failed)]), None),
-        texts=read_texts(folder / "texts" / f"{start.run}.jsonl") if texts else Texts(),
+        decisions=told.decisions,
+        trace=_trace(told.steps),
+        logged=told.logged,
+        trained=told.trained,
+        losses=_losses(told.logged, log),
+        evaluations=_evaluations(told.evaluations, log),
+        resumes=told.resumes,
+        notices=told.notices,
+        end=told.end,
+        texts=kept if texts else _without_words(kept),
         pool=read_pool_facts(folder, start.run),
-        seconds=_seconds(logged, log),
+        seconds=_seconds(told.logged, log),
     )
 
 
-def _all(events: Iterable[Event], kind: type[E]) -> list[E]:
-    return [event for event in events if isinstance(event, kind)]
+def _without_words(texts: Texts) -> Texts:
+    """What was shown, and where it is, without a word of it."""
+    samples = {sample: replace(text, pieces=()) for sample, text in texts.samples.items()}
+    return Texts(samples=samples, shown=texts.shown)
 
 
-def _trace(steps: list[Step]) -> Trace:
+def _trace(steps: Sequence[Step]) -> Trace:
     counts = np.array([len(step.samples) for step in steps], dtype=np.int64)
     ids = [np.array(step.samples, dtype=np.int64) for step in steps]
     return Trace(

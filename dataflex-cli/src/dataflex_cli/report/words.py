@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataflex_cli.report.model import Cost, ReportData, Verdict
+from dataflex_cli.report.model import Cost, ReportData
 
 
 def words_of(data: ReportData) -> tuple[str, ...]:
@@ -17,7 +17,7 @@ def _sentences(data: ReportData) -> Iterator[str]:
     if (decided := _decided(data)) is not None:
         yield decided
         yield _cost(data.cost)
-    yield _paid(data.verdict)
+    yield _paid(data)
 
 
 def _ran(data: ReportData) -> str:
@@ -45,8 +45,8 @@ def _decided(data: ReportData) -> str | None:
         one for one in data.enrichment if one.ratio < 0.9
     ][-2:]
     if told:
-        parts = ", ".join(f"{one.name} {times(one.ratio)}" for one in told)
-        said += f" Against chance, which is 1, it took {parts}."
+        *parts, last = [f"{one.name} {times(one.ratio)}" for one in told]
+        said += f" Compared with chance it took {', '.join(parts)}{' and ' * bool(parts)}{last}."
     elif len(data.enrichment) > 1:
         said += " Every domain was taken about as often as chance would."
     return said
@@ -54,7 +54,9 @@ def _decided(data: ReportData) -> str | None:
 
 def times(ratio: float) -> str:
     """How often, for people."""
-    return "never" if ratio == 0 else f"{ratio:.1f} times as often" if ratio >= 0.1 else f"{ratio:.2f} times as often"
+    if ratio < 0.005:
+        return "never"
+    return f"{ratio:.1f} times as often" if ratio >= 0.95 else f"{ratio:.2f} times as often"
 
 
 def _cost(cost: Cost) -> str:
@@ -68,7 +70,8 @@ def _cost(cost: Cost) -> str:
     return f"{said}. To break even a chosen sample must be worth {cost.break_even:.1f} random ones."
 
 
-def _paid(verdict: Verdict) -> str:
+def _paid(data: ReportData) -> str:
+    verdict = data.verdict
     if verdict.runs == 0:
         return "Whether it paid is not known: train the same with selector random, and name that run with --against."
     if verdict.difference is None:
@@ -77,7 +80,12 @@ def _paid(verdict: Verdict) -> str:
     spread = "" if verdict.spread is None else f", give or take {verdict.spread:.3f}"
     figures = f"{verdict.metric} is {abs(verdict.difference):.3f} {'lower' if verdict.difference < 0 else 'higher'}"
     said = {True: "It paid", False: "It did not pay", None: "Whether it paid cannot be told"}[verdict.paid]
-    return f"{said}: at equal work {figures} than that of {over}{spread}."
+    said += f": at {verdict.at:,.0f} training steps' worth of work, as far as all of them went, "
+    said += f"{figures} than that of {over}{spread}."
+    work = data.run.step + data.cost.steps
+    if verdict.at is not None and verdict.at < 0.9 * work:
+        said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."
+    return said
 
 
 def counted(number: int, noun: str) -> str:

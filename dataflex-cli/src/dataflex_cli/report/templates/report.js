@@ -56,10 +56,10 @@
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12, color: palette.text },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 48, r: 16, t: 10, b: 40 },
+      margin: { l: 48, r: 16, t: 12, b: 40 },
       xaxis: { ...axis, ...(given.xaxis || {}) },
       yaxis: { ...axis, ...(given.yaxis || {}) },
-      legend: { orientation: "h", y: -0.22, yanchor: "top", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
       hoverlabel: { bgcolor: palette.card, bordercolor: palette.grid, font: { color: palette.text } },
     };
   };
@@ -152,16 +152,16 @@
   const COLUMNS = [
     ["decision", "decision", true, (row) => row.decision || "warm-up"],
     ...(scored ? [
-      ["rank", "rank", true, (row) => (row.rank === null ? "–" : `${row.rank} of ${row.judged}`)],
+      ["rank", "rank", true, (row) => (row.rank === null ? "–" : `${row.rank} / ${row.judged}`)],
       ["score", "score", true, (row) => (row.score === null ? "–" : Number(row.score).toPrecision(3))],
     ] : []),
     ["why", "why shown", false, null],
     ["domain", "domain", false, (row) => row.domain],
     ["tokens", "tokens", true, (row) => row.tokens],
-    ["times", "times trained on", true, (row) => row.times],
+    ["times", "times", true, (row) => row.times],
     ["sample", "sample", true, (row) => row.sample],
     ["file", "row of file", false, null],
-    ["text", "text", false, null],
+    ...(rows.some((row) => row.pieces.length) ? [["text", "text", false, null]] : []),
   ];
   let sort = ["decision", -1];
   let limit = PAGE;

@@ -1,0 +1,316 @@
+"""`dataflex report`: the numbers of the page, its alerts, and what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from click.testing import CliRunner
+from report_runs import SCRIPT, Shape, write_run
+
+from dataflex_cli.commands.report import report
+from dataflex_cli.report.alerts import CHECKS, alerts_of, alike
+from dataflex_cli.report.build import report_of
+from dataflex_cli.report.charts import charts_of
+from dataflex_cli.report.model import Alert, Curve, Enrichment, Lengths, Sample, Scores
+from dataflex_cli.report.page import PLOTLY, PLOTLY_SHA256, document_of, page_of
+from dataflex_cli.report.reading import read_run
+from dataflex_core.errors import DataError
+
+pytestmark = pytest.mark.numeric
+
+KINDS = [("selector",), ("mixer",), ("weighter",), ("selector", "mixer", "weighter")]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "run", Shape())
+
+
+@pytest.fixture
+def data(run):
+    return report_of(read_run(run))
+
+
+def test_the_command_writes_a_page_and_the_same_numbers_as_json(run):
+    result = CliRunner().invoke(report, [str(run)])
+    assert result.exit_code == 0, result.output
+    page, numbers = run / "dataflex" / "report.html", run / "dataflex" / "report.json"
+    assert "It decided by selector less." in result.output
+    assert f"Wrote {page} and report.json" in result.output
+    assert json.loads(numbers.read_text())["run"]["steps"] == 34
+    assert page.stat().st_size < 5_000_000
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids="+".join)
+@pytest.mark.parametrize("stop", [None, 17], ids=["finished", "killed"])
+def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
+    data = report_of(read_run(write_run(tmp_path, Shape(kinds=kinds, stop=stop))))
+    steps = [json.loads(line) for line in (tmp_path / "dataflex" / "journal.jsonl").read_text().splitlines()[:-1]]
+    ids = [sample for record in steps if record["event"] == "step" for sample in record["samples"]]
+    assert (data.run.samples, data.run.unique) == (len(ids), len(set(ids)))
+    assert data.run.state == ("finished" if stop is None else "unfinished")
+    assert data.run.step == (stop or 34)
+    assert sum(times * count for times, count in data.repeats) == len(ids)
+    decided = [record for record in steps if record["event"] == "decision"]
+    assert [one.chosen for one in data.decisions] == [record["chosen"] for record in decided]
+    if decided:
+        assert data.decisions[-1].seen == len(set(ids))
+        chosen = {name: sum(record["chosen"][name] for record in decided[1:]) for name in data.run.domains}
+        every, pool = sum(chosen.values()), sum(data.run.domains.values())
+        for one in data.enrichment:
+            share = data.run.domains[one.name] / pool
+            assert one.ratio == pytest.approx(chosen[one.name] / every / share)
+    assert bool(data.weights) == bool(data.domain_losses) == ("weighter" in kinds)
+    assert page_of(data)
+    assert json.loads(document_of(data))
+
+
+def test_overlap_is_of_what_two_decisions_trained_on(run, data):
+    seen = read_run(run)
+    first, second = (set(seen.chosen(event).tolist()) for event in seen.decisions[1:3])
+    decisions, matrix = data.overlap
+    assert decisions == (1, 2, 3, 4, 5, 6)
+    assert matrix[0][1] == matrix[1][0] == pytest.approx(len(first & second) / len(first | second))
+    assert all(row[i] == 1.0 for i, row in enumerate(matrix))
+
+
+def test_cost_is_measured_in_training_steps(data):
+    # 7 logs of 4 s beside their steps', 3 s of each for deciding; 6 decisions of 3 s and a warm-up of .01 s.
+    training = 34 + 7 * 4 - 7 * 3
+    assert data.cost.training_seconds == pytest.approx(training)
+    assert data.cost.measured == pytest.approx(18.01 * 34 / training)
+    assert data.cost.break_even == pytest.approx(1 + data.cost.measured / 30)
+    assert data.cost.declared == pytest.approx(6 * 17.5)
+
+
+def test_a_journal_of_before_is_timed_by_the_log_of_llamafactory(run):
+    journal = run / "dataflex" / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    kept = [record for record in lines if record["event"] not in ("trained", "evaluated", "logged")]
+    journal.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    log = [
+        {"current_steps": 10, "loss": 4.5, "elapsed_time": "0:00:20"},
+        {"current_steps": 10, "eval_loss": 4.4, "elapsed_time": "0:00:20"},
+        {"current_steps": 34, "loss": 2.5, "elapsed_time": "1 day, 0:00:52"},
+    ]
+    (run / "trainer_log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in log) + '{"curr')
+    data = report_of(read_run(run))
+    assert (data.losses.steps, data.losses.values) == ((10, 34), (4.5, 2.5))
+    assert data.evaluations == (Curve(name="eval_loss", steps=(10,), values=(4.4,)),)
+    assert data.cost.training_seconds == pytest.approx(86400 + 52 - 18.01)
+
+
+def test_the_table_has_text_rank_and_row_of_what_was_shown(data):
+    whys = {row.why for row in data.samples}
+    assert whys == {"highest", "lowest", "marginal", "random"}
+    best = next(row for row in data.samples if row.decision == 6 and row.rank == 1)
+    assert (best.why, best.chosen, best.judged) == ("highest", True, 160)
+    assert best.pieces[0] == ("prompt", f"Sample {best.sample}? {SCRIPT}")
+    assert (best.file, best.row) == ("/data/some.jsonl", best.sample + 1)
+    assert len({(row.decision, row.sample) for row in data.samples}) == len(data.samples)
+
+
+def test_without_texts_there_are_none(run, tmp_path):
+    result = CliRunner().invoke(report, [str(run), "--no-texts", "-o", str(tmp_path / "new" / "page.html")])
+    assert result.exit_code == 0, result.output
+    for file in ("page.html", "page.json"):
+        assert "document.title = 'run'" not in (tmp_path / "new" / file).read_text()
+    samples = json.loads((tmp_path / "new" / "page.json").read_text())["samples"]
+    assert {row["file"] for row in samples} == {"/data/some.jsonl"}
+    assert all(row["pieces"] == [] for row in samples)
+
+
+def test_texts_are_data_and_never_markup(data):
+    page = page_of(data)
+    assert SCRIPT not in page
+    assert page.count("<script") == 3
+    assert "\\u003cscript\\u003edocument.title" in page
+
+
+def test_the_policy_lets_nothing_in_but_the_pages_own_scripts(data):
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page_of(data))
+    assert policy is not None
+    words = dict(part.strip().split(" ", 1) for part in policy[1].replace("&#39;", "'").split(";"))
+    assert words["default-src"] == "'none'"
+    assert re.fullmatch(r"'sha256-[\w+/=]{44}' 'sha256-[\w+/=]{44}'", words["script-src"])
+    assert not re.search(r"http|unsafe-eval|connect", policy[1])
+
+
+def test_plotly_is_the_file_of_the_registry():
+    vendor = files("dataflex_cli.report").joinpath("vendor")
+    assert sha256(vendor.joinpath(PLOTLY).read_bytes()).hexdigest() == PLOTLY_SHA256
+    assert "MIT" in vendor.joinpath("plotly-LICENSE").read_text()
+
+
+def test_proportions_are_yaml_of_a_static_mixer(data):
+    section = yaml.safe_load(data.proportions)["dataflex"]
+    assert section["mixer"]["name"] == "static"
+    shares = section["mixer"]["proportions"]
+    assert shares == pytest.approx({one.name: one.chosen for one in data.enrichment}, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("added", "paid", "word"), [((0.5, 0.6), True, "It paid"), ((-2.0, -2.1), False, "It did not pay")]
+)
+def test_whether_it_paid_is_told_at_equal_work(tmp_path, run, added, paid, word):
+    others = []
+    for i, more in enumerate(added):
+        shape = Shape(kinds=("mixer",), decisions=20, evaluation=more, seed=i + 1)
+        others.append(write_run(tmp_path / f"other-{i}", shape))
+    result = CliRunner().invoke(report, [str(run), *(w for other in others for w in ("--against", str(other)))])
+    assert result.exit_code == 0, result.output
+    assert word in result.output
+    data = json.loads((run / "dataflex" / "report.json").read_text())
+    one = data["against"][0]
+    assert one["at"] == min(one["own"]["steps"][-1], one["curve"]["steps"][-1])
+    assert one["ours"] == pytest.approx(np.interp(one["at"], one["own"]["steps"], one["own"]["values"]))
+    assert data["verdict"]["paid"] is paid
+    differences = [other["ours"] - other["theirs"] for other in data["against"]]
+    assert data["verdict"]["difference"] == pytest.approx(np.mean(differences))
+    assert data["verdict"]["spread"] == pytest.approx(np.std(differences, ddof=1))
+
+
+def test_runs_without_evaluations_are_not_compared(tmp_path, run):
+    other = write_run(tmp_path / "other", Shape(seed=1))
+    journal = other / "dataflex" / "journal.jsonl"
+    journal.write_text("".join(line for line in journal.read_text().splitlines(True) if "evaluated" not in line))
+    data = report_of(read_run(run), [("other", read_run(other))])
+    assert data.verdict.paid is None
+    assert "eval_strategy" in (data.against[0].why_not or "")
+    assert "not known" in data.words[-1]
+    assert page_of(data)
+
+
+@pytest.mark.parametrize("missing", ["folder", "journal", "start"])
+def test_what_is_no_run_is_refused(tmp_path, missing):
+    if missing != "folder":
+        (tmp_path / "run" / "dataflex").mkdir(parents=True)
+    if missing == "start":
+        (tmp_path / "run" / "dataflex" / "journal.jsonl").write_text('{"event": "sta')
+    with pytest.raises(DataError) as told:
+        read_run(tmp_path / "run")
+    assert told.value.hint
+
+
+def test_a_large_run_makes_a_small_page_in_time(tmp_path):
+    shape = Shape(sizes=(60_000, 30_000, 10_000), batch=40, update=49, decisions=50, warmup=50)
+    run = write_run(tmp_path, shape)
+    began = time.process_time()
+    page = page_of(report_of(read_run(run)))
+    assert time.process_time() - began < 10
+    assert len(page.encode()) < 5_000_000
+
+
+def _alerts(data, **changes) -> dict[str, Alert]:
+    return {alert.id: alert for alert in alerts_of(replace(data, **changes))}
+
+
+def scores(**changes) -> Scores:
+    given = {"decision": 1, "edges": (0.0, 1.0), "judged": (9,), "chosen": (3,), "count": 9, "lost": 0, "mean": 0.5,
+             "spread": 0.2, "length_correlation": None}  # fmt: skip
+    return Scores(**{**given, **changes})
+
+
+def lengths(**changes) -> Lengths:
+    given = {"edges": (0.0, 1.0), "pool": (1.0,), "chosen": (1.0,), "pool_mean": 100.0, "chosen_mean": 100.0,
+             "cutoff_len": 190, "pool_cut": 0.0, "chosen_cut": 0.0}  # fmt: skip
+    return Lengths(**{**given, **changes})
+
+
+def bands(*ratios: float) -> tuple[Enrichment, ...]:
+    return tuple(Enrichment(name=f"{i}", pool=0.2, chosen=0.2 * ratio, ratio=ratio) for i, ratio in enumerate(ratios))
+
+
+def sample(number: int, text: str) -> Sample:
+    return Sample(
+        sample=number, decision=1, why="highest", chosen=True, score=0.1, rank=1, judged=9, domain="a", dataset="a",
+        file="a.json", row=1, times=1, tokens=9, trained=4, cut=False, left_out=0, pieces=(("answer", text),),
+    )  # fmt: skip
+
+
+WORDS = " ".join(f"word{i}" for i in range(60))
+ODD = {
+    "never-chosen": {"enrichment": (*bands(1.5), Enrichment(name="x", pool=0.3, chosen=0.0, ratio=0.0))},
+    "same-samples": {"overlap": ((1, 2), ((1.0, 0.9), (0.9, 1.0)))},
+    "no-better-than-chance": {"bands": bands(1.0, 1.02, 0.98)},
+    "constant-scores": {"scores": (scores(spread=0.0),)},
+    "nan-scores": {"scores": (scores(lost=3),)},
+    "chosen-truncated": {"lengths": lengths(chosen_cut=0.4)},
+    "near-duplicates": {"samples": (sample(1, WORDS), sample(2, f"{WORDS} more"), sample(3, "something else"))},
+    "leak": {"in_target": 2},
+    "lengths": {"lengths": lengths(chosen_mean=30.0)},
+    "effective-share": {"weights": (Curve(name="effective share", steps=(1,), values=(0.05,)),)},
+}
+CALM = {
+    "enrichment": bands(1.5, 0.5),
+    "overlap": ((1, 2), ((1.0, 0.1), (0.1, 1.0))),
+    "bands": bands(0.0, 0.1, 0.2, 0.7, 4.0),
+    "scores": (scores(),),
+    "lengths": lengths(),
+    "samples": (sample(1, WORDS), sample(2, "something else")),
+    "weights": (Curve(name="effective share", steps=(1,), values=(0.5,)),),
+    "provenance": {},
+}
+
+
+@pytest.mark.parametrize("alert", ODD)
+def test_an_alert_is_raised_where_there_is_cause_and_says_what_to_do(data, alert):
+    assert alert not in _alerts(data, **CALM)
+    assert len(_alerts(data, **{**CALM, **ODD[alert]})[alert].todo) > 10
+
+
+def test_rows_shortages_fallbacks_and_failures_are_alerts(tmp_path, data):
+    fact = {"count": 90, "row": 3, "file": "a.json", "reason": "no answer"}
+    told = {"fallbacks": [{"kind": "batches-halved", "text": "out of memory"}], "dropped": {"domain a": fact}}
+    short = replace(data.decisions[1], shortages=("the pool had 3 of 4 samples wanted: repeat",))
+    found = _alerts(data, provenance=told, decisions=(data.decisions[0], short))
+    assert "the pool had 3 of 4" in found["shortages"].detail
+    assert "row 3 of a.json: no answer" in found["rows-dropped-domain a"].detail
+    assert found["fallback-batches-halved"].detail == "out of memory"
+    failed = report_of(read_run(write_run(tmp_path / "failed", Shape(stop=9, error="disk full"))))
+    assert failed.alerts[0].id == "failed"
+    assert (failed.alerts[0].detail, failed.alerts[0].todo) == ("disk full", "mend it")
+
+
+def test_a_calm_run_has_no_alert(data):
+    assert _alerts(data, **CALM) == {}
+    assert len(CHECKS) == 13
+
+
+def test_near_duplicates_are_found_among_many_samples():
+    rng = np.random.default_rng(0)
+    rows = [sample(i, " ".join(map(str, rng.integers(0, 9999, 40)))) for i in range(1000)]
+    twin = replace(rows[7], sample=5000, pieces=(("answer", rows[7].pieces[0][1] + " end"),))
+    assert alike([*rows, twin]) == [(7, 5000)]
+
+
+def test_many_domains_are_drawn_as_the_largest_and_all_others(tmp_path):
+    run = write_run(tmp_path, Shape(sizes=tuple(range(10, 50)), decisions=2))
+    data = report_of(read_run(run))
+    chart = next(chart for chart in charts_of(data) if chart.id == "proportions")
+    assert len(chart.data) == 12
+    assert chart.data[-1]["name"] == "all others"
+    assert sum(trace["y"][1] for trace in chart.data) == pytest.approx(1)
+
+
+def test_names_that_are_no_plain_yaml_are_quoted(tmp_path):
+    run = write_run(tmp_path, Shape())
+    journal = run / "dataflex" / "journal.jsonl"
+    journal.write_text(
+        journal.read_text().replace("domain a", "a: {b} #").replace("domain b", "off").replace("domain c", "1")
+    )
+    shares = yaml.safe_load(report_of(read_run(run)).proportions)["dataflex"]["mixer"]["proportions"]
+    assert set(shares) == {"a: {b} #", "off", "1"}
+
+
+def test_a_folder_may_be_the_journals_own(run):
+    assert read_run(run / "dataflex").folder == read_run(run).folder == Path(run)

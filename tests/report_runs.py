@@ -1,0 +1,194 @@
+"""Runs for tests of reports: what a run leaves behind, of any size and kind, written in a moment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataflex_core.journal import (
+    Decision,
+    End,
+    Evaluated,
+    Event,
+    Failed,
+    Logged,
+    RowsFact,
+    Start,
+    Step,
+    StrategyFact,
+    Trained,
+    WeightsFact,
+    to_record,
+)
+from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
+from dataflex_core.journal.shown import allowance, shown_of
+from dataflex_core.journal.texts import Piece, Text, TextFile
+from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.schedule import Interval
+
+STRATEGIES = {"selector": "less", "mixer": "doremi", "weighter": "loss"}
+SCRIPT = "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a run is to be like."""
+
+    kinds: tuple[str, ...] = ("selector",)
+    sizes: tuple[int, ...] = (400, 300, 200)
+    batch: int = 8
+    warmup: int = 4
+    update: int = 5
+    decisions: int = 6
+    stop: int | None = None
+    """The last step that it makes before it is killed."""
+    error: str | None = None
+    seed: int = 0
+    evaluation: float = 0.0
+    """What is added to its evaluations."""
+    leaked: tuple[int, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """All of them."""
+        return self.warmup + self.update * self.decisions
+
+
+def write_run(folder: Path, shape: Shape) -> Path:
+    """Write what such a run leaves; the folder."""
+    rng = np.random.default_rng(shape.seed)
+    names = [f"domain {chr(97 + i)}" for i in range(len(shape.sizes))]
+    events: list[Event] = [_start(shape, names)]
+    lengths = rng.integers(20, 200, sum(shape.sizes))
+    told: list[str] = []
+    texts = TextFile(folder / "dataflex", "r1", told.append)
+    texts.write([_text(i, rng, int(lengths[i]), target="held") for i in range(3)])
+    last = shape.steps if shape.stop is None else shape.stop
+    for decision in range(shape.decisions + 1):
+        step = 0 if decision == 0 else shape.warmup + (decision - 1) * shape.update
+        until = shape.warmup + decision * shape.update
+        if step >= last or until == step:
+            continue
+        if set(shape.kinds) & {"selector", "mixer"}:
+            events += _planned(shape, names, rng, texts, lengths, (decision, step, until))
+        else:
+            ids = rng.integers(0, sum(shape.sizes), (until - step) * shape.batch)
+            events += _trained(shape, names, ids, step, until, rng)
+    events = [event for event in events if getattr(event, "step", 0) <= last or isinstance(event, Start)]
+    if shape.error is not None:
+        events.append(Failed(step=last, error=shape.error, hint="mend it", kind="RunFailed"))
+    elif shape.stop is None:
+        events.append(End(step=last))
+    (folder / "dataflex" / "journal.jsonl").write_text(
+        "".join(json.dumps(to_record(event)) + "\n" for event in events) + ('{"event": "st' if shape.stop else "")
+    )
+    facts = PoolFacts(
+        lengths=lengths.astype(np.int32), cutoff_len=190, in_target=np.array(shape.leaked, dtype=np.int64)
+    )
+    write_pool_facts(folder / "dataflex", "r1", facts, told.append)
+    assert told == []
+    return folder
+
+
+def _start(shape: Shape, names: list[str]) -> Start:
+    return Start(
+        run="r1",
+        strategies=tuple(
+            StrategyFact(kind=kind, name=STRATEGIES[kind], distribution="dataflex-strategies", version="2.0.0")
+            for kind in shape.kinds
+        ),
+        domains=dict(zip(names, shape.sizes, strict=True)),
+        targets={"held": 3},
+        steps=shape.steps,
+        warmup_steps=shape.warmup,
+        update_steps=shape.update,
+        decisions=shape.decisions,
+        global_batch=shape.batch,
+        ranks=1,
+        judged=4 * shape.update * shape.batch if "selector" in shape.kinds else 0,
+        decision_cost=3.5 * shape.update if "selector" in shape.kinds else 0.0,
+        step_cost=0.0,
+        seed=shape.seed,
+        cut={names[0]: RowsFact(count=50, dataset=names[0], file="a.json", row=3, reason="longer than 190 tokens")},
+        model="a/model",
+        versions={"torch": "2.11.0"},
+    )
+
+
+def _planned(
+    shape: Shape,
+    names: list[str],
+    rng: np.random.Generator,
+    texts: TextFile,
+    lengths: Any,
+    interval: tuple[int, int, int],
+) -> list[Event]:
+    decision, step, until = interval
+    count, pool = (until - step) * shape.batch, sum(shape.sizes)
+    candidates = np.sort(rng.choice(pool, min(pool, 4 * count), replace=False))
+    scores = (-candidates / pool + rng.normal(0, 0.3, len(candidates))).astype(np.float32)
+    by_score = "selector" in shape.kinds and decision > 0
+    ids = candidates[np.argsort(-scores)][:count] if by_score else rng.choice(pool, count, replace=count > pool)
+    owners = np.searchsorted(np.cumsum(shape.sizes), ids, side="right")
+    counts = np.bincount(owners, minlength=len(names))
+    plan = Plan(
+        interval=Interval(decision=decision, start=step, stop=until),
+        ids=rng.permutation(ids),
+        proportions=np.ones(len(names)) / len(names),
+        scored=(candidates, scores) if by_score else None,
+    )
+    shown = shown_of(plan, shape.seed, allowance(decision, shape.decisions, texts.count))
+    new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
+    texts.write([_text(i, rng, int(lengths[i])) for i in new], shown)
+    event = Decision(
+        decision=decision,
+        step=step,
+        until=until,
+        chosen=dict(zip(names, counts.tolist(), strict=True)),
+        proportions=dict.fromkeys(names, 1 / len(names)) if "mixer" in shape.kinds else None,
+        judged=len(candidates) if by_score else 0,
+        shortages=(),
+        plan=plan.digest,
+        seconds=3.0 if by_score else 0.01,
+        signal_seconds=2.5 if by_score else 0.0,
+        notes={"selector": {"quality": 0.5}} if by_score else {},
+    )
+    return [event, *_trained(shape, names, plan.ids, step, until, rng)]
+
+
+def _trained(shape: Shape, names: list[str], ids: Any, step: int, until: int, rng: np.random.Generator) -> list[Event]:
+    events: list[Event] = [
+        Step(step=step + 1 + i, samples=tuple(ids[i * shape.batch : (i + 1) * shape.batch].tolist()))
+        for i in range(until - step)
+    ]
+    weighs = "weighter" in shape.kinds
+    loss = 5.0 - 3.0 * until / shape.steps + float(rng.normal(0, 0.02))
+    weights = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None
+    events.append(
+        Logged(step=until, means={}, training={"loss": loss}, seconds=4.0 + until - step, deciding=3.0, weights=weights)
+    )
+    tokens = {name: 100 + i for i, name in enumerate(names)}
+    losses = {name: loss * 100 * (i + 1) for i, name in enumerate(names)} if weighs else None
+    events.append(Trained(after=step, step=until, samples=dict.fromkeys(names, 1), tokens=tokens, losses=losses))
+    events.append(Evaluated(step=until, figures={"eval_loss": loss + 0.2 + shape.evaluation}))
+    return events
+
+
+def _text(sample: int, rng: np.random.Generator, tokens: int, target: str = "") -> Text:
+    words = " ".join(f"w{n}" for n in rng.integers(0, 5000, 12))
+    pieces = (Piece(role="prompt", text=f"Sample {sample}? {SCRIPT}"), Piece(role="answer", text=f"{words} \u2028 ünï"))
+    return Text(
+        sample=sample,
+        pieces=pieces,
+        tokens=tokens,
+        trained=tokens // 2,
+        cut=tokens >= 190,
+        dataset="some",
+        file="/data/some.jsonl",
+        row=sample + 1,
+        target=target,
+    )
