@@ -25,6 +25,7 @@ from dataflex_core.journal import (
     to_record,
 )
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
+from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.shown import allowance, shown_of
 from dataflex_core.journal.texts import Piece, Text, TextFile
 from dataflex_core.planning.plan import Plan
@@ -65,6 +66,7 @@ def write_run(folder: Path, shape: Shape) -> Path:
     events: list[Event] = [_start(shape, names)]
     lengths = rng.integers(20, 200, sum(shape.sizes))
     told: list[str] = []
+    scores = ScoreFiles(folder / "dataflex", run=lambda: "r1", notice=told.append)
     texts = TextFile(folder / "dataflex", "r1", told.append)
     texts.write([_text(i, rng, int(lengths[i]), target="held") for i in range(3)])
     last = shape.steps if shape.stop is None else shape.stop
@@ -74,7 +76,7 @@ def write_run(folder: Path, shape: Shape) -> Path:
         if step >= last or until == step:
             continue
         if set(shape.kinds) & {"selector", "mixer"}:
-            events += _planned(shape, names, rng, texts, lengths, (decision, step, until))
+            events += _planned(shape, names, rng, (texts, scores), lengths, (decision, step, until))
         else:
             ids = rng.integers(0, sum(shape.sizes), (until - step) * shape.batch)
             events += _trained(shape, names, ids, step, until, rng)
@@ -123,11 +125,11 @@ def _planned(
     shape: Shape,
     names: list[str],
     rng: np.random.Generator,
-    texts: TextFile,
+    files: tuple[TextFile, ScoreFiles],
     lengths: Any,
     interval: tuple[int, int, int],
 ) -> list[Event]:
-    decision, step, until = interval
+    (decision, step, until), (texts, kept) = interval, files
     count, pool = (until - step) * shape.batch, sum(shape.sizes)
     candidates = np.sort(rng.choice(pool, min(pool, 4 * count), replace=False))
     scores = (-candidates / pool + rng.normal(0, 0.3, len(candidates))).astype(np.float32)
@@ -144,6 +146,8 @@ def _planned(
     shown = shown_of(plan, shape.seed, allowance(decision, shape.decisions, texts.count))
     new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
     texts.write([_text(i, rng, int(lengths[i])) for i in new], shown)
+    if by_score:
+        kept.write(decision, candidates, scores, plan.ids)
     event = Decision(
         decision=decision,
         step=step,

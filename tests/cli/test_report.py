@@ -20,10 +20,12 @@ from dataflex_cli.commands.report import report
 from dataflex_cli.report.alerts import CHECKS, alerts_of, alike
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
+from dataflex_cli.report.judged import BANDS, judged_of
 from dataflex_cli.report.model import Alert, Curve, Enrichment, Lengths, Sample, Scores
 from dataflex_cli.report.page import PLOTLY, PLOTLY_SHA256, document_of, page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_core.errors import DataError
+from dataflex_core.journal.scores import DecisionScores, read_scores
 
 pytestmark = pytest.mark.numeric
 
@@ -81,6 +83,35 @@ def test_overlap_is_of_what_two_decisions_trained_on(run, data):
     assert decisions == (1, 2, 3, 4, 5, 6)
     assert matrix[0][1] == matrix[1][0] == pytest.approx(len(first & second) / len(first | second))
     assert all(row[i] == 1.0 for i, row in enumerate(matrix))
+
+
+def test_scores_are_counted_as_they_were_kept(run, data):
+    kept = {one.decision: one for one in read_scores(run / "dataflex")}
+    assert [one.decision for one in data.scores] == [1, 2, 3, 4, 5, 6]
+    for one in data.scores:
+        scores = kept[one.decision].scores
+        assert (one.count, one.lost) == (len(scores), 0)
+        assert one.judged == tuple(np.histogram(scores, one.edges)[0].tolist())
+        assert sum(one.chosen) == len(set(read_run(run).chosen(read_run(run).decisions[one.decision]).tolist()))
+        assert one.mean == pytest.approx(scores.mean(), rel=1e-5)
+    assert [band.name for band in data.bands] == list(BANDS)
+    assert [round(band.chosen, 2) for band in data.bands] == [0, 0, 0, 0.2, 0.8]
+
+
+def test_samples_that_stand_for_many_count_as_many():
+    ids, scores = np.arange(6), np.array([0, 1, 2, 3, 9, np.nan], dtype=np.float32)
+    told = DecisionScores(
+        decision=1,
+        ids=ids,
+        scores=scores,
+        chosen=np.array([0, 0, 0, 0, 2, 0]),
+        stands_for=np.array([10.0, 10.0, 10.0, 10.0, 10.0, 3.0]),
+    )
+    (one,), bands = judged_of([told], 1, np.array([5, 4, 3, 2, 1, 9], dtype=np.int32))
+    assert (one.count, one.lost, sum(one.judged)) == (50, 3, 50)
+    assert one.mean == pytest.approx(3.0)
+    assert one.length_correlation == pytest.approx(-1.0)
+    assert [band.chosen for band in bands] == [0, 0, 0, 0, 1]
 
 
 def test_cost_is_measured_in_training_steps(data):

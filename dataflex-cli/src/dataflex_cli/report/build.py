@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from dataflex_cli.report.alerts import alerts_of
-from dataflex_cli.report.choice import bands_of, by_decision, counts_of, enriched, overlaps, repeats, taken_of
+from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
 from dataflex_cli.report.cost import compared, cost_of, verdict_of
-from dataflex_cli.report.curves import curve, domain_losses, lengths_of, scores_of, token_shares, weight_curves
+from dataflex_cli.report.curves import curve, domain_losses, lengths_of, token_shares, weight_curves
+from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
 from dataflex_cli.report.samples import samples_of
@@ -25,6 +26,8 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
     """All numbers of a run's report, with those of runs that it is held against, by name."""
     against = tuple(compared(seen, other, name) for name, other in others)
     trained = seen.trace.ids
+    lengths = None if seen.pool is None else seen.pool.lengths
+    scores, bands = judged_of(seen.judged(), len(seen.decisions), lengths)
     counts = counts_of(by_decision(seen), seen.start.domains)
     data = ReportData(
         run=_facts(seen),
@@ -35,9 +38,9 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         pool_shares=shares(seen.start.domains),
         token_shares=token_shares(seen),
         enrichment=enriched(counts, seen.start.domains),
-        bands=bands_of(seen),
+        bands=bands,
         cost=cost_of(seen),
-        scores=scores_of(seen),
+        scores=scores,
         overlap=overlaps(seen),
         repeats=repeats(trained),
         lengths=lengths_of(seen),

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dataflex_cli.report.model import Enrichment, Taken
 from dataflex_cli.report.reading import Ids, Seen
 from dataflex_core.journal import Decision
 from dataflex_core.journal.figures import enrichment, overlap, shares
 
-_BANDS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 _MOST = 60
 
 
@@ -74,35 +72,6 @@ def enriched(counts: Mapping[str, int], pool: Mapping[str, int]) -> tuple[Enrich
         for name, ratio in ratios.items()
     ]
     return tuple(sorted(found, key=lambda one: -one.ratio))
-
-
-def bands_of(seen: Seen) -> tuple[Enrichment, ...]:
-    """How much of what was chosen lies in each fifth of the judged samples' scores, over all decisions."""
-    judged, taken = np.zeros(len(_BANDS)), np.zeros(len(_BANDS))
-    for event in by_decision(seen):
-        if (scored := seen.scores.get(event.decision)) is None:
-            continue
-        ids, scores = scored
-        usable = np.isfinite(scores)
-        ids, scores = ids[usable], scores[usable]
-        band = fifths(scores)
-        judged += np.bincount(band, minlength=len(_BANDS))
-        taken += np.bincount(band[np.isin(ids, seen.chosen(event))], minlength=len(_BANDS))
-    if not judged.sum() or not taken.sum():
-        return ()
-    there, had = judged / judged.sum(), taken / taken.sum()
-    return tuple(
-        Enrichment(name=name, pool=float(p), chosen=float(c), ratio=float(c / p) if p else 0.0)
-        for name, p, c in zip(_BANDS, there, had, strict=True)
-    )
-
-
-def fifths(scores: NDArray[np.float32]) -> Ids:
-    """Which fifth by rank each score is in, 0 the lowest: Int64[n]."""
-    order = np.argsort(scores, kind="stable")
-    band = np.empty(len(scores), dtype=np.int64)
-    band[order] = np.arange(len(scores)) * len(_BANDS) // max(len(scores), 1)
-    return band
 
 
 def overlaps(seen: Seen) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dataflex_cli.report.choice import by_decision
-from dataflex_cli.report.model import Curve, Lengths, Scores
+from dataflex_cli.report.model import Curve, Lengths
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged
-from dataflex_core.journal.figures import rank_correlation
 
 _POINTS = 1000
 _BINS = 40
-_DOTS = 400
-_SHOWN = 200
 
 
 def curve(name: str, points: Sequence[Point]) -> Curve:
@@ -66,43 +62,6 @@ def weight_curves(logged: Sequence[Logged]) -> tuple[Curve, ...]:
             if value is not None:
                 found.setdefault(name, []).append((event.step, value))
     return tuple(curve(name, points) for name, points in found.items())
-
-
-def scores_of(seen: Seen) -> tuple[Scores, ...]:
-    """The scores of each decision; of very many, of some evenly spread."""
-    events = [event for event in by_decision(seen) if event.decision in seen.scores]
-    if len(events) > _SHOWN:
-        events = [events[i] for i in np.unique(np.linspace(0, len(events) - 1, _SHOWN).round().astype(int))]
-    found = []
-    for event in events:
-        ids, scores = seen.scores[event.decision]
-        usable = np.isfinite(scores)
-        taken = np.isin(ids, seen.chosen(event))
-        edges = np.histogram_bin_edges(scores[usable], bins=_BINS) if usable.any() else np.array([0.0, 1.0])
-        lengths = None if seen.pool is None else seen.pool.lengths[ids]
-        found.append(
-            Scores(
-                decision=event.decision,
-                edges=tuple(edges.tolist()),
-                judged=tuple(np.histogram(scores[usable], edges)[0].tolist()),
-                chosen=tuple(np.histogram(scores[usable & taken], edges)[0].tolist()),
-                count=int(usable.sum()),
-                lost=int((~usable).sum()),
-                mean=float(scores[usable].mean()) if usable.any() else None,
-                spread=float(scores[usable].std()) if usable.any() else None,
-                length_correlation=None if lengths is None else rank_correlation(scores, lengths),
-                lengths=() if lengths is None else _dots(lengths, scores, taken, usable),
-            )
-        )
-    return tuple(found)
-
-
-def _dots(
-    lengths: NDArray[np.int32], scores: NDArray[np.float32], taken: NDArray[np.bool_], usable: NDArray[np.bool_]
-) -> tuple[tuple[int, float, bool], ...]:
-    places = np.flatnonzero(usable)
-    places = places[:: -(-len(places) // _DOTS) or 1]
-    return tuple((int(lengths[i]), round(float(scores[i]), 6), bool(taken[i])) for i in places)
 
 
 def lengths_of(seen: Seen) -> Lengths | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from dataflex_core.journal import (
     open_run,
 )
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
+from dataflex_core.journal.scores import DecisionScores, read_scores
 from dataflex_core.journal.texts import Texts, read_texts
 
 Ids = NDArray[np.int64]
@@ -66,8 +67,18 @@ class Seen:
     pool: PoolFacts | None
     seconds: float | None = None
     """From the first step to the last, as far as anybody wrote it down."""
-    scores: dict[int, tuple[Ids, NDArray[np.float32]]] = field(default_factory=dict)
-    """By decision: ids of judged samples, and what they scored."""
+
+    def judged(self) -> Iterator[DecisionScores]:
+        """What was judged, decision by decision, read as it is asked for: of large pools it does not fit into memory.
+
+        Each decision once, as it was taken last.
+        """
+        if self.journal.name != "journal.jsonl":  # only the last run of a folder says where its scores are
+            return
+        known = {event.decision for event in self.decisions}
+        for one in read_scores(self.journal.parent):
+            if one.decision in known:
+                yield one
 
     @property
     def step(self) -> int:
