@@ -153,7 +153,7 @@ def test_the_table_is_searched_and_sorted_by_keyboard(opened):
         assert scores == sorted(scores, reverse=order == "descending")
     page.locator("#of-why").focus()
     page.keyboard.type("marginal")
-    assert set(page.locator("#table .why").all_inner_texts()) == {"marginal", "marginal, not chosen"}
+    assert all("marginal" in why for why in page.locator("#table .why").all_inner_texts())
     summary = page.locator("#table summary").first
     summary.focus()
     page.keyboard.press("Enter")
@@ -166,14 +166,14 @@ def test_the_theme_changes_by_keyboard_charts_and_all(opened):
     button = found.page.locator("#theme")
     button.focus()
     colours = []
-    for name, theme in (("light", "light"), ("dark", "dark"), ("automatic", "light")):
+    for name, theme in (("light", "light"), ("dark", "dark"), ("auto", "light")):
         found.page.keyboard.press("Enter")
-        assert button.get_attribute("aria-label") == f"Theme: {name}"
+        assert button.inner_text() == f"Theme: {name}"
         assert found.page.evaluate("document.documentElement.dataset.theme") == theme
         colours.append(found.page.evaluate("document.getElementById('plot-loss').data[0].line.color"))
     assert colours[0] == colours[2] != colours[1]
     found.page.emulate_media(color_scheme="dark")
-    assert found.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    found.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

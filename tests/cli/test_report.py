@@ -141,10 +141,10 @@ def test_a_journal_of_before_is_timed_by_the_log_of_llamafactory(run):
 
 
 def test_the_table_has_text_rank_and_row_of_what_was_shown(data):
-    whys = {row.why for row in data.samples}
+    whys = {why for row in data.samples for why in row.why}
     assert whys == {"highest", "lowest", "marginal", "random"}
     best = next(row for row in data.samples if row.decision == 6 and row.rank == 1)
-    assert (best.why, best.chosen, best.judged) == ("highest", True, 160)
+    assert (best.why[0], best.chosen, best.judged) == ("highest", True, 160)
     assert best.pieces[0] == ("prompt", f"Sample {best.sample}? {SCRIPT}")
     assert (best.file, best.row) == ("/data/some.jsonl", best.sample + 1)
     assert len({(row.decision, row.sample) for row in data.samples}) == len(data.samples)
@@ -263,7 +263,7 @@ def bands(*ratios: float) -> tuple[Enrichment, ...]:
 
 def sample(number: int, text: str) -> Sample:
     return Sample(
-        sample=number, decision=1, why="highest", chosen=True, score=0.1, rank=1, judged=9, domain="a", dataset="a",
+        sample=number, decision=1, why=("highest",), chosen=True, score=0.1, rank=1, judged=9, domain="a", dataset="a",
         file="a.json", row=1, times=1, tokens=9, trained=4, cut=False, left_out=0, pieces=(("answer", text),),
     )  # fmt: skip
 

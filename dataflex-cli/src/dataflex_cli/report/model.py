@@ -135,7 +135,7 @@ class Sample:
 
     sample: int
     decision: int
-    why: str
+    why: tuple[str, ...]
     chosen: bool
     score: float | None
     rank: int | None

@@ -19,7 +19,7 @@ def samples_of(seen: Seen) -> tuple[Sample, ...]:
     ends = np.cumsum(list(seen.start.domains.values()))
     times = np.bincount(seen.trace.ids, minlength=1)
     found, room, written = [], _BYTES, set()
-    for shown in _unlike(seen.texts.shown):
+    for shown, whys in _together(seen.texts.shown):
         text = seen.texts.samples.get(shown.sample)
         if text is None or shown.sample >= ends[-1]:
             continue
@@ -29,23 +29,24 @@ def samples_of(seen: Seen) -> tuple[Sample, ...]:
         if room < 0:
             break
         count = int(times[shown.sample]) if shown.sample < len(times) else 0
-        found.append(_row(shown, text, names[int(np.searchsorted(ends, shown.sample, side="right"))], count))
+        found.append(_row(shown, whys, text, names[int(np.searchsorted(ends, shown.sample, side="right"))], count))
     return tuple(sorted(found, key=lambda row: (-row.decision, row.rank or 0)))
 
 
-def _unlike(shown: Iterable[Shown]) -> list[Shown]:
-    """Each sample once a decision, for the best reason, the latest decision first."""
-    best: dict[tuple[int, int], Shown] = {}
+def _together(shown: Iterable[Shown]) -> list[tuple[Shown, tuple[str, ...]]]:
+    """Each sample of a decision once, with all reasons why it is shown, the latest decision first."""
+    found: dict[tuple[int, int], list[Shown]] = {}
     for one in shown:
-        best.setdefault((-one.decision, one.sample), one)
-    return [best[key] for key in sorted(best, key=lambda key: key[0])]
+        found.setdefault((-one.decision, one.sample), []).append(one)
+    keys = sorted(found, key=lambda key: key[0])
+    return [(found[key][0], tuple(dict.fromkeys(one.why for one in found[key]))) for key in keys]
 
 
-def _row(shown: Shown, text: Text, domain: str, times: int) -> Sample:
+def _row(shown: Shown, whys: tuple[str, ...], text: Text, domain: str, times: int) -> Sample:
     return Sample(
         sample=shown.sample,
         decision=shown.decision,
-        why=shown.why,
+        why=whys,
         chosen=shown.chosen,
         score=shown.score,
         rank=shown.rank,

@@ -7,7 +7,6 @@
   // ---- theme: automatic, light, dark
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const THEMES = ["auto", "light", "dark"];
-  const NAMES = { auto: "automatic", light: "light", dark: "dark" };
   const PALETTES = {
     light: {
       series: ["#2f62d0", "#d6701f", "#1f8a5f", "#9a4fc0", "#b8901a", "#c93f66", "#2c93a8", "#6d7686", "#7a5a3a", "#5b7f2b", "#5a54c4", "#a8505a"],
@@ -24,9 +23,7 @@
   const theme = () => (chosen === "auto" ? (dark.matches ? "dark" : "light") : chosen);
   const applyTheme = () => {
     root.dataset.theme = theme();
-    const button = byId("theme");
-    button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[chosen];
-    button.setAttribute("aria-label", `Theme: ${NAMES[chosen]}`);
+    byId("theme").textContent = `Theme: ${chosen}`;
     for (const chart of drawn) draw(chart);
   };
 
@@ -207,13 +204,13 @@
     byId(id).addEventListener("change", () => { limit = PAGE; fill(); });
   };
   options("of-decision", rows.map((row) => row.decision).sort((a, b) => a - b), (value) => (value ? `decision ${value}` : "warm-up"));
-  options("of-why", rows.map((row) => row.why), (value) => value);
+  options("of-why", rows.flatMap((row) => row.why), (value) => value);
   options("of-domain", rows.map((row) => row.domain).sort(), (value) => value);
   byId("search").addEventListener("input", () => { limit = PAGE; fill(); });
   byId("more").addEventListener("click", () => { limit += 4 * PAGE; fill(); });
 
   const compare = (key) => (one, other) => {
-    const [a, b] = key === "text" ? [one.found, other.found] : [one[key], other[key]];
+    const [a, b] = [one, other].map((row) => (key === "text" ? row.found : key === "why" ? row.why.join() : row[key]));
     if (a === b) return 0;
     if (a === null || b === null) return a === null ? 1 : -1;
     return (a < b ? -1 : 1) * sort[1];
@@ -224,7 +221,7 @@
     const [decision, why, domain] = ["of-decision", "of-why", "of-domain"].map((id) => byId(id).value);
     const found = rows.filter((row) =>
       words.every((word) => row.found.includes(word)) && (decision === "" || String(row.decision) === decision)
-      && (why === "" || row.why === why) && (domain === "" || row.domain === domain));
+      && (why === "" || row.why.includes(why)) && (domain === "" || row.domain === domain));
     found.sort(compare(sort[0]));
     for (const cell of head.children) {
       if (cell.dataset.key === sort[0]) cell.setAttribute("aria-sort", sort[1] > 0 ? "ascending" : "descending");
@@ -235,7 +232,7 @@
       const line = element("tr", null, { "data-sample": row.sample });
       for (const [key, name, isNumber, of] of COLUMNS) {
         const cell = element("td", of ? String(of(row)) : null, { "data-label": name, ...(isNumber ? { class: "n" } : {}) });
-        if (key === "why") cell.append(element("span", row.why + (row.chosen ? "" : ", not chosen"), { class: "why" }));
+        if (key === "why") cell.append(element("span", row.why.join(", ") + (row.chosen ? "" : ", not chosen"), { class: "why" }));
         if (key === "file") {
           cell.className = "where";
           cell.textContent = row.row ? `${row.row} of ${short(row.file)}` : "not known";
