@@ -43,6 +43,9 @@ QUIET = {
 # Whose own files tests read back.
 TRACKERS = ("tensorboard", "mlflow-skinny")
 
+AXE = "4.14.1"
+"""The version of axe-core that pages are tested with."""
+
 # The tests of a file share models and runs. In their order the longest files do not come last.
 CORES = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-loadscope-reorder")
 
@@ -113,6 +116,21 @@ def tests(session: nox.Session) -> None:
             "HYPOTHESIS_STORAGE_DIRECTORY": str(session.cache_dir.resolve() / "hypothesis"),
         }
         session.run("pytest", *CORES, "-m", "not slow", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
+def browser(session: nox.Session) -> None:
+    """Open reports in a headless Chromium, Debian's or Playwright's own; arguments go to pytest."""
+    install(session, "pytest", "playwright")
+    with tempfile.TemporaryDirectory(prefix="dataflex-browser-") as scratch:
+        env = dict(QUIET)
+        if shutil.which("npm") is None:
+            session.warn("there is no npm to fetch axe-core with: accessibility is not tested")
+        else:
+            session.run("npm", "pack", "--silent", "--pack-destination", scratch, f"axe-core@{AXE}", external=True)
+            shutil.unpack_archive(f"{scratch}/axe-core-{AXE}.tgz", scratch, filter="data")
+            env["AXE_CORE"] = f"{scratch}/package/axe.min.js"
+        session.run("pytest", "tests/browser", *session.posargs, env=env)
 
 
 @nox.session(python=PYTHON)

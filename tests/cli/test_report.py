@@ -94,8 +94,8 @@ def test_scores_are_counted_as_they_were_kept(run, data):
         assert one.judged == tuple(np.histogram(scores, one.edges)[0].tolist())
         assert sum(one.chosen) == len(set(read_run(run).chosen(read_run(run).decisions[one.decision]).tolist()))
         assert one.mean == pytest.approx(scores.mean(), rel=1e-5)
-    assert [band.name for band in data.bands] == list(BANDS)
-    assert [round(band.chosen, 2) for band in data.bands] == [0, 0, 0, 0.2, 0.8]
+    assert [band.name for band in data.bands] == list(reversed(BANDS))
+    assert [round(band.chosen, 2) for band in data.bands] == [0.8, 0.2, 0, 0, 0]
 
 
 def test_samples_that_stand_for_many_count_as_many():
@@ -111,7 +111,7 @@ def test_samples_that_stand_for_many_count_as_many():
     assert (one.count, one.lost, sum(one.judged)) == (50, 3, 50)
     assert one.mean == pytest.approx(3.0)
     assert one.length_correlation == pytest.approx(-1.0)
-    assert [band.chosen for band in bands] == [0, 0, 0, 0, 1]
+    assert [band.chosen for band in bands] == [1, 0, 0, 0, 0]
 
 
 def test_cost_is_measured_in_training_steps(data):

@@ -14,6 +14,8 @@ from dataflex_core.journal import Decision, Event, Notice, Resume, Start, Step
 class Narrator:
     """Told every event of the run on rank 0; prints those a person wants to see."""
 
+    output_dir: str | None = None
+    """Where the run writes, to say how to look into it."""
     _start: Start | None = None
     _chosen: Counter[str] = field(default_factory=Counter)
     _decisions: int = 0
@@ -62,6 +64,12 @@ class Narrator:
         """After the run: what was trained on, and how the choice differs from the pool."""
         if self._start is None:
             return
+        self._table()
+        if self.output_dir is not None:
+            say(f"look into it: dataflex report {self.output_dir}")
+
+    def _table(self) -> None:
+        assert self._start is not None
         from rich.table import Table
 
         from dataflex_cli.tables import print_table

@@ -25,7 +25,7 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
     """Train in this process, and tell a person on rank 0. Raises `DataflexError` whatever goes wrong."""
     from dataflex_core.llamafactory.run import train
 
-    narrator = Narrator()
+    narrator = Narrator(output_dir=str(prepared.config.args.get("output_dir", "")) or None)
     try:
         with errors_in_one_line(debug=debug):
             train(prepared, narrator)

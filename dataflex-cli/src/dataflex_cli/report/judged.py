@@ -36,7 +36,7 @@ def judged_of(
         taken += np.bincount(band, chosen[usable], minlength=len(BANDS))
         if one.decision % (count // _SHOWN + 1) == 0 or count <= _SHOWN:
             found[one.decision] = _scores(one, values, usable, None if lengths is None else lengths[one.ids])
-    return tuple(found[decision] for decision in sorted(found)), _bands(judged, taken)
+    return tuple(found[decision] for decision in sorted(found)), _bands(judged, taken)[::-1]
 
 
 def fifths(scores: Floats, stands_for: Floats) -> NDArray[np.int64]:

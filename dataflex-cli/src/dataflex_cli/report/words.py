@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dataflex_cli.report.model import Cost, ReportData
 
@@ -31,7 +31,7 @@ def _ran(data: ReportData) -> str:
     on = f"{run.samples:,} samples, {run.unique:,} of them different"
     kinds = f"{pool:,} samples in {counted(len(run.domains), 'domain')}"
     target = f", with a target set of {sum(run.targets.values()):,}" if run.targets else ""
-    return f"The run {done}, on {on}, from a pool of {kinds}{target}. It decided by {' and '.join(run.strategies)}."
+    return f"The run {done}, on {on}, from a pool of {kinds}{target}. It decided by {listed(run.strategies)}."
 
 
 def _decided(data: ReportData) -> str | None:
@@ -45,8 +45,7 @@ def _decided(data: ReportData) -> str | None:
         one for one in data.enrichment if one.ratio < 0.9
     ][-2:]
     if told:
-        *parts, last = [f"{one.name} {times(one.ratio)}" for one in told]
-        said += f" Compared with chance it took {', '.join(parts)}{' and ' * bool(parts)}{last}."
+        said += f" Compared with chance it took {listed([f'{one.name} {times(one.ratio)}' for one in told])}."
     elif len(data.enrichment) > 1:
         said += " Every domain was taken about as often as chance would."
     return said
@@ -86,6 +85,12 @@ def _paid(data: ReportData) -> str:
     if verdict.at is not None and verdict.at < 0.9 * work:
         said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."
     return said
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def counted(number: int, noun: str) -> str:
