@@ -27,8 +27,8 @@ from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
-from dataflex_core.trainer.ledger import MOST, Entry, Ledger
 from dataflex_core.trainer.kept_texts import KeptTexts
+from dataflex_core.trainer.ledger import MOST, Entry, Ledger
 from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
