@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+from dataflex_cli.console import say
 from dataflex_cli.failures import errors_in_one_line
 from dataflex_cli.leaving import Leaving
 from dataflex_cli.narrator import Narrator
@@ -17,6 +18,8 @@ from dataflex_cli.rank_exits import leave_error, stopped_by_signal
 from dataflex_cli.streams import keep_streams_open
 from dataflex_core.errors import DataflexError
 from dataflex_core.handover import Handover
+from dataflex_core.journal import Event, Notice
+from dataflex_core.judging import Judging
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.wording import one_line
 
@@ -32,6 +35,23 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
     except KeyboardInterrupt as error:
         raise stopped_by_signal(getattr(error, "number", signal.SIGINT)) from error
     _close(narrator)
+
+
+def judge_here(prepared: PreparedRun, judging: Judging, *, debug: bool) -> None:
+    """Judge the pool in this process, and tell a person on rank 0. Raises `DataflexError` whatever goes wrong."""
+    from dataflex_core.llamafactory.judge import judge_pool
+
+    def report(event: Event, *, past: bool) -> None:
+        if isinstance(event, Notice):
+            say(event.text)
+
+    try:
+        with errors_in_one_line(debug=debug):
+            judge_pool(prepared, judging, report)
+    except KeyboardInterrupt as error:
+        stopped = stopped_by_signal(getattr(error, "number", signal.SIGINT))
+        stopped.hint = "the same command goes on from what was judged"
+        raise stopped from error
 
 
 def _close(narrator: Narrator) -> None:
@@ -52,7 +72,11 @@ def main() -> None:
     keep_streams_open()
     handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
-        train_here(Handover.from_json(handed_over.read_text(encoding="utf-8")).prepared(), debug=debug)
+        handover = Handover.from_json(handed_over.read_text(encoding="utf-8"))
+        if handover.judging is None:
+            train_here(handover.prepared(), debug=debug)
+        else:
+            judge_here(handover.prepared(), handover.judging, debug=debug)
     except DataflexError as error:
         leave_error(error, errors)
         sys.exit(error.exit_code)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config import params
 from dataflex_core.config.section import RunConfig, StrategyChoice
+from dataflex_core.judging import Judging
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind
 
@@ -17,22 +18,24 @@ from dataflex_core.spec import Kind
 class Handover:
     """A validated configuration, its strategies by their full names, and the plugins that offer them.
 
-    The parameters are as they were written: whoever takes over builds them anew.
+    The parameters are as they were written: whoever takes over builds them anew. ``judging`` is what is done instead
+    of training, if anything is.
     """
 
     config: RunConfig
     strategies: Mapping[Slot, StrategyChoice]
     plugins: Plugins
+    judging: Judging | None = None
 
     @classmethod
-    def of(cls, prepared: PreparedRun, plugins: Plugins) -> Handover:
+    def of(cls, prepared: PreparedRun, plugins: Plugins, judging: Judging | None = None) -> Handover:
         """A run that was found possible with the strategies of ``plugins``."""
         strategies: dict[Slot, StrategyChoice] = {}
         for slot, chosen in prepared.strategies.items():
             choice = prepared.config.dataflex.choice(slot.kind, slot.position)
             assert choice is not None
             strategies[slot] = replace(choice, name=chosen.record.id)
-        return cls(config=prepared.config, strategies=strategies, plugins=plugins)
+        return cls(config=prepared.config, strategies=strategies, plugins=plugins, judging=judging)
 
     def to_json(self) -> str:
         """As text that `from_json` reads back."""
@@ -40,6 +43,7 @@ class Handover:
             "config": self.config.to_plain(),
             "strategies": [{**asdict(slot), **asdict(choice)} for slot, choice in self.strategies.items()],
             "plugins": self.plugins.to_plain(),
+            "judging": None if self.judging is None else self.judging.to_plain(),
         }
         return json.dumps(plain)
 
@@ -54,6 +58,7 @@ class Handover:
                 for one in plain["strategies"]
             },
             plugins=Plugins.from_plain(plain["plugins"]),
+            judging=None if plain["judging"] is None else Judging.from_plain(plain["judging"]),
         )
 
     def prepared(self) -> PreparedRun:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,16 @@ from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
-from dataflex_core.llamafactory.loading import Loading
-from dataflex_core.llamafactory.stages import STAGES
+from dataflex_core.llamafactory.loading import Load, Loading
 from dataflex_core.llamafactory.traced import Wanted
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.llamafactory.written import is_on
+from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
-from dataflex_core.trainer.interrupt import terminated
 from dataflex_core.wording import first_line
 
 
@@ -40,10 +37,10 @@ def train(prepared: PreparedRun, report: Report) -> None:
     """
     from llamafactory.train.tuner import run_exp
 
-    args = _args(prepared)
+    args = args_of(prepared)
     with llamafactory_errors(), ExitStack() as stack:
         if prepared.strategies:
-            stack.enter_context(_replaced(prepared, report))
+            stack.enter_context(_deciding(prepared, report))
         run_exp(args)
 
 
@@ -54,7 +51,7 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
     from llamafactory.model import load_tokenizer
 
     with llamafactory_errors():
-        model_args, data_args, training_args, finetuning_args, _ = get_train_args(_args(prepared))
+        model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
         tokenizer_module = load_tokenizer(model_args)
         template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
         if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
@@ -68,12 +65,13 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
             return module
 
         loaded = _load(prepared, load, data_args, training_args)
-        known = _outline(prepared, loaded, training_args, ranks=ranks)
+        known = outline(prepared, loaded, training_args, ranks=ranks)
         start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
         return _with_losses(start, loaded)
 
 
-def _args(prepared: PreparedRun) -> dict[str, Any]:
+def args_of(prepared: PreparedRun) -> dict[str, Any]:
+    """LLaMA-Factory's arguments, as it takes them."""
     return {key: whole(key, value) for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
 
 
@@ -96,57 +94,61 @@ def llamafactory_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(prepared: PreparedRun, report: Report) -> Iterator[None]:
-    stage = STAGES[str(prepared.config.args.get("stage", "sft"))]
-    workflow: Any = importlib.import_module(stage.workflow)
-    trainer, loader = getattr(workflow, stage.trainer), workflow.get_dataset
+def _deciding(prepared: PreparedRun, report: Report) -> Iterator[None]:
     runs: list[ActiveRun] = []
 
-    def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
-        run = _active_run(prepared, training_args, report)
-        runs.append(run)
+    def loader(stock: Callable[..., Any]) -> Callable[..., Any]:
+        def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
+            def load(narrowed: Any) -> dict[str, Any]:
+                module: dict[str, Any] = stock(template, model_args, narrowed, training_args, **kwargs)
+                return module
 
-        def load(narrowed: Any) -> dict[str, Any]:
-            module: dict[str, Any] = loader(template, model_args, narrowed, training_args, **kwargs)
-            return module
+            run = active_run(prepared, training_args, report)
+            runs.append(run)
+            return _begun(run, load, data_args, training_args)
 
-        loaded = _load(prepared, load, data_args, training_args)
-        known = _outline(prepared, loaded, training_args, ranks=training_args.world_size)
-        run.set_up(known, loaded.module["train_dataset"], loaded.targets, columns=_columns(loaded))
-        run.origins = None if loaded.rows is None else loaded.rows.origins
-        run.target_origins = {name: None if rows is None else rows.origins for name, rows in loaded.target_rows.items()}
-        if training_args.resume_from_checkpoint:
-            run.go_on_from(Path(training_args.resume_from_checkpoint))
-        else:
-            ranks = training_args.world_size
-            start = start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed)
-            run.journal.write(_with_losses(start, loaded))
-        for text in _notices(prepared, loaded, data_args):
-            run.journal.notice(text)
-        for remark in remarks(prepared.config):
-            run.journal.notice(str(remark))
-        return loaded.module
+        return get_dataset
 
-    def make_trainer(*args: Any, **kwargs: Any) -> Any:
-        return compose(trainer, runs[-1])(*args, **kwargs)
+    def trainer(stock: type[Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: compose(stock, runs[-1])(*args, **kwargs)
 
-    workflow.get_dataset = get_dataset
-    setattr(workflow, stage.trainer, make_trainer)
-    # A rank among others waits for them in C++, where no handler of Python's is called.
-    alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
     try:
-        with terminated() if alone else nullcontext():
+        with replaced(str(prepared.config.args.get("stage", "sft")), loader, trainer):
             yield
     except BaseException as error:
         for run in runs:
             run.journal.fail(error)
         raise
-    finally:
-        workflow.get_dataset = loader
-        setattr(workflow, stage.trainer, trainer)
 
 
-def _active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:
+def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> dict[str, Any]:
+    """The data, loaded; the run knows it, and its journal is begun or gone on with."""
+    prepared, ranks = run.prepared, training_args.world_size
+    loaded = _load(prepared, load, data_args, training_args)
+    known = outline(prepared, loaded, training_args, ranks=ranks)
+    set_up(run, known, loaded)
+    if training_args.resume_from_checkpoint:
+        run.go_on_from(Path(training_args.resume_from_checkpoint))
+    else:
+        start = start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed)
+        run.journal.write(_with_losses(start, loaded))
+    for text in _notices(prepared, loaded, data_args):
+        run.journal.notice(text)
+    for remark in remarks(prepared.config):
+        run.journal.notice(str(remark))
+    return loaded.module
+
+
+def set_up(run: ActiveRun, known: Budget, loaded: LoadedData) -> None:
+    """A run is told of its data."""
+    columns = {} if loaded.rows is None else loaded.rows.columns
+    run.set_up(known, loaded.module["train_dataset"], loaded.targets, columns=columns)
+    run.origins = None if loaded.rows is None else loaded.rows.origins
+    run.target_origins = {name: None if rows is None else rows.origins for name, rows in loaded.target_rows.items()}
+
+
+def active_run(prepared: PreparedRun, training_args: Any, report: Report) -> ActiveRun:
+    """The run in this process, its strategies built, with a journal in its output folder."""
     strategies = make_strategies(prepared)
     folder, tally = Path(training_args.output_dir) / "dataflex", Tally()
     is_first = training_args.process_index == 0
@@ -172,11 +174,9 @@ def _seed(training_args: Any) -> int:
     return int(training_args.seed if training_args.data_seed is None else training_args.data_seed)
 
 
-def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args: Any) -> LoadedData:
-    load, config = load_by_domain if prepared.plans else load_whole, prepared.config.dataflex
-    wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
-    how = Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save)
-    loaded = load(get_dataset, data_args, how)
+def _load(prepared: PreparedRun, load: Load, data_args: Any, training_args: Any) -> LoadedData:
+    by = load_by_domain if prepared.plans else load_whole
+    loaded = by(load, data_args, how_to_load(prepared, training_args))
     if loaded.merged and MIXER in prepared.strategies:
         raise DataError(
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
@@ -185,13 +185,16 @@ def _load(prepared: PreparedRun, get_dataset: Any, data_args: Any, training_args
     return loaded
 
 
+def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
+    """With the columns that the configuration names."""
+    config = prepared.config.dataflex
+    wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
+    return Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save)
+
+
 def _with_losses(start: Start, loaded: LoadedData) -> Start:
     """With what is missing of the rows."""
     return start if loaded.rows is None else replace(start, dropped=loaded.rows.dropped, cut=loaded.rows.cut)
-
-
-def _columns(loaded: LoadedData) -> Mapping[str, Any]:
-    return {} if loaded.rows is None else loaded.rows.columns
 
 
 def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Iterator[str]:
@@ -201,7 +204,8 @@ def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Itera
         yield "dataflex.domain_column has no effect on a weighter alone: samples keep LLaMA-Factory's order"
 
 
-def _outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:
+def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:
+    """What the run has to work with, on ``ranks`` ranks. Raises a `UsageError` for what cannot be."""
     return budget_of(
         prepared,
         domains=loaded.domains,

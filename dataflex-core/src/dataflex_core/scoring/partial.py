@@ -29,12 +29,18 @@ State = Mapping[str, str]
 
 
 class PartialStore:
-    """The folder of partial results of one run: ``folder/STEP-REQUEST-STATE-RANK-NUMBER.safetensors``."""
+    """The folder of partial results of one run: ``folder/STEP-REQUEST-STATE-RANK-NUMBER.safetensors``.
 
-    def __init__(self, folder: Path, *, rank: int, seconds: float, notice: Callable[[str], None]) -> None:
+    A pass is written every ``seconds``; one that took less is not, unless ``complete``.
+    """
+
+    def __init__(
+        self, folder: Path, *, rank: int, seconds: float, notice: Callable[[str], None], complete: bool = False
+    ) -> None:
         self.folder = folder
         self.rank = rank
         self.seconds = seconds
+        self.complete = complete
         self.notice = notice
         self._step: int | None = None
 
@@ -124,7 +130,7 @@ class OpenPass:
     def close(self) -> None:
         """End a complete pass: write what is not yet written, if any of it is."""
         # The decision may take another pass yet, amid which the run is killed.
-        if self._wrote:
+        if self._wrote or self.store.complete:
             self.keep()
 
     def keep(self) -> None:

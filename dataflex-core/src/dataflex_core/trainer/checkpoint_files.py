@@ -26,6 +26,8 @@ FORMAT = 2
 FOLDER = "dataflex"
 NO_STATE = "has no state of DataFlex"
 NO_OPTIMIZER = "has no optimizer state (save_only_model)"
+TRAINER = "trainer_state.json"
+_OPTIMIZER = ("optimizer", "global_step", "pytorch_model_fsdp")
 _STATE, _ARRAYS, _SEAL = "state.json", "arrays.safetensors", "seal.json"
 _ARRAY = "$array"
 
@@ -104,15 +106,34 @@ def what_is_torn(checkpoint: Path) -> str | None:
         path = checkpoint / name
         if not path.is_file() or path.stat().st_size != size:
             return f"has lost {name}" if not path.is_file() else f"has a torn {name}"
-    if "trainer_state.json" not in listed or not any(
-        name.startswith(("optimizer", "global_step", "pytorch_model_fsdp", "optimizer_")) for name in listed
-    ):
+    if TRAINER not in listed or not any(name.startswith(_OPTIMIZER) for name in listed):
         return NO_OPTIMIZER
     try:
         _read(checkpoint)
     except (OSError, ValueError):
         return f"has an unreadable {FOLDER}/{_STATE}"
     return None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which transformers took a checkpoint, whoever asked for it.
+
+    Raises `DataError` where it is none, or was not written whole as far as that can be told.
+    """
+    wrong = what_is_torn(checkpoint)
+    if wrong is None or wrong in (NO_STATE, NO_OPTIMIZER):
+        try:
+            return int(json.loads((checkpoint / TRAINER).read_text(encoding="utf-8"))["global_step"])
+        except FileNotFoundError:
+            wrong = f"is no checkpoint: it has no {TRAINER}" if checkpoint.is_dir() else "does not exist"
+        except (OSError, ValueError, KeyError, TypeError):
+            wrong = f"has an unreadable {TRAINER}"
+    raise DataError(f"{checkpoint} {wrong}", hint="name a checkpoint-N folder of a run")
+
+
+def has_optimizer(checkpoint: Path) -> bool:
+    """Whether the optimizer's state is in a checkpoint."""
+    return any(path.name.startswith(_OPTIMIZER) for path in checkpoint.iterdir())
 
 
 def checkpoints(output: Path) -> list[Path]:

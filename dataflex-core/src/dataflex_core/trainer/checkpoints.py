@@ -31,7 +31,7 @@ class CheckpointTrainer(FlexTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        _restore_to_numbered_cpus()
+        restore_to_numbered_cpus()
         self._termination = Termination()
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
@@ -175,7 +175,7 @@ def is_brief(prepared: PreparedRun, budget: Budget) -> bool:
 
 
 @cache
-def _restore_to_numbered_cpus() -> None:
+def restore_to_numbered_cpus() -> None:
     """Several ranks on CPU load the optimizer to ``cpu:0``, as accelerate calls it; torch knows only ``cpu``."""
 
     def restored(storage: Any, location: str) -> Any:

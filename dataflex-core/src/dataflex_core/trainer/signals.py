@@ -31,6 +31,8 @@ from dataflex_core.trainer.base import FlexTrainer
 class SignalTrainer(FlexTrainer):
     """Gives strategies facts about the model in training, and nothing else of the trainer."""
 
+    keeps_passes = False
+    """Whether results of a complete pass stay on disk, too, until the run is done."""
     _signals: ModelSignals | None = None
     _signals_step = -1
     _store: PartialStore | None = None
@@ -49,6 +51,10 @@ class SignalTrainer(FlexTrainer):
         chosen = self.run.prepared.strategies[slot]
         return DeclaredSignals(self.signals(), chosen.needs, chosen.title)
 
+    def asked_optimizer(self) -> object:
+        """The optimizer whose moments signals ask for."""
+        return self.optimizer
+
     def finish(self) -> None:
         """Remove the partial results."""
         super().finish()
@@ -64,6 +70,7 @@ class SignalTrainer(FlexTrainer):
             rank=self.ranks.rank,
             seconds=config.dataflex.flush_seconds,
             notice=notice,
+            complete=self.keeps_passes,
         )
         engine = Engine(
             collate=self.data_collator,
@@ -79,7 +86,7 @@ class SignalTrainer(FlexTrainer):
         )
         context = ScoringContext(
             models=self._make_models(),
-            optimizer=lambda: self.optimizer,
+            optimizer=self.asked_optimizer,
             engine=engine,
             targets=[
                 Samples(name=name, dataset=data, origins=self.run.target_origins.get(name))

@@ -1,0 +1,243 @@
+"""A file of scores: a Parquet table of what each row of the data is worth, and how that was worked out.
+
+A line is a sample and a row that it was made of: one line a sample, several only where samples are packed. Its columns:
+
+- ``id`` Int64, the sample's place in the pool
+- ``score`` Float32, and ``score_NAME`` where a sample has a score for each of several things, such as the subtasks of a
+  target set, of which ``score`` then is the largest; NaN where a sample has none
+- ``domain``, ``dataset`` and ``file``, text, and ``row`` Int64, the first is 1; the last three empty where nobody knows
+- ``digest``, 32 hexadecimal digits, of the sample's tokens and labels; empty where it is more than these
+
+numpy and pyarrow are imported when they are used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from dataflex_core.errors import DataError
+from dataflex_core.rows import Row
+from dataflex_core.wording import did_you_mean, first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Scores = NDArray[np.float32]
+
+SCHEMA = 1
+SCORE, PREFIX = "score", "score_"
+PLACE = ("dataset", "file", "row")
+_ABOUT = b"dataflex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFact:
+    """A checkpoint that judged: its folder, the step that it was taken after, and its weight, of sum one."""
+
+    path: str
+    step: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """How scores came to be.
+
+    ``judge`` is a selector with its distribution and version, or a signal, ``params`` its parameters. ``checkpoints``
+    are those whose scores were averaged; none: the model that the configuration names judged. ``targets`` names the
+    subtasks of the target set, ``dataset_dir`` is the folder of the data, absolute, ``version`` DataFlex's.
+    """
+
+    judge: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: tuple[CheckpointFact, ...] = ()
+    targets: tuple[str, ...] = ()
+    dataset_dir: str = ""
+    version: str = ""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lines:
+    """Some samples of a file: ``ids`` Int64[n], ``scores`` Float32[n] by column, and for each a domain, rows, a digest.
+
+    ``rows`` has no row for a sample of which nobody knows them.
+    """
+
+    ids: NDArray[np.int64]
+    scores: Mapping[str, Scores]
+    domains: Sequence[str]
+    rows: Sequence[tuple[Row, ...]]
+    digests: Sequence[str | None]
+
+
+def write_scores(path: Path, about: About, parts: Iterable[Lines]) -> None:
+    """Write a file of scores, whole or not at all, a part at a time. There is at least one part.
+
+    Raises OSError where it cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    writer = None
+    try:
+        for part in parts:
+            table = _table(part).replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
+            writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
+            writer.write_table(table)
+        assert writer is not None, "a pool has samples"
+        writer.close()
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _table(part: Lines) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    counts = np.array([max(1, len(rows)) for rows in part.rows], dtype=np.int64)
+    of = np.repeat(np.arange(len(part.ids)), counts)
+    rows = [row for rows in part.rows for row in (rows or (None,))]
+    domains, digests = pa.array(part.domains, pa.string()), pa.array(part.digests, pa.string())
+    columns = {
+        "id": pa.array(part.ids[of]),
+        **{name: pa.array(values[of].astype(np.float32)) for name, values in part.scores.items()},
+        "domain": domains.take(pa.array(of)),
+        "dataset": pa.array([None if row is None else row.dataset for row in rows], pa.string()),
+        "file": pa.array([None if row is None else row.file for row in rows], pa.string()),
+        "row": pa.array([None if row is None else row.row for row in rows], pa.int64()),
+        "digest": digests.take(pa.array(of)),
+    }
+    return pa.table(columns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScoreFile:
+    """A file of scores that is open: ``about`` is None for a table that somebody else has made."""
+
+    path: Path
+    about: About | None
+    _file: Any
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has."""
+        return int(self._file.metadata.num_rows)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self._file.schema_arrow.names)
+
+    def read(self, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Some columns whole, as arrays: text as objects, None where there is none.
+
+        Raises `DataError` for one that is not there.
+        """
+        self._check(columns)
+        table = self._file.read(columns=list(columns))
+        return {name: table[name].to_numpy() for name in columns}
+
+    def batches(self, columns: Sequence[str], size: int = 1 << 16) -> Iterator[dict[str, list[Any]]]:
+        """The same, some lines at a time, as lists."""
+        self._check(columns)
+        for batch in self._file.iter_batches(batch_size=size, columns=list(columns)):
+            yield {name: batch.column(name).to_pylist() for name in columns}
+
+    def places(self) -> tuple[list[tuple[str, str]], NDArray[np.int64], NDArray[np.int64]]:
+        """Data sets and names of files, which of them each line is of, Int64[n], and its row, Int64[n].
+
+        A line whose row nobody knows is of a data set without a name, and of row 0.
+        """
+        import numpy as np
+
+        self._check(PLACE)
+        table = self._file.read(columns=list(PLACE)).combine_chunks()
+        datasets, files = (table[name].fill_null("").combine_chunks().dictionary_encode() for name in PLACE[:2])
+        names = [PurePath(name).name for name in files.dictionary.to_pylist()]
+        codes = datasets.indices.to_numpy().astype(np.int64) * len(names) + files.indices.to_numpy()
+        held, of_name = np.unique(codes, return_inverse=True)
+        pairs = [(str(datasets.dictionary[int(code) // len(names)]), names[int(code) % len(names)]) for code in held]
+        rows = table["row"].fill_null(0).to_numpy()
+        return pairs, of_name.astype(np.int64), np.asarray(rows, dtype=np.int64)
+
+    def _check(self, columns: Sequence[str]) -> None:
+        for name in columns:
+            if name not in self.columns:
+                raise DataError(f"{self.path} has no column {name}", hint=did_you_mean(name, self.columns))
+
+
+def open_scores(path: Path) -> ScoreFile:
+    """Open a file of scores. Raises `DataError` for what is no Parquet file, and for a later schema."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+        written = json.loads((file.schema_arrow.metadata or {}).get(_ABOUT, b"null"))
+    except (OSError, pa.ArrowException, ValueError) as error:
+        hint = "name a file that dataflex score has written, or a Parquet table"
+        said = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {first_line(error)}"
+        raise DataError(f"{path} {said}", hint=hint) from error
+    if written is None:
+        return ScoreFile(path=path, about=None, _file=file)
+    if written["schema"] > SCHEMA:
+        raise DataError(
+            f"{path} was written in schema {written['schema']}, this version reads up to {SCHEMA}",
+            hint="read it with the version that wrote it",
+        )
+    facts = tuple(CheckpointFact(**fact) for fact in written["checkpoints"])
+    about = About(**{**written, "checkpoints": facts, "targets": tuple(written["targets"])})
+    return ScoreFile(path=path, about=about, _file=file)
+
+
+class RowScores:
+    """What a table says of rows of the data, for strategies to look up.
+
+    A row is known by its data set, the name of its file, whatever folder that is in, and its number.
+    """
+
+    def __init__(self, path: str | Path, column: str = SCORE) -> None:
+        """Read it. Raises `DataError` for what is no such table, and for values that are no numbers."""
+        import numpy as np
+
+        file = open_scores(Path(path))
+        values = file.read([column])[column]
+        if values.dtype.kind not in "fiub":
+            raise DataError(f"the column {column} of {path} holds no numbers", hint="name another column")
+        names, of_name, rows = file.places()
+        order = np.lexsort((rows, of_name))
+        bounds = np.searchsorted(of_name[order], np.arange(len(names) + 1))
+        self._known = {
+            name: (rows[part], values[part].astype(np.float32))
+            for name, part in zip(names, np.split(order, bounds[1:-1]), strict=True)
+        }
+
+    def of(self, samples: Sequence[tuple[Row, ...]]) -> Scores:
+        """Float32[n], the mean over the rows that a sample is made of; NaN where the table knows none of them."""
+        import numpy as np
+
+        asked: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        for place, made_of in enumerate(samples):
+            for row in made_of:
+                places, numbers = asked.setdefault((row.dataset, PurePath(row.file).name), ([], []))
+                places.append(place)
+                numbers.append(row.row)
+        sums, counts = np.zeros(len(samples)), np.zeros(len(samples))
+        for name, (places, numbers) in asked.items():
+            if name in self._known:
+                rows, values = self._known[name]
+                found = np.searchsorted(rows, numbers).clip(max=len(rows) - 1)
+                known = rows[found] == numbers
+                np.add.at(sums, np.array(places)[known], values[found[known]])
+                np.add.at(counts, np.array(places)[known], 1)
+        means: Scores = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0).astype(np.float32)
+        return means

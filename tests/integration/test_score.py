@@ -1,0 +1,159 @@
+"""`dataflex score`: the pool judged without training, as a run and as plain PyTorch judge it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from support import base_args, losses_by_sample, train
+
+from dataflex_cli.main import cli
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
+from dataflex_core.score_file import open_scores
+
+pytestmark = pytest.mark.numeric
+
+TARGETS = {"eval_dataset": "held,numbers_held"}
+
+
+@pytest.fixture
+def score(tmp_path, monkeypatch):
+    """Call the command on a configuration of these arguments; the open file."""
+    monkeypatch.setenv("NPROC_PER_NODE", "1")
+    monkeypatch.setattr("logging.raiseExceptions", False)
+
+    def call(args, *words, out="scores.parquet"):
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(args), encoding="utf-8")
+        done = CliRunner().invoke(cli, ["score", str(config), *map(str, words), "-o", str(tmp_path / out)])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        call.output = done.output
+        return open_scores(tmp_path / out)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, model, data):
+    """A run with two checkpoints, its learning rates logged at each step."""
+    output = tmp_path_factory.mktemp("trained")
+    args = base_args(model, data, output, max_steps=4, save_strategy="steps", save_steps=2, logging_steps=1, **TARGETS)
+    train(args, selector="loss")
+    return output
+
+
+def test_losses_are_those_of_plain_pytorch_and_rows_are_named(score, model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out")
+    file = score(args, "--signal", "losses")
+    found = file.read(["id", "score", "domain", "dataset", "file", "row", "digest"])
+    wanted = [total / count for total, count in losses_by_sample(args)]
+    np.testing.assert_allclose(found["score"], wanted, rtol=1e-5)
+    assert found["id"].tolist() == list(range(100))
+    assert found["domain"].tolist() == found["dataset"].tolist() == ["words"] * 60 + ["numbers"] * 40
+    assert found["row"].tolist() == [*range(1, 61), *range(1, 41)]
+    assert {str(data / "words.json"), str(data / "numbers.json")} == set(found["file"])
+    assert {len(digest) for digest in found["digest"]} == {32}
+    assert file.about.judge == "signal losses"
+    assert file.about.dataset_dir == str(data)
+    assert not (tmp_path / "scores.parquet.partial").exists()
+    assert not (tmp_path / "out").exists(), "nothing of a run is written"
+
+
+def test_a_checkpoint_judges_as_the_run_did_at_its_step(score, model, data, tmp_path):
+    """The first decision of a run, after the steps of a warm-up, and the checkpoint of that step."""
+    scored = {}
+    args = base_args(model, data, tmp_path / "out", save_strategy="steps", save_steps=2, max_steps=4, **TARGETS)
+    with pytest.MonkeyPatch.context() as patch:
+        from dataflex_core.planning import planner
+
+        def kept(selector, request, stock=planner.scores_of):
+            scored[request.progress.step] = stock(selector, request)
+            return scored[request.progress.step]
+
+        patch.setattr(planner, "scores_of", kept)
+        train(args, selector="less")
+    file = score(args, "--selector", "less", "--checkpoint", tmp_path / "out" / "checkpoint-2")
+    np.testing.assert_allclose(file.read(["score"])["score"], scored[2][1], atol=1e-6)
+    by_subtask = file.read(["score_held", "score_numbers_held"])
+    np.testing.assert_array_equal(np.maximum(*by_subtask.values()), file.read(["score"])["score"])
+    assert [(fact.step, fact.weight) for fact in file.about.checkpoints] == [(2, 1.0)]
+    assert file.about.targets == ("held", "numbers_held")
+
+
+def test_several_checkpoints_are_weighed_by_their_learning_rates(score, trained, model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", **TARGETS)
+    first, last = (trained / f"checkpoint-{step}" for step in (2, 4))
+    both = score(args, "--selector", "less", "--checkpoint", last, "--checkpoint", first)
+    history = json.loads((last / "trainer_state.json").read_text())["log_history"]
+    rates = [np.mean([e["learning_rate"] for e in history if e["step"] in steps]) for steps in ((1, 2), (3, 4))]
+    weights = [fact.weight for fact in both.about.checkpoints]
+    np.testing.assert_allclose(weights, np.array(rates) / sum(rates))
+    assert [fact.step for fact in both.about.checkpoints] == [2, 4]
+    names = ["score_held", "score_numbers_held"]
+    alone = [
+        score(args, "--selector", "less", "--checkpoint", one, out="one.parquet").read(names) for one in (first, last)
+    ]
+    means = [sum(w * one[name] for w, one in zip(weights, alone, strict=True)) for name in names]
+    np.testing.assert_allclose(both.read(["score"])["score"], np.maximum(*means), atol=1e-6)
+
+
+def test_packed_samples_have_a_line_for_each_of_their_rows(score, model, data, tmp_path):
+    file = score(base_args(model, data, tmp_path / "out", packing=True), "--signal", "losses")
+    found = file.read(["id", "score", "dataset", "row"])
+    assert len(np.unique(found["id"])) < len(found["id"])
+    pairs = set(zip(found["dataset"].tolist(), found["row"].tolist(), strict=True))
+    assert len(pairs) == len(found["id"])
+    for one in np.unique(found["id"]):
+        assert len(np.unique(found["score"][found["id"] == one])) == 1
+
+
+def test_what_was_judged_before_is_not_judged_again(score, model, data, tmp_path, monkeypatch):
+    from dataflex_core.llamafactory import judge
+
+    args = base_args(model, data, tmp_path / "out", **TARGETS)
+    with monkeypatch.context() as patch:
+        patch.setattr(judge, "write_scores", lambda *given: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(Exception, match=r"could not be written: no space"):
+            score(args, "--signal", "losses")
+    assert (tmp_path / "scores.parquet.partial").is_dir()
+    with monkeypatch.context() as patch:
+        patch.setattr("dataflex_core.scoring.model_signals.token_losses", None)
+        file = score(args, "--signal", "losses")
+    assert "100 samples' results of a pass that was cut short are used" in score.output
+    assert np.isfinite(file.read(["score"])["score"]).all()
+    assert pq.read_metadata(tmp_path / "scores.parquet").num_rows == 100
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        ([], UnmetNeed, "nothing says what to judge by"),
+        (["--selector", "random"], UnmetNeed, r"selector random .* gives no scores"),
+        (["--selector", "less"], UnmetNeed, "needs a target set"),
+        (["--selector", "loss", "--signal", "losses"], InvalidConfig, "exclude each other"),
+        (["--signal", "losses", "--checkpoint", "nowhere"], DataError, "nowhere does not exist"),
+        (["--signal", "losses", "streaming=true"], DataError, "streaming"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_loads(score, model, data, tmp_path, monkeypatch, words, kind, message):
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in words if "=" in word] + [word for word in words if "=" not in word]
+    with pytest.raises(kind, match=message):
+        score(base_args(model, data, tmp_path / "out"), *words)
+
+
+def test_a_checkpoint_without_moments_is_refused_where_they_are_asked_for(score, trained, model, data, tmp_path):
+    import shutil
+
+    bare = tmp_path / "checkpoint-4"
+    shutil.copytree(trained / "checkpoint-4", bare, ignore=shutil.ignore_patterns("optimizer*", "dataflex"))
+    args = base_args(model, data, tmp_path / "out", **TARGETS)
+    with pytest.raises(UnmetNeed, match="has no optimizer state"):
+        score(args, "--selector", "less", "--checkpoint", bare)
+    file = score(args, "--selector", "less", "--set", "selector.gradient=sgd", "--checkpoint", bare)
+    assert np.isfinite(file.read(["score"])["score"]).all()
