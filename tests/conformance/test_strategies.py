@@ -11,6 +11,12 @@ from dataflex_core.testing import check_strategy, parametrize_with_checks
 INSTALLED = [record.spec for record in discover().of_kind() if record.distribution == "dataflex-strategies"]
 PARAMS = {
     "selector-loss": [{}, {"focus": "low", "boost": 0.5}, {"focus": "medium", "boost": 50.0, "temperature": 0.1}],
+    "selector-column": [
+        {},
+        {"column": "quality", "take": "bottom"},
+        {"take": "band", "low": 0.2, "high": 0.9},
+        {"take": "threshold", "threshold": 0.0},
+    ],
     "selector-less": [{}, {"gradient": "sgd"}],
     "mixer-random": [{}, {"concentration": 0.05}],
     "mixer-static": [

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,11 +21,14 @@ from dataflex_core.requests import (
     WeighRequest,
 )
 from dataflex_core.rng import derive
+from dataflex_core.rows import Row
+from dataflex_core.score_file import About, Lines, write_scores
 from dataflex_core.trainer.token_weights import token_weights
 from dataflex_core.trainer.weight_sums import added_up, in_short
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams
+from dataflex_strategies.selectors.column import ColumnParams, ColumnSelector, taken
 from dataflex_strategies.selectors.loss import LossParams as BandParams
 from dataflex_strategies.selectors.loss import LossSelector, band_weights
 from dataflex_strategies.selectors.random import RandomSelector
@@ -223,3 +228,93 @@ def test_weights_in_short_are_of_all_steps():
 def test_weights_that_break_the_contract(weights, said):
     with pytest.raises(ValueError, match=said):
         token_weights(weights, _token_losses([1.0, 1.0, 1.0], [2, 0, 2]))
+
+
+VALUES = np.array([0.3, np.nan, 0.9, 0.1, 0.5], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "wanted"),
+    [
+        ({}, 2, [12, 14]),
+        ({"take": "bottom"}, 2, [13, 10]),
+        ({"take": "band", "low": 0.25, "high": 0.75}, 2, {10, 14}),
+        ({"take": "band", "low": 0.5, "high": 0.75}, 9, {14}),
+        ({"take": "threshold", "threshold": 0.3}, 9, {10, 12, 14}),
+        ({"take": "threshold", "threshold": 2.0}, 9, set()),
+        ({}, 9, [12, 14, 10, 13]),
+    ],
+)
+def test_column_takes_what_its_parameters_say(asked, count, wanted):
+    found = taken(np.arange(10, 15), VALUES, count, ColumnParams(**asked), derive(0)).tolist()
+    assert (found if isinstance(wanted, list) else set(found)) == wanted
+    assert len(found) == len(wanted)
+
+
+def test_a_draw_by_column_is_uniform_and_afresh():
+    asked = ColumnParams(take="threshold", threshold=0.2)
+    counts = Counter(int(taken(np.arange(5), VALUES, 1, asked, derive(seed))[0]) for seed in range(600))
+    assert counts.keys() == {0, 2, 4}
+    assert min(counts.values()) > 150
+
+
+def _context(**columns):
+    return SetupContext(
+        domains=DOMAINS,
+        targets=(),
+        total_steps=10,
+        seed=0,
+        columns={name: np.asarray(values) for name, values in columns.items()},
+    )
+
+
+def test_column_says_what_it_cannot_use():
+    with pytest.raises(UsageError, match="asks for the column score"):
+        ColumnSelector(ColumnParams()).setup(_context(quality=[1.0]))
+    with pytest.raises(UsageError, match="kind holds no numbers"):
+        ColumnSelector(ColumnParams(column="kind")).setup(_context(kind=np.array(["a"], dtype=object)))
+    with pytest.raises(UsageError, match=r"the band from 0\.7 to 0\.66 is empty"):
+        ColumnSelector(ColumnParams(take="band", low=0.7)).setup(_context(score=[1.0]))
+    with pytest.raises(UsageError, match="nowhere does not exist"):
+        ColumnSelector(ColumnParams(scores="nowhere")).setup(_context())
+    request = _selection(np.arange(3), 2)
+    with pytest.raises(UsageError, match="none of 3 candidates has a value of score"):
+        ColumnSelector(ColumnParams()).choose(request, np.full(3, np.nan, dtype=np.float32))
+    high = ColumnParams(take="threshold", threshold=5.0)
+    with pytest.raises(UsageError, match=r"score >= 5\.0") as error:
+        ColumnSelector(high).choose(request, np.array([1, 2, 3], dtype=np.float32))
+    assert error.value.hint == "lower the threshold: the highest value is 3"
+
+
+def test_column_looks_rows_up_once_and_notes_what_is_missing(tmp_path):
+    path = tmp_path / "scores.parquet"
+    rows = [(Row(dataset="a", file="x/a.json", row=number),) for number in range(1, 130)]
+    part = Lines(
+        ids=np.arange(100),
+        scores={"score": np.arange(100, dtype=np.float32)},
+        domains=["a"] * 100,
+        rows=rows[:100],
+        digests=[None] * 100,
+    )
+    write_scores(path, About(judge="signal losses"), [part])
+    selector = ColumnSelector(ColumnParams(scores=str(path)))
+    selector.setup(_context())
+    asked = []
+
+    class Signals:
+        def shard(self, ids):
+            return ids[::-1]
+
+        def row(self, ids):
+            asked.extend(ids.tolist())
+            return [rows[i] for i in ids]
+
+        def gather(self, ids, shard, values):
+            return values[np.argsort(shard)]
+
+    request = replace(_selection(np.arange(95, 105), 4), signals=Signals())
+    for _ in range(2):
+        made = selector.select(request)
+        assert made.ids.tolist() == [99, 98, 97, 96]
+        assert made.notes == {"missing": 5.0}
+    assert sorted(asked) == list(range(95, 105))

@@ -24,6 +24,7 @@ from dataflex_core.requests import (
     Weights,
 )
 from dataflex_core.rows import Row
+from dataflex_core.score_file import RowScores
 from dataflex_core.signals import Generations, Signals
 from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
 
@@ -44,6 +45,7 @@ __all__ = [
     "Progress",
     "ReferenceModel",
     "Row",
+    "RowScores",
     "ScoringSelector",
     "Selection",
     "SelectionRequest",

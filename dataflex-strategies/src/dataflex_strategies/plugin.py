@@ -36,6 +36,13 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
     )
     yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="column",
+        target=f"{_HERE}.selectors.column:ColumnSelector",
+        params=f"{_HERE}.selectors.column:ColumnParams",
+        summary="by a number that each sample brings along: a column of the data, or scores worked out before",
+    )
+    yield StrategySpec(
         kind=Kind.MIXER,
         name="random",
         target=f"{_HERE}.mixers.random:RandomMixer",

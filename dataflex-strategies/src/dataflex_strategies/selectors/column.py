@@ -1,0 +1,126 @@
+"""Selection by what is known of each sample beforehand. numpy is imported where it is used: describing stays light."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from typing_extensions import Doc
+
+from dataflex_core import RowScores, ScoringSelector, Selection, SelectionRequest, SetupContext, UsageError, top
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+    Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnParams:
+    """Which values, and which of them are wanted."""
+
+    column: Annotated[str, MinLen(1), Doc("the column: of the data, or of the file that scores names")] = "score"
+    scores: Annotated[
+        Annotated[str, MinLen(1)] | None,
+        Doc("a Parquet file with the columns dataset, file and row, as dataflex score writes; null: the data's own"),
+    ] = None
+    take: Annotated[
+        Literal["top", "bottom", "band", "threshold"],
+        Doc("the highest, the lowest, any of a band of ranks, or any from a threshold on"),
+    ] = "top"
+    low: Annotated[float, Ge(0), Lt(1), Doc("the share of the values, lowest first, below a band")] = 0.33
+    high: Annotated[float, Gt(0), Le(1), Doc("the share below its end")] = 0.66
+    threshold: Annotated[float, Doc("the least value that is taken, with take=threshold")] = 0.0
+
+
+class ColumnSelector(ScoringSelector[ColumnParams]):
+    """Chooses by a number that each sample brings along, and asks the model nothing.
+
+    The number ``v`` is what the data's files have in a column, which ``dataflex.columns`` has to name, or what a file
+    of scores has for the rows that the sample is made of, their mean where they are several. With the ``n`` candidates
+    that have one ranked by it, the lowest first::
+
+        top         the highest v
+        bottom      the lowest v
+        band        a uniform draw of the ranks from low n to high n
+        threshold   a uniform draw of those with v >= threshold
+
+    ``top`` and ``bottom`` choose the same samples at each decision that has the same candidates, ``band`` and
+    ``threshold`` draw afresh. Samples without a number are never chosen, and are counted in the note ``missing``.
+
+    When to use: to train on what ``dataflex score`` found, once and for all, or on ratings of your own, beside other
+    strategies and at no cost. Where a value does not depend on the model in training, judging anew at each decision
+    would be wasted.
+    """
+
+    def __init__(self, params: ColumnParams) -> None:
+        super().__init__(params)
+        self._rows: RowScores | None = None
+        self._values: Scores | None = None
+        self._known: NDArray[np.bool_] | None = None
+
+    def setup(self, context: SetupContext) -> None:
+        """Raises `UsageError` where the column is not there, or holds no numbers, and for an empty band."""
+        import numpy as np
+
+        params = self.params
+        if params.take == "band" and params.low >= params.high:
+            raise UsageError(
+                f"column: the band from {params.low} to {params.high} is empty", hint="let low be below high"
+            )
+        if params.scores is not None:
+            self._rows = RowScores(params.scores, params.column)
+            self._values = np.zeros(context.pool, dtype=np.float32)
+            self._known = np.zeros(context.pool, dtype=np.bool_)
+            return
+        values = context.column(params.column)
+        if values.dtype.kind not in "fiub":
+            raise UsageError(f"column: {params.column} holds no numbers", hint="name another column")
+        self._values = values.astype(np.float32)
+
+    def score(self, request: SelectionRequest, shard: Ids) -> Scores:
+        """What each sample brings along; NaN where it brings nothing."""
+        assert self._values is not None, "setup comes first"
+        if self._rows is not None and self._known is not None:
+            unread = shard[~self._known[shard]]
+            self._values[unread] = self._rows.of(request.signals.row(unread))
+            self._known[unread] = True
+        return self._values[shard]
+
+    def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
+        """Raises `UsageError` where no candidate has a value, or one that is wanted."""
+        import numpy as np
+
+        missing = int(np.isnan(scores).sum())
+        if missing == len(scores):
+            where = self.params.scores or "the data"
+            raise UsageError(
+                f"column: none of {missing} candidates has a value of {self.params.column} in {where}",
+                hint="rows are looked up by data set, file name and number: they have to be those of this run",
+            )
+        ids = taken(request.candidates, scores, request.count, self.params, request.rng)
+        if len(ids) == 0:
+            raise UsageError(
+                f"column: none of {len(scores)} candidates has {self.params.column} >= {self.params.threshold}",
+                hint=f"lower the threshold: the highest value is {np.nanmax(scores):.6g}",
+            )
+        return Selection(ids=ids, notes={"missing": float(missing)})
+
+
+def taken(candidates: Ids, values: Scores, count: int, params: ColumnParams, rng: np.random.Generator) -> Ids:
+    """At most ``count`` of ``candidates`` Int64[N] by their ``values`` Float32[N], as ``params`` say; NaN never."""
+    import numpy as np
+
+    if params.take in ("top", "bottom"):
+        return top(candidates, values if params.take == "top" else -values, count)
+    if params.take == "threshold":
+        within = candidates[values >= np.float32(params.threshold)]
+    else:
+        ranked = top(candidates, -values, len(candidates))
+        first = math.floor(params.low * len(ranked))
+        within = ranked[first : max(first + 1, math.ceil(params.high * len(ranked)))]
+    return rng.choice(within, size=min(count, len(within)), replace=False)
