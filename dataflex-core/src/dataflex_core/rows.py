@@ -96,6 +96,25 @@ class Origins:
         which = int(np.searchsorted(self._first, row, side="right")) - 1
         return self.sources[which].row(row - int(self._first[which]))
 
+    def located(self) -> tuple[list[tuple[str, str]], Ids, Ids]:
+        """Where all `rows` lie: data sets and files, which of them each row is of, Int64[M], and its number there.
+
+        Those of a row that nobody knows are -1 and 0.
+        """
+        import numpy as np
+
+        names: list[tuple[str, str]] = []
+        which, number = np.full(len(self.rows), -1, dtype=np.int64), np.zeros(len(self.rows), dtype=np.int64)
+        for source, first in zip(self.sources, self._first.tolist(), strict=True):
+            mine = (self.rows >= first) & (self.rows < first + source.size)
+            place = self.rows[mine] - first
+            place = place if source.places is None else source.places[place]
+            ends = np.cumsum(source.counted(), dtype=np.int64)
+            file = np.searchsorted(ends, place, side="right")
+            which[mine], number[mine] = len(names) + file, place - np.concatenate([[0], ends])[file] + 1
+            names.extend((source.dataset, name) for name in source.files)
+        return names, which, number
+
     def select(self, samples: Ids) -> Origins:
         """Those of some samples, in their order."""
         import numpy as np

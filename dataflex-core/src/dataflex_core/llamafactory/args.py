@@ -105,6 +105,12 @@ class RunArgs:
         return LaunchEnvironment(variables=env).uses_ray
 
 
+def dataset_dir(args: Args) -> str:
+    """The folder of the data and its index, absolute, or what stands there for a place elsewhere."""
+    given = str(args.get("dataset_dir", "data"))
+    return given if given == "ONLINE" or given.startswith("REMOTE:") else str(Path(given).absolute())
+
+
 def dataset_names(value: object) -> list[str]:
     """The names in ``dataset`` or ``eval_dataset``, each once: a list, or text with commas."""
     return list(dict.fromkeys(listed_names(value)))

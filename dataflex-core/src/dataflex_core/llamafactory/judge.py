@@ -17,7 +17,7 @@ from dataflex_core.domains import domain_of
 from dataflex_core.errors import RunFailed
 from dataflex_core.journal.writer import Report
 from dataflex_core.judging import Judge, Judged, Judging, averaged
-from dataflex_core.llamafactory.args import RESUME
+from dataflex_core.llamafactory.args import RESUME, dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain
 from dataflex_core.llamafactory.judging import judges_of
 from dataflex_core.llamafactory.loading import Load
@@ -133,7 +133,7 @@ def _about(prepared: PreparedRun, judging: Judging, facts: tuple[CheckpointFact,
         params={} if chosen is None else asdict(chosen.params),
         checkpoints=facts,
         targets=scores.names if scores.largest else (),
-        dataset_dir=str(Path(str(prepared.config.args.get("dataset_dir", "data"))).absolute()),
+        dataset_dir=dataset_dir(prepared.config.args),
         version=dataflex_core.__version__,
     )
 

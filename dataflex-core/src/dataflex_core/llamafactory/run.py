@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dataflex_core
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.events import Event, Start
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal, Report
+from dataflex_core.llamafactory.args import dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
@@ -21,10 +23,11 @@ from dataflex_core.llamafactory.loading import Load, Loading
 from dataflex_core.llamafactory.traced import Wanted
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
-from dataflex_core.llamafactory.written import is_on
 from dataflex_core.llamafactory.workflow import replaced
+from dataflex_core.llamafactory.written import is_on
 from dataflex_core.planning.budget import Budget, budget_of
 from dataflex_core.prepared import MIXER, PreparedRun
+from dataflex_core.score_file import About, rows_file, write_rows
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 from dataflex_core.wording import first_line
@@ -132,11 +135,24 @@ def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> di
     else:
         start = start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed)
         run.journal.write(_with_losses(start, loaded))
+    if training_args.process_index == 0 and prepared.config.dataflex.keep.scores:
+        _keep_rows(run, loaded, Path(training_args.output_dir) / "dataflex")
     for text in _notices(prepared, loaded, data_args):
         run.journal.notice(text)
     for remark in remarks(prepared.config):
         run.journal.notice(str(remark))
     return loaded.module
+
+
+def _keep_rows(run: ActiveRun, loaded: LoadedData, folder: Path) -> None:
+    """Which rows samples are of, where that is known, for whoever asks of this run when it is over."""
+    if loaded.rows is None:
+        return
+    about = About(judge="", dataset_dir=dataset_dir(run.prepared.config.args), version=dataflex_core.__version__)
+    try:
+        write_rows(rows_file(folder, run.journal.run), about, loaded.domains, loaded.rows.origins)
+    except OSError as error:
+        run.journal.notice(f"which rows samples are of could not be written to {folder}: {first_line(error)}")
 
 
 def set_up(run: ActiveRun, known: Budget, loaded: LoadedData) -> None:

@@ -1,0 +1,89 @@
+"""``dataflex export``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dataflex_cli.options import Once
+from dataflex_cli.picks import Amount, amount, best_of, best_of_run, chosen_by, open_source, rows_by_file, rows_of_run
+from dataflex_core.errors import DataError, InvalidConfig, RunFailed
+from dataflex_core.places import barrier
+from dataflex_core.score_file import SCORE, ScoreFile
+from dataflex_core.wording import first_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@click.command("export", cls=Once)
+@click.argument("source", type=click.Path(path_type=Path), metavar="RUN|SCORES")
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True, metavar="FILE.jsonl")
+@click.option("--top", "asked", callback=amount, metavar="AMOUNT", help="Those with the highest scores: 5%, or 100.")
+@click.option("--by", default=SCORE, metavar="COLUMN", help="The column of the scores to go by. Default: score.")
+@click.option("--chosen", is_flag=True, help="Of a run, and its default: all that it chose and trained on.")
+def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool) -> None:
+    """Write the rows of the best samples as JSON Lines, and print their entry for dataset_info.json.
+
+    The first argument is the output folder of a run, or a file that `dataflex score` has written. Rows stand as they do
+    in their own files, each once. Of several data sets each is written to a file of its own, FILE-NAME.jsonl.
+    """
+    if chosen and asked is not None:
+        raise InvalidConfig("--chosen and --top exclude each other", hint="leave one out")
+    if (wrong := barrier(str(out), folder=False)) is not None:
+        raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as chosen.jsonl")
+    if not source.exists():
+        raise DataError(f"{source} does not exist", hint="name a run's output folder, or a file of scores")
+    file, ids = _asked(source, asked, by, chosen)
+    wanted = rows_by_file(file, ids)
+    folder = Path(file.about.dataset_dir if file.about is not None else ".")
+    entries = {}
+    for name, files in wanted.items():
+        target = out if len(wanted) == 1 else out.with_name(f"{out.stem}-{name}{out.suffix}")
+        key, entry, count = _write(folder, name, files, target)
+        entries[key] = entry
+        click.echo(f"{target}: {count} rows of {name}", err=True)
+    click.echo("for dataset_info.json, in the folder of the files:", err=True)
+    click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+
+
+def _asked(source: Path, asked: Amount | None, by: str, chosen: bool) -> tuple[ScoreFile, NDArray[np.int64]]:
+    """Where rows are to be found, and the samples whose rows are meant."""
+    opened = open_source(source)
+    if isinstance(opened, ScoreFile):
+        if asked is None:
+            told = "nothing was chosen by scores" if chosen else "how many of the best are meant is not said"
+            raise InvalidConfig(f"{source}: {told}", hint="add --top 5%, or --top 100")
+        return opened, best_of(opened, asked, by)
+    if by != SCORE:
+        raise InvalidConfig("--by is for a file of scores", hint="leave it out")
+    rows = rows_of_run(opened)
+    return rows, chosen_by(opened) if asked is None else best_of_run(opened, asked)
+
+
+def _write(folder: Path, name: str, files: Mapping[str, list[int]], target: Path) -> tuple[str, dict[str, Any], int]:
+    from dataflex_core.llamafactory.datasets.taken import entry_for, write_lines
+
+    try:
+        count = write_lines(target, _rows(folder, files, target))
+    except OSError as error:
+        raise RunFailed(f"{target} could not be written: {error.strerror or first_line(error)}") from error
+    return target.stem, entry_for(folder, name, target.name), count
+
+
+def _rows(folder: Path, files: Mapping[str, list[int]], target: Path) -> Iterator[dict[str, Any]]:
+    from dataflex_core.llamafactory.datasets.taken import taken_rows
+
+    for name, numbers in files.items():
+        path = next((place for place in (Path(name), folder / Path(name).name) if place.is_file()), None)
+        if path is None:
+            hint = "put it where it was, or export rows of files only: rows of a hub are not here"
+            raise DataError(f"{name} is not there", hint=hint)
+        if path.absolute() == target.absolute():
+            raise InvalidConfig(f"-o {target} is the file that rows are read from", hint="name another file")
+        yield from taken_rows(path, numbers)

@@ -1,0 +1,123 @@
+"""Which samples of a run, or of a file of scores, somebody asks for, and the rows that they were made of."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core import top
+from dataflex_core.errors import DataError
+from dataflex_core.journal import Run, open_run
+from dataflex_core.journal.scores import read_scores
+from dataflex_core.score_file import SCORE, ScoreFile, open_scores, rows_file
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """A number of samples, or a share of all of them."""
+
+    share: float | None = None
+    count: int = 0
+
+    def of(self, total: int) -> int:
+        """How many of ``total``: of a share at least one."""
+        return min(total, self.count if self.share is None else max(1, math.ceil(self.share * total)))
+
+
+def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> Amount | None:
+    """A callback of an option: ``5%`` or ``100``. Raises `BadParameter` for what is neither, and for none."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip())
+    if match and match[2] and 0 < float(match[1]) <= 100:
+        return Amount(share=float(match[1]) / 100)
+    if match and not match[2] and match[1].isdecimal() and int(match[1]) > 0:
+        return Amount(count=int(match[1]))
+    raise click.BadParameter(f"{value!r} is neither a share, as 5%, nor a number of samples", ctx, param)
+
+
+def best_of(file: ScoreFile, asked: Amount, by: str = SCORE) -> Ids:
+    """The ids with the highest values of a column, best first; ties by lower id. Raises `DataError`.
+
+    Of samples that are several lines the first counts: all have one score.
+    """
+    if by == SCORE and SCORE not in file.columns and any(name.startswith(SCORE) for name in file.columns):
+        own = ", ".join(name for name in file.columns if name.startswith(SCORE))
+        raise DataError(f"{file.path} has several scores, and none of them all", hint=f"choose one by --by: {own}")
+    found = file.read(["id", by])
+    ids, first = np.unique(found["id"], return_index=True)
+    if found[by].dtype.kind not in "fiub":
+        raise DataError(f"the column {by} of {file.path} holds no numbers", hint="name another column")
+    best = top(ids, found[by][first].astype(np.float32), asked.of(len(ids)))
+    if len(best) == 0:
+        raise DataError(f"no sample of {file.path} has a number in the column {by}", hint="name another column")
+    return best
+
+
+def best_of_run(run: Run, asked: Amount) -> Ids:
+    """The ids with the highest scores of the last decision, best first. Raises `DataError` where there are none."""
+    last = None
+    for last in read_scores(run.path.parent):  # noqa: B007  # the last one is meant
+        pass
+    if last is None or last.scores.ndim != 1:
+        why = "has no scores" if last is None else "has several scores for each sample"
+        hint = "export what it --chosen, or let dataflex score judge with its checkpoint"
+        raise DataError(f"{run.path.parent.parent} {why}", hint=hint)
+    return top(last.ids, last.scores, asked.of(len(last.ids)))
+
+
+def chosen_by(run: Run) -> Ids:
+    """The ids that a run has trained on after its warm-up, each once, ascending. Raises `DataError` for none."""
+    trained = [run.samples_of(decision) for decision in run.decisions if decision.decision > 0]
+    if not any(decision.decision > 0 for decision in run.decisions):
+        trained = [] if run.start.warmup_steps and run.decisions else [run.samples]
+    ids = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(np.asarray(part) for part in trained)]))
+    if len(ids) == 0:
+        raise DataError(f"{run.path.parent.parent} has trained on nothing that it chose yet", hint="let it go on")
+    return ids.astype(np.int64)
+
+
+def rows_of_run(run: Run) -> ScoreFile:
+    """The rows of a run's pool. Raises `DataError` where it kept none."""
+    file = rows_file(run.path.parent, run.start.run)
+    if not file.is_file():
+        hint = "a run keeps them with dataflex.keep.scores: true, of data that DataFlex has seen tokenised"
+        raise DataError(f"{run.path.parent.parent} does not say which rows its samples are of", hint=hint)
+    return open_scores(file)
+
+
+def open_source(source: Path) -> Run | ScoreFile:
+    """A file of scores, or the run of an output folder. Raises `DataError` for what is neither."""
+    return open_scores(source) if source.is_file() and source.suffix != ".jsonl" else open_run(source)
+
+
+def rows_by_file(file: ScoreFile, ids: Ids) -> dict[str, dict[str, list[int]]]:
+    """Numbers of the rows that samples are made of, ascending, each once, by data set and file, as these come.
+
+    Raises `DataError` where nobody knows the rows of one.
+    """
+    wanted: dict[str, dict[str, set[int]]] = {}
+    for dataset, name, row in _lines(file, ids):
+        if name is None:
+            raise DataError(
+                f"{file.path} does not say which rows its samples are of",
+                hint="tokenise the data anew: what DataFlex has seen tokenised, it knows",
+            )
+        wanted.setdefault(dataset, {}).setdefault(name, set()).add(int(row))
+    return {data: {name: sorted(rows) for name, rows in files.items()} for data, files in wanted.items()}
+
+
+def _lines(file: ScoreFile, ids: Ids) -> Iterator[tuple[Any, ...]]:
+    for batch in file.batches(["id", "dataset", "file", "row"]):
+        for place in np.flatnonzero(np.isin(batch["id"], ids)).tolist():
+            yield batch["dataset"][place], batch["file"][place], batch["row"][place]

@@ -1,0 +1,203 @@
+"""`dataflex export`: rows as they stand in their files, each once, with an entry for the index."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from dataflex_cli.main import cli
+from dataflex_core.domains import Domain
+from dataflex_core.errors import DataError, InvalidConfig
+from dataflex_core.journal import Decision, Start, Step
+from dataflex_core.journal.scores import ScoreFiles
+from dataflex_core.journal.writer import Journal
+from dataflex_core.rows import Origins, Row, Source
+from dataflex_core.score_file import About, Lines, rows_file, write_rows, write_scores
+
+pytestmark = pytest.mark.numeric
+
+ROWS = [{"instruction": f"q{i}", "output": f"ä {i}", "extra": {"n": i, "list": [i, None]}} for i in range(1, 11)]
+
+
+def called(*words):
+    done = CliRunner().invoke(cli, ["export", *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def exported(file):
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def write_file(file, rows):
+    match file.suffix:
+        case ".json":
+            file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        case ".jsonl":
+            file.write_text("\n\n".join(json.dumps(row) for row in rows) + "\n", encoding="utf-8")
+        case ".csv":
+            pd.DataFrame(rows).to_csv(file, index=False)
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), file)
+
+
+def write_index(folder, **entries):
+    (folder / "dataset_info.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def scores_of(folder, files, scores, **more):
+    """A file of scores of the rows of some files, a data set each, one after the other."""
+    rows = [(Row(dataset=file.stem, file=str(file), row=n),) for file, count in files for n in range(1, count + 1)]
+    part = Lines(
+        ids=np.arange(len(rows)),
+        scores={"score": np.array(scores, dtype=np.float32), **more},
+        domains=["d"] * len(rows),
+        rows=rows,
+        digests=[None] * len(rows),
+    )
+    write_scores(folder / "scores.parquet", About(judge="signal losses", dataset_dir=str(folder)), [part])
+    return folder / "scores.parquet"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".parquet"])
+def test_rows_stand_as_in_their_file_and_the_entry_keeps_what_says_how_they_are_read(tmp_path, suffix):
+    file = tmp_path / f"mine{suffix}"
+    write_file(file, ROWS)
+    entry = {"columns": {"prompt": "instruction", "response": "output"}, "formatting": "alpaca", "tags": {"a": "b"}}
+    write_index(tmp_path, mine={"file_name": file.name, "num_samples": 5, "split": "train[:9]", **entry})
+    scores = scores_of(tmp_path, [(file, 10)], [0, 9, 1, 8, 2, 7, np.nan, 6, 3, 5])
+    done = called(scores, "--top", "30%", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == [ROWS[1], ROWS[3], ROWS[5]]
+    assert json.loads(done.stdout) == {"best": {"file_name": "best.jsonl", **entry}}
+    assert "best.jsonl: 3 rows of mine" in done.stderr
+
+
+def test_values_that_are_missing_in_a_csv_file_are_null(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("instruction,output,n\na,b,1\nc,,2\n")
+    called(scores_of(tmp_path, [(file, 2)], [1, 2]), "--top", "2", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == [
+        {"instruction": "a", "output": "b", "n": 1},
+        {"instruction": "c", "output": None, "n": 2},
+    ]
+
+
+def test_several_data_sets_are_a_file_each(tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.jsonl"]
+    for file in files:
+        write_file(file, ROWS)
+    write_index(tmp_path, one={"file_name": "one.json", "formatting": "sharegpt"}, two={"file_name": "two.jsonl"})
+    scores = scores_of(tmp_path, [(file, 10) for file in files], [*range(10), *range(10, 0, -1)])
+    done = called(scores, "--top", "3", "-o", tmp_path / "out" / "best.jsonl")
+    assert exported(tmp_path / "out" / "best-one.jsonl") == [ROWS[9]]
+    assert exported(tmp_path / "out" / "best-two.jsonl") == ROWS[:2]
+    assert json.loads(done.stdout) == {
+        "best-one": {"file_name": "best-one.jsonl", "formatting": "sharegpt"},
+        "best-two": {"file_name": "best-two.jsonl"},
+    }
+
+
+def test_another_column_can_be_gone_by(tmp_path):
+    file = tmp_path / "mine.json"
+    write_file(file, ROWS)
+    scores = scores_of(tmp_path, [(file, 10)], range(10), score_x=np.arange(10, 0, -1))
+    called(scores, "--top", "1", "--by", "score_x", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == ROWS[:1]
+    with pytest.raises(DataError, match="has no column score_y"):
+        called(scores, "--top", "1", "--by", "score_y", "-o", tmp_path / "best.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "how many of the best"),
+        (["--chosen"], "nothing was chosen by scores"),
+        (["--chosen", "--top", "1"], "exclude"),
+    ],
+)
+def test_a_file_of_scores_is_asked_for_its_best(tmp_path, words, said):
+    file = tmp_path / "mine.json"
+    write_file(file, ROWS)
+    with pytest.raises(InvalidConfig, match=said):
+        called(scores_of(tmp_path, [(file, 10)], range(10)), *words, "-o", tmp_path / "best.jsonl")
+
+
+@pytest.mark.parametrize("amount", ["0", "0%", "101%", "-3", "many", "1.5"])
+def test_what_is_no_amount_is_refused(tmp_path, amount):
+    assert called(tmp_path, f"--top={amount}", "-o", tmp_path / "x").exit_code == 2
+
+
+def test_a_file_that_has_changed_or_is_gone_is_named(tmp_path):
+    file = tmp_path / "mine.json"
+    write_file(file, ROWS[:5])
+    scores = scores_of(tmp_path, [(file, 10)], range(10))
+    with pytest.raises(DataError, match=r"mine\.json has fewer rows than the 10"):
+        called(scores, "--top", "1", "-o", tmp_path / "best.jsonl")
+    with pytest.raises(InvalidConfig, match="is the file that rows are read from"):
+        called(scores, "--top", "1", "-o", file)
+    file.unlink()
+    with pytest.raises(DataError, match=r"mine\.json is not there"):
+        called(scores, "--top", "1", "-o", tmp_path / "best.jsonl")
+    assert not (tmp_path / "best.jsonl").exists()
+
+
+def test_a_file_that_moved_with_its_index_is_found_there(tmp_path):
+    file = tmp_path / "mine.json"
+    write_file(file, ROWS)
+    rows = [(Row(dataset="mine", file="gone/mine.json", row=2),)]
+    part = Lines(ids=np.arange(1), scores={"score": np.ones(1, "f4")}, domains=["d"], rows=rows, digests=[None])
+    write_scores(tmp_path / "s.parquet", About(judge="x", dataset_dir=str(tmp_path)), [part])
+    called(tmp_path / "s.parquet", "--top", "1", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == ROWS[1:2]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The output folder of a run over the rows of two files, one of packed samples, that has trained on some."""
+    for name in ("a", "b"):
+        write_file(tmp_path / f"{name}.json", ROWS)
+    write_index(tmp_path, a={"file_name": "a.json"}, b={"file_name": "b.json"})
+    output = tmp_path / "out"
+    journal = Journal(output / "dataflex", owner=True, report=lambda event, past: None)
+    counts = {"steps": 3, "warmup_steps": 1, "update_steps": 1, "decisions": 2, "global_batch": 2, "ranks": 1}
+    costs = {"judged": 15, "decision_cost": 1.0, "step_cost": 0.0, "seed": 0}
+    journal.write(Start(run=journal.run, strategies=(), domains={"a": 10, "b": 5}, targets={}, **counts, **costs))
+    for step, samples in enumerate([(0, 1), (2, 12), (12, 3)]):
+        asked = {"proportions": None, "judged": 15, "shortages": (), "plan": "", "seconds": 0.0}
+        journal.write(Decision(decision=step, step=step, until=step + 1, chosen={"a": 1, "b": 1}, **asked))
+        journal.write(Step(step=step + 1, samples=samples))
+    scores = ScoreFiles(output / "dataflex", run=lambda: journal.run, notice=print)
+    scores.write(1, np.arange(15), np.arange(15, dtype=np.float32), np.array([2, 12]))
+    scores.write(2, np.arange(15), -np.arange(15, dtype=np.float32), np.array([12, 3]))
+    sources = tuple(Source(dataset=n, files=(str(tmp_path / f"{n}.json"),), size=10, count=len) for n in ("a", "b"))
+    starts = np.array([*range(11), *range(12, 21, 2)])
+    about = About(judge="", dataset_dir=str(tmp_path))
+    domains = (Domain(name="a", start=0, size=10), Domain(name="b", start=10, size=5))
+    origins = Origins(sources=sources, starts=starts, rows=np.arange(20))
+    write_rows(rows_file(output / "dataflex", journal.run), about, domains, origins)
+    return output
+
+
+def test_what_a_run_chose_is_exported_without_its_warm_up(run, tmp_path):
+    called(run, "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best-a.jsonl") == ROWS[2:4]
+    assert exported(tmp_path / "best-b.jsonl") == ROWS[4:6], "all rows of a packed sample"
+
+
+def test_the_best_of_a_run_are_those_of_its_last_decision(run, tmp_path):
+    called(run, "--top", "2", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == ROWS[:2]
+
+
+def test_a_run_that_kept_no_rows_says_so(run, tmp_path):
+    for file in (run / "dataflex" / "rows").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="does not say which rows its samples are of"):
+        called(run, "-o", tmp_path / "best.jsonl")
