@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def rows_by_file(file: ScoreFile, ids: Ids) -> dict[str, dict[str, list[int]]]:
     Raises `DataError` where nobody knows the rows of one.
     """
     wanted: dict[str, dict[str, set[int]]] = {}
-    for dataset, name, row in _lines(file, ids):
+    for _, dataset, name, row in _lines(file, ids):
         if name is None:
             raise DataError(
                 f"{file.path} does not say which rows its samples are of",
@@ -117,7 +117,20 @@ def rows_by_file(file: ScoreFile, ids: Ids) -> dict[str, dict[str, list[int]]]:
     return {data: {name: sorted(rows) for name, rows in files.items()} for data, files in wanted.items()}
 
 
+def places_of(file: ScoreFile, ids: Sequence[int]) -> dict[int, tuple[str | None, str | None, int | None]]:
+    """Data set, file and number of the first row of each sample, None where nobody knows it."""
+    found: dict[int, tuple[str | None, str | None, int | None]] = {}
+    for sample, *place in _lines(file, np.asarray(ids, dtype=np.int64)):
+        found.setdefault(sample, (place[0], place[1], place[2]))
+    return found
+
+
+def present(folder: Path, name: str) -> Path | None:
+    """Where a file of rows is: where it was read, or in the folder of its index; None where it is gone."""
+    return next((place for place in (Path(name), folder / Path(name).name) if place.is_file()), None)
+
+
 def _lines(file: ScoreFile, ids: Ids) -> Iterator[tuple[Any, ...]]:
     for batch in file.batches(["id", "dataset", "file", "row"]):
         for place in np.flatnonzero(np.isin(batch["id"], ids)).tolist():
-            yield batch["dataset"][place], batch["file"][place], batch["row"][place]
+            yield batch["id"][place], batch["dataset"][place], batch["file"][place], batch["row"][place]

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dataflex_cli.options import Once
-from dataflex_cli.picks import Amount, amount, best_of, best_of_run, chosen_by, open_source, rows_by_file, rows_of_run
+from dataflex_cli.picks import (
+    Amount,
+    amount,
+    best_of,
+    best_of_run,
+    chosen_by,
+    open_source,
+    present,
+    rows_by_file,
+    rows_of_run,
+)
 from dataflex_core.errors import DataError, InvalidConfig, RunFailed
 from dataflex_core.places import barrier
 from dataflex_core.score_file import SCORE, ScoreFile
@@ -80,7 +90,7 @@ def _rows(folder: Path, files: Mapping[str, list[int]], target: Path) -> Iterato
     from dataflex_core.llamafactory.datasets.taken import taken_rows
 
     for name, numbers in files.items():
-        path = next((place for place in (Path(name), folder / Path(name).name) if place.is_file()), None)
+        path = present(folder, name)
         if path is None:
             hint = "put it where it was, or export rows of files only: rows of a hub are not here"
             raise DataError(f"{name} is not there", hint=hint)

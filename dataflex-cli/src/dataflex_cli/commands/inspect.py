@@ -1,0 +1,188 @@
+"""``dataflex inspect``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataflex_cli.options import Once
+from dataflex_cli.tables import print_table
+from dataflex_core.errors import DataError, InvalidConfig
+from dataflex_core.journal import Decision, Run, open_run
+from dataflex_core.wording import did_you_mean
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A chosen sample: its place by score among the chosen ones, from 1, and how often it is in the interval.
+
+    ``dataset``, ``file`` and ``number`` are where its first row lies, ``row`` what stands there: None where that is not
+    known, or not to be had.
+    """
+
+    rank: int
+    id: int
+    score: float | None
+    domain: str
+    times: int
+    dataset: str | None = None
+    file: str | None = None
+    number: int | None = None
+    row: Mapping[str, Any] | None = None
+
+
+@click.command("inspect", cls=Once)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="RUN")
+@click.option("--step", type=click.IntRange(min=1), help="The decision that step N trained by. Default: the last one.")
+@click.option("--top", "count", type=click.IntRange(min=1), default=10, show_default=True, help="How many samples.")
+@click.option("--domain", help="Of this domain alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with whole rows.")
+def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_json: bool) -> None:
+    """Show which samples a decision of a run chose: the highest scores first, with their rows.
+
+    RUN is the output folder of a run, which may be still going. Where nothing was scored, samples stand in the order of
+    training.
+    """
+    run = open_run(folder)
+    decision = _decision(run, step)
+    if domain is not None and domain not in run.start.domains:
+        raise InvalidConfig(f"the run has no domain {domain}", hint=did_you_mean(domain, run.start.domains))
+    everyone = [sample for sample in _chosen(run, decision) if domain in (None, sample.domain)]
+    samples = list(_with_rows(run, everyone[:count]))
+    if as_json:
+        shown = {"decision": decision.decision, "step": decision.step, "until": decision.until}
+        document = {"schema": SCHEMA, **shown, "samples": [asdict(sample) for sample in samples]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    of = f"decision {decision.decision}" if decision.decision else "the warm-up"
+    among = f" of {domain}" if domain else ""
+    click.echo(f"{of}, steps {decision.step + 1} to {decision.until}: {len(everyone)} samples{among} trained on")
+    _print(samples)
+
+
+def _decision(run: Run, step: int | None) -> Decision:
+    """The decision that a step trained by; the last that anything was trained by for None."""
+    done = [decision for decision in run.decisions if decision.step < run.step]
+    found = [decision for decision in done if step is None or decision.step < step <= decision.until]
+    if not found:
+        said = "has trained on nothing yet" if not run.step else f"has no plan of step {step}: it is at step {run.step}"
+        if run.step and not run.decisions:
+            said = "plans nothing: it weighs what LLaMA-Factory draws"
+        raise DataError(f"{folder_of(run)} {said}", hint="name the output folder of a run with a selector or a mixer")
+    return found[-1]
+
+
+def folder_of(run: Run) -> Path:
+    """The output folder that a run is in."""
+    return run.path.parent.parent
+
+
+def _chosen(run: Run, decision: Decision) -> list[Sample]:
+    """What the interval of a decision has trained on, each sample once, the highest scores first."""
+    times = Counter(run.samples_of(decision).tolist())
+    scores = _scores(run, decision)
+    order = sorted(times, key=lambda sample: -scores.get(sample, -math.inf))
+    domain = _domains(run)
+    return [
+        Sample(rank=rank, id=i, score=scores.get(i), domain=domain(i), times=times[i])
+        for rank, i in enumerate(order, 1)
+    ]
+
+
+def _scores(run: Run, decision: Decision) -> dict[int, float]:
+    """Scores by sample; of several scores a sample's largest."""
+    from dataflex_core.journal.scores import read_scores
+
+    found: dict[int, float] = {}
+    for one in read_scores(run.path.parent):
+        if one.decision == decision.decision:
+            values = one.scores if one.scores.ndim == 1 else one.scores.max(axis=1)
+            found = dict(zip(one.ids.tolist(), values.tolist(), strict=True))
+    return found
+
+
+def _domains(run: Run) -> Any:
+    import numpy as np
+
+    names = list(run.start.domains)
+    ends = np.cumsum(list(run.start.domains.values()))
+    return lambda sample: names[int(np.searchsorted(ends, sample, side="right"))]
+
+
+def _with_rows(run: Run, samples: Sequence[Sample]) -> Iterator[Sample]:
+    """These with the rows that they were made of, as far as they are to be had."""
+    from dataflex_cli.picks import places_of, rows_of_run
+
+    try:
+        file = rows_of_run(run)
+    except DataError:
+        yield from samples
+        return
+    places = places_of(file, [sample.id for sample in samples])
+    rows = _rows(Path(file.about.dataset_dir if file.about else "."), places.values())
+    for sample in samples:
+        dataset, name, number = places.get(sample.id, (None, None, None))
+        yield replace(sample, dataset=dataset, file=name, number=number, row=rows.get((name, number)))
+
+
+def _rows(folder: Path, places: Any) -> dict[tuple[str | None, int | None], Mapping[str, Any]]:
+    from dataflex_cli.picks import present
+    from dataflex_core.llamafactory.datasets.taken import taken_rows
+
+    wanted: dict[str, set[int]] = {}
+    for _, name, number in places:
+        if name is not None:
+            wanted.setdefault(name, set()).add(number)
+    found: dict[tuple[str | None, int | None], Mapping[str, Any]] = {}
+    for name, numbers in wanted.items():
+        path = present(folder, name)
+        try:
+            order = sorted(numbers)
+            rows = taken_rows(path, order) if path is not None else ()
+            found |= {(name, number): row for number, row in zip(order, rows, strict=False)}
+        except DataError as wrong:
+            click.echo(str(wrong), err=True)
+    return found
+
+
+def _print(samples: Sequence[Sample]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("rank", "score", "times"):
+        table.add_column(column, justify="right")
+    for column in ("domain", "row", "text"):
+        table.add_column(column)
+    for sample in samples:
+        score = "" if sample.score is None else f"{sample.score:.4g}"
+        place = "" if sample.file is None else f"{Path(sample.file).name}:{sample.number}"
+        text = "" if sample.row is None else short(sample.row)
+        table.add_row(str(sample.rank), score, str(sample.times), sample.domain, place, text)
+    print_table(table, width=140)
+
+
+def short(row: Any, most: int = 160) -> str:
+    """The texts in a row, in one line that can be printed anywhere."""
+    text = " / ".join(" ".join(part.split()) for part in _texts(row) if part.strip())
+    text = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,77 @@
+"""`dataflex inspect`: what a decision chose, in the terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from made_run import ROWS, made_run
+
+from dataflex_cli.commands.inspect import short
+from dataflex_cli.main import cli
+from dataflex_core.errors import DataError, InvalidConfig
+
+pytestmark = pytest.mark.numeric
+
+
+def called(*words):
+    done = CliRunner().invoke(cli, ["inspect", *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.stdout
+
+
+@pytest.fixture
+def run(tmp_path):
+    return made_run(tmp_path)
+
+
+def test_the_last_decision_is_shown_with_scores_and_rows(run):
+    lines = called(run).splitlines()
+    assert lines[0] == "decision 2, steps 3 to 3: 2 samples trained on"
+    assert lines[1].split() == ["rank", "score", "times", "domain", "row", "text"]
+    assert lines[2].split() == ["1", "-3", "1", "a", "a.json:4", "q4", "/", "ä", "4"]
+    assert lines[3].split() == ["2", "-12", "1", "b", "b.json:5", "q5", "/", "ä", "5"]
+
+
+def test_a_step_names_the_decision_that_it_trained_by(run):
+    assert called(run, "--step", 2).startswith("decision 1, steps 2 to 2")
+    assert called(run, "--step", 1).startswith("the warm-up, steps 1 to 1")
+    with pytest.raises(DataError, match="has no plan of step 9: it is at step 3"):
+        called(run, "--step", 9)
+
+
+def test_as_json_rows_are_whole(run):
+    document = json.loads(called(run, "--json", "--top", 1))
+    (sample,) = document.pop("samples")
+    assert document == {"schema": 1, "decision": 2, "step": 2, "until": 3}
+    assert sample.pop("row") == ROWS[3]
+    assert sample.pop("file").endswith("a.json")
+    assert sample == {"rank": 1, "id": 3, "score": -3.0, "domain": "a", "times": 1, "dataset": "a", "number": 4}
+
+
+def test_a_domain_can_be_asked_for(run):
+    assert [s["id"] for s in json.loads(called(run, "--domain", "b", "--json"))["samples"]] == [12]
+    with pytest.raises(InvalidConfig, match="the run has no domain c"):
+        called(run, "--domain", "c")
+
+
+def test_without_rows_or_their_files_the_rest_is_shown(run, tmp_path):
+    (tmp_path / "a.json").unlink()
+    assert called(run).splitlines()[2].split() == ["1", "-3", "1", "a", "a.json:4"]
+    for file in (run / "dataflex" / "rows").iterdir():
+        file.unlink()
+    assert called(run).splitlines()[2].split() == ["1", "-3", "1", "a"]
+
+
+def test_what_is_no_run_is_said(tmp_path):
+    with pytest.raises(DataError, match="has no journal"):
+        called(tmp_path)
+
+
+def test_a_row_is_one_line_that_can_be_printed():
+    assert (
+        short({"a": "x\n\ny", "b": [{"c": "\x1b[31mz"}, 3, None], "d": " "}) == "x y / \N{REPLACEMENT CHARACTER}[31mz"
+    )
+    assert short("w" * 200, 10) == "w" * 9 + "…"
