@@ -11,12 +11,12 @@ import click
 
 from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
-from dataflex_cli.streams import keep_streams_open, others_write
+from dataflex_cli.streams import keep_streams_open
+from dataflex_cli.training import train
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
 from dataflex_core.config.section import SECTION
-from dataflex_core.handover import Handover
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import prepare
 from dataflex_core.prepared import PreparedRun
@@ -78,7 +78,7 @@ def run(
     if dry_run:
         _outline(prepared, nproc, debug=debug)
     else:
-        _train(prepared, plugins, nproc, debug=debug)
+        train(prepared, plugins, nproc, debug=debug)
 
 
 def _overrides(request: Request, *, allowed: tuple[str, ...]) -> Overrides:
@@ -115,24 +115,3 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     with errors_in_one_line(debug=debug):
         show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
     click.echo("Nothing was trained or written.")
-
-
-def _train(prepared: PreparedRun, plugins: Plugins, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli.failures import errors_in_one_line
-    from dataflex_cli.launch import processes, torchrun
-    from dataflex_cli.worker import train_here
-
-    wanted = processes(nproc, prepared.config.args)
-    handed_over = Handover.of(prepared, plugins)
-    if wanted.ray or wanted.torchrun:
-        others_write()
-    if wanted.ray:
-        from dataflex_cli.in_ray import train_in_ray
-
-        with errors_in_one_line(debug=debug):
-            train_in_ray(handed_over, wanted, debug=debug)
-    elif wanted.torchrun:
-        with errors_in_one_line(debug=debug):
-            torchrun(handed_over, wanted, debug=debug)
-    else:
-        train_here(prepared, debug=debug)
