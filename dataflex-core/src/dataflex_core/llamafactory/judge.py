@@ -15,6 +15,7 @@ import numpy as np
 import dataflex_core
 from dataflex_core.domains import domain_of
 from dataflex_core.errors import RunFailed
+from dataflex_core.journal.events import Notice
 from dataflex_core.journal.writer import Report
 from dataflex_core.judging import Judge, Judged, Judging, averaged
 from dataflex_core.llamafactory.args import RESUME, dataset_dir
@@ -49,6 +50,8 @@ def judge_pool(prepared: PreparedRun, judging: Judging, report: Report) -> None:
         gc.collect()  # a model lies in a circle of references, and the next one is about to be loaded
     _leave_ranks()
     if first:
+        if len(done) > 1 and not any(one.learning_rate for one in done):
+            report(Notice(text="no checkpoint has a learning rate above zero: they weigh alike"), past=False)
         _write(data, judging, judges, done)
 
 
