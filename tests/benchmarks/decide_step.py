@@ -108,7 +108,7 @@ def _write(bench: Bench) -> None:
     for sample in collect_texts().everything():
         answer = f"{answer}\n{sample.output}"
         if len(answer) >= 600:
-            parts.append(answer[:900])
+            parts.append(answer[:600])
             answer = ""
     rows = [{"instruction": f"Go on, {n}.", "input": "", "output": parts[n % len(parts)]} for n in range(POOL)]
     path.write_text(json.dumps(rows), encoding="utf-8")

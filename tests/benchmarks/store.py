@@ -20,7 +20,7 @@ def run(bench: Bench, repeats: int) -> Finding:
     """Forward passes of the reference in a second run, as a share of the first's; both with a store of their own.
 
     The selector is the tests' ``rho-loss``, which compares the losses of the whole pool with a reference's at each of
-    three decisions. A pass is one call of the frozen model.
+    two decisions. A pass is one call of the frozen model.
     """
     counts: dict[str, list[int]] = {"first": [], "second": []}
     seconds: dict[str, list[float]] = {"first": [], "second": []}
@@ -76,10 +76,10 @@ def _arguments(bench: Bench, index: int, which: str) -> dict[str, Any]:
         cutoff_len=128,
         lora_rank=8,
         per_device_train_batch_size=bench.scale.train_batch,
-        max_steps=7,
+        max_steps=3,
         use_cpu=not cuda,
         bf16=cuda,
-        dataflex={"warmup_steps": 1, "update_steps": 2, "store": str(bench.folder / f"store-{index}")},
+        dataflex={"warmup_steps": 1, "update_steps": 1, "store": str(bench.folder / f"store-{index}")},
     )
 
 
