@@ -14,11 +14,12 @@ from support import base_args, train
 from benchmarks.bench import Bench
 from benchmarks.clock import now
 from benchmarks.measure import Bound, Finding, Measure, Side, ratio
-from dataflex_cli.demo.texts import collect_texts
+from benchmarks.samples import Row
 
 POOL = 100_000
 _CANDIDATES = 4
 _NAME = "many"
+_TOKENS = 128
 
 
 def run(bench: Bench, repeats: int) -> Finding:
@@ -100,21 +101,25 @@ def _clocked(bench: Bench) -> Iterator[_Spent]:
 
 
 def _write(bench: Bench) -> None:
-    """A data set of `POOL` rows, whose samples are all cut to the same length."""
-    path = bench.folder / "data" / f"{_NAME}.json"
-    if path.exists():
+    """The pool, tokenised: a few hundred samples of one length, over and over."""
+    from datasets import Dataset, DatasetDict
+
+    folder = bench.folder / _NAME
+    if folder.exists():
         return
-    answer, parts = "", []
-    for sample in collect_texts().everything():
-        answer = f"{answer}\n{sample.output}"
-        if len(answer) >= 600:
-            parts.append(answer[:600])
-            answer = ""
-    rows = [{"instruction": f"Go on, {n}.", "input": "", "output": parts[n % len(parts)]} for n in range(POOL)]
-    path.write_text(json.dumps(rows), encoding="utf-8")
-    index = path.with_name("dataset_info.json")
-    known = json.loads(index.read_text(encoding="utf-8"))
-    index.write_text(json.dumps({**known, _NAME: {"file_name": path.name}}), encoding="utf-8")
+    rows = [row for row in _long(bench) if len(row["input_ids"]) >= _TOKENS]
+    columns = {key: [rows[n % len(rows)][key][:_TOKENS] for n in range(POOL)] for key in rows[0]}
+    DatasetDict({"train": Dataset.from_dict(columns)}).save_to_disk(folder)
+
+
+def _long(bench: Bench) -> list[Row]:
+    """The samples of `long_a`, all of whose tokens are target tokens."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(bench.folder / "model")
+    texts = json.loads((bench.folder / "data" / "long_a.json").read_text(encoding="utf-8"))
+    every = [tokenizer(row["output"], add_special_tokens=False).input_ids for row in texts]
+    return [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": ids} for ids in every]
 
 
 def _arguments(bench: Bench, output: str) -> dict[str, Any]:
@@ -123,8 +128,9 @@ def _arguments(bench: Bench, output: str) -> dict[str, Any]:
         bench.folder / "model",
         bench.folder / "data",
         bench.folder / output,
-        dataset=_NAME,
-        cutoff_len=128,
+        dataset="long_a",
+        tokenized_path=str(bench.folder / _NAME),
+        cutoff_len=_TOKENS,
         lora_rank=8,
         learning_rate=1e-4,
         per_device_train_batch_size=bench.scale.train_batch,
