@@ -25,13 +25,14 @@ from dataflex_core.requests import (
 )
 from dataflex_core.rows import Row
 from dataflex_core.score_file import RowScores
-from dataflex_core.signals import Generations, Signals
+from dataflex_core.signals import Direction, Generations, Signals
 from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
 
 __version__ = "2.0.0"
 
 __all__ = [
     "DataflexError",
+    "Direction",
     "Domain",
     "Generations",
     "GradientRule",

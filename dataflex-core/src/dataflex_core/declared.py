@@ -10,15 +10,18 @@ from dataflex_core.signals import Signals
 from dataflex_core.spec import Need
 
 
-def needs_of_call(method: str, adam: bool = True) -> tuple[Need, ...]:
-    """What asking signals a question takes, by the name of the method; nothing for what costs no pass."""
-    moments = (Need.MOMENTS,) if adam else ()
+def needs_of_call(method: str, options: Mapping[str, Any]) -> tuple[Need, ...]:
+    """What asking signals a question takes, by the method's name and options; nothing for what costs no pass."""
+    moments = (Need.MOMENTS,) if options.get("adam", True) else ()
+    targets = () if options.get("directions") is not None else (Need.TARGET_SET,)
     return {
         "target": (Need.TARGET_SET,),
         "losses": (Need.LOSSES,),
         "token_losses": (Need.LOSSES,),
         "influence": (Need.GRADIENTS, Need.TARGET_SET, *moments),
-        "influences": (Need.GRADIENTS, Need.TARGET_SET, *moments),
+        "influences": (Need.GRADIENTS, *targets, *moments),
+        "alignments": (Need.GRADIENTS, *targets, *moments),
+        "products": (Need.GRADIENTS, *moments),
         "gradients": (Need.GRADIENTS, *moments),
         "embeddings": (Need.EMBEDDINGS,),
         "generations": (Need.GENERATIONS,),
@@ -50,7 +53,7 @@ class DeclaredSignals:
         return asked
 
     def _check(self, method: str, options: Mapping[str, Any]) -> None:
-        missing = [need for need in needs_of_call(method, options.get("adam", True)) if need not in self._needs]
+        missing = [need for need in needs_of_call(method, options) if need not in self._needs]
         if missing:
             names = ", ".join(f"Need.{need.name}" for need in missing)
             raise StrategyFault(

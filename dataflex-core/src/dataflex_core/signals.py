@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from dataflex_core.errors import StrategyFault
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -41,6 +43,43 @@ class Generations:
             {"input_ids": p + run, "labels": [-100] * len(p) + run, "attention_mask": [1] * len(p + run)}
             for p, run in pairs
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Direction:
+    """A direction made of gradients, for `Signals.influences` and `Signals.alignments`; `Signals.direction` makes one.
+
+    ``weights`` Float64[G, m] of samples ``ids`` Int64[m] make G weighted sums of plain gradients. The direction is the
+    mean of their unit vectors, or, for alignments, of the sums as they are. A sample without a target token adds
+    nothing to a sum, and a sum without length does not count.
+    """
+
+    samples: Any
+    ids: Ids
+    weights: NDArray[np.float64]
+
+
+def direction_of(samples: Any, count: int, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
+    """A direction of some of ``count`` samples. Raises `StrategyFault` as `Signals.direction` says."""
+    import numpy as np
+
+    ids, given = np.asarray(ids, dtype=np.int64), np.asarray(weights, dtype=np.float64)
+    made = Direction(samples=samples, ids=ids, weights=np.atleast_2d(given))
+    if ids.ndim != 1 or given.ndim not in (1, 2) or made.weights.shape[1] != len(ids) or not made.weights.size:
+        shapes = f"weights of shape {given.shape} for ids of shape {ids.shape}"
+        raise StrategyFault(f"a direction has {shapes}", hint="give [m] or [G, m] for m ids")
+    check_ids(ids, count)
+    if not np.isfinite(made.weights).all():
+        raise StrategyFault("a weight of a direction is not finite", hint="leave out samples without one")
+    return made
+
+
+def check_ids(ids: Ids, count: int) -> None:
+    """Raise `StrategyFault` where an id is none of ``count`` samples'."""
+    if ids.size and (ids.min() < 0 or ids.max() >= count):
+        raise StrategyFault(
+            f"ids {ids.min()} to {ids.max()} are asked about, of {count} samples", hint=f"ids are 0 to {count - 1}"
+        )
 
 
 class Signals(Protocol):
@@ -129,10 +168,49 @@ class Signals(Protocol):
         target set, and `DataError` where no sample of a subtask has a gradient.
         """
 
-    def influences(self, shard: Ids, *, adam: bool = True) -> Scores:
+    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Scores:
         """Mean cosine with each target subtask's gradients, Float32[n, K], in order of ``targets``.
 
-        Collective. Else, and in what it raises, as `influence`.
+        With ``directions`` it is the product of the sample's unit gradient with each of these K instead, each the mean
+        of unit vectors, and no target set is needed: every call makes a pass over the samples that they are made of,
+        and holds K gradients.
+
+        Collective; all ranks give the same directions, or `StrategyFault` is raised on all of them, as without any.
+        Else, and in what it raises, as `influence`; `DataError` too where a direction has no gradient.
+        """
+
+    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Scores:
+        """Product with each target subtask's mean gradient, Float32[n, K]; nothing is made of length one.
+
+        To first order, and times the learning rate, what a step on the sample takes off the subtask's mean loss: a step
+        of the running Adam, or, without ``adam``, of plain gradient descent. NaN where a sample has no target token.
+
+        ``directions``, and what is raised, as in `influences`. Collective.
+        """
+
+    def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
+        """A direction for `influences` and `alignments`, made of these samples' plain gradients.
+
+        ``weights`` Float[m] are of samples ``ids`` Int64[m]: their weighted sum. Float[G, m] is the mean of G such
+        sums, of their unit vectors for `influences`, so that ``numpy.eye(m)`` gives what a target subtask of these
+        samples has.
+
+        Not collective, and costs no pass yet. Raises `StrategyFault` for another shape, for ids that there are not, and
+        for a weight that is not finite.
+        """
+
+    def products(self, a: Ids, b: Ids, *, adam: bool = True) -> Scores:
+        """Exact products of samples' gradients with each other, Float32[len(a), len(b)], the same on every rank.
+
+        ``a`` and ``b`` are ids Int64, whole and no shards. Nothing is made of length one, as in `alignments`. With
+        ``adam`` both sides are the directions that the running Adam would take. NaN where a sample has no target token.
+
+        For up to some hundred samples: half a GiB of gradients of ``a`` is held, or one gradient, and those of ``b``
+        are made anew for each such block. Where ``a`` and ``b`` are the same samples, a block meets itself and those
+        after it, and the answer is its own mirror image. No part of it is kept where a run is killed.
+
+        Collective; all ranks give the same ids, or `StrategyFault` is raised on all of them. Raises `StrategyFault`
+        for ids that there are not.
         """
 
     def gradients(

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.scoring.frozen import digest_of_tokenizer, question
 from dataflex_core.scoring.gradients import Gradients
-from dataflex_core.scoring.influence import Directions
+from dataflex_core.scoring.influence import Counted
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
 from dataflex_core.scoring.rules.rule import Rule
@@ -29,7 +28,7 @@ class ScoringContext:
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
     optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step``,
-    ``directions``, the target gradients of the model as it is, of ``direction_counts`` samples each, and what
+    ``directions``, the subtasks' mean gradients of the model as it is, of unit vectors (True) or not, and what
     ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not train, those of
     token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in where its weights
     do not say so. ``notice`` tells the user something, ``fallback`` that something is not done as it is best done: its
@@ -52,8 +51,7 @@ class ScoringContext:
     precision: str = "no"
     fallback: Callable[[str, str], None] | None = None
     gradients: Gradients = field(init=False)
-    directions: Directions | None = field(default=None, init=False)
-    direction_counts: torch.Tensor | None = field(default=None, init=False)
+    directions: dict[bool, Counted] = field(default_factory=dict, init=False)
     _told: set[str] = field(default_factory=set, init=False)
     _tokenizers: dict[int, str] = field(default_factory=dict, init=False)
 
@@ -68,7 +66,8 @@ class ScoringContext:
 
     def new_decision(self, step: int) -> None:
         """Forget what was computed with the model as it was before ``step``."""
-        self.step, self.directions = step, None
+        self.step = step
+        self.directions.clear()
         self.gradients.new_decision()
 
     def state(

@@ -72,14 +72,14 @@ class Engine:
 
     def shard(self, samples: Samples, ids: Ids) -> Ids:
         """This rank's part of ``ids``, by whole batches, so that results do not depend on the number of ranks."""
-        batches = deal(pack(ids, samples.lengths()[ids], self.token_budget), self.ranks.rank, self.ranks.world)
+        batches = self._dealt(samples, ids)
         shard = np.concatenate(batches) if batches else ids[:0]
         samples.dealt = (shard, batches)
         return shard
 
-    def each(self, samples: Samples, shard: Ids, task: Task, call: Call) -> None:
-        """Make ``call`` for each batch of this rank's ``shard``; nothing of the pass is kept on disk."""
-        self._run(samples, self._batches(samples, shard), task, call)
+    def each(self, samples: Samples, ids: Ids, task: Task, call: Call) -> None:
+        """Make ``call`` for each batch of this rank's part of ``ids``; nothing of the pass is kept on disk."""
+        self._run(samples, self._dealt(samples, ids), task, call)
 
     def map(
         self,
@@ -184,6 +184,9 @@ class Engine:
                 attempts.make(self._batch(samples, ids, tensors), ids, counts=counts)
                 if counts:
                     bar.update(len(ids))
+
+    def _dealt(self, samples: Samples, ids: Ids) -> list[Ids]:
+        return deal(pack(ids, samples.lengths()[ids], self.token_budget), self.ranks.rank, self.ranks.world)
 
     def _batches(self, samples: Samples, shard: Ids) -> list[Ids]:
         if samples.dealt is not None and np.array_equal(samples.dealt[0], shard):

@@ -1,4 +1,4 @@
-"""Influence on a target set: exact, streaming cosines between training updates and target gradients.
+"""Influence on a target set: exact, streaming products of training updates with directions.
 
 A LESS score (arXiv:2402.04333) is a mean of cosines over a subtask's target samples, so it is linear in their unit
 gradients: one vector ``q`` per subtask, the mean unit gradient, gives every score as a dot product. Each batch's
@@ -7,7 +7,7 @@ gradients meet ``q`` parameter by parameter and are dropped; what is kept is one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,28 +23,32 @@ from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.sharded import shape_of
 
 Directions = dict[nn.Parameter, torch.Tensor]
-"""Float32[K, numel] for each trainable parameter: the mean unit gradient of each of K subtasks."""
+"""Float32[K, numel] for each trainable parameter: K directions, such as the mean unit gradient of each subtask."""
+
+Counted = tuple[Directions, torch.Tensor]
+"""Directions, and of how many gradients each is the mean, Float32[K]: NaN of none.
+
+The numbers lie on the device, and whoever looks at them waits for it.
+"""
+
+Scales = Callable[[SampleGradients, Ids], torch.Tensor]
+"""Float32[R, B]: how much of each of B samples' gradients goes into each of R sums."""
 
 
 def target_directions(
-    gradients: Gradients, engine: Engine, subtasks: Sequence[Samples]
-) -> tuple[Directions, torch.Tensor]:
-    """The mean unit gradient of each subtask, and how many samples it is of, Float32[K]; the same on every rank.
+    gradients: Gradients, engine: Engine, subtasks: Sequence[Samples], *, unit: bool = True
+) -> Counted:
+    """The mean ``unit`` gradient of each subtask, or else its mean gradient, the same on every rank; collective.
 
-    NaN where no sample of a subtask has a gradient: `check_directions` tells, which has to wait for the device.
-    Collective.
+    `check_directions` tells where no sample of a subtask has a gradient.
     """
-    parameters = gradients.parameters.values()
-    q = {p: torch.zeros(len(subtasks), shape_of(p).numel(), device=p.device) for p in parameters}
-    counts = []
+    q, counts = zeros_of(gradients, len(subtasks)), []
     for k, subtask in enumerate(subtasks):
-        sums = {p: vectors[k] for p, vectors in q.items()}
-        while (count := _add_subtask(gradients, engine, subtask, sums)) is None:
-            for vector in sums.values():
-                vector.zero_()
-        counts.append(engine.ranks.sum(count.reshape(1)))
-        for vectors in q.values():
-            vectors[k] = engine.ranks.sum(vectors[k].clone()) / counts[-1]
+        sums = {p: vectors[k : k + 1] for p, vectors in q.items()}
+        every = np.arange(len(subtask), dtype=np.int64)
+        counts.append(add_scaled(gradients, engine, subtask, every, sums, _units if unit else _known))
+        for vectors in sums.values():
+            vectors /= counts[-1]
     return q, torch.cat(counts)
 
 
@@ -58,7 +62,7 @@ def check_directions(counts: torch.Tensor, subtasks: Sequence[Samples]) -> None:
             )
 
 
-def cosines(
+def compared(
     gradients: Gradients,
     engine: Engine,
     samples: Samples,
@@ -66,19 +70,23 @@ def cosines(
     task: Task,
     q: Directions,
     moments: Mapping[nn.Parameter, Moments] | None,
+    *,
+    unit: bool,
 ) -> NDArray[np.float32]:
-    """Each sample's mean cosine with each subtask, Float32[n, K]; NaN where it has no target token.
+    """Each sample's product with each of K directions, Float32[n, K]; NaN where it has no target token.
 
-    ``moments`` make Adam's direction of a sample's gradient; None compares the gradient itself. Collective.
+    ``moments`` make Adam's direction of a sample's gradient; None compares the gradient itself. ``unit`` divides by its
+    norm, which makes the product with a mean of unit vectors a mean cosine. Collective.
     """
+    of_batch = batch_cosines if unit else batch_products
     row = (len(next(iter(q.values()))),)
-    return engine.map(samples, shard, task, lambda batch: batch_cosines(gradients.of(batch), q, moments), row=row)
+    return engine.map(samples, shard, task, lambda batch: of_batch(gradients.of(batch), q, moments), row=row)
 
 
 def batch_cosines(
     found: SampleGradients, q: Directions, moments: Mapping[nn.Parameter, Moments] | None
 ) -> torch.Tensor:
-    """Mean cosines with each of K subtasks, Float32[B, K]; NaN where a sample has no gradient."""
+    """Mean cosines with each of K directions, Float32[B, K]; NaN where a sample has no gradient."""
     squares, dots = found.zeros(), found.zeros(len(next(iter(q.values()))))
     for parameter, rows, part in found:
         update = direction(part.flatten(1), parameter, moments)
@@ -88,31 +96,73 @@ def batch_cosines(
     return torch.where(usable[:, None], dots * squares.rsqrt()[:, None], torch.nan)
 
 
-def _add_subtask(gradients: Gradients, engine: Engine, subtask: Samples, sums: Directions) -> torch.Tensor | None:
-    """Add this rank's unit gradients to ``sums`` and count them; None where memory ran out amid an addition."""
+def batch_products(
+    found: SampleGradients, q: Directions, moments: Mapping[nn.Parameter, Moments] | None
+) -> torch.Tensor:
+    """Products with each of K directions, Float32[B, K]; NaN where a sample has no target token."""
+    dots = found.zeros(len(next(iter(q.values()))))
+    for parameter, rows, part in found:
+        dots[rows] += direction(part.flatten(1), parameter, moments) @ q[parameter].T
+    return torch.where(found.known[:, None], dots, torch.nan)
+
+
+def zeros_of(gradients: Gradients, count: int) -> Directions:
+    """Float32[count, numel] for each trainable parameter, to add up in."""
+    return {p: torch.zeros(count, shape_of(p).numel(), device=p.device) for p in gradients.parameters.values()}
+
+
+def add_scaled(
+    gradients: Gradients, engine: Engine, samples: Samples, ids: Ids, sums: Directions, scales: Scales
+) -> torch.Tensor:
+    """Put R sums of the gradients of samples ``ids`` into ``sums``, Float32[R, numel] zeros.
+
+    How many gradients are in any, Float32[1]; the same on every rank. Collective.
+    """
+    while (count := _add_own(gradients, engine, samples, ids, sums, scales)) is None:
+        for vectors in sums.values():
+            vectors.zero_()
+    for vectors in sums.values():
+        vectors.copy_(engine.ranks.sum(vectors))
+    return engine.ranks.sum(count.reshape(1))
+
+
+def _add_own(
+    gradients: Gradients, engine: Engine, samples: Samples, ids: Ids, sums: Directions, scales: Scales
+) -> torch.Tensor | None:
+    """Add this rank's gradients to ``sums`` and count them; None where memory ran out amid an addition."""
     counts = [torch.zeros((), device=engine.ranks.device)]
     torn = False
 
-    def add(batch: Batch, ids: Ids | None) -> None:
+    def add(batch: Batch, own: Ids | None) -> None:
         nonlocal torn
         found = gradients.of(batch)
-        squares = found.zeros()
-        for _, rows, part in found:
-            squares[rows] += squared_norms(part.flatten(1))
-        usable = found.known & (squares > 0) & (ids is not None)
+        if own is None:
+            return
+        scale = scales(found, own)
         try:
-            _add_scaled(sums, found, torch.where(usable, squares.rsqrt(), 0.0))
+            _add_scaled(sums, found, scale)
         except RuntimeError as error:
             torn = torn or should_reduce_batch_size(error)
             raise
-        counts.append(usable.sum().float())
+        counts.append((scale != 0).any(dim=0).sum().float())
 
-    shard = engine.shard(subtask, np.arange(len(subtask)))
-    engine.each(subtask, shard, Task(what="target gradients", signal="gradients"), add)
+    engine.each(samples, ids, Task(what="target gradients", signal="gradients"), add)
     return None if engine.ranks.largest(int(torn)) else torch.stack(counts).sum()
 
 
 def _add_scaled(sums: Directions, found: SampleGradients, scale: torch.Tensor) -> None:
-    """Add each sample's gradient, times its ``scale`` Float32[B], to ``sums``: Float32[numel] for each parameter."""
+    """Add each sample's gradient, times its ``scale`` Float32[R, B], to ``sums``, Float32[R, numel] a parameter."""
     for parameter, rows, part in found:
-        sums[parameter] += scale[rows] @ part.flatten(1)
+        sums[parameter] += scale[:, rows] @ part.flatten(1)
+
+
+def _units(found: SampleGradients, ids: Ids) -> torch.Tensor:
+    """What makes every gradient one of length one, Float32[1, B]; 0 of one that has none."""
+    squares = found.zeros()
+    for _, rows, part in found:
+        squares[rows] += squared_norms(part.flatten(1))
+    return torch.where(found.known & (squares > 0), squares.rsqrt(), 0.0)[None]
+
+
+def _known(found: SampleGradients, ids: Ids) -> torch.Tensor:
+    return found.known.float()[None]

@@ -11,45 +11,29 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
+from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.rows import Row
-from dataflex_core.scoring import influence
-from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.embeddings import POOLINGS, embed
 from dataflex_core.scoring.engine import Ragged, Task
 from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
-from dataflex_core.scoring.influence import Directions
+from dataflex_core.scoring.gradient_signals import GradientSignals, Rows
 from dataflex_core.scoring.losses import IGNORE, at_targets, sample_means, token_losses
-from dataflex_core.scoring.moments import Moments, moments_of
-from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
-from dataflex_core.scoring.sharded import shape_of
 from dataflex_core.signals import Gathered, Generations
 
-Rows = NDArray[np.float32]
 
-
-class ModelSignals:
+class ModelSignals(GradientSignals):
     """`dataflex_core.Signals` of some samples: the pool, a subtask of the target set, or a strategy's own.
 
     What its methods raise is said there.
     """
 
-    def __init__(self, context: ScoringContext, samples: Samples) -> None:
-        self._context = context
-        self._samples = samples
-
     def __len__(self) -> int:
         """How many samples there are."""
         return len(self._samples)
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Names of the target set's subtasks."""
-        return tuple(samples.name for samples in self._context.targets)
 
     def target(self, name: str) -> ModelSignals:
         """Signals of a target subtask's samples. Raises `UnmetNeed` where none has that name."""
@@ -135,64 +119,6 @@ class ModelSignals:
             self._check_losses(shard, np.array([row.sum() if len(row) else np.nan for row in found], dtype=np.float32))
         return found
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
-        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
-        found: Rows = self.influences(shard, adam=adam).max(axis=1)
-        return found
-
-    def influences(self, shard: Ids, *, adam: bool = True) -> Rows:
-        """Mean cosine with each target subtask's gradients, Float32[n, K]."""
-        context = self._context
-        if not context.targets:
-            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
-        moments = self._moments(adam)
-        with eval_mode(context.models.training):
-            task = Task(
-                what="influence",
-                signal="gradients",
-                request={"adam": adam, "targets": list(self.targets)},
-                state=lambda: context.state_of_gradients(moments, context.targets),
-            )
-            found = influence.cosines(
-                context.gradients, context.engine, self._samples, shard, task, self._directions(), moments
-            )
-        ranks = context.engine.ranks
-        if any(not ranks.largest(int(np.isfinite(column).any())) for column in found.T):
-            self._check_directions()
-        self._check_rows(shard, found)
-        return found
-
-    def gradients(
-        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
-    ) -> Rows:
-        """Projected gradients, Float32[n, dim]."""
-        context = self._context
-        plane = len(context.targets) if keep_targets else 0
-        if dim <= plane:
-            raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
-        moments = self._moments(adam)
-        parameters = context.gradients.parameters
-        projection = Projection(
-            {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=context.seed
-        )
-        with eval_mode(context.models.training):
-            kept = None
-            if plane:
-                directions = self._directions()
-                self._check_directions()
-                kept = KeptPlane.of(directions, projection, {p: name for name, p in parameters.items()})
-            task = Task(
-                what="gradients",
-                signal="gradients",
-                request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
-                state=lambda: context.state_of_gradients(moments, context.targets if plane else ()),
-            )
-            found = projected(
-                context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit
-            )
-        self._check_rows(shard, found)
-        return found
-
     def embeddings(self, shard: Ids, *, layer: int = -1, pooling: str = "mean", model: str | None = None) -> Rows:
         """Pooled hidden states, Float32[n, H]."""
         if pooling not in POOLINGS:
@@ -276,40 +202,6 @@ class ModelSignals:
         has_targets = any(any(label != IGNORE for label in dataset[int(i)]["labels"][1:]) for i in shard[lost])
         if ranks.largest(int(has_targets)):
             raise diverged(context.step, f"no loss of {self._samples.name} is a finite number")
-
-    def _check_rows(self, shard: Ids, rows: Rows) -> None:
-        """Where nothing of a pass over gradients is a number, look at the losses. Collective, and raises as those."""
-        if len(self._samples) and not self._context.engine.ranks.largest(int(np.isfinite(rows).any())):
-            self.losses(shard)
-
-    def _directions(self) -> Directions:
-        """The target subtasks' mean unit gradients, taken once a decision. Collective."""
-        context = self._context
-        if context.directions is None:
-            context.directions, context.direction_counts = influence.target_directions(
-                context.gradients, context.engine, context.targets
-            )
-        return context.directions
-
-    def _check_directions(self) -> None:
-        """Raise `DataError` where a subtask has no gradient, and `RunFailed` where the model is why. Collective."""
-        context = self._context
-        assert context.direction_counts is not None, "directions are taken before they are used"
-        try:
-            influence.check_directions(context.direction_counts, context.targets)
-        except DataError:  # on every rank
-            for samples in context.targets:
-                of_target = ModelSignals(context, samples)
-                of_target.losses(of_target.shard(np.arange(len(samples), dtype=np.int64)))
-            raise
-
-    def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
-        context = self._context
-        moments = moments_of(context.optimizer(), context.gradients.parameters.values()) if adam else None
-        if adam and moments is None:
-            told = "the optimizer keeps no Adam moments: gradients are compared as they are"
-            context.fall_back_once("plain-gradients", told)
-        return moments
 
 
 def _hidden_size(model: nn.Module) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.rows import Row
-from dataflex_core.signals import Gathered, Generations
+from dataflex_core.signals import Direction, Gathered, Generations, check_ids, direction_of
 from dataflex_core.spec import Need
 from dataflex_core.testing import fakes
 from dataflex_core.testing.errors import OutOfStep
@@ -61,7 +61,7 @@ class FakeSignals:
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> FakeSignals:
         """The same facts about rows of one's own, whose content is part of every question about them."""
         held = [Sample.of(row) for row in rows]
-        digest = sha256("".join(sample.key for sample in held).encode()).hexdigest()[:8]
+        digest = _digest(*(sample.key for sample in held))
         return replace(self, samples=held, name=f"{self.name}.over({len(held)} rows {digest}, {name!r})")
 
     def shard(self, ids: Ids) -> Ids:
@@ -122,16 +122,27 @@ class FakeSignals:
         largest: Rows = self.influences(shard, adam=adam).max(axis=1)
         return largest
 
-    def influences(self, shard: Ids, *, adam: bool = True) -> Rows:
-        """Mean cosine with each target subtask's gradients, Float32[n, K]."""
-        self._ask("influences", Need.GRADIENTS, Need.TARGET_SET, *_moments(adam), adam=adam)
-        if not self.subtasks:
-            raise UnmetNeed("influence needs a target set and the run has none", hint="set eval_dataset")
-        directions = [fakes.direction(rows, self.step) for rows in self.subtasks.values()]
-        own = [fakes.unit(fakes.gradient(sample, self.step, adam=adam)) for sample in self._asked(shard)]
-        # One product a sample: a matrix product's rounding may depend on how many samples a rank has.
-        cosines = [[vector @ q for q in directions] for vector in own]
-        return np.array(cosines, dtype=np.float32).reshape(len(own), len(directions))
+    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+        """Mean cosine with each target subtask's gradients, or with each of ``directions``, Float32[n, K]."""
+        q = self._directions("influences", directions, adam=adam, unit=True)
+        return _compared([fakes.unit(vector) for vector in self._gradients(shard, adam=adam)], q)
+
+    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+        """Product with each target subtask's mean gradient, or with each of ``directions``, Float32[n, K]."""
+        q = self._directions("alignments", directions, adam=adam, unit=False)
+        return _compared(self._gradients(shard, adam=adam), q)
+
+    def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
+        """A direction for the two, made of these samples' gradients."""
+        return direction_of(self.samples, len(self.samples), ids, weights)
+
+    def products(self, a: Ids, b: Ids, *, adam: bool = True) -> Rows:
+        """Products of samples' gradients with each other, Float32[len(a), len(b)]."""
+        a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
+        for ids in (a, b):
+            check_ids(ids, len(self.samples))
+        self._ask("products", Need.GRADIENTS, *_moments(adam), adam=adam, ids=_digest(a.tolist(), b.tolist()))
+        return _compared(self._gradients(a, adam=adam), self._gradients(b, adam=adam))
 
     def gradients(
         self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
@@ -141,7 +152,7 @@ class FakeSignals:
         plane = len(self.subtasks) if keep_targets else 0
         if dim <= plane:
             raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
-        own = [fakes.gradient(sample, self.step, adam=adam) for sample in self._asked(shard)]
+        own = self._gradients(shard, adam=adam)
         vectors = np.array([fakes.unit(vector) if unit else vector for vector in own])
         vectors = vectors.reshape(len(own), fakes.PARAMETERS)
         return fakes.projected(vectors, dim, self.seed).astype(np.float32)
@@ -181,6 +192,26 @@ class FakeSignals:
             references=[fakes.text_of(sample.answer) for sample in asked],
         )
 
+    def _directions(
+        self, method: str, directions: Sequence[Direction] | None, *, adam: bool, unit: bool
+    ) -> list[fakes.Vector]:
+        """What gradients are compared with, once all ranks have asked for it alike."""
+        what = method.removesuffix("s")
+        if directions is None:
+            self._ask(method, Need.GRADIENTS, Need.TARGET_SET, *_moments(adam), adam=adam)
+            if not self.subtasks:
+                raise UnmetNeed(f"{what} needs a target set and the run has none", hint="set eval_dataset")
+            return [fakes.mean_gradient(rows, self.step, unit=unit) for rows in self.subtasks.values()]
+        if not directions:
+            raise StrategyFault(f"{what} is asked with no direction", hint="give one, or None for the target set")
+        made_of = [(sample.key for sample in direction.samples) for direction in directions]
+        numbers = [(*keys, d.ids.tolist(), d.weights.tolist()) for keys, d in zip(made_of, directions, strict=True)]
+        self._ask(method, Need.GRADIENTS, *_moments(adam), adam=adam, directions=_digest(*numbers))
+        return [fakes.direction(d.samples, d.ids, d.weights, self.step, unit=unit) for d in directions]
+
+    def _gradients(self, ids: Ids, *, adam: bool) -> list[fakes.Vector]:
+        return [fakes.gradient(sample, self.step, adam=adam) for sample in self._asked(ids)]
+
     def _asked(self, shard: Ids) -> list[Sample]:
         return [self.samples[int(i)] for i in shard]
 
@@ -191,6 +222,16 @@ class FakeSignals:
 
     def _meet(self, method: str, value: Any, options: str = "") -> list[Any]:
         return self.meeting.meet(self.rank, f"calls {self.name}.{method}({options})", value)
+
+
+def _compared(own: Sequence[fakes.Vector], others: Sequence[fakes.Vector]) -> Rows:
+    # One product a pair: a matrix product's rounding may depend on how many samples a rank has.
+    products = [[vector @ other for other in others] for vector in own]
+    return np.array(products, dtype=np.float32).reshape(len(own), len(others))
+
+
+def _digest(*told: object) -> str:
+    return sha256(repr(told).encode()).hexdigest()[:8]
 
 
 def _moments(adam: bool) -> tuple[Need, ...]:

@@ -15,9 +15,11 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.errors import DataError
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
 
+Ids = NDArray[np.int64]
 Vector = NDArray[np.float64]
 
 IGNORE = -100
@@ -79,10 +81,31 @@ def unit(vector: Vector) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
-def direction(samples: Sequence[Sample], step: int) -> Vector:
-    """Float64[PARAMETERS], the mean unit gradient of a target subtask."""
-    known = [unit(gradient(sample, step, adam=False)) for sample in samples if sample.answer]
-    mean: Vector = np.mean(known, axis=0)
+def mean_gradient(samples: Sequence[Sample], step: int, *, unit: bool) -> Vector:
+    """Float64[PARAMETERS], the mean gradient of a target subtask, or mean ``unit`` gradient."""
+    known = np.array([gradient(sample, step, adam=False) for sample in samples if sample.answer])
+    return _mean(known, unit=unit)
+
+
+def direction(samples: Sequence[Sample], ids: Ids, weights: Vector, step: int, *, unit: bool) -> Vector:
+    """Float64[PARAMETERS], the mean of G weighted sums of gradients, weights Float64[G, m], or of their unit vectors.
+
+    Raises `DataError` where no sum has a length.
+    """
+    own = [np.nan_to_num(gradient(samples[i], step, adam=False)) for i in ids.tolist()]
+    sums = weights @ np.array(own)
+    sums = sums[np.linalg.norm(sums, axis=1) > 0]
+    if not len(sums):
+        raise DataError(
+            "a direction has no gradient",
+            hint="leave a direction out whose weights are zero, or whose samples have no target token",
+        )
+    return _mean(sums, unit=unit)
+
+
+def _mean(vectors: Vector, *, unit: bool) -> Vector:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    mean: Vector = (vectors / lengths if unit else vectors).mean(axis=0)
     return mean
 
 

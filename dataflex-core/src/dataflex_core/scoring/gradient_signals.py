@@ -1,0 +1,194 @@
+"""The questions of `dataflex_core.Signals` that are about gradients."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
+from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.engine import Task
+from dataflex_core.scoring.eval_mode import eval_mode
+from dataflex_core.scoring.influence import Counted, check_directions, compared, target_directions
+from dataflex_core.scoring.moments import Moments, moments_of
+from dataflex_core.scoring.own_directions import check_own, directions_of
+from dataflex_core.scoring.products import products
+from dataflex_core.scoring.projection import KeptPlane, Projection, projected
+from dataflex_core.scoring.samples import Ids, Samples
+from dataflex_core.scoring.sharded import shape_of
+from dataflex_core.signals import Direction, check_ids, direction_of
+
+Rows = NDArray[np.float32]
+
+
+class GradientSignals(ABC):
+    """Gradients of some samples, with the model in training; what the methods raise is said in `Signals`."""
+
+    def __init__(self, context: ScoringContext, samples: Samples) -> None:
+        self._context = context
+        self._samples = samples
+
+    @abstractmethod
+    def losses(self, shard: Ids, *, model: str | None = None) -> Rows:
+        """Mean loss over each sample's target tokens, Float32[n]: raises where the model has diverged."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the target set's subtasks."""
+        return tuple(samples.name for samples in self._context.targets)
+
+    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+        """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
+        found: Rows = self.influences(shard, adam=adam).max(axis=1)
+        return found
+
+    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+        """Mean cosine with each target subtask's gradients, or with each of ``directions``, Float32[n, K]."""
+        return self._compared("influence", shard, directions, adam=adam, unit=True)
+
+    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+        """Product with each target subtask's mean gradient, or with each of ``directions``, Float32[n, K]."""
+        return self._compared("alignment", shard, directions, adam=adam, unit=False)
+
+    def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
+        """A direction for the two, made of these samples' plain gradients."""
+        return direction_of(self._samples, len(self._samples), ids, weights)
+
+    def products(self, a: Ids, b: Ids, *, adam: bool = True) -> Rows:
+        """Products of samples' gradients with each other, Float32[len(a), len(b)]."""
+        context = self._context
+        a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
+        for ids in (a, b):
+            check_ids(ids, len(self._samples))
+        self._check_alike("products of other ids", a, b)
+        moments = self._moments(adam)
+        with eval_mode(context.models.training):
+            found = products(context.gradients, context.engine, self._samples, a, b, moments)
+        if a.size and b.size and not np.isfinite(found).any():
+            self._look_at_losses(self._samples, np.union1d(a, b))
+        return found
+
+    def gradients(
+        self, shard: Ids, *, dim: int = 8192, adam: bool = True, unit: bool = True, keep_targets: bool = True
+    ) -> Rows:
+        """Projected gradients, Float32[n, dim]."""
+        context = self._context
+        plane = len(context.targets) if keep_targets else 0
+        if dim <= plane:
+            raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
+        moments = self._moments(adam)
+        parameters = context.gradients.parameters
+        projection = Projection(
+            {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=context.seed
+        )
+        with eval_mode(context.models.training):
+            kept = None
+            if plane:
+                q, counts = self._of_targets(unit=True)
+                self._check(counts, None)
+                kept = KeptPlane.of(q, projection, {p: name for name, p in parameters.items()})
+            task = Task(
+                what="gradients",
+                signal="gradients",
+                request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
+                state=lambda: context.state_of_gradients(moments, context.targets if plane else ()),
+            )
+            found = projected(
+                context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit
+            )
+        self._check_rows(shard, found)
+        return found
+
+    def _compared(
+        self, what: str, shard: Ids, directions: Sequence[Direction] | None, *, adam: bool, unit: bool
+    ) -> Rows:
+        context = self._context
+        request: dict[str, object] = {"adam": adam}
+        if directions is None:
+            if not context.targets:
+                raise UnmetNeed(f"{what} needs a target set and the run has none", hint="set eval_dataset")
+            made_of = list(context.targets)
+            request["targets"] = list(self.targets)
+        else:
+            if not directions:
+                raise StrategyFault(f"{what} is asked with no direction", hint="give one, or None for the target set")
+            made_of = [direction.samples for direction in directions]
+            numbers = [array for direction in directions for array in (direction.ids, direction.weights)]
+            request["directions"] = self._check_alike("other directions", *numbers)
+        moments = self._moments(adam)
+        task = Task(
+            what=what,
+            signal="gradients",
+            request=request,
+            state=lambda: context.state_of_gradients(moments, made_of),
+        )
+        with eval_mode(context.models.training):
+            if directions is None:
+                q, counts = self._of_targets(unit=unit)
+            else:
+                q, counts = directions_of(context.gradients, context.engine, directions, unit=unit)
+            found = compared(context.gradients, context.engine, self._samples, shard, task, q, moments, unit=unit)
+        ranks = context.engine.ranks
+        if any(not ranks.largest(int(np.isfinite(column).any())) for column in found.T):
+            self._check(counts, directions)
+        self._check_rows(shard, found)
+        return found
+
+    def _of_targets(self, *, unit: bool) -> Counted:
+        """The target subtasks' mean unit gradients, or their mean gradients, taken once a decision. Collective."""
+        context = self._context
+        if unit not in context.directions:
+            context.directions[unit] = target_directions(context.gradients, context.engine, context.targets, unit=unit)
+        return context.directions[unit]
+
+    def _check(self, counts: torch.Tensor, directions: Sequence[Direction] | None) -> None:
+        """Raise `DataError` where a direction has no gradient, and `RunFailed` where the model is why. Collective."""
+        try:
+            if directions is None:
+                check_directions(counts, self._context.targets)
+            else:
+                check_own(counts, directions)
+        except DataError:  # on every rank
+            for samples in self._context.targets if directions is None else ():
+                self._look_at_losses(samples, np.arange(len(samples), dtype=np.int64))
+            for direction in directions or ():
+                self._look_at_losses(direction.samples, np.unique(direction.ids))
+            raise
+
+    def _look_at_losses(self, samples: Samples, ids: Ids) -> None:
+        """Raise `RunFailed` where no loss of these is a number though they have target tokens. Collective."""
+        view = type(self)(self._context, samples)
+        view.losses(view._context.engine.shard(samples, ids))
+
+    def _check_rows(self, shard: Ids, rows: Rows) -> None:
+        """Where nothing of a pass over gradients is a number, look at the losses. Collective, and raises as those."""
+        if len(self._samples) and not self._context.engine.ranks.largest(int(np.isfinite(rows).any())):
+            self.losses(shard)
+
+    def _check_alike(self, what: str, *numbers: NDArray[Any]) -> str:
+        """A digest of what all ranks must give alike; raises `StrategyFault`, on all of them, where they do not."""
+        digest = sha256()
+        for array in numbers:
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        if odd := self._context.engine.ranks.differing(digest.digest()):
+            raise StrategyFault(
+                f"ranks {', '.join(map(str, odd))} ask for {what} than rank 0",
+                hint="give every rank the same, gathered, and not what is of its own shard",
+            )
+        return digest.hexdigest()
+
+    def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
+        context = self._context
+        moments = moments_of(context.optimizer(), context.gradients.parameters.values()) if adam else None
+        if adam and moments is None:
+            told = "the optimizer keeps no Adam moments: gradients are compared as they are"
+            context.fall_back_once("plain-gradients", told)
+        return moments
