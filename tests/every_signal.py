@@ -21,7 +21,10 @@ COLUMNS = (
     "own",
     "tokens",
     "text",
+    "own direction",
+    "alignment",
     "ragged",
+    "product",
 )
 
 
@@ -60,6 +63,9 @@ class EverySignal(ScoringSelector[Params]):
         every = np.arange(len(held))
         mine = held.shard(every)
         direction = held.gather(every, mine, held.gradients(mine, adam=False)).mean(axis=0)
+        weights = np.linspace(-1, 1, len(held))
+        own_direction = signals.influences(shard, directions=[held.direction(every, weights)])[:, 0]
+        alignment = signals.alignments(shard, adam=False)[:, 0]
         embedded = signals.embeddings(shard, pooling="weighted")
         separate = signals.embeddings(shard, layer=1, model=self.params.encoder)
         made = signals.generations(shard, max_new_tokens=6)
@@ -69,9 +75,13 @@ class EverySignal(ScoringSelector[Params]):
         own = signals.over(rows, "own rows").losses(np.arange(3)).mean()
         columns = [losses, losses - base, tokens, influence, bank @ direction, embedded[:, 0], separate[:, 0], lengths]
         columns += [np.full(len(shard), own), signals.lengths(shard), [len(text) for text in signals.texts(shard)]]
+        columns += [own_direction, alignment]
         table = signals.gather(request.candidates, shard, np.stack(columns, axis=1))
         ragged = signals.gather(request.candidates, shard, signals.token_losses(shard))
-        self.table = np.column_stack([table, [values[-1] * len(values) for values in ragged]])
+        products = signals.products(request.candidates, request.candidates)
+        norms = np.sqrt(np.diag(products))
+        apart = [values[-1] * len(values) for values in ragged]
+        self.table = np.column_stack([table, apart, products[:, 0] / norms / norms[0]])
         Path(self.params.folder).mkdir(exist_ok=True)
         np.save(Path(self.params.folder) / f"{request.progress.step}.npy", self.table)
         self.texts = made

@@ -142,8 +142,9 @@ def reference_gradients(model, rows, dtype=torch.float64) -> torch.Tensor:
     return torch.stack(found)
 
 
-def reference_scores(model, optimizer, pool, targets, *, adam=True, dtype=torch.float64) -> np.ndarray:
-    update = reference_gradients(model, pool, dtype)
+def reference_updates(model, optimizer, rows, *, adam=True, dtype=torch.float64) -> torch.Tensor:
+    """Those gradients, or with ``adam`` the directions that the optimizer would take for them."""
+    update = reference_gradients(model, rows, dtype)
     if adam:
         parameters = [p for p in model.parameters() if p.requires_grad]
         group = optimizer.param_groups[0]
@@ -151,6 +152,11 @@ def reference_scores(model, optimizer, pool, targets, *, adam=True, dtype=torch.
         states = [optimizer.state[p] for p in parameters]
         m, v = (torch.cat([s[k].double().flatten() for s in states]) for k in ("exp_avg", "exp_avg_sq"))
         update = (b1 * m + (1 - b1) * update) / (b2 * v + (1 - b2) * update**2 + eps).sqrt()
+    return update
+
+
+def reference_scores(model, optimizer, pool, targets, *, adam=True, dtype=torch.float64) -> np.ndarray:
+    update = reference_updates(model, optimizer, pool, adam=adam, dtype=dtype)
     update = update / update.norm(dim=1, keepdim=True)
     subtasks = []
     for rows in targets:

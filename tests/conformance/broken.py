@@ -137,6 +137,22 @@ class UndeclaredSelector(ScoringSelector):
         return request.signals.losses(shard)
 
 
+@breaks("needs_are_declared", "add Need.GRADIENTS to its needs", needs={Need.MOMENTS})
+class UndeclaredProductsSelector(Selector):
+    def select(self, request):
+        products = request.signals.products(request.candidates, request.candidates)
+        return Selection(ids=top(request.candidates, -products.sum(axis=1), request.count))
+
+
+@breaks("needs_are_declared", "add Need.TARGET_SET to its needs", needs={Need.GRADIENTS})
+class UndeclaredAlignmentSelector(ScoringSelector):
+    def score(self, request, shard):
+        return request.signals.alignments(shard, adam=False)
+
+    def choose(self, request, scores):
+        return first(request)
+
+
 @breaks("needs_are_declared", "add Need.TARGET_SET", needs={Need.EMBEDDINGS})
 class UndeclaredTargetSelector(ScoringSelector):
     def score(self, request, shard):
@@ -481,6 +497,24 @@ class FlatEmptySelector(Selector):
         rows = [[row.sum(), row.max()] for row in request.signals.embeddings(shard)]
         table = request.signals.gather(request.candidates, shard, np.array(rows))
         return Selection(ids=top(request.candidates, table[:, 0], request.count))
+
+
+@breaks("collectives_match", "products(", needs={Need.GRADIENTS, Need.MOMENTS})
+class ShardProductsSelector(ScoringSelector):
+    """Multiplies what is of its own shard, where every rank has to give the same ids."""
+
+    def score(self, request, shard):
+        return request.signals.products(shard, request.candidates).max(axis=1)
+
+
+@breaks("collectives_match", "influences(", needs={Need.GRADIENTS, Need.MOMENTS})
+class ShardDirectionSelector(ScoringSelector):
+    """Compares with the mean of its own shard, where every rank has to give the same direction."""
+
+    def score(self, request, shard):
+        mine = shard if len(shard) else request.candidates
+        direction = request.signals.direction(mine, np.ones(len(mine)))
+        return request.signals.influences(shard, directions=[direction])[:, 0]
 
 
 # State

@@ -75,7 +75,14 @@ APART = StrategySpec(
     summary="looks at one sample at a time",
     compares=False,
 )
-OTHERS = (SELDOM, SPARSE, COLUMNS, CURRICULUM, APART)
+DIVERSE = StrategySpec(
+    kind=Kind.SELECTOR,
+    name="diverse",
+    target="conformance.sound:DiverseSelector",
+    summary="compares gradients without a target set",
+    needs={Need.GRADIENTS},
+)
+OTHERS = (SELDOM, SPARSE, COLUMNS, CURRICULUM, APART, DIVERSE)
 """What no strategy can do together with everything else."""
 
 
@@ -134,6 +141,21 @@ class CurriculumSelector(Selector[NoParams]):
         self.places, self.seen = state["places"].copy(), state["seen"]
 
 
+class DiverseSelector(Selector[NoParams]):
+    """Goes away from what the first candidates have in common, by those of them that have a gradient."""
+
+    def select(self, request):
+        signals, first = request.signals, request.candidates[:8]
+        norms = np.diag(signals.products(first, first, adam=False))
+        known, shard = first[np.isfinite(norms)], signals.shard(request.candidates)
+        scores = np.zeros(len(shard), dtype=np.float32)
+        if len(known):
+            common = signals.direction(known, np.full(len(known), 1 / len(known)))
+            scores -= signals.alignments(shard, directions=[common], adam=False)[:, 0]
+        gathered = signals.gather(request.candidates, shard, scores)
+        return Selection(ids=top(request.candidates, gathered, request.count), scores=gathered)
+
+
 class ApartWeighter(Weighter[NoParams]):
     """Weighs tokens by their own losses."""
 
@@ -160,6 +182,9 @@ class SoundSelector(ScoringSelector[Params]):
         held = signals.target(signals.targets[0])
         every = np.arange(len(held))
         mine = held.shard(every)
+        liked += signals.influences(shard, directions=[held.direction(every, np.eye(len(held)))])[:, 0]
+        liked += signals.alignments(shard).mean(axis=1)
+        alike = np.nan_to_num(signals.products(request.candidates[:4], request.candidates[:6])).mean()
         directions = held.gather(every, mine, held.gradients(mine, dim=16, adam=False))
         vectors = signals.gradients(shard, dim=16) @ np.nanmean(directions, axis=0)
         places = signals.embeddings(shard, pooling="weighted")
@@ -170,7 +195,7 @@ class SoundSelector(ScoringSelector[Params]):
         rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "attention_mask": [1, 1, 1]}] * 3
         own = signals.over(rows, "own rows").losses(np.arange(3)).mean()
         table = [fallen, hardest, liked, vectors, places[:, 0], np.array(right, dtype=np.float32)]
-        return np.sum([column.astype(np.float32) for column in table], axis=0) + own
+        return np.sum([column.astype(np.float32) for column in table], axis=0) + own + alike
 
     def choose(self, request, scores):
         gone = []

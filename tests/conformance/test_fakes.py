@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dataflex_core import Signals, StrategyFault
-from dataflex_core.errors import UnmetNeed
+from dataflex_core.errors import DataError, UnmetNeed
 from dataflex_core.testing.errors import OutOfStep
 from dataflex_core.testing.fake_signals import FakeSignals
 from dataflex_core.testing.pools import ALL_WITHOUT_LOSS, EVERYDAY, SOME_WITHOUT_LOSS
@@ -36,12 +36,22 @@ def gathered(facts, ask):
     return facts.gather(EVERY, shard, ask(facts, shard))
 
 
+def directions(facts):
+    """One of the pool's samples and one of a subtask's."""
+    held = facts.target("held")
+    return [facts.direction(EVERY[:3], np.array([1.0, -2.0, 0.5])), held.direction(np.arange(2), np.eye(2))]
+
+
 ROWS = {
     "losses": lambda facts, shard: facts.losses(shard),
     "base losses": lambda facts, shard: facts.losses(shard, model="base"),
     "token losses": lambda facts, shard: np.array([losses.sum() for losses in facts.token_losses(shard)]),
     "influence": lambda facts, shard: facts.influence(shard),
     "influences": lambda facts, shard: facts.influences(shard, adam=False),
+    "own directions": lambda facts, shard: facts.influences(shard, directions=directions(facts)),
+    "alignments": lambda facts, shard: facts.alignments(shard),
+    "own alignments": lambda facts, shard: facts.alignments(shard, directions=directions(facts), adam=False),
+    "products": lambda facts, shard: facts.products(EVERY, EVERY[::-2])[shard],
     "gradients": lambda facts, shard: facts.gradients(shard, dim=64),
     "embeddings": lambda facts, shard: facts.embeddings(shard, layer=1, pooling="last"),
     "lengths": lambda facts, shard: facts.lengths(shard),
@@ -120,13 +130,34 @@ def test_facts_agree_with_each_other():
     np.testing.assert_allclose(facts.gradients(EVERY) @ direction, facts.influences(EVERY)[:, 0], rtol=1e-4)
 
 
+@pytest.mark.numeric
+@pytest.mark.parametrize("method", ["influences", "alignments"])
+def test_a_subtask_is_a_direction_of_its_samples(method):
+    facts = signals()
+    targets = [facts.target(name) for name in facts.targets]
+    own = [held.direction(np.arange(len(held)), np.eye(len(held))) for held in targets]
+    ask = getattr(facts, method)
+    np.testing.assert_allclose(ask(EVERY, directions=own), ask(EVERY), rtol=1e-5)
+
+
+@pytest.mark.numeric
+def test_products_agree_with_projected_gradients_and_alignments():
+    facts = signals()
+    vectors = facts.gradients(EVERY, dim=64, unit=False)
+    np.testing.assert_allclose(facts.products(EVERY, EVERY), vectors @ vectors.T, rtol=1e-4, atol=1e-4)
+    one = facts.direction(EVERY[:1], np.ones(1))
+    found = facts.alignments(EVERY, directions=[one], adam=False)
+    np.testing.assert_allclose(facts.products(EVERY, EVERY[:1], adam=False), found, rtol=1e-6)
+
+
 @pytest.mark.parametrize("pool", [SOME_WITHOUT_LOSS, ALL_WITHOUT_LOSS], ids=lambda pool: pool.name)
 def test_a_sample_without_a_target_token_has_no_loss_and_no_gradient(pool):
     every = np.arange(len(pool))
     missing = ~np.array([pool.usable(i) for i in range(len(pool))])
     assert missing.any()
     facts = signals(pool)
-    for rows in (facts.losses(every), facts.influence(every), facts.gradients(every, dim=8)[:, 0]):
+    asked = (facts.influence(every), facts.alignments(every)[:, 0], facts.gradients(every, dim=8)[:, 0])
+    for rows in (facts.losses(every), *asked, np.diag(facts.products(every, every))):
         np.testing.assert_array_equal(np.isnan(rows), missing)
     assert [len(losses) == 0 for losses in facts.token_losses(every)] == missing.tolist()
 
@@ -153,6 +184,11 @@ def test_completions_can_be_asked_about():
     [
         (lambda facts: facts.target("gone"), UnmetNeed),
         (lambda facts: facts.gradients(EVERY, dim=2), StrategyFault),
+        (lambda facts: facts.influences(EVERY, directions=[]), StrategyFault),
+        (lambda facts: facts.direction(EVERY, np.ones(3)), StrategyFault),
+        (lambda facts: facts.direction(EVERY[:2], np.array([np.nan, 1.0])), StrategyFault),
+        (lambda facts: facts.products(EVERY, EVERY + 1), StrategyFault),
+        (lambda facts: facts.alignments(EVERY, directions=[facts.direction(EVERY, 0.0 * EVERY)]), DataError),
         (lambda facts: facts.embeddings(EVERY, pooling="max"), StrategyFault),
         (lambda facts: facts.generations(EVERY, count=2), StrategyFault),
         (lambda facts: facts.losses(np.array([len(EVERY)])), IndexError),

@@ -73,6 +73,8 @@ def test_signals_agree_with_each_other(tables):
     assert spearmanr(told["bank"], told["influence"]).statistic > 0.3
     assert set(told["length"]) <= {1, 2, 3, 4, 5, 6}
     assert len(set(told["own"])) == 1
+    assert spearmanr(told["alignment"], told["influence"]).statistic > 0.3
+    assert told["product"][0] == pytest.approx(1.0)
     assert (told["ragged"] != 0).all()
     assert len(set(told["tokens"])) > 1
     assert (told["text"] > 0).all()

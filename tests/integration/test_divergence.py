@@ -44,6 +44,9 @@ ASKED = {
     "influence": lambda s: s.influence(np.arange(SIZE)),
     "gradients": lambda s: s.gradients(np.arange(SIZE), dim=64),
     "gradients without a target set": lambda s: s.gradients(np.arange(SIZE), dim=64, keep_targets=False),
+    "alignments": lambda s: s.alignments(np.arange(SIZE)),
+    "own directions": lambda s: s.influences(np.arange(SIZE), directions=[s.direction(np.arange(3), np.ones(3))]),
+    "products": lambda s: s.products(np.arange(5), np.arange(9)),
 }
 
 

@@ -24,10 +24,15 @@ from dataflex_core.scoring.samples import Samples
 pytestmark = pytest.mark.numeric
 
 EVERY = np.arange(SIZE)
+ALL = np.arange(5)
 SIGNALS = {
     "losses": lambda s, shard: s.losses(shard),
     "token losses": lambda s, shard: np.concatenate(s.token_losses(shard)),
     "influence": lambda s, shard: s.influence(shard),
+    "own directions": lambda s, shard: s.influences(
+        shard, directions=[s.target("t0").direction(np.arange(7), np.eye(7)), s.target("t1").direction(ALL, ALL)]
+    ),
+    "alignments": lambda s, shard: s.alignments(shard),
     "gradients": lambda s, shard: s.gradients(shard, dim=64),
     "embeddings": lambda s, shard: s.embeddings(shard),
     "generations": lambda s, shard: s.generations(shard, max_new_tokens=4, temperature=1.0).completions,

@@ -209,6 +209,7 @@ ASKED = {
     "losses": lambda signals: signals.losses(np.arange(SIZE)),
     "losses of the base": lambda signals: signals.losses(np.arange(SIZE), model="base"),
     "influence": lambda signals: signals.influence(np.arange(SIZE)),
+    "products": lambda signals: signals.products(np.arange(SIZE), np.arange(SIZE)),
     "gradients": lambda signals: signals.gradients(np.arange(SIZE), dim=64),
     "embeddings": lambda signals: signals.embeddings(np.arange(SIZE), layer=1),
     "generations": lambda signals: signals.generations(np.arange(SIZE), max_new_tokens=2, temperature=1.0),

@@ -1,0 +1,72 @@
+"""LoRA over a base that bitsandbytes keeps in 4 or 8 bits, against batch-of-one autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from architectures import TEXT, batch_of, disagreement, found_gradients, reference_gradients, with_lora
+from signal_support import make_samples, signals_of, trained
+from support import build_model
+
+from dataflex_core.scoring.gradients import Gradients
+
+pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: there is nothing to keep a base in 4 bits")
+
+pytestmark = pytest.mark.numeric
+
+BITS = {
+    "nf4": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
+    "fp4": {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"},
+    "int8": {"load_in_8bit": True},
+}
+KINDS = {"nf4": "Linear4bit", "fp4": "Linear4bit", "int8": "Linear8bitLt"}
+
+
+def quantised(folder, bits):
+    """The model in ``folder`` with LoRA on every linear layer, all of which but the head are in few bits."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(**BITS[bits], bnb_4bit_compute_dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, quantization_config=config, device_map={"": "cpu"}, dtype=torch.float32, attn_implementation="eager"
+    )
+    wrapped = with_lora(model)
+    wrapped.folder = folder
+    kinds = {type(layer).__name__ for name, layer in model.named_modules() if name.endswith("q_proj.base_layer")}
+    assert kinds == {KINDS[bits]}
+    return wrapped
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_gradients_over_a_quantised_base_are_those_of_a_batch_of_one(tmp_path, family, bits):
+    TEXT[family].build().save_pretrained(tmp_path)
+    model = quantised(tmp_path, bits).eval()
+    batch, said = batch_of(make_samples(5, 3)), []
+    found = found_gradients(Gradients(model, said.append), batch)
+    assert disagreement(found, reference_gradients(model, batch)) < 1e-4
+    assert said == []
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_signals_of_a_quantised_base_are_those_of_a_batch_of_one(tmp_path, bits):
+    model = quantised(build_model(tmp_path / "model", seed=3), bits)
+    pool, target = make_samples(12, 1), make_samples(5, 2)
+    optimizer = trained(model, pool)
+    notices: list[str] = []
+    signals = signals_of(model, optimizer, pool, [target], notices=notices)
+    model.eval()
+    plain, held = (_stacked(model, rows) for rows in (pool, target))
+    np.testing.assert_allclose(signals.products(np.arange(12), np.arange(12), adam=False), plain @ plain.T, rtol=1e-3)
+    units = [rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (plain, held)]
+    found = signals.influence(np.arange(12), adam=False)
+    np.testing.assert_allclose(found, units[0] @ units[1].mean(axis=0), rtol=1e-3, atol=1e-5)
+    assert np.isfinite(signals.influence(np.arange(12))).all()
+    assert notices == []
+
+
+def _stacked(model, rows):
+    """Batch-of-one gradients, Float[n, parameters]."""
+    found = reference_gradients(model, batch_of(rows))
+    return torch.cat([grads.flatten(1) for grads in found.values()], dim=1).numpy()
