@@ -190,6 +190,15 @@ def distributed(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def quantised(session: nox.Session) -> None:
+    """Run the tests of a base that bitsandbytes keeps in 4 or 8 bits; arguments go to pytest."""
+    install(session, "pytest", "hypothesis", "bitsandbytes")
+    with tempfile.TemporaryDirectory(prefix="dataflex-quantised-") as scratch:
+        env = {**QUIET, "HF_HOME": scratch}
+        session.run("pytest", "tests/integration/test_quantised.py", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 def faults(session: nox.Session) -> None:
     """Kill short runs at random points and compare them with runs that were not: `--count N`, `--seed S`."""
     install(session)

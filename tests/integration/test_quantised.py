@@ -11,7 +11,7 @@ from support import build_model
 
 from dataflex_core.scoring.gradients import Gradients
 
-pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: there is nothing to keep a base in 4 bits")
+pytest.importorskip("bitsandbytes", reason="the session `quantised` installs it")
 
 pytestmark = pytest.mark.numeric
 
