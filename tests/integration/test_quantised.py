@@ -7,7 +7,7 @@ import pytest
 import torch
 from architectures import TEXT, batch_of, disagreement, found_gradients, reference_gradients, with_lora
 from signal_support import make_samples, signals_of, trained
-from support import build_model
+from support import base_args, build_model, of_kind, train
 
 from dataflex_core.scoring.gradients import Gradients
 
@@ -64,6 +64,17 @@ def test_signals_of_a_quantised_base_are_those_of_a_batch_of_one(tmp_path, bits)
     np.testing.assert_allclose(found, units[0] @ units[1].mean(axis=0), rtol=1e-3, atol=1e-5)
     assert np.isfinite(signals.influence(np.arange(12))).all()
     assert notices == []
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_run_over_a_quantised_base_selects(model, data, tmp_path, bits):
+    events: list[dict] = []
+    every = {"warmup_steps": 1, "update_steps": 2, "flush_seconds": 0}
+    args = base_args(model, data, tmp_path, eval_dataset="held", max_steps=5, quantization_bit=bits, dataflex=every)
+    train(args, events=events, selector="less")
+    assert [d["step"] for d in of_kind(events, "decision")] == [0, 1, 3]
+    assert [d["judged"] for d in of_kind(events, "decision")] == [0, 100, 100]
+    assert not any("one sample at a time" in e["text"] for e in of_kind(events, "notice"))
 
 
 def _stacked(model, rows):
