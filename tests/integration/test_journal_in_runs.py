@@ -76,7 +76,7 @@ def test_losses_on_request_change_nothing_but_rounding(model, data, tmp_path):
 
 
 def test_losses_on_request_are_refused_where_another_loss_is_asked_for(model, data, tmp_path):
-    args = base_args(model, data, tmp_path / "out", enable_liger_kernel=True, dataflex={"loss_by_domain": True})
+    args = base_args(model, data, tmp_path / "out", use_dft_loss=True, dataflex={"loss_by_domain": True})
     path = tmp_path / "config.json"
     path.write_text(json.dumps(args))
     with pytest.raises(UnmetNeed, match="loss_by_domain needs the loss of each token") as refused:
