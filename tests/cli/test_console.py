@@ -12,7 +12,7 @@ from dataflex_cli.console import say
 from dataflex_cli.header import show_plan
 from dataflex_cli.main import show_error
 from dataflex_core.errors import DataflexError
-from dataflex_core.journal.events import RowsFact, Start, StrategyFact
+from dataflex_core.journal import RowsFact, Start, StrategyFact
 
 START = Start(
     run="",
