@@ -18,6 +18,8 @@ import dataflex_core
 from dataflex_core.scoring.sharded import part_of
 
 _ROWS = 1000
+_PIECE = 1 << 26
+"""Bytes of a tensor that are brought to the CPU at once."""
 
 
 def digest_of_samples(dataset: Any) -> str:
@@ -48,7 +50,9 @@ def digest_of_tensors(named: Iterable[tuple[str, torch.Tensor | None]]) -> str:
         digest.update(name.encode())
         if tensor is not None:
             flat = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(memoryview(flat.cpu().numpy()))  # type: ignore[arg-type]  # numpy's stubs of Python 3.11
+            for start in range(0, len(flat), _PIECE):
+                piece = flat[start : start + _PIECE].cpu().numpy()
+                digest.update(memoryview(piece))  # type: ignore[arg-type]  # numpy's stubs of Python 3.11
     return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       planned.__init__       the planner; the schedule says how many steps there are
                                       losses.__init__        token losses, where somebody needs them
     train()
+        _load_from_checkpoint         checkpoints._load_from_checkpoint   the weights are those that were saved
         get_train_dataloader          planned.get_train_dataloader   gives a length; nothing reads it
         on_train_begin                base.begin             the number of steps is final
                                       checkpoints.begin      take up the checkpoint's state, wait for SIGTERM
@@ -54,11 +55,13 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                 _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;
                                           checkpoints.state_of_run   the list in `carried`
                                                              and end here, if asked to
+        _load_best_model              checkpoints._load_best_model   likewise
         on_train_end                  base.finish            settle; journal the end
                                       signals.finish         drop partial results
                                       checkpoints.finish     SIGTERM is the process's own again
 
-Values of tensors are asked for in `settle` alone, and where passes of signals end: each time the host waits for the
-device. What happens between two logs, `since_log` collects; what a run is, `active_run` holds; what its checkpoint is
-compared with, `provenance`; files, `checkpoint_files`; which of them go, `rotation`.
+Values of tensors are asked for in `settle` alone, where passes of signals end, and for a checkpoint's digests: each time
+the host waits for the device. What happens between two logs, `since_log` collects; what a run is, `active_run` holds;
+what its checkpoint is compared with, `provenance` and `trained_weights`; files, `checkpoint_files`; which of them go,
+`rotation`.
 """

@@ -1,4 +1,4 @@
-"""What a checkpoint carries of a run beside the model's own files: this list, and nothing else.
+"""What a checkpoint carries of a run beside the model's own files: this list, and digests of the weights.
 
 Values are JSON and numpy arrays, the same on every rank. `dataflex_core.trainer.checkpoint_files` writes them.
 """
