@@ -47,7 +47,9 @@ def stopped(error: BaseException) -> DataflexError:
     """The error for what Ctrl-C raised: with what was under way, where that is noted."""
     chain: BaseException | None = error
     notes: list[str] = []
-    while chain is not None and not notes:
+    seen: set[int] = set()  # click's Abort and what it was raised for are each other's reason
+    while chain is not None and id(chain) not in seen and not notes:
+        seen.add(id(chain))
         notes = list(getattr(chain, "__notes__", ()))
         chain = chain.__cause__ or chain.__context__
     made = Interrupted(" ".join(["stopped by Ctrl-C", *notes[:1]]), hint="run it again where that was not meant")

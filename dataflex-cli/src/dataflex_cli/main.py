@@ -124,6 +124,8 @@ def show_error(error: DataflexError) -> None:
         for fault in error.faults:
             show_error(fault)
         return
+    with suppress(OSError, ValueError, AttributeError):  # what was printed before comes before it, in one file too
+        sys.stdout.flush()
     with suppress(OSError, ValueError):  # whoever would have read it is gone
         click.echo(_words(error), err=True)  # in one write: other processes may print meanwhile
 

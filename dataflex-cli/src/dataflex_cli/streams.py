@@ -31,11 +31,15 @@ class _Raw(io.FileIO):
 def keep_streams_open() -> None:
     """Let nothing that is printed raise: what an encoding lacks is escaped, what cannot be written is dropped.
 
-    Where the streams are the process's own; those that somebody has put in their place are left alone.
+    Where the streams are the process's own; those that somebody has put in their place are left alone. One that is
+    closed is opened, to nowhere.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None or stream is not getattr(sys, f"__{name}__") or _raw_of(stream) is not None:
+        if stream is None:  # closed by whoever started the process: else the next file opened takes its number
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process
+            continue
+        if stream is not getattr(sys, f"__{name}__") or _raw_of(stream) is not None:
             continue
         with suppress(OSError, ValueError, AttributeError):  # of a stream without a file
             stream.flush()

@@ -1,0 +1,177 @@
+"""What becomes of the output cannot fail a command, and Ctrl-C is 130 in one line whenever it comes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# What a run prints that has decided something: domains of any name, a table, a closing line.
+TOLD = """
+import sys
+from dataflex_cli.streams import keep_streams_open
+keep_streams_open()
+from dataflex_cli.narrator import Narrator
+from dataflex_core.journal.events import Decision, Notice, Start, Step, StrategyFact
+
+names = {"w\\u00f6rter": 60, "\\u6570\\u5b66": 40}
+selector = StrategyFact(kind="selector", name="loss", distribution="d", version="1")
+start = Start(
+    run="", strategies=(selector,), domains=names, targets={}, steps=8, warmup_steps=2, update_steps=3, decisions=2,
+    global_batch=4, ranks=1, judged=36, decision_cost=1.0, step_cost=0.0, seed=7,
+)
+decision = Decision(
+    decision=1, step=2, until=5, chosen=names, proportions={name: 0.5 for name in names}, judged=36, shortages=(),
+    plan="", seconds=0.1,
+)
+narrator = Narrator()
+for event in (start, Notice(text="caf\\u00e9"), decision, Step(step=8, samples=(1, 2))):
+    narrator(event, past=False)
+narrator.summary()
+print("to stderr", file=sys.stderr)
+sys.exit(7)
+"""
+NARROW, WIDE = {"COLUMNS": "20"}, {"COLUMNS": "200"}
+LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+
+def _environment(**changes):
+    removed = {"PYTHONIOENCODING", "PYTHONUTF8", "PYTHONUNBUFFERED", "COLUMNS"}
+    return {**{name: value for name, value in os.environ.items() if name not in removed}, **changes}
+
+
+def _done(source, **changes):
+    command = [sys.executable, "-c", source]
+    return subprocess.run(
+        command, env=_environment(**changes), capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize("changes", [ASCII, LOCALE], ids=["ASCII", "LC_ALL=C"])
+def test_what_an_encoding_lacks_is_replaced(changes):
+    done = _done(TOLD, **WIDE, **changes)
+    assert done.returncode == 7, done.stderr
+    assert b"DataFlex: done: 8 steps" in done.stdout
+    assert b"w?rter  " in done.stdout
+    assert done.stderr == b"to stderr\n"
+
+
+def test_in_twenty_columns_no_name_and_no_number_is_cut():
+    done = _done(TOLD, **NARROW)
+    assert done.returncode == 7, done.stderr
+    table = [line.split() for line in done.stdout.decode().splitlines() if line.split()[-1:] == ["1.00x"]]
+    assert table == [["wörter", "60", "60.0%", "60", "60.0%", "1.00x"], ["数学", "40", "40.0%", "40", "40.0%", "1.00x"]]
+
+
+def _closed_pipe():
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+PLACES = {"/dev/full": lambda: os.open("/dev/full", os.O_WRONLY), "a closed pipe": _closed_pipe}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_cannot_be_written_is_dropped(place):
+    for streams in (("stdout",), ("stdout", "stderr")):
+        target = PLACES[place]()
+        try:
+            given = {"stderr": subprocess.PIPE, **dict.fromkeys(streams, target)}
+            command = [sys.executable, "-c", TOLD]
+            done = subprocess.run(command, env=_environment(), timeout=60, check=False, **given)
+        finally:
+            os.close(target)
+        assert done.returncode == 7
+        assert "stderr" in streams or done.stderr == b"to stderr\n"
+
+
+def test_streams_that_are_closed_from_the_start_are_no_failure():
+    command = ["bash", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, TOLD]
+    assert subprocess.run(command, env=_environment(), timeout=60, check=False).returncode == 7
+
+
+BAR = """
+import sys
+from dataflex_cli.streams import keep_streams_open
+from dataflex_cli.main import show_error
+from dataflex_core.errors import DataflexError
+keep_streams_open()
+{shown}
+show_error(DataflexError("it broke", hint="mend it"))
+"""
+SHOWN = {
+    "half a line": ("sys.stderr.write('50%|###'); sys.stderr.flush()", "50%|###\n"),
+    "half a line that waits": ("sys.stdout.write('50%|###')", "50%|###\n"),
+    "a line that waits": ("print('whole')", "whole\n"),
+    "nothing": ("pass", ""),
+}
+
+
+def _in_one_file(path, shown):
+    with path.open("wb") as file:
+        command = [sys.executable, "-c", BAR.format(shown=shown)]
+        subprocess.run(command, env=_environment(), stdout=file, stderr=file, timeout=60, check=True)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_an_error_stands_on_lines_of_its_own_after_what_was_printed_before(tmp_path, what):
+    shown, before = SHOWN[what]
+    assert _in_one_file(tmp_path / "both", shown) == f"{before}Error: it broke\n       mend it\n"
+
+
+def test_an_error_stands_on_lines_of_its_own_with_a_bar_up_in_a_file(tmp_path):
+    bar = "from tqdm import tqdm; bar = tqdm(total=8, mininterval=0); bar.update(3)"
+    lines = _in_one_file(tmp_path / "both", bar).split("\n")
+    assert "Error: it broke" in lines
+    assert "       mend it" in lines
+
+
+# SIGINT as soon as one of these modules is about to be imported.
+INTERRUPTED = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from dataflex_cli.entry import main
+sys.argv = ["dataflex", *{words!r}]
+main()
+"""
+MOMENTS = {
+    "as it starts": ("dataflex_cli.main", ["run"]),
+    "as click is imported": ("click", ["run"]),
+    "as the command is imported": ("dataflex_cli.commands.run", ["run", "config.json"]),
+    "as plugins are found": ("dataflex_strategies.plugin", ["run", "config.json"]),
+    "in validate": ("dataflex_core.llamafactory.datasets.look", ["validate", "config.json"]),
+    "in a dry run, before anything heavy": ("dataflex_core.llamafactory.run", ["run", "config.json", "--dry-run"]),
+    "in a dry run, in others' imports": ("transformers", ["run", "config.json", "--dry-run"]),
+    "as a run imports": ("accelerate", ["run", "config.json"]),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_is_130_in_one_line(moment, tmp_path, data):
+    module, words = MOMENTS[moment]
+    text = f'{{"model_name_or_path": "m", "template": "default", "dataset": "words", "dataset_dir": "{data}", '
+    text += (
+        f'"stage": "sft", "do_train": true, "output_dir": "{tmp_path / "out"}", "dataflex": {{"selector": "loss"}}}}'
+    )
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "m").mkdir()
+    command = [sys.executable, "-c", INTERRUPTED.format(module=module, words=words)]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") <= 2
+    assert done.stderr.startswith("Error: stopped by ")
+    assert not Path(tmp_path / "out").exists()
