@@ -151,9 +151,8 @@ MOMENTS = {
     "as the command is imported": ("dataflex_cli.commands.run", ["run", "config.json"]),
     "as plugins are found": ("dataflex_strategies.plugin", ["run", "config.json"]),
     "in validate": ("dataflex_core.llamafactory.datasets.look", ["validate", "config.json"]),
-    "in a dry run, before anything heavy": ("dataflex_core.llamafactory.run", ["run", "config.json", "--dry-run"]),
-    "in a dry run, in others' imports": ("transformers", ["run", "config.json", "--dry-run"]),
-    "as a run imports": ("accelerate", ["run", "config.json"]),
+    "in a dry run": ("torch", ["run", "config.json", "--dry-run"]),
+    "as a run imports": ("llamafactory", ["run", "config.json"]),
 }
 
 
@@ -172,6 +171,7 @@ def test_ctrl_c_is_130_in_one_line(moment, tmp_path, data):
     )
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert done.stderr.count("\n") <= 2
-    assert done.stderr.startswith("Error: stopped by ")
+    lines = done.stderr.strip().split("\n")
+    assert lines[0].startswith("Error: stopped by ")
+    assert [line.strip() for line in lines[1:]] in ([], ["run it again where that was not meant"])
     assert not Path(tmp_path / "out").exists()
