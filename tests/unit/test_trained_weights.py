@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from dataflex_core.errors import InvalidConfig, RunFailed
+from dataflex_core.trainer.checkpoints import CheckpointTrainer
 from dataflex_core.trainer.trained_weights import differing, digests_of, listed, mend, refusal
 
 CHECKPOINT = Path("out/checkpoint-4")
@@ -114,3 +116,30 @@ def test_a_model_that_transformers_cannot_load_is_left_alone(tmp_path):
     before = _digests(model)
     mend(model, tmp_path, ["0.weight"])
     assert _digests(model) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "here", "said"),
+    [
+        ({}, SAVED, 0),
+        ({"weights": None}, SAVED, 1),
+        ({"weights": SAVED}, None, 1),
+        ({"weights": SAVED}, SAVED, 0),
+    ],
+    ids=["of an older version", "shared out there", "shared out here", "whole"],
+)
+def test_weights_that_ranks_share_out_are_said_not_to_be_compared(state, here, said):
+    told: list[str] = []
+    trainer = SimpleNamespace(
+        run=SimpleNamespace(journal=SimpleNamespace(notice=told.append)),
+        ranks=SimpleNamespace(largest=int),
+        _digests=lambda trained: here,
+    )
+    CheckpointTrainer._check_loaded(trainer, CHECKPOINT, state, {})
+    assert told == [f"weights that ranks share out are not compared with those of {CHECKPOINT}"] * said
+
+
+def test_a_rank_whose_weights_are_whole_ends_with_the_one_whose_are_not():
+    trainer = SimpleNamespace(ranks=SimpleNamespace(largest=lambda value: 1), _digests=lambda trained: SAVED)
+    with pytest.raises(RunFailed, match="on another rank"):
+        CheckpointTrainer._check_loaded(trainer, CHECKPOINT, {"weights": SAVED}, {})

@@ -96,9 +96,10 @@ class CheckpointTrainer(FlexTrainer):
         Raises what `refusal` gives where ``trained`` is still not what was saved. Collective.
         """
         self._is_checked = True
-        if (saved := state.get(WEIGHTS)) is None:  # an older version wrote it, or ranks shared them out
+        if WEIGHTS not in state:  # an older version wrote it
             return
-        if (found := self._digests(trained)) is None:
+        saved, found = state[WEIGHTS], self._digests(trained)
+        if saved is None or found is None:
             self.run.journal.notice(f"weights that ranks share out are not compared with those of {checkpoint}")
             return
         wrong = differing(found, saved)
