@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ FAILURES = {
     "a strategy": Case(
         hook="dataflex_strategies.selectors.loss.LossSelector.choose = raising(ValueError('mine'))",
         code=1,
-        said="selector loss, step 2: ValueError: mine, at ",
+        said=f"selector loss (dataflex-strategies {version('dataflex-strategies')}), step 2: ValueError: mine, at ",
     ),
     "memory": Case(
         hook=f"trainer.training_step = third(raising(torch.OutOfMemoryError({OUT_OF_MEMORY!r})))",
