@@ -60,8 +60,8 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       signals.finish         drop partial results
                                       checkpoints.finish     SIGTERM is the process's own again
 
-Values of tensors are asked for in `settle` alone, where passes of signals end, and for a checkpoint's digests: each time
-the host waits for the device. What happens between two logs, `since_log` collects; what a run is, `active_run` holds;
-what its checkpoint is compared with, `provenance` and `trained_weights`; files, `checkpoint_files`; which of them go,
-`rotation`.
+Values of tensors are asked for in `settle` alone, where passes of signals end, and for a checkpoint's digests: each
+time the host waits for the device. What happens between two logs, `since_log` collects; what a run is, `active_run`
+holds; what its checkpoint is compared with, `provenance` and `trained_weights`; files, `checkpoint_files`; which of
+them go, `rotation`.
 """
