@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from architectures import TEXT
 from click.testing import CliRunner
-from support import base_args, losses_by_sample, train
+from support import base_args, build_model, losses_by_sample, train
 
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
@@ -83,6 +84,19 @@ def test_a_checkpoint_judges_as_the_run_did_at_its_step(score, model, data, tmp_
     np.testing.assert_array_equal(np.maximum(*by_subtask.values()), file.read(["score"])["score"])
     assert [(fact.step, fact.weight) for fact in file.about.checkpoints] == [(2, 1.0)]
     assert file.about.targets == ("held", "numbers_held")
+
+
+def test_a_checkpoint_judges_with_weights_that_lie_there_under_other_names(score, data, tmp_path):
+    folder = build_model(tmp_path / "mixtral")
+    (folder / "model.safetensors").unlink()
+    TEXT["mixtral"].build().save_pretrained(folder)
+    changes = {"finetuning_type": "full", "max_steps": 2, "save_steps": 2, "save_strategy": "steps"}
+    args = base_args(folder, data, tmp_path / "out", **changes)
+    checkpoint = train(args, selector="random") / "checkpoint-2"
+    found = score(args, "--signal", "losses", "--checkpoint", checkpoint).read(["score"])
+    wanted = [total / count for total, count in losses_by_sample({**args, "model_name_or_path": str(checkpoint)})]
+    np.testing.assert_allclose(found["score"], wanted, rtol=1e-4)
+    assert "model.layers.0.mlp.gate.weight" in score.output
 
 
 def test_several_checkpoints_are_weighed_by_their_learning_rates(score, trained, model, data, tmp_path):

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import InvalidConfig, RunFailed
-from dataflex_core.trainer.checkpoints import CheckpointTrainer
+from dataflex_core.trainer.checkpoint_files import write_state
+from dataflex_core.trainer.complete import CompleteTrainer
 from dataflex_core.trainer.trained_weights import differing, digests_of, listed, mend, refusal
 
 CHECKPOINT = Path("out/checkpoint-4")
@@ -128,18 +129,25 @@ def test_a_model_that_transformers_cannot_load_is_left_alone(tmp_path):
     ],
     ids=["of an older version", "shared out there", "shared out here", "whole"],
 )
-def test_weights_that_ranks_share_out_are_said_not_to_be_compared(state, here, said):
+def test_weights_that_ranks_share_out_are_said_not_to_be_compared(tmp_path, state, here, said):
+    write_state(tmp_path, state)
     told: list[str] = []
     trainer = SimpleNamespace(
         run=SimpleNamespace(journal=SimpleNamespace(notice=told.append)),
         ranks=SimpleNamespace(largest=int),
-        _digests=lambda trained: here,
+        digests=lambda trained: here,
     )
-    CheckpointTrainer._check_loaded(trainer, CHECKPOINT, state, {})
-    assert told == [f"weights that ranks share out are not compared with those of {CHECKPOINT}"] * said
+    CompleteTrainer.check_loaded(trainer, tmp_path, {})
+    assert told == [f"weights that ranks share out are not compared with those of {tmp_path}"] * said
 
 
-def test_a_rank_whose_weights_are_whole_ends_with_the_one_whose_are_not():
-    trainer = SimpleNamespace(ranks=SimpleNamespace(largest=lambda value: 1), _digests=lambda trained: SAVED)
+def test_a_rank_whose_weights_are_whole_ends_with_the_one_whose_are_not(tmp_path):
+    write_state(tmp_path, {"weights": SAVED})
+    answers = [1, 0]  # to the last question, and to the first
+    trainer = SimpleNamespace(
+        ranks=SimpleNamespace(largest=lambda value: answers.pop()),
+        is_deepspeed_enabled=False,
+        digests=lambda trained: SAVED,
+    )
     with pytest.raises(RunFailed, match="on another rank"):
-        CheckpointTrainer._check_loaded(trainer, CHECKPOINT, {"weights": SAVED}, {})
+        CompleteTrainer.check_loaded(trainer, tmp_path, {})

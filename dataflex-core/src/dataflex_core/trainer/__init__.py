@@ -10,9 +10,11 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       losses.__init__        token losses, where somebody needs them
     train()
         _load_from_checkpoint         checkpoints._load_from_checkpoint   the weights are those that were saved
+                                      judge._load_from_checkpoint   likewise, in a run that only judges
         get_train_dataloader          planned.get_train_dataloader   gives a length; nothing reads it
         on_train_begin                base.begin             the number of steps is final
                                       checkpoints.begin      take up the checkpoint's state, wait for SIGTERM
+                                      judge.begin            judge the pool, in place of all that follows
         for each epoch
             _run_epoch                checkpoints._run_epoch   nothing, where the checkpoint was the run's last
             for each optimizer step
@@ -55,7 +57,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                 _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;
                                           checkpoints.state_of_run   the list in `carried`
                                                              and end here, if asked to
-        _load_best_model              checkpoints._load_best_model   likewise
+        _load_best_model              complete._load_best_model   likewise
         on_train_end                  base.finish            settle; journal the end
                                       signals.finish         drop partial results
                                       checkpoints.finish     SIGTERM is the process's own again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,26 +12,22 @@ from typing import Any
 import torch
 
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed
-from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import SELECTOR, PreparedRun
 from dataflex_core.spec import PASSES, Need
-from dataflex_core.trainer.base import FlexTrainer
 from dataflex_core.trainer.carried import held, state_of, take_up
-from dataflex_core.trainer.checkpoint_files import seal, stored_state, what_is_torn, write_state
+from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
+from dataflex_core.trainer.complete import WEIGHTS, CompleteTrainer
 from dataflex_core.trainer.interrupt import Termination
 from dataflex_core.trainer.rotation import remove_torn, rotate
-from dataflex_core.trainer.trained_weights import differing, digests_of, listed, mend, refusal
 from dataflex_core.wording import first_line
 
-WEIGHTS = "weights"
-"""The digests of what trains, in the state of a run; None where they are not known."""
 NO_BLOCK = "BAdam does not write into a checkpoint which block trains"
 _BRIEF = 16
 """Global batches that a decision may judge and still be brief."""
 
 
-class CheckpointTrainer(FlexTrainer):
+class CheckpointTrainer(CompleteTrainer):
     """Writes its state into every checkpoint, and takes it up again from the one that the run goes on from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,7 +37,6 @@ class CheckpointTrainer(FlexTrainer):
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
         self._is_brief = False
-        self._is_checked = False
 
     def state_of_run(self) -> dict[str, Any]:
         """As it is between two steps; while a decision is taken, as it was before that."""
@@ -62,8 +57,8 @@ class CheckpointTrainer(FlexTrainer):
         super().begin()
         if self.run.resumed is not None:
             if not self._is_checked:  # DeepSpeed has loaded it
-                self._check_loaded(Path(self.args.resume_from_checkpoint), self.run.resumed, self._trained())
-            if self._trains_in_blocks():
+                self.check_loaded(Path(self.args.resume_from_checkpoint), self.trained())
+            if self.trains_in_blocks():
                 self.run.journal.notice(f"{NO_BLOCK}: the run goes on, and not quite as if it had not been stopped")
             take_up(self, self.run.resumed)
             self._saved_at = self.state.global_step
@@ -73,59 +68,7 @@ class CheckpointTrainer(FlexTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        if self.run.resumed is not None:
-            self._check_loaded(Path(resume_from_checkpoint), self.run.resumed, self._trained())
-
-    def _load_best_model(self) -> None:
-        """As stock, and as whole as at a resume. What is not is told: it is no reason to lose the end of a run."""
-        super()._load_best_model()
-        best = Path(self.state.best_model_checkpoint)
-        if self.ranks.largest(int(what_is_torn(best) is not None)):
-            return
-        state = stored_state(best)
-        # peft has an adapter that it loads here train no more.
-        trained = {name: p for name, p in self.model.named_parameters() if name in (state.get(WEIGHTS) or ())}
-        try:
-            self._check_loaded(best, state, trained)
-        except DataflexError as wrong:
-            self.run.journal.notice(f"the best model is not as it was: {wrong.message}; {best} itself is whole")
-
-    def _check_loaded(self, checkpoint: Path, state: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
-        """Once a checkpoint with ``state`` is loaded: load those of the weights ``trained`` that were left out.
-
-        Raises what `refusal` gives where ``trained`` is still not what was saved. Collective.
-        """
-        self._is_checked = True
-        if WEIGHTS not in state:  # an older version wrote it
-            return
-        saved, found = state[WEIGHTS], self._digests(trained)
-        if saved is None or found is None:
-            self.run.journal.notice(f"weights that ranks share out are not compared with those of {checkpoint}")
-            return
-        wrong = differing(found, saved)
-        if wrong and found.keys() == saved.keys() and not self.is_deepspeed_enabled:
-            try:
-                mend(self.model, checkpoint, wrong)
-            except Exception as error:
-                raise refusal(checkpoint, found, saved) from error
-            found = self._digests(trained) or {}
-        if self.ranks.largest(len(differing(found, saved))):
-            raise refusal(checkpoint, found, saved)
-        if wrong:
-            self.run.journal.notice(
-                f"{listed(wrong)}: left out as {checkpoint} was loaded, where they lie under other names; loaded now"
-            )
-
-    def _trained(self) -> dict[str, Any]:
-        """The parameters that train, or have their turn, by name."""
-        in_blocks = self._trains_in_blocks()
-        return {name: p for name, p in self.model.named_parameters() if in_blocks or p.requires_grad}
-
-    def _trains_in_blocks(self) -> bool:
-        return RunArgs(written=self.run.prepared.config.args).trains_in_blocks
-
-    def _digests(self, parameters: Mapping[str, Any]) -> dict[str, str] | None:
-        return None if self.is_fsdp_enabled else digests_of(parameters)
+        self.check_loaded(Path(resume_from_checkpoint), self.trained())
 
     def asked_to_end(self) -> bool:
         return self._termination.asked and not self._is_brief
@@ -187,7 +130,7 @@ class CheckpointTrainer(FlexTrainer):
             if first:
                 if checkpoint.exists() and what_is_torn(checkpoint) is not None:
                     shutil.rmtree(checkpoint)  # as an earlier, killed run left it
-                write_state(checkpoint, {**state, WEIGHTS: self._digests(self._trained())})
+                write_state(checkpoint, {**state, WEIGHTS: self.digests(self.trained())})
             self.accelerator.wait_for_everyone()
             with self._unrotated():
                 super()._save_checkpoint(model, trial)

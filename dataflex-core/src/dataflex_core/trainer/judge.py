@@ -7,6 +7,7 @@ was given: whatever it can go on from can judge.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.contracts import ScoringSelector
 from dataflex_core.declared import DeclaredSignals
-from dataflex_core.errors import Interrupted, UnmetNeed
+from dataflex_core.errors import Interrupted, InvalidConfig, UnmetNeed
 from dataflex_core.judging import Judge, Judged, mean_rate
 from dataflex_core.prepared import SELECTOR
 from dataflex_core.requests import Progress, SelectionRequest
@@ -22,6 +23,7 @@ from dataflex_core.signals import Signals
 from dataflex_core.spec import Need
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.checkpoints import restore_to_numbered_cpus
+from dataflex_core.trainer.complete import CompleteTrainer
 from dataflex_core.trainer.interrupt import Termination
 from dataflex_core.trainer.signals import SignalTrainer
 
@@ -38,7 +40,7 @@ class PoolJudged(Exception):
         self.judged, self.first = judged, first
 
 
-class JudgingTrainer(SignalTrainer):
+class JudgingTrainer(CompleteTrainer, SignalTrainer):
     """Judges with the model of ``judge``, by ``signal``, or the run's selector where that is None."""
 
     judge: ClassVar[Judge]
@@ -50,6 +52,13 @@ class JudgingTrainer(SignalTrainer):
         super().__init__(*args, **kwargs)
         restore_to_numbered_cpus()
         self._termination = Termination()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        try:
+            self.check_saved(Path(resume_from_checkpoint))
+        except InvalidConfig as other:  # another precision judges as well
+            self.run.journal.notice(other.message)
 
     def begin(self) -> None:
         """Called on every rank. Raises `PoolJudged`, or `Interrupted` where one was asked to end. Collective."""
