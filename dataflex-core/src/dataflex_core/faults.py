@@ -13,6 +13,6 @@ def raise_any(faults: Iterable[UsageError]) -> None:
     if len(found) == 1:
         raise found[0]
     if found:
-        many = ManyFaults("; ".join(map(str, found)))
+        many = ManyFaults("; ".join(map(str, found)))  # each of them has its hint
         many.faults = found
         raise many

@@ -146,7 +146,7 @@ def _look(plugin: _Plugin, taken: Set[tuple[str, Kind, str]]) -> _Offer:
                     continue
                 mine = {(plugin.distribution, r.spec.kind, r.spec.name) for r in records}
                 if (plugin.distribution, offered.kind, offered.name) in taken | mine:
-                    raise StrategyFault(f"offers {offered.kind} {offered.name!r} twice")
+                    raise StrategyFault(f"offers {offered.kind} {offered.name!r} twice", hint="give one another name")
                 records.append(Record(spec=offered, distribution=plugin.distribution, version=plugin.version))
     except KeyboardInterrupt:
         raise
@@ -175,5 +175,5 @@ def _offered(manager: pluggy.PluginManager) -> Iterator[StrategySpec | GradientR
         for answer in answers:
             for one in answer:
                 if not isinstance(one, kind):
-                    raise StrategyFault(f"yields {type(one).__name__}, not {kind.__name__}")
+                    raise StrategyFault(f"yields {type(one).__name__}, not {kind.__name__}", hint=f"make it a {kind.__name__}")
                 yield one

@@ -81,7 +81,8 @@ def read(args: Mapping[str, Any]) -> OldKeys:
         return pydantic.TypeAdapter(OldKeys).validate_python(written)
     except pydantic.ValidationError as error:
         wrong = (f"{key}={written[key]!r}: {message}" for key, message in messages_by_key(error).items())
-        raise InvalidConfig("; ".join(wrong)) from None
+        hint = "write each as DataFlex 1.x takes it, or leave it out for its default there"
+        raise InvalidConfig("; ".join(wrong), hint=hint) from None
 
 
 def idle(old: OldKeys, args: Iterable[str]) -> list[str]:

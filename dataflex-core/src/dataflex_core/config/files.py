@@ -11,6 +11,10 @@ from typing import Any
 
 from dataflex_core.errors import InvalidConfig
 
+_REFERENCE = "give the key that ${...} names, or write the value itself"
+_YAML = "mend it there: indent with spaces, and put text that holds a colon or # in quotes"
+_MENDED = {".yaml": _YAML, ".yml": _YAML, ".json": "mend it there: JSON takes no comment, and no comma after the last"}
+
 
 def read(path: Path) -> dict[str, Any]:
     """The keys and values of a file, references unresolved. Raises `InvalidConfig` where it holds none."""
@@ -26,7 +30,8 @@ def read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InvalidConfig(f"{path} does not exist", hint="dataflex init DIR writes one to start from") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path} cannot be read: {error}") from error
+        hint = "name a file that you may read" if isinstance(error, OSError) else "save it as UTF-8"
+        raise InvalidConfig(f"{path} cannot be read: {error}", hint=hint) from error
     try:
         # OmegaConf makes a key of a bare word, and reads 1e-3 as the number it is: yaml tells what kind of document
         # this is, OmegaConf what it holds.
@@ -38,7 +43,8 @@ def read(path: Path) -> dict[str, Any]:
             raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
         container = OmegaConf.to_container(OmegaConf.create(loaded if is_json else text))
     except (YAMLError, ValueError, OmegaConfBaseException) as error:
-        raise InvalidConfig(f"{path} is malformed: {_one_line(error)}") from error
+        hint = _REFERENCE if isinstance(error, OmegaConfBaseException) else _MENDED[path.suffix.lower()]
+        raise InvalidConfig(f"{path} is malformed: {_one_line(error)}", hint=hint) from error
     if not isinstance(container, dict) or any(not isinstance(key, str) for key in container):
         raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
     return {str(key): value for key, value in container.items()}
@@ -102,7 +108,7 @@ def missing(value: Any, key: tuple[str | int, ...] = ()) -> Iterator[InvalidConf
 
 @contextmanager
 def _merging() -> Iterator[None]:
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import GrammarParseError, InterpolationResolutionError, OmegaConfBaseException
     from yaml import YAMLError
 
     try:
@@ -111,7 +117,12 @@ def _merging() -> Iterator[None]:
         key = str(getattr(error, "full_key", None) or "").split(".")
         # From nothing: where the parser stopped is no line of the file.
         where = f"{'.'.join(key)}: " if any(key) else "the overrides cannot be merged: "
-        raise InvalidConfig(f"{where}{_one_line(error)}", key=filter(None, key)) from None
+        hint = _REFERENCE
+        if isinstance(error, YAMLError):
+            hint = "write the value as YAML, and KEY=VALUE in quotes for the shell"
+        elif not isinstance(error, InterpolationResolutionError | GrammarParseError):
+            hint = "write a value of the kind that stands there, or change it in the file"
+        raise InvalidConfig(f"{where}{_one_line(error)}", hint=hint, key=filter(None, key)) from None
 
 
 def _one_line(error: Exception) -> str:

@@ -251,7 +251,8 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
     if not wrong:
         return valid
     for key, message in wrong.items():
-        hint = f"it says {_MEANINGS[key]}" if key in _MEANINGS else f"leave {key} out"
+        meaning = f" for its default; it says {_MEANINGS[key]}" if key in _MEANINGS else ""
+        hint = f"leave {key} out{meaning}"
         faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {message}", hint=hint, key=(SECTION, key)))
     return adapter.validate_python({key: value for key, value in given.items() if key not in wrong})
 

@@ -118,7 +118,8 @@ def _recorded(scores: Scores, request: SelectionRequest) -> NDArray[np.float32]:
     found = scores.get(decision)
     if found is None or len(found) != count:
         had = "none" if found is None else f"{len(found)}"
-        raise DataError(f"decision {decision} judged {count} candidates, and there are {had} scores of it")
+        said = f"decision {decision} judged {count} candidates, and there are {had} scores of it"
+        raise DataError(said, hint="give the decision's scores as the run kept them, one for each candidate")
     return found
 
 

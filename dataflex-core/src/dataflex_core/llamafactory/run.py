@@ -92,7 +92,8 @@ def llamafactory_errors() -> Iterator[None]:
         # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
         if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
-            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}") from error
+            hint = "change what it names, or leave it out; --debug shows where it is refused"
+            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}", hint=hint) from error
         raise
 
 

@@ -14,7 +14,7 @@ from dataflex_core.contracts import ScoringSelector, Selector
 from dataflex_core.errors import StrategyFault
 from dataflex_core.planning.exhaustion import Exhaustion, Shortage, Supply
 from dataflex_core.planning.plan import interleaved, stretched
-from dataflex_core.planning.quotas import normalised
+from dataflex_core.planning.quotas import ONE_EACH, normalised
 from dataflex_core.requests import Mixture, Selection, SelectionRequest
 from dataflex_core.spec import Need
 
@@ -51,26 +51,27 @@ def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
     weights = mixture.loss_weights
     if weights is not None:
         if Need.LOSS_WEIGHTS not in needs:
-            raise StrategyFault("answers with loss weights and does not declare Need.LOSS_WEIGHTS")
+            said = "answers with loss weights and does not declare Need.LOSS_WEIGHTS"
+            raise StrategyFault(said, hint="add it to the needs of its StrategySpec")
         _check_numbers(weights, "loss weights", domains)
         weights = np.asarray(weights, dtype=np.float64)
         if weights.shape != (domains,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-            raise StrategyFault(
-                f"loss weights {weights.tolist()} are not {domains} numbers, finite, >= 0, not all zero"
-            )
+            said = f"loss weights {weights.tolist()} are not {domains} numbers, finite, >= 0, not all zero"
+            raise StrategyFault(said, hint=ONE_EACH)
     if wrong := wrong_notes(mixture.notes):
-        raise StrategyFault(wrong)
+        raise StrategyFault(wrong, hint="give notes as {name: a finite number}")
     return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights)
 
 
 def _check_numbers(values: Any, what: str, count: int) -> None:
     """Raise `StrategyFault` for what is no array of numbers: None, text, a mapping, rows of different lengths."""
     if values is None or isinstance(values, str | bytes | Mapping):
-        raise StrategyFault(f"answers with {type(values).__name__}, not with {count} {what}")
+        raise StrategyFault(f"answers with {type(values).__name__}, not with {count} {what}", hint=ONE_EACH)
     try:
         np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise StrategyFault(f"answers with {type(values).__name__}, not with {count} {what}: {error}") from error
+        said = f"answers with {type(values).__name__}, not with {count} {what}: {error}"
+        raise StrategyFault(said, hint=ONE_EACH) from error
 
 
 def scores_of(selector: Selector[Any], request: SelectionRequest) -> Scored | None:

@@ -26,7 +26,7 @@ def shuffled(ids: Ids, *key: int | str) -> Ids:
 def stretched(ids: Ids, count: int) -> Ids:
     """``ids`` repeated from the front until there are ``count``: how a selection that is too short fills a plan."""
     if not len(ids):
-        raise StrategyFault("nothing was chosen")
+        raise StrategyFault("nothing was chosen", hint="choose at least one of request.candidates")
     return np.resize(ids, count)
 
 

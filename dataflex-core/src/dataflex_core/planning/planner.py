@@ -165,7 +165,7 @@ class Planner:
         try:
             return mixture_of(answer, self._chosen[MIXER].needs, len(domains))
         except StrategyFault as wrong:
-            raise self._fault(MIXER, interval, f"{wrong.message}{answered_at(self._mixer, 'mix')}") from wrong
+            raise self._fault(MIXER, interval, wrong.message + answered_at(self._mixer, "mix"), wrong.hint) from wrong
 
     def _samples(self, interval: Interval, progress: Progress, signals: Signals | None, shares: Shares) -> Choice:
         """Exactly as many samples as the interval trains on: the selector's choice, or the next unread ones."""
@@ -296,5 +296,5 @@ class Planner:
     def _rng(self, slot: Slot, interval: Interval, *key: int) -> np.random.Generator:
         return strategy_rng(self._seed, slot, self._chosen[slot].record.spec.name, interval.start, *key)
 
-    def _fault(self, slot: Slot, interval: Interval, what: str) -> StrategyFault:
-        return StrategyFault(f"{self._chosen[slot].title}, step {interval.start}: {what}", hint=FAULT_HINT)
+    def _fault(self, slot: Slot, interval: Interval, what: str, hint: str | None = None) -> StrategyFault:
+        return StrategyFault(f"{self._chosen[slot].title}, step {interval.start}: {what}", hint=hint or FAULT_HINT)

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from dataflex_core.errors import StrategyFault
 
 Ids = NDArray[np.int64]
+ONE_EACH = "answer with one number for each of request.domains, in their order"
+"""What to do about proportions, or weights, of which there are not as many as domains."""
 
 
 def normalised(proportions: ArrayLike, domains: int) -> NDArray[np.float64]:
@@ -17,9 +19,10 @@ def normalised(proportions: ArrayLike, domains: int) -> NDArray[np.float64]:
     """
     p = np.asarray(proportions, dtype=np.float64)
     if p.shape != (domains,):
-        raise StrategyFault(f"proportions have shape {p.shape}, the run has {domains} domains")
+        raise StrategyFault(f"proportions have shape {p.shape}, the run has {domains} domains", hint=ONE_EACH)
     if not np.isfinite(p).all() or (p < 0).any() or p.max() <= 0:
-        raise StrategyFault(f"proportions {p.tolist()} are not finite, >= 0 and more than zero in sum")
+        said = f"proportions {p.tolist()} are not finite, >= 0 and more than zero in sum"
+        raise StrategyFault(said, hint="give each domain zero or more, and one of them more than zero")
     p = p / p.max()  # the sum of huge proportions would overflow
     shares: NDArray[np.float64] = p / p.sum()
     return shares
