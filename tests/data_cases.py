@@ -401,6 +401,22 @@ FAULTY: Mapping[str, Case] = {
         files={"mine.jsonl": lines(*qa())[:-20]}, faults=("mine.jsonl, line 3: the line is cut off or broken",)
     ),
     "a list that is cut off": Case(files={"mine.json": _CUT}, faults=("mine.json, line 1: the file ends",)),
+    "a list that is cut off in lines": Case(
+        files={"mine.json": json.dumps(qa(), indent=1)[:-25]},
+        faults=("mine.json, line 15: the file ends in the middle of row 3",),
+    ),
+    "a list that is broken in a row": Case(
+        files={"mine.json": json.dumps(qa()).replace('"count 1"', "count 1")},
+        faults=("line 1: it is no JSON in row 2 at column",),
+    ),
+    "a list of numbers": Case(
+        files={"mine.json": [1, 2, 3]},
+        faults=("mine.json, row 1 (line 2): the row is a number, not an object",),
+    ),
+    "a list of texts for questions": Case(
+        files={"mine.json": '["one", "two"]'},
+        faults=("mine.json, row 1 (line 1): the row is text, not an object",),
+    ),
     "a comma too many": Case(
         files={"mine.json": '[\n{"instruction": "a", "input": "", "output": "b"},\n]'},
         faults=("mine.json, line 3: it is no JSON at column 1",),
@@ -558,6 +574,14 @@ FAULTY: Mapping[str, Case] = {
         files={"mine.json": [chat(), chat(("human", "a"), ("bot", "b"))]},
         entry=CHAT,
         left_out=("row 2 (line 14) is left out: message 2 of column 'conversations' has the role 'bot'",),
+    ),
+    "the roles of another format": Case(
+        files={"mine.json": [chat(), chat(("user", "a"), ("assistant", "b"))]},
+        entry=CHAT,
+        left_out=(
+            "message 1 of column 'conversations' has the role 'user' (known: function_call, gpt, human, observation, "
+            "system; roles are named in tags of dataset_info.json)",
+        ),
     ),
     "an unknown role of openai": Case(
         files={"mine.json": [openai(), openai(("user", "a"), ("bot", "b"))]},

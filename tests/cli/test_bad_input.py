@@ -85,6 +85,8 @@ LIGHT = {
     "tokens that go nowhere": ({"tokenized_path": f"{__file__}/t"}, ["--mixer", "random"], "tokenized_path"),
     "a cache that is a file": ({"cache_dir": __file__}, [], "cache_dir"),
     "an output still to be given": ({"output_dir": "???"}, [], "output_dir is ???"),
+    "an output given as nothing": ({}, ["output_dir="], "output_dir is empty"),
+    "an output still to be given, over another": ({}, ["output_dir=???"], "output_dir is ???"),
     "a number still to be given": ({"learning_rate": "???"}, [], "learning_rate is ???"),
     "a parameter still to be given": (
         {"dataflex": {"selector": {"name": "loss", "focus": "???"}}},

@@ -1,6 +1,7 @@
 """config: a file, one section, and what is laid over them make one validated run."""
 
 import json
+import re
 
 import pytest
 
@@ -168,6 +169,32 @@ def test_a_word_that_is_no_override_is_refused(refused, override):
 )
 def test_an_override_that_cannot_be_merged_is_refused(refused, override, said):
     assert refused("a: [1, 2]", override).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("a=???",), ["a"]),
+        (("b.c=???", "b.d=???"), ["b.c", "b.d"]),
+        (("a=['???']",), ["a.0"]),
+        (("a=???", "a=3"), []),
+        (("dataflex.selector.k=???",), ["dataflex.selector.k"]),
+    ],
+)
+def test_an_override_that_is_still_to_be_given_is_refused_whatever_the_file_has(refused, load, words, told):
+    text = "a: 1\nb: {c: 2}\ndataflex: {selector: {name: less, k: 2}}"
+    if not told:
+        assert load(text, *words).args["a"] == 3
+        return
+    assert re.findall(r"(\S+) is \?\?\?", refused(text, *words)) == told
+
+
+def test_a_parameter_that_is_still_to_be_given_is_refused_whatever_the_file_has(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("dataflex: {selector: {name: less, k: 2}}")
+    for asked in ("selector.k", "selector.other"):
+        with pytest.raises(InvalidConfig, match=rf"^dataflex\.{asked} is \?\?\?"):
+            load_config(path, Overrides(parameter_words=(f"{asked}=???",)))
 
 
 def test_an_override_reaches_what_refers_to_it(load):

@@ -68,6 +68,12 @@ def test_only_what_is_written_has_to_be_writable(tmp_path):
     assert _told({"tokenized_path": str(tmp_path / "tokens")}) == []
 
 
+@pytest.mark.parametrize("given", [None, "", "  "])
+def test_an_output_folder_that_is_left_empty(given):
+    assert _told({"output_dir": given}) == [(("output_dir",), "output_dir is empty")]
+    assert _told({"logging_dir": None}) == []
+
+
 def test_the_journals_folder_is_looked_at(tmp_path):
     (tmp_path / "dataflex").write_text("")
     assert _told({"output_dir": str(tmp_path)}) == [

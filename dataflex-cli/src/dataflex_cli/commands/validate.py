@@ -18,7 +18,8 @@ from dataflex_cli.request import Request
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
-from dataflex_core.errors import DataflexError, InvalidConfig, ManyFaults, UsageError
+from dataflex_core.errors import DataError, DataflexError, InvalidConfig, ManyFaults, UsageError
+from dataflex_core.llamafactory.datasets.index import KEYS, Named
 from dataflex_core.llamafactory.datasets.look import Findings
 from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.llamafactory.unheard import remarks
@@ -77,10 +78,10 @@ def validate(
 ) -> None:
     """Find every fault of CONFIG that can be found without loading a model, each with its line.
 
-    The files of its data sets are looked into. Where nothing is wrong there and with the configuration,
-    LLaMA-Factory is asked for its opinion and the data is loaded, as it is in `dataflex run --dry-run`. A note tells
-    what goes unheard, and of rows that LLaMA-Factory leaves out. The exit code is 2 where there is a fault, whatever
-    notes there are.
+    The files of its data sets are looked into. Where nothing is wrong with the configuration, LLaMA-Factory is asked
+    for its opinion and the data is loaded, as it is in `dataflex run --dry-run`; where a data set has a fault, each of
+    the others is loaded by itself, so that all of them are told. A note tells what goes unheard, and of rows that
+    LLaMA-Factory leaves out. The exit code is 2 where there is a fault, whatever notes there are.
     """
     request = Request.of(words, flags, parameter_words)
     if request.path is None:
@@ -122,15 +123,37 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
     data = Findings() if quick else examine_data(config)
     faults = (*faults, *more, *data.faults) or tuple(check_schedule(config))
     if faults:
-        return faults, data.notices
+        loadable = not quick and all(map(_is_of_data, faults))
+        return (*faults, *(_loading_faults(prepared, data.sound) if loadable else ())), data.notices
     notices: list[DataflexError] = [*request.remarks(), *remarks(config), *data.notices]
-    return [] if quick else list(_heavy_faults(prepared, nproc, notices)), notices
+    return [] if quick else list(_heavy_faults(prepared, nproc, data.sound, notices)), notices
 
 
-def _heavy_faults(prepared: PreparedRun, nproc: int | None, notices: list[DataflexError]) -> Iterator[DataflexError]:
+def _is_of_data(fault: DataflexError) -> bool:
+    """Whether it is about the rows of a data set, and says nothing of the configuration beyond."""
+    return isinstance(fault, DataError) and fault.key[:1] in [(key,) for key in KEYS]
+
+
+def _loading_faults(prepared: PreparedRun, data_sets: Sequence[Named]) -> Iterator[DataflexError]:
+    """What LLaMA-Factory stops over in data sets in which a look into their files found nothing."""
+    if not data_sets:
+        return
+    from dataflex_cli.failures import errors_in_one_line
+    from dataflex_core.llamafactory.one_by_one import data_faults
+
+    try:
+        with errors_in_one_line(debug=False):
+            yield from data_faults(prepared, data_sets)
+    except DataflexError as error:
+        yield error
+
+
+def _heavy_faults(
+    prepared: PreparedRun, nproc: int | None, data_sets: Sequence[Named], notices: list[DataflexError]
+) -> Iterator[DataflexError]:
     """What the checkpoint to go on from, LLaMA-Factory and the data say: the first of it, as they stop there.
 
-    ``notices`` grow by what is to be said of a run that is possible.
+    Of data sets everything is told. ``notices`` grow by what is to be said of a run that is possible.
     """
     from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.header import nothing_to_choose
@@ -145,9 +168,10 @@ def _heavy_faults(prepared: PreparedRun, nproc: int | None, notices: list[Datafl
         if (idle := nothing_to_choose(start)) is not None:
             notices.append(idle)
     except DataflexError as error:
+        of_data = list(_loading_faults(prepared, data_sets)) if _is_of_data(error) else []
         if isinstance(error, UsageError) and not error.key:
             error.key = _named(error.message, prepared.config.args)
-        yield error
+        yield from of_data or [error]
 
 
 def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:

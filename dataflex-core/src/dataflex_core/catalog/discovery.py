@@ -175,5 +175,7 @@ def _offered(manager: pluggy.PluginManager) -> Iterator[StrategySpec | GradientR
         for answer in answers:
             for one in answer:
                 if not isinstance(one, kind):
-                    raise StrategyFault(f"yields {type(one).__name__}, not {kind.__name__}", hint=f"make it a {kind.__name__}")
+                    raise StrategyFault(
+                        f"yields {type(one).__name__}, not {kind.__name__}", hint=f"make it a {kind.__name__}"
+                    )
                 yield one

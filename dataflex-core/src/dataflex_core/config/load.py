@@ -16,7 +16,7 @@ from typing_extensions import Doc
 from dataflex_core.compat import Translation, translate
 from dataflex_core.config.files import literal, merge, missing, parse, read
 from dataflex_core.config.messages import messages_by_key
-from dataflex_core.config.overrides import NO_OVERRIDES, Overrides
+from dataflex_core.config.overrides import NO_OVERRIDES, Overrides, key_of
 from dataflex_core.config.positions import Key
 from dataflex_core.config.section import SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.several import by_position, dotted, has_several, listed, position_in
@@ -69,7 +69,7 @@ def examine_config(
     ]
     merged = merged_config(path, overrides)
     section = merged.section
-    raise_any(missing({**merged.args, SECTION: section}))
+    raise_any(_still_to_be_given({**merged.args, SECTION: section}, overrides))
     for line in merged.notices:
         notice(line)
     for kind in Kind:
@@ -84,6 +84,16 @@ def examine_config(
         except InvalidConfig as error:
             faults.append(error)
     return RunConfig(args=merged.args, dataflex=_validated(section, faults)), tuple(faults)
+
+
+def _still_to_be_given(merged: dict[str, Any], overrides: Overrides) -> Iterator[UsageError]:
+    """An error for each value that is ``???``, where it was laid over another, too: that other would count."""
+    given = {key_of(key): value for key, value in map(parse, filter(_is_well_formed, overrides.words))}
+    for word in overrides.parameter_words:
+        name, _, value = word.partition("=")
+        given[SECTION, *key_of(name)] = value
+    found = [*(fault for key, value in given.items() for fault in missing(value, key)), *missing(merged)]
+    yield from {fault.key: fault for fault in found}.values()
 
 
 def merged_config(path: Path | None, overrides: Overrides = NO_OVERRIDES) -> Translation:

@@ -41,14 +41,15 @@ class Overrides:
     def keys(self) -> Iterator[Key]:
         """The configuration's keys that are set here, each as its parts."""
         for key in (*(word.partition("=")[0] for word in self.words), *self.values):
-            yield _key(key)
+            yield key_of(key)
         for kind, name in self.strategies.items():
             yield (SECTION, kind.value) if name is None else (SECTION, kind.value, "name")
         for word in self.parameter_words:
-            yield (SECTION, *_key(word.partition("=")[0]))
+            yield (SECTION, *key_of(word.partition("=")[0]))
 
 
-def _key(dotted: str) -> Key:
+def key_of(dotted: str) -> Key:
+    """The parts of a dotted key, positions as numbers."""
     return tuple(int(part) if part.isdecimal() else part for part in dotted.split("."))
 
 

@@ -24,6 +24,13 @@ from dataflex_core.wording import did_you_mean
 _FUSED = ("enable_liger_kernel", "use_unsloth")
 _OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
 _FSDP = ("fsdp", "fsdp_config")
+_NEWER = {
+    "group_by_length": "train_sampling_strategy: group_by_length",
+    "evaluation_strategy": "eval_strategy",
+    "no_cuda": "use_cpu: true",
+}
+"""Keys that transformers has given other names, which no likeness leads to."""
+
 _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
 
@@ -35,6 +42,8 @@ def check_args(args: Args) -> Iterator[UsageError]:
             if key not in known | LAUNCH_KEYS:
                 near = did_you_mean(key, known)
                 hint = near if "did you mean" in near else "keys are LLaMA-Factory's, or go below dataflex:"
+                if _NEWER.get(key, "").partition(":")[0] in known:
+                    hint = f"it is {_NEWER[key]} today"
                 yield InvalidConfig(f"unknown key {key}", hint=hint, key=[key])
     for key, value in args.items():
         if (wrong := misfit(key, value)) is not None:

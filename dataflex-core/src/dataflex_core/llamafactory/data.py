@@ -65,8 +65,8 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     names = list(dict.fromkeys(data_args.dataset or []))
     parts, told = [], []
     for name in names:
-        narrowed = _narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)
-        known = load_known(load, narrowed, how)
+        alone = narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)
+        known = load_known(load, alone, how)
         parts.append(_nonempty(known.module.get("train_dataset"), name, data_args))
         told.append(known.rows)
     train = concatenate_datasets(parts)
@@ -98,8 +98,8 @@ def _load_targets(load: Load, data_args: Any, how: Loading) -> tuple[dict[str, A
     targets: dict[str, Any] = {}
     rows: dict[str, Traced | None] = {}
     for name in dict.fromkeys(data_args.eval_dataset or []):
-        narrowed = _narrowed(data_args, f"eval/{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
-        known = load_known(load, narrowed, how)
+        alone = narrowed(data_args, f"eval/{name}", dataset=None, eval_dataset=[name], eval_on_each_dataset=False)
+        known = load_known(load, alone, how)
         targets[name] = _nonempty(known.module.get("eval_dataset"), name, data_args)
         rows[name] = next(iter(known.target_rows.values()), None)
     return targets, rows
@@ -119,13 +119,14 @@ def _nonempty(dataset: Any, name: str, data_args: Any) -> Any:
     return dataset
 
 
-def _narrowed(data_args: Any, part: str, **changes: Any) -> Any:
+def narrowed(data_args: Any, part: str, **changes: Any) -> Any:
+    """LLaMA-Factory's data arguments with ``changes``, and nothing held out; ``part`` names what is tokenised apart."""
     # copy, not dataclasses.replace: that would run __post_init__ again, which shortens cutoff_len when packing.
-    narrowed = copy.copy(data_args)
-    narrowed.val_size = 0.0
+    made = copy.copy(data_args)
+    made.val_size = 0.0
     if data_args.tokenized_path is not None:
         # Beside the folder, not in it: LLaMA-Factory takes any folder that is not empty for a data set it saved.
-        narrowed.tokenized_path = str(Path(f"{Path(data_args.tokenized_path)}-dataflex") / part)
+        made.tokenized_path = str(Path(f"{Path(data_args.tokenized_path)}-dataflex") / part)
     for key, value in changes.items():
-        setattr(narrowed, key, value)
-    return narrowed
+        setattr(made, key, value)
+    return made

@@ -28,6 +28,8 @@ def check_places(args: Args, env: Mapping[str, str] = os.environ) -> Iterator[Us
     """Folders that cannot be written to, of the keys that name one and of the variables that name a cache."""
     for key, switch in _FOLDERS.items():
         given = args.get(key)
+        if given is None and key == _OUTPUT and key in args:
+            given = ""  # who writes nothing behind it would find the run in a folder called trainer_output
         if given is None or isinstance(given, bool) or (switch is not None and not is_on(args.get(switch))):
             continue
         if not isinstance(given, str):

@@ -49,28 +49,32 @@ def train(prepared: PreparedRun, report: Report) -> None:
 
 def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
     """Load tokenizer and data, but no model: what a run on ``ranks`` ranks would begin with. Writes nothing."""
-    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
-    from llamafactory.hparams import get_train_args
-    from llamafactory.model import load_tokenizer
-
     with llamafactory_errors():
-        model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
-        tokenizer_module = load_tokenizer(model_args)
-        template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-        if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
-            data_args.tokenized_path = None  # LLaMA-Factory would save the data there
-
-        def load(narrowed: Any) -> dict[str, Any]:
-            stage = finetuning_args.stage
-            module: dict[str, Any] = get_dataset(
-                template, model_args, narrowed, training_args, stage=stage, **tokenizer_module
-            )
-            return module
-
+        load, data_args, training_args = loader_of(prepared)
         loaded = _load(prepared, load, data_args, training_args)
         known = outline(prepared, loaded, training_args, ranks=ranks)
         start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
         return _with_losses(start, loaded)
+
+
+def loader_of(prepared: PreparedRun) -> tuple[Load, Any, Any]:
+    """What loads data in LLaMA-Factory's way, and its arguments of data and training."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+
+    model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
+    tokenizer_module = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
+    if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
+        data_args.tokenized_path = None  # LLaMA-Factory would save the data there
+
+    def load(of: Any) -> dict[str, Any]:
+        stage = finetuning_args.stage
+        module: dict[str, Any] = get_dataset(template, model_args, of, training_args, stage=stage, **tokenizer_module)
+        return module
+
+    return load, data_args, training_args
 
 
 def args_of(prepared: PreparedRun) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def llamafactory_errors() -> Iterator[None]:
         # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
         if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
-            hint = "change what it names, or leave it out; --debug shows where it is refused"
+            hint = "change what it names, or leave it out"
             raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}", hint=hint) from error
         raise
 
@@ -103,8 +107,8 @@ def _deciding(prepared: PreparedRun, report: Report) -> Iterator[None]:
 
     def loader(stock: Callable[..., Any]) -> Callable[..., Any]:
         def get_dataset(template: Any, model_args: Any, data_args: Any, training_args: Any, **kwargs: Any) -> Any:
-            def load(narrowed: Any) -> dict[str, Any]:
-                module: dict[str, Any] = stock(template, model_args, narrowed, training_args, **kwargs)
+            def load(of: Any) -> dict[str, Any]:
+                module: dict[str, Any] = stock(template, model_args, of, training_args, **kwargs)
                 return module
 
             run = active_run(prepared, training_args, report)

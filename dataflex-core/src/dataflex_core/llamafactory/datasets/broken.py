@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from dataflex_core.llamafactory.datasets.places import rows_of_list
 from dataflex_core.llamafactory.datasets.wrong import Wrong, kind_of
 
-_CUT = "the file ends in the middle of a row"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
@@ -78,10 +76,12 @@ def broken_array(path: Path) -> Broken:
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
-        said = f"{_CUT}: {error.msg}" if cut else f"it is no JSON at column {error.colno}: {error.msg}"
-        wrong = Wrong(kind="broken", said=said, hint="mend the file", file=str(path), line=error.lineno)
         sound, lines = rows_of_list(text)
+        cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        within = f" in row {len(sound) + 1:,}" if text[error.pos : error.pos + 1] != "]" else ""
+        said = f"it is no JSON{within} at column {error.colno}: {error.msg}"
+        said = f"the file ends in the middle of row {len(sound) + 1:,}: {error.msg}" if cut else said
+        wrong = Wrong(kind="broken", said=said, hint="mend the file", file=str(path), line=error.lineno)
         return Broken(wrong=[wrong], rows=sound if all(isinstance(one, dict) for one in sound) else [], lines=lines)
     except (ValueError, RecursionError):
         return Broken(wrong=[])

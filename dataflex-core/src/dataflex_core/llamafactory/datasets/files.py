@@ -28,8 +28,8 @@ class Files:
 def files_of(place: Path) -> tuple[Files | None, list[Wrong]]:
     """The files of a data set that is said to lie at ``place``, a file or a folder of them, and what is wrong."""
     if not place.exists():
-        near = _near(place)
-        return None, [Wrong(kind="missing", said=f"{place} does not exist", hint=near or "see file_name in the index")]
+        hint = _near(place) or "mend file_name in dataset_info.json, or put it there"
+        return None, [Wrong(kind="missing", said=f"{place} does not exist", hint=hint)]
     # In the folder's own order, which is LLaMA-Factory's: the first file decides about the columns.
     paths = [place / name for name in os.listdir(place)] if place.is_dir() else [place]
     if not paths:

@@ -11,12 +11,12 @@ from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.args import Args
 from dataflex_core.llamafactory.datasets.entry import Entry
 from dataflex_core.llamafactory.datasets.index import Named, examine_index
-from dataflex_core.llamafactory.datasets.places import line_of_row
+from dataflex_core.llamafactory.datasets.places import line_of_row, lists_no_objects
 from dataflex_core.llamafactory.datasets.rows import Use, row_fault
 from dataflex_core.llamafactory.datasets.suspects import suspects
 from dataflex_core.llamafactory.datasets.tables import Piece, TooLarge, pieces
 from dataflex_core.llamafactory.datasets.templates import template_of
-from dataflex_core.llamafactory.datasets.wrong import Unreadable, Wrong
+from dataflex_core.llamafactory.datasets.wrong import Unreadable, Wrong, kind_of, like_it
 from dataflex_core.llamafactory.written import is_on, whole_number
 from dataflex_core.wording import did_you_mean
 
@@ -33,10 +33,14 @@ Mistake: type[Exception] | tuple[()] = Exception
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What ends a run, and what LLaMA-Factory passes over: rows that it leaves out."""
+    """What ends a run, and what LLaMA-Factory passes over: rows that it leaves out.
+
+    ``sound`` are the data sets that lie here and have no fault that a look can find.
+    """
 
     faults: tuple[DataError, ...] = ()
     notices: tuple[DataError, ...] = ()
+    sound: tuple[Named, ...] = ()
 
 
 def look(args: Args, *, each: bool = False) -> Findings:
@@ -49,6 +53,7 @@ def look(args: Args, *, each: bool = False) -> Findings:
     notices = list(of_index)
     looked: dict[str, list[_Look]] = {}
     faults: list[DataError] = []
+    sound: list[Named] = []
     for one in named:
         if one.files is None or one.files.packed or one.entry is None:
             looked.setdefault(one.key, []).append(_Look(named=one, incomplete=True))
@@ -60,7 +65,9 @@ def look(args: Args, *, each: bool = False) -> Findings:
             found = seen.findings(needed=each or nothing)
             faults += found.faults
             notices += found.notices
-    return Findings(faults=tuple(faults), notices=tuple(notices))
+            if seen.named.files is not None and not found.faults:
+                sound.append(seen.named)
+    return Findings(faults=tuple(faults), notices=tuple(notices), sound=tuple(sound))
 
 
 @dataclass(slots=True)
@@ -95,7 +102,7 @@ class _Look:
         faults = [self._error(kind) for kind in self.first if kind[1]]
         notices = [self._error(kind) for kind in self.first if not kind[1]]
         if self.empty and needed:
-            wrong = next(iter(self.first.values()))
+            wrong = _with_line(next(iter(self.first.values())))
             which = "its only row is left out" if self.rows == 1 else f"all {self.rows:,} rows are left out, the first"
             said = f"it has no sample left: {which} because {wrong.said}"
             faults.append(self.named.error(replace(wrong, said=said, ends=True)))
@@ -103,11 +110,13 @@ class _Look:
         return Findings(faults=tuple(faults[:TOLD]), notices=tuple(notices[:TOLD]))
 
     def _error(self, kind: tuple[str, bool]) -> DataError:
-        wrong, more = self.first[kind], self.counts[kind] - 1
-        if wrong.line is None and wrong.row is not None and wrong.file is not None:
-            wrong = replace(wrong, line=line_of_row(Path(wrong.file), wrong.row - 1))
-        like = f"; and {more:,} more row{'' if more == 1 else 's'} like it" if more else ""
-        return self.named.error(wrong, like)
+        return self.named.error(_with_line(self.first[kind]), like_it(self.counts[kind] - 1))
+
+
+def _with_line(wrong: Wrong) -> Wrong:
+    if wrong.line is not None or wrong.row is None or wrong.file is None:
+        return wrong
+    return replace(wrong, line=line_of_row(Path(wrong.file), wrong.row - 1))
 
 
 def _into(one: Named, entry: Entry, args: Args) -> _Look:
@@ -167,6 +176,10 @@ def _limit(args: Args) -> int | None:
 def _missing(entry: Entry, piece: Piece) -> Iterator[Wrong]:
     """The mapped columns that the files do not have."""
     names = piece.table.column_names
+    if lists_no_objects(piece.file) and any(entry.column(role) not in names for role in entry.read_always):
+        said = f"the row is {kind_of(piece.table[0][0].as_py())}, not an object"
+        yield Wrong(kind="row", said=said, hint="write an object of columns", file=str(piece.file), row=1)
+        return
     for role in entry.read_always:
         name = entry.column(role)
         if name not in names:

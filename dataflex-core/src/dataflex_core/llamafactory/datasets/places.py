@@ -24,6 +24,15 @@ def line_of_row(path: Path, row: int) -> int | None:
     return _line_of_object(path, row)
 
 
+def lists_no_objects(path: Path) -> bool:
+    """Whether the file is a JSON list of something else, which is read as one column that is called text."""
+    if path.suffix not in (".json", ".jsonl"):
+        return False
+    with path.open("rb") as file:
+        start = file.read(1 << 16).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return start[:1] == b"[" and start[1:].lstrip()[:1] not in (b"{", b"]", b"")
+
+
 def rows_of_list(text: str) -> tuple[list[Any], list[int]]:
     """The items of a JSON list, as far as it is one, and the line of each."""
     decoder, line, seen = json.JSONDecoder(), 1, 0

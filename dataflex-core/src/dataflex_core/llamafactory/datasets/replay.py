@@ -7,8 +7,11 @@ frame, so that a run that goes well is as it would be without this.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +21,7 @@ from dataflex_core.llamafactory.datasets.files import files_of
 from dataflex_core.llamafactory.datasets.index import Named
 from dataflex_core.llamafactory.datasets.places import line_of_row
 from dataflex_core.llamafactory.datasets.tables import pieces
-from dataflex_core.llamafactory.datasets.wrong import Wrong
+from dataflex_core.llamafactory.datasets.wrong import Wrong, like_it
 from dataflex_core.wording import first_line
 
 _LOADER = "llamafactory.data.loader"
@@ -32,25 +35,62 @@ def loading_error(error: Exception) -> DataError | None:
 
     ``error`` was caught from LLaMA-Factory's ``get_dataset``. Every rank that failed can call it alone.
     """
+    return next(iter(_told(error, limit=1)), None)
+
+
+def loading_errors(error: Exception) -> Sequence[DataError]:
+    """The same for each kind of fault of each data set that was being loaded: its first row, and how many are like it.
+
+    As many rows are gone through as `SECONDS` allow.
+    """
+    return _told(error, limit=None)
+
+
+def _told(error: Exception, *, limit: int | None) -> Sequence[DataError]:
     calls = dict(_frames(error.__traceback__))
     if "get_dataset" not in calls or not _WORK & calls.keys():
-        return None
-    given = calls["get_dataset"]
+        return []
+    first: dict[tuple[object, ...], _Failure] = {}
+    counts: dict[tuple[object, ...], int] = {}
     try:
-        return next(_failures(given), None)
+        for failure in islice(_failures(calls["get_dataset"]), limit):
+            first.setdefault(failure.kind, failure)
+            counts[failure.kind] = counts.get(failure.kind, 0) + 1
+        return [failure.told(counts[kind] - 1) for kind, failure in first.items()]
     except Exception:  # while looking for the reason of another error: that one is told
-        return None
+        return []
 
 
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    while traceback is not None:
-        frame = traceback.tb_frame
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """What was raised over row ``index``, from 0, of a data set that lies at ``place``; None: over all of it."""
+
+    named: Named
+    place: Path | None
+    error: Exception
+    index: int | None = None
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Rows that fail at one line of code are told once."""
+        where = traceback.extract_tb(self.error.__traceback__)[-1]
+        return self.named.where, self.named.name, type(self.error), where.filename, where.lineno
+
+    def told(self, more: int) -> DataError:
+        if self.index is None:
+            return self.named.error(_unloadable(self.error, self.place))
+        return self.named.error(_unusable(self.error, self.place, self.index), like_it(more))
+
+
+def _frames(at: TracebackType | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    while at is not None:
+        frame = at.tb_frame
         if frame.f_globals.get("__name__") == _LOADER:
             yield frame.f_code.co_name, frame.f_locals
-        traceback = traceback.tb_next
+        at = at.tb_next
 
 
-def _failures(given: Mapping[str, Any]) -> Iterator[DataError]:
+def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
     from llamafactory.data.parser import get_dataset_list
 
     end = time.monotonic() + SECONDS
@@ -65,14 +105,13 @@ def _failures(given: Mapping[str, Any]) -> Iterator[DataError]:
             try:
                 rows = _rows(attributes, given)
             except Exception as failed:
-                yield named.error(_unloadable(failed, local))
-                return
+                yield _Failure(named=named, place=local, error=failed)
+                continue
             for index, row in enumerate(rows):
                 if time.monotonic() > end:
                     return
                 if (failed_row := _failure(row, attributes, given, is_eval=key == "eval_dataset")) is not None:
-                    yield named.error(_unusable(failed_row, local, index))
-                    return
+                    yield _Failure(named=named, place=local, error=failed_row, index=index)
 
 
 def _rows(attributes: Any, given: Mapping[str, Any]) -> Any:

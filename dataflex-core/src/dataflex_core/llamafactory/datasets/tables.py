@@ -60,7 +60,7 @@ def pieces(files: Files) -> Iterator[Piece]:
         raise Unreadable(*wrong)
     if schema is None:
         where = files.paths[0] if len(files.paths) == 1 else files.paths[0].parent
-        raise Unreadable(Wrong(kind="empty", said=f"{where} is empty", hint="write the rows to it", file=str(where)))
+        raise Unreadable(_empty(where))
 
 
 def _sound(rows: Sequence[Any]) -> Any:
@@ -287,7 +287,8 @@ def _first_byte(file: Any) -> bytes:
 
 
 def _empty(path: Path) -> Wrong:
-    return Wrong(kind="empty", said=f"{path} is empty", hint="write the rows to it", file=str(path))
+    what = "no file of the folder has a row" if path.is_dir() else "the file is empty"
+    return Wrong(kind="empty", said=what, hint="write rows to it", file=str(path))
 
 
 def _refused(path: Path, error: Exception) -> Wrong:

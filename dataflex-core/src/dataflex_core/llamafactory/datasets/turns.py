@@ -185,8 +185,7 @@ def _openai_turns(messages: Sequence[Any], begin: int, entry: Entry) -> tuple[li
         if role in _tags(entry)[1] and (calls := messages[number].get("tool_calls")):
             content, role = _called(calls, place), entry.tag("function_tag")
         if role not in roles:
-            known = [str(tag) for tag in roles if tag is not None]
-            raise RowEndsRun("role", f"{place} has the role {role!r}", did_you_mean(str(role), known))
+            raise RowEndsRun("role", f"{place} has the role {role!r}", _named_in_tags(role, entry))
         if role == entry.tag("observation_tag"):
             if not isinstance(content, str):
                 raise RowEndsRun("content", f"{place} is {kind_of(content)}, not text", "write text")
@@ -198,7 +197,8 @@ def _openai_turns(messages: Sequence[Any], begin: int, entry: Entry) -> tuple[li
         turns.append(Turn(role=roles[role], content=content, place=place))
     for number, turn in enumerate(turns):
         if turn.role not in (_ASKS, _ANSWERS)[number % 2]:
-            return turns, _out_of_turn(turn.place, turn.role, number, entry)
+            tag = next(tag for tag, role in roles.items() if role == turn.role)
+            return turns, _out_of_turn(turn.place, tag, number, entry)
     return turns, None
 
 
@@ -217,12 +217,20 @@ def _tags(entry: Entry) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
 
 def _out_of_turn(place: str, said: Any, number: int, entry: Entry) -> Wrong:
     expected = " or ".join(str(tag) for tag in _tags(entry)[number % 2] if tag is not None)
-    known = [str(tag) for tags in _tags(entry) for tag in tags if tag is not None]
-    if str(said) in (*known, *_ASKS, *_ANSWERS):
+    if str(said) in _roles(entry):
         return Wrong(kind="turn", said=f"{place} is {said!r} out of turn", hint=f"{expected} comes there", ends=False)
-    known = [str(entry.tag(tag)) for tag in _ROLE_TAGS if entry.tag(tag) is not None]
-    hint = did_you_mean(str(said), known)
-    return Wrong(kind="role", said=f"{place} has the role {said!r}", hint=hint, ends=False)
+    return Wrong(kind="role", said=f"{place} has the role {said!r}", hint=_named_in_tags(said, entry), ends=False)
+
+
+def _roles(entry: Entry) -> list[str]:
+    """What the data call the roles."""
+    return [str(entry.tag(tag)) for tag in _ROLE_TAGS if entry.tag(tag) is not None]
+
+
+def _named_in_tags(said: Any, entry: Entry) -> str:
+    """What to do about a role that the data do not know."""
+    near = did_you_mean(str(said), _roles(entry))
+    return f"{near}{' ' if near.endswith('?') else '; '}roles are named in tags of dataset_info.json"
 
 
 def _of_wrong_number(count: int, entry: Entry) -> Wrong | None:
@@ -239,6 +247,5 @@ def _preference(message: Row, role: str, entry: Entry) -> Turn:
     roles = {entry.tag(tag): name for tag, name in _ROLE_TAGS.items()}
     said = _field_of(message, place, entry, "role_tag")
     if said not in roles:
-        known = [str(tag) for tag in roles if tag is not None]
-        raise RowEndsRun(f"role of {role}", f"{place} has the role {said!r}", did_you_mean(str(said), known))
+        raise RowEndsRun(f"role of {role}", f"{place} has the role {said!r}", _named_in_tags(said, entry))
     return Turn(role=roles[said], content=_field_of(message, place, entry, "content_tag"), place=place)

@@ -32,6 +32,11 @@ class Unreadable(Exception):
         self.wrong, self.rows, self.lines = wrong, rows, lines
 
 
+def like_it(more: int) -> str:
+    """What follows the first of several rows: how many more there are."""
+    return f"; and {more:,} more row{'' if more == 1 else 's'} like it" if more else ""
+
+
 def kind_of(value: Any) -> str:
     """What a value of a file is, in words."""
     match value:
