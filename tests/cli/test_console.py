@@ -55,6 +55,10 @@ def test_rows_that_are_left_out_or_cut_are_told_with_the_first_and_its_reason(ca
     said = capsys.readouterr().out
     assert "2 rows of words are left out, the first is row 17 of data/words.jsonl: Invalid role tag\n" in said
     assert "1 row of words is cut, the first is row 3 of data/words.jsonl: longer than 64 tokens\n" in said
+    show_plan(replace(START, targets={"held": 4}, target_dropped={"held": wrong}, target_cut={"held": long}))
+    said = capsys.readouterr().out
+    order = ["target set of 4 samples: held 4\n", "2 rows of held are left out", "1 row of held is cut"]
+    assert [said.find(words) for words in order] == sorted(said.index(words) for words in order)
 
 
 class _Pipe(io.RawIOBase):

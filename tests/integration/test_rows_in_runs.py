@@ -8,6 +8,7 @@ import pytest
 from rows_plugin import KnowingSelector, catalog
 from support import base_args, of_kind, train, train_plain
 
+from dataflex_core.catalog import discover
 from dataflex_core.config.load import load_config
 from dataflex_core.config.overrides import Overrides
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
@@ -89,6 +90,32 @@ def test_a_dry_run_tells_the_same(model, folder, strategies):
     start = dry_run(prepare(config, catalog()), ranks=1)
     assert (start.dropped["some"].count, start.dropped["some"].row) == (2, 3)
     assert (start.cut["some"].count, start.cut["some"].row) == (1, 6)
+
+
+@pytest.mark.parametrize("strategies", [{"selector": "random"}, {"weighter": "loss"}], ids=["selector", "weighter"])
+def test_what_is_missing_of_target_sets_is_told_too(model, folder, strategies):
+    held = [{"instruction": f"say blue {i}", "input": "", "output": "sea" if i % 4 else None} for i in range(9)]
+    held.append({"instruction": "say sea", "input": "", "output": " ".join(["sea"] * 200)})
+    (folder / "held.json").write_text(json.dumps(held))
+    index = {"some": {"file_name": "some.jsonl"}, "held": {"file_name": "held.json"}}
+    (folder / "dataset_info.json").write_text(json.dumps(index))
+    path = folder / "config.json"
+    path.write_text(json.dumps(arguments(model, folder, {"warmup_steps": 2}, eval_dataset="held")))
+    config = load_config(path, Overrides(strategies={Kind(kind): name for kind, name in strategies.items()}))
+    start = dry_run(prepare(config, discover()), ranks=1)
+    (name,) = start.targets
+    lost, cut = start.target_dropped[name], start.target_cut[name]
+    assert (lost.count, lost.row, lost.dataset, lost.file) == (3, 1, "held", f"{folder}/held.json")
+    assert (cut.count, cut.row, cut.reason) == (1, 10, "longer than 64 tokens")
+    assert start.dropped["some"].count == 2
+
+
+def test_rows_that_are_held_out_are_told_once(model, folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps(arguments(model, folder, {"warmup_steps": 2}, val_size=0.2)))
+    config = load_config(path, Overrides(strategies={Kind.SELECTOR: "random"}))
+    start = dry_run(prepare(config, discover()), ranks=1)
+    assert (start.dropped["some"].count, dict(start.target_dropped), dict(start.target_cut)) == (2, {}, {})
 
 
 def test_a_resumed_run_knows_the_same_rows_and_columns(model, folder):

@@ -54,6 +54,7 @@ START = Start(
     step_cost=0.25,
     seed=7,
     dropped={"words": RowsFact(count=2, dataset="words", file="words.jsonl", row=17, reason="Invalid role tag")},
+    target_cut={"held": RowsFact(count=1, dataset="held", file="held.json", row=3, reason="longer than 64 tokens")},
     cut={"numbers": RowsFact(count=1, dataset="numbers", file="n.csv", row=1, reason="longer than 64 tokens")},
     config={"update_steps": 2, "columns": ["quality"], "mixer": {"name": "random", "params": {}}, "store": None},
     versions={"torch": "2.11.0"},

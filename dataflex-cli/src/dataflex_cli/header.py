@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 import click
@@ -45,13 +46,11 @@ def show_plan(start: Start) -> None:
         say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
     pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
     say(f"pool of {sum(start.domains.values())} samples: {pool}")
-    for domain, fact in start.dropped.items():
-        say(f"{_of(fact, domain)} left out, the first is row {fact.row} of {fact.file}: {fact.reason}")
-    for domain, fact in start.cut.items():
-        say(f"{_of(fact, domain)} cut, the first is row {fact.row} of {fact.file}: {fact.reason}")
+    _say_what_is_missing(start.dropped, start.cut)
     if start.targets:
         parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
+        _say_what_is_missing(start.target_dropped, start.target_cut)
     if start.step_cost:
         say(f"weighing adds {start.step_cost:.0%} to each step")
     if start.judged:
@@ -78,6 +77,13 @@ def nothing_to_choose(start: Start) -> UsageError | None:
         hint=f"raise {SECTION}.candidates or selection_budget, or lower update_steps",
         key=[SECTION, "candidates"],
     )
+
+
+def _say_what_is_missing(dropped: Mapping[str, RowsFact], cut: Mapping[str, RowsFact]) -> None:
+    for name, fact in dropped.items():
+        say(f"{_of(fact, name)} left out, the first is row {fact.row} of {fact.file}: {fact.reason}")
+    for name, fact in cut.items():
+        say(f"{_of(fact, name)} cut, the first is row {fact.row} of {fact.file}: {fact.reason}")
 
 
 def _of(fact: RowsFact, domain: str) -> str:

@@ -49,8 +49,8 @@ class Start(Event):
     every draw: ``data_seed``, or else ``seed``.
 
     ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``dropped`` tells, by domain, of
-    rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``. ``schema`` is the version of the
-    journal from here on.
+    rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``; ``target_dropped`` and
+    ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
 
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
     defaults included, and ``versions`` what is installed, by distribution.
@@ -75,6 +75,8 @@ class Start(Event):
     warmup_proportions: str | Mapping[str, float] = "size"
     dropped: Mapping[str, RowsFact] = field(default_factory=dict)
     cut: Mapping[str, RowsFact] = field(default_factory=dict)
+    target_dropped: Mapping[str, RowsFact] = field(default_factory=dict)
+    target_cut: Mapping[str, RowsFact] = field(default_factory=dict)
     model: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

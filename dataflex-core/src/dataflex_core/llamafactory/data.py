@@ -85,7 +85,8 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     elif data_args.val_size > 1e-6:
         kept, drawn = _held_out(len(train), data_args.val_size, how.seed)
         made["eval_dataset"] = targets["validation"] = train.select(drawn)
-        target_rows["validation"] = None if rows is None else rows.select(drawn)
+        # What is missing of the rows is told of those that are trained on.
+        target_rows["validation"] = None if rows is None else replace(rows.select(drawn), dropped={}, cut={})
         train, owners, rows = train.select(kept), owners[kept], None if rows is None else rows.select(kept)
     made["train_dataset"] = train
     sizes = np.bincount(owners, minlength=len(names))

@@ -20,7 +20,7 @@ from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_who
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Load, Loading
-from dataflex_core.llamafactory.traced import Wanted
+from dataflex_core.llamafactory.traced import Wanted, summed
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.llamafactory.workflow import replaced
@@ -214,7 +214,11 @@ def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
 
 
 def _with_losses(start: Start, loaded: LoadedData) -> Start:
-    """With what is missing of the rows."""
+    """With what is missing of the rows, of target sets too."""
+    held = {name: rows for name, rows in loaded.target_rows.items() if rows is not None}
+    lost = {name: fact for name, rows in held.items() for fact in summed([rows.dropped], name).values()}
+    cut = {name: fact for name, rows in held.items() for fact in summed([rows.cut], name).values()}
+    start = replace(start, target_dropped=lost, target_cut=cut)
     return start if loaded.rows is None else replace(start, dropped=loaded.rows.dropped, cut=loaded.rows.cut)
 
 
