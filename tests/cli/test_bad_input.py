@@ -87,6 +87,12 @@ LIGHT = {
     "an output still to be given": ({"output_dir": "???"}, [], "output_dir is ???"),
     "an output given as nothing": ({}, ["output_dir="], "output_dir is empty"),
     "an output still to be given, over another": ({}, ["output_dir=???"], "output_dir is ???"),
+    "no data set": ({}, ["dataset="], "dataset is empty"),
+    "a store that is a file": ({"dataflex": {"store": __file__}}, ["--selector", "loss"], "dataflex.store: "),
+    "a store that nobody can make": ({"dataflex": {"store": "/proc/x"}}, [], "dataflex.store: /proc/x cannot be"),
+    "a misspelt key of what is kept": ({"dataflex": {"keep": {"text": False}}}, [], "did you mean 'texts'"),
+    "a column that is no list": ({"dataflex": {"columns": "quality"}}, ["--mixer", "random"], "should be a list"),
+    "a key that has another name today": ({"group_by_length": True}, [], "train_sampling_strategy: group_by_length"),
     "a number still to be given": ({"learning_rate": "???"}, [], "learning_rate is ???"),
     "a parameter still to be given": (
         {"dataflex": {"selector": {"name": "loss", "focus": "???"}}},

@@ -15,6 +15,7 @@ from dataflex_core.llamafactory.checks import blames_stage, check_args, check_do
 from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
+from dataflex_core.llamafactory.places import check_store
 from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.planning.schedule import Schedule, total_steps
@@ -43,7 +44,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
 
     Raises `StrategyFault` for a strategy whose parameters do not load.
     """
-    faults = list(check_args(config.args))
+    faults = [*check_args(config.args), *check_store(config.dataflex.store)]
     of_run = list(check_run(config.args)) if config.dataflex.active else []
     faults.extend(of_run)
     if not any(map(blames_stage, of_run)):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def message_of(details: Mapping[str, Any]) -> str:
     """The text of one of ``ValidationError.errors()``, to stand after a colon."""
     text = str(details["msg"]).removeprefix("Value error, ")
-    return text[:1].lower() + text[1:]
+    return (text[:1].lower() + text[1:]).replace("a valid tuple", "a list")
 
 
 def messages_by_key(error: ValidationError) -> dict[str, str]:

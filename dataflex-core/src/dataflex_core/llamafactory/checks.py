@@ -53,6 +53,8 @@ def check_args(args: Args) -> Iterator[UsageError]:
     elif is_missing(str(args["model_name_or_path"])):
         hint = "name a folder that is there, or a model of the hub"
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
+    if "dataset" in args and not args["dataset"] and is_on(args.get("do_train")):
+        yield DataError("dataset is empty", hint="name the data sets to train on", key=["dataset"])
     if RunArgs(written=args).uses_ray():
         yield from _check_ray(args)
     yield from check_files(args)

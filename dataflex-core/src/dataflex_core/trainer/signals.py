@@ -110,7 +110,7 @@ class SignalTrainer(FlexTrainer):
     def _frozen_answers(self) -> Store:
         """The store of the answers of models that do not train: in memory, where no score may lie on disk."""
         config = self.run.prepared.config.dataflex
-        folder = Path(config.store) if config.store else Path(self.args.output_dir) / "dataflex" / "store"
+        folder = Path(config.store).expanduser() if config.store else Path(self.args.output_dir) / "dataflex" / "store"
         return Store(folder if config.keep.scores else None, self.run.journal.notice)
 
     def _make_models(self) -> Models:
