@@ -337,6 +337,7 @@ FAULTY: Mapping[str, Case] = {
         entry={"formatting": "sharegtp"},
         faults=("formatting is 'sharegtp' (did you mean 'sharegpt'?)",),
     ),
+    "file_name is empty": Case(files={"mine.json": qa()}, entry={"file_name": " "}, faults=("file_name is ' '",)),
     "columns is a list": Case(files={"mine.json": qa()}, entry={"columns": ["a"]}, faults=("columns is ['a']",)),
     "tags without role_tag": Case(
         files={"mine.json": [openai()]},
@@ -474,6 +475,16 @@ FAULTY: Mapping[str, Case] = {
     "no such column by default": Case(
         files={"mine.json": [{"instruction": "a", "output": "b"}]},
         faults=("column 'input', which query is read from, is not there",),
+    ),
+    "no such columns": Case(
+        files={"mine.jsonl": lines({"question": "a", "answer": "b"})},
+        faults=(
+            "mine.jsonl: columns 'instruction', 'input', 'output', which prompt, query, response are read from, "
+            "are not there: the columns are question, answer (set prompt, query, response in columns",
+        ),
+    ),
+    "columns with semicolons": Case(
+        files={"mine.csv": "instruction;input;output\na;;b\n"}, faults=("(write a comma between columns",)
     ),
     "no messages": Case(
         files={"mine.json": [openai()]}, entry=CHAT, faults=("column 'conversations', which messages",)

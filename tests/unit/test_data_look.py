@@ -127,6 +127,13 @@ def test_a_word_that_nobody_reads_is_noted(tmp_path):
     assert "columns has 'reponse', which LLaMA-Factory does not read (did you mean 'response'?)" in notes[0]
 
 
+def test_a_key_of_the_entry_that_nobody_reads_is_noted(tmp_path):
+    faults, notes = told(write_case(Case(files={"mine.json": qa()}, entry={"colums": {}, "rank": True}), tmp_path))
+    assert faults == []
+    assert "its entry has 'colums', which LLaMA-Factory does not read (did you mean 'columns'?)" in notes[0]
+    assert "its entry has 'rank'" in notes[1]
+
+
 MEDIA = {"columns": {"prompt": "instruction", "response": "output", "images": "images"}}
 
 

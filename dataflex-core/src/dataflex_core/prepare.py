@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
 from dataflex_core.config.section import SECTION, RunConfig, StrategyChoice
-from dataflex_core.errors import InvalidParameters, UsageError
+from dataflex_core.errors import InvalidConfig, InvalidParameters, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
@@ -15,9 +15,9 @@ from dataflex_core.llamafactory.checks import blames_stage, check_args, check_do
 from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
-from dataflex_core.llamafactory.places import check_store
 from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.llamafactory.unheard import check_asked
+from dataflex_core.places import barrier
 from dataflex_core.planning.schedule import Schedule, total_steps
 from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind, with_implied
@@ -44,7 +44,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
 
     Raises `StrategyFault` for a strategy whose parameters do not load.
     """
-    faults = [*check_args(config.args), *check_store(config.dataflex.store)]
+    faults = [*check_args(config.args), *_check_store(config.dataflex.store)]
     of_run = list(check_run(config.args)) if config.dataflex.active else []
     faults.extend(of_run)
     if not any(map(blames_stage, of_run)):
@@ -89,6 +89,14 @@ def _examine_strategy(
     faults.extend(check_needs(args, record.spec, chosen.needs))
     faults.extend(check_references(args, record.spec, chosen.references))
     return chosen, faults
+
+
+def _check_store(store: str | None) -> Iterator[UsageError]:
+    """A folder for the answers of frozen models that cannot be written to."""
+    if store is not None and (wrong := barrier(store)) is not None:
+        hint = "name a folder that may be written to, or leave it out for one below output_dir"
+        place = f"dataflex.store: {store} {wrong}" if store.strip() else f"dataflex.store {wrong}"
+        yield InvalidConfig(place, hint=hint, key=[SECTION, "store"])
 
 
 def check_schedule(config: RunConfig) -> Iterator[UsageError]:

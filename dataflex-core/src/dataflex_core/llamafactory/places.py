@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dataflex_core.config.section import SECTION
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.llamafactory.args import Args
 from dataflex_core.llamafactory.written import is_on
@@ -50,14 +49,6 @@ def check_places(args: Args, env: Mapping[str, str] = os.environ) -> Iterator[Us
     if (wrong := barrier(cache)) is not None:
         hint = f"point {variable} at a folder that may be written to"
         yield InvalidConfig(f"data sets are cached in {cache} ({variable}), which {wrong}", hint=hint)
-
-
-def check_store(store: str | None) -> Iterator[UsageError]:
-    """A folder for the answers of frozen models that cannot be written to."""
-    if store is not None and (wrong := barrier(store)) is not None:
-        hint = "name a folder that may be written to, or leave it out for one below output_dir"
-        place = f"dataflex.store: {store} {wrong}" if store.strip() else f"dataflex.store {wrong}"
-        yield InvalidConfig(place, hint=hint, key=[SECTION, "store"])
 
 
 def _places(key: str, place: str) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ _COLUMNS = ("prompt", "query", "response", "history", "messages", "system", "too
 _PREFERENCES = ("chosen", "rejected", "kto_tag")
 _TAGS = ("role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag")
 _ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_ABOUT = ("formatting", "ranking", "subset", "split", "folder", "num_samples", "columns", "tags")
+_KEYS = ("file_name", *_ELSEWHERE, *_ABOUT)
 _DEFAULT_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 _DEFAULT_TAGS = {
     "role_tag": "from",
@@ -76,14 +78,16 @@ def read_entry(plain: Any) -> tuple[Entry | None, list[Wrong]]:
     if not isinstance(plain, dict):
         return None, [Wrong(kind="entry", said="its entry is no object", hint='write {"file_name": ...}')]
     wrong = list(_faults(plain))
-    if any(key in plain for key in _ELSEWHERE) or not isinstance(plain.get("file_name"), str):
+    if any(key in plain for key in _ELSEWHERE) or not (
+        isinstance(name := plain.get("file_name"), str) and name.strip()
+    ):
         return None, wrong
     columns, tags = plain.get("columns", {}), plain.get("tags", {})
     if not isinstance(columns, dict) or not isinstance(tags, dict):
         return None, wrong
     known = (*_COLUMNS, *_PREFERENCES)
     entry = Entry(
-        file_name=plain["file_name"],
+        file_name=name,
         formatting=plain.get("formatting", "alpaca"),
         ranking=plain.get("ranking", False),
         split=plain.get("split", "train"),
@@ -98,8 +102,12 @@ def _faults(plain: Mapping[str, Any]) -> Iterator[Wrong]:
     elsewhere = any(key in plain for key in _ELSEWHERE)
     if not elsewhere and "file_name" not in plain:
         yield Wrong(kind="file_name", said="its entry names no file", hint="give it a file_name")
-    elif not elsewhere and not isinstance(plain["file_name"], str):
+    elif not elsewhere and not (isinstance(plain["file_name"], str) and plain["file_name"].strip()):
         yield Wrong(kind="file_name", said=f"file_name is {plain['file_name']!r}", hint="name a file, or a folder")
+    for name in plain:
+        if name not in _KEYS:
+            said = f"its entry has {name!r}, which LLaMA-Factory does not read"
+            yield Wrong(kind=f"key {name}", said=said, hint=did_you_mean(name, _KEYS), ends=False)
     form = plain.get("formatting", "alpaca")
     if form not in FORMATS:
         yield Wrong(kind="formatting", said=f"formatting is {form!r}", hint=did_you_mean(str(form), FORMATS))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.args import Args
+from dataflex_core.llamafactory.datasets.columns import missing_columns
 from dataflex_core.llamafactory.datasets.entry import Entry
 from dataflex_core.llamafactory.datasets.index import Named, examine_index
-from dataflex_core.llamafactory.datasets.places import line_of_row, lists_no_objects
+from dataflex_core.llamafactory.datasets.places import line_of_row
 from dataflex_core.llamafactory.datasets.rows import Use, row_fault
 from dataflex_core.llamafactory.datasets.suspects import suspects
 from dataflex_core.llamafactory.datasets.tables import Piece, TooLarge, pieces
 from dataflex_core.llamafactory.datasets.templates import template_of
-from dataflex_core.llamafactory.datasets.wrong import Unreadable, Wrong, kind_of, like_it
+from dataflex_core.llamafactory.datasets.wrong import Unreadable, Wrong, like_it
 from dataflex_core.llamafactory.written import is_on, whole_number
-from dataflex_core.wording import did_you_mean
 
 EXAMINED = 100_000
 """The most rows of a data set that are looked at one by one; columns as a whole are looked at to the end."""
@@ -131,7 +131,7 @@ def _into(one: Named, entry: Entry, args: Args) -> _Look:
         for piece in pieces(one.files):
             if columns is None and piece.table.num_rows:
                 columns = frozenset(piece.table.column_names)
-                for wrong in _missing(entry, piece):
+                for wrong in missing_columns(entry, piece.file, piece.table):
                     found.add(wrong)
                     missing = True
             before, found.rows = found.rows, found.rows + piece.table.num_rows
@@ -171,23 +171,6 @@ def _use(one: Named, args: Args) -> Use:
 def _limit(args: Args) -> int | None:
     given: Any = args.get("max_samples")
     return None if given is None else whole_number(given, "max_samples")
-
-
-def _missing(entry: Entry, piece: Piece) -> Iterator[Wrong]:
-    """The mapped columns that the files do not have."""
-    names = piece.table.column_names
-    if lists_no_objects(piece.file) and any(entry.column(role) not in names for role in entry.read_always):
-        said = f"the row is {kind_of(piece.table[0][0].as_py())}, not an object"
-        yield Wrong(kind="row", said=said, hint="write an object of columns", file=str(piece.file), row=1)
-        return
-    for role in entry.read_always:
-        name = entry.column(role)
-        if name not in names:
-            said = f"column {name!r}, which {role} is read from, is not there: the columns are {', '.join(names)}"
-            near = did_you_mean(str(name), names)
-            hint = f"set {role} in columns of dataset_info.json"
-            hint = f"{near.removesuffix('?')}? {hint}" if near.startswith("did you") else hint
-            yield Wrong(kind=f"no {role}", said=said, hint=hint, file=str(piece.file))
 
 
 def _examine(piece: Piece, entry: Entry, use: Use, found: _Look, left: int | None) -> Sequence[Wrong]:
