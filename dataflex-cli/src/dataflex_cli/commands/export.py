@@ -82,7 +82,8 @@ def _write(folder: Path, name: str, files: Mapping[str, list[int]], target: Path
     try:
         count = write_lines(target, _rows(folder, files, target))
     except OSError as error:
-        raise RunFailed(f"{target} could not be written: {error.strerror or first_line(error)}") from error
+        said = f"{target} could not be written: {error.strerror or first_line(error)}"
+        raise RunFailed(said, hint="make room, or name another folder") from error
     return target.stem, entry_for(folder, name, target.name), count
 
 
