@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -121,3 +122,21 @@ def test_faults_and_plugins_that_are_left_out_are_listed(tmp_path, monkeypatch):
     table = _plugins("list")
     assert "dfx-unwanted" in table.stdout
     assert "fault: dfx-broken 0.3" in table.stderr
+
+
+def test_gradient_rules_are_listed():
+    file = Path(__file__).parents[1] / "thirdparty_layers.py"
+    told = json.loads(_plugins("list", "--plugin", file, "--json").stdout)
+    (plugin,) = (row for row in told["plugins"] if row["distribution"] == "thirdparty_layers.py")
+    assert plugin["gradient_rules"] == ["thirdparty_layers:Bottleneck"]
+    assert plugin["strategies"] == []
+    assert plugin["version"], "of a plugin without strategies, too"
+    assert "gradients of thirdparty_layers:Bottleneck" in _plugins("list", "--plugin", file).stdout
+
+
+def test_gradient_rules_are_what_an_installation_brings(monkeypatch):
+    monkeypatch.setattr(installer, "call", lambda verb, names: None)
+    brought = {"distribution": "dfx-layers", "version": "1.0", "strategies": [], "gradient_rules": ["m:Layer"]}
+    listed = {"plugins": [brought], "faults": []}
+    monkeypatch.setattr("dataflex_cli.commands.plugins._listed_now", lambda: listed)
+    assert _plugins("install", "dfx-layers").stdout == "gradients of m:Layer (dfx-layers 1.0)\n"

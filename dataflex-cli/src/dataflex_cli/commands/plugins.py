@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -27,7 +28,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Print the command; run 
 
 @click.group("plugins")
 def plugins() -> None:
-    """List, install and uninstall plugins: distributions that offer strategies."""
+    """List, install and uninstall plugins: distributions that offer strategies, or rules for gradients of layers."""
 
 
 @plugins.command("list")
@@ -36,10 +37,7 @@ def plugins() -> None:
 def list_plugins(as_json: bool, plugins: Plugins) -> None:
     """List the plugins: versions, what each offers, what is wrong with it, and whether it is left out."""
     catalog = discover(plugins=plugins)
-    rows = [
-        *(_row(point, catalog, left_out=not plugins.admits(point)) for point in entry_points(group=PROJECT)),
-        *({**_files_row(file.name, catalog), "entry_point": str(file)} for file in plugins.files),
-    ]
+    rows = _rows(catalog, plugins)
     if as_json:
         faults = [asdict(fault) for fault in catalog.faults]
         click.echo(json.dumps({"schema": SCHEMA, "plugins": rows, "faults": faults}, indent=2))
@@ -56,14 +54,11 @@ def install(names: tuple[str, ...], dry_run: bool) -> None:
     if dry_run:
         _say_command("install", names)
         return
-    before = {(record.id, record.version) for record in discover().records}
+    before = _everything(_rows(discover(), Plugins.of(os.environ)))
     installer.call("install", names)
-    after = _strategies_now()
-    new = [s for s in after["strategies"] if (s["id"], s["version"]) not in before]
-    for strategy in new:
-        click.echo(f"{strategy['kind']} {strategy['name']} ({strategy['distribution']} {strategy['version']})")
-    if not new:
-        click.echo("No strategy came with it.")
+    after = _listed_now()
+    new = [line for line in _everything(after["plugins"]) if line not in before]
+    click.echo("\n".join(new) or "No strategy came with it.")
     for fault in after["faults"]:
         text = f"{fault['distribution']} {fault['version']}: {fault['entry_point']}: {fault['error']}"
         click.secho(f"fault: {text}", fg="yellow", err=True)
@@ -98,15 +93,32 @@ def _say_command(verb: str, names: tuple[str, ...]) -> None:
     click.echo(shlex.join(words or ("uv", "pip", verb, "--python", sys.executable, *names)))
 
 
-def _strategies_now() -> Any:
+def _listed_now() -> Any:
     """What a process finds that starts after the installation. Raises `RunFailed` where it cannot."""
-    words = [sys.executable, "-m", "dataflex_cli", "list-strategies", "--json"]
+    words = [sys.executable, "-m", "dataflex_cli", "plugins", "list", "--json"]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     try:
         return json.loads(done.stdout)
     except ValueError:
-        wrong = "it is installed, and strategies cannot be listed any more"
+        wrong = "it is installed, and plugins cannot be listed any more"
         raise RunFailed(wrong, hint="dataflex doctor, or uninstall it with pip") from None
+
+
+def _rows(catalog: Catalog, plugins: Plugins) -> list[dict[str, Any]]:
+    return [
+        *(_row(point, catalog, left_out=not plugins.admits(point)) for point in entry_points(group=PROJECT)),
+        *({**_files_row(file.name, catalog), "entry_point": str(file)} for file in plugins.files),
+    ]
+
+
+def _offers(row: dict[str, Any]) -> list[str]:
+    """What a plugin offers, for people."""
+    rules = [f"gradients of {layer}" for layer in row["gradient_rules"]]
+    return [*(f"{strategy['kind']} {strategy['name']}" for strategy in row["strategies"]), *rules]
+
+
+def _everything(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{offer} ({row['distribution']} {row['version']})" for row in rows for offer in _offers(row)]
 
 
 def _row(point: EntryPoint, catalog: Catalog, *, left_out: bool) -> dict[str, Any]:
@@ -119,13 +131,15 @@ def _row(point: EntryPoint, catalog: Catalog, *, left_out: bool) -> dict[str, An
 
 def _files_row(distribution: str, catalog: Catalog) -> dict[str, Any]:
     offered = [record for record in catalog.of_kind() if record.distribution == distribution]
+    rules = [record for record in catalog.rules if record.distribution == distribution]
+    versions = [*(record.version for record in offered), *(record.version for record in rules)]
     return {
         "distribution": distribution,
-        "version": offered[0].version if offered else "",
+        "version": next(iter(versions), ""),
         "entry_point": "",
         "state": "ok",
         "strategies": [{"kind": r.spec.kind.value, "name": r.spec.name} for r in offered],
-        "gradient_rules": [r.rule.layer for r in catalog.rules if r.distribution == distribution],
+        "gradient_rules": [record.rule.layer for record in rules],
     }
 
 
@@ -135,12 +149,10 @@ def _print(rows: list[dict[str, Any]], catalog: Catalog) -> None:
     from dataflex_cli.tables import print_table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("plugin", "version", "state", "strategies"):
-        table.add_column(column, no_wrap=column != "strategies")
+    for column in ("plugin", "version", "state", "offers"):
+        table.add_column(column, no_wrap=column != "offers")
     for row in rows:
-        offered = [f"{s['kind']} {s['name']}" for s in row["strategies"]]
-        offered += [f"gradients of {layer}" for layer in row["gradient_rules"]]
-        table.add_row(row["distribution"], row["version"], row["state"], ", ".join(offered) or "none")
+        table.add_row(row["distribution"], row["version"], row["state"], ", ".join(_offers(row)) or "none")
     print_table(table, width=140)
     for fault in catalog.faults:
         click.secho(f"fault: {fault}", fg="yellow", err=True)
