@@ -141,14 +141,14 @@ def reference_gradients(model: Any, batch: Batch) -> dict[str, torch.Tensor]:
 
 
 def disagreement(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
-    """The largest distance of a sample's gradient of one parameter, in norms of what is expected.
+    """The largest distance of a sample's gradient of one parameter, in norms of what is expected; NaN for any NaN.
 
     What is smaller than a thousandth of the sample's whole gradient is measured by that thousandth.
     """
     squares = {name: grads.flatten(1).square().sum(dim=1) for name, grads in expected.items()}
     floor = torch.stack(list(squares.values())).sum(dim=0) * 1e-6
-    worst = 0.0
-    for name, grads in expected.items():
-        off = (found[name] - grads).flatten(1).square().sum(dim=1) / torch.maximum(squares[name], floor)
-        worst = max(worst, float(off.max().sqrt()))
-    return worst
+    off = [
+        (found[name] - grads).flatten(1).square().sum(dim=1) / torch.maximum(squares[name], floor)
+        for name, grads in expected.items()
+    ]
+    return float(torch.stack(off).max().sqrt())

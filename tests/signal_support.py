@@ -100,13 +100,15 @@ def trained(model, rows, steps=6) -> torch.optim.Optimizer:
     return optimizer
 
 
-def signals_of(model, optimizer, pool, targets, *, side="right", budget=96, notices=None, seed=0, **engine_options):
+def signals_of(
+    model, optimizer, pool, targets, *, side="right", budget=96, notices=None, seed=0, collate=None, **engine_options
+):
     from accelerate import Accelerator
     from transformers import AutoTokenizer, DataCollatorForSeq2Seq
 
     tokenizer = AutoTokenizer.from_pretrained(model.folder)
     tokenizer.padding_side = side
-    collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
+    collate = collate or DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8)
     ranks = Ranks(Accelerator(cpu=True))
     said = (notices if notices is not None else []).append
     context = ScoringContext(

@@ -60,7 +60,9 @@ def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Ten
     if layer in (-1, count):
         handle = inner.register_forward_hook(lambda module, args, output: kept.append(output[0]))
     else:
-        into = _layers(inner, count)[layer % (count + 1)]
+        # What is beside a language model may have as many layers.
+        language = inner if inner.config.get_text_config() is inner.config else inner.get_decoder()
+        into = _layers(language, count)[layer % (count + 1)]
         handle = into.register_forward_pre_hook(
             lambda module, args, kwargs: kept.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
         )

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import RunFailed
+from dataflex_core.scoring.layouts import layouts_of
 from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
-from dataflex_core.scoring.rules.layout import Layout, Unreachable
+from dataflex_core.scoring.rules.layout import Unreachable
 from dataflex_core.scoring.rules.owners import Owner, owners_of
 from dataflex_core.scoring.rules.registry import Registry
 from dataflex_core.scoring.rules.rule import Rule
@@ -134,9 +135,9 @@ class Gradients:
             self._owners, self.beyond = owners_of(self._model, self._registry)
         found = None
         if not self.beyond:
-            layout = Layout(*batch["input_ids"].shape)
+            layouts = layouts_of(self._model, batch)
             try:
-                found = trace(self._model, self._owners, layout, lambda: _means(self._model, batch))
+                found = trace(self._model, self._owners, layouts, lambda: _means(self._model, batch))
                 self.beyond = self._check(batch, found)
             except Unreachable as error:
                 self.beyond = {"": str(error)}
@@ -147,11 +148,11 @@ class Gradients:
 
     def _check(self, batch: Batch, found: Trace) -> dict[str, str]:
         """What is beyond the hooks' reach, looked at where a parameter is used as it was not yet."""
-        size = min(found.size, 2)
-        fresh = [p for p, uses in found.uses.items() if uses and self._checked.get(p, 0) < size]
+        seen = {p: min(use.call.layout.witnesses, 2) for p, uses in found.uses.items() for use in uses}
+        fresh = {p: size for p, size in seen.items() if self._checked.get(p, 0) < size}
         if not fresh or not self._checks:
             return {}
-        self._checked.update(dict.fromkeys(fresh, size))
+        self._checked.update(fresh)
         return self._disagreeing(batch, found)
 
     def _disagreeing(self, batch: Batch, found: Trace) -> dict[str, str]:

@@ -93,7 +93,7 @@ class Models:
             settings = {"trust_remote_code": self.trust_remote_code, "dtype": getattr(base, "dtype", torch.float32)}
             try:
                 with self._whole():
-                    model = getattr(transformers, kind).from_pretrained(path, **settings)
+                    model = self._class(kind, path).from_pretrained(path, **settings)
                 theirs = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=self.trust_remote_code)
             except (OSError, ValueError) as error:
                 first = str(error).strip().partition("\n")[0]
@@ -103,6 +103,16 @@ class Models:
                 model=model.to(self.device).eval().requires_grad_(False), tokenizer=tokenizer
             )
         return self._loaded[kind, path]
+
+    def _class(self, kind: str, path: str) -> Any:
+        """What loads the model: LLaMA-Factory, too, takes another class for one that reads pictures."""
+        import transformers
+
+        if kind == "AutoModelForCausalLM":
+            config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=self.trust_remote_code)
+            if type(config) in transformers.AutoModelForImageTextToText._model_mapping:
+                return transformers.AutoModelForImageTextToText
+        return getattr(transformers, kind)
 
     def path_of(self, name: str) -> str:
         """Where a model comes from, for people."""

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dataflex_core.scoring.layouts import Layouts
 from dataflex_core.scoring.rules.calls import LayerCall, tensors_in, with_tensors
 from dataflex_core.scoring.rules.layout import Layout, Unreachable
 from dataflex_core.scoring.rules.owners import Owner
@@ -61,8 +62,8 @@ class Trace:
                 yield parameter, rows, gradients_of(parameter, uses, rows)
 
 
-def trace(model: nn.Module, owners: list[Owner], layout: Layout, forward: Callable[[], torch.Tensor]) -> Trace:
-    """Run ``forward``, which gives ``model``'s losses of the samples of ``layout``, Float[B], and differentiate these.
+def trace(model: nn.Module, owners: list[Owner], layouts: Layouts, forward: Callable[[], torch.Tensor]) -> Trace:
+    """Run ``forward``, which gives ``model``'s losses of the samples of ``layouts``, Float[B], and differentiate these.
 
     Raises `Unreachable` where a layer's use of its parameters cannot be followed.
     """
@@ -80,7 +81,7 @@ def trace(model: nn.Module, owners: list[Owner], layout: Layout, forward: Callab
         inputs = list(tensors_in((args, options)))
         if not inputs:
             raise Unreachable(f"{type(owner.layer).__name__} is given no tensor")
-        call = LayerCall.of(owner.layer, args, options, layout)
+        call = LayerCall.of(owner.layer, args, options, layouts.of(owner.layer))
         if owner.rule.keeps_output:
             call.output = outputs[0].detach()
         call.watch(outputs)
@@ -89,7 +90,7 @@ def trace(model: nn.Module, owners: list[Owner], layout: Layout, forward: Callab
             entries.extend(tensor for tensor in outputs if tensor.requires_grad)
         return output
 
-    with _hooked(model, owners, layout, keep), torch.enable_grad():
+    with _hooked(model, owners, layouts, keep), torch.enable_grad():
         losses = forward()
         if entries:
             torch.autograd.grad(losses.sum(), entries, allow_unused=True)
@@ -99,7 +100,7 @@ def trace(model: nn.Module, owners: list[Owner], layout: Layout, forward: Callab
             _check(call)
             for name, parameter in owner.parameters.items():
                 uses[parameter].append(Use(call, name, owner.rule))
-    return Trace(size=layout.size, uses=uses)
+    return Trace(size=layouts.text.size, uses=uses)
 
 
 def gradients_of(parameter: nn.Parameter, uses: list[Use], rows: slice) -> torch.Tensor:
@@ -131,7 +132,7 @@ def _check(call: LayerCall) -> None:
 def _hooked(
     model: nn.Module,
     owners: list[Owner],
-    layout: Layout,
+    layouts: Layouts,
     keep: Callable[[Owner, tuple[Any, ...], dict[str, Any], Any], Any],
 ) -> Iterator[None]:
     """Call ``keep`` after every forward of a layer that owns trainable parameters, for the time of the block."""
@@ -143,7 +144,7 @@ def _hooked(
 
         handles.append(owner.layer.register_forward_hook(after, with_kwargs=True))
         if isinstance(owner.layer, nn.Embedding):
-            handles.append(owner.layer.register_forward_pre_hook(_for_each_sample(layout)))
+            handles.append(owner.layer.register_forward_pre_hook(_for_each_sample(layouts.of(owner.layer))))
     # For gradient checkpointing frozen embeddings, of patches too, are made to ask for gradients by a hook, and
     # everything would look as if it fed on something trainable.
     for module in model.modules():
@@ -165,7 +166,9 @@ def _for_each_sample(layout: Layout) -> Callable[[nn.Module, tuple[Any, ...]], A
     """A hook that looks positions up for each sample, where one row would do for all of them."""
 
     def before(layer: nn.Module, args: tuple[Any, ...]) -> Any:
-        one_row = len(args) == 1 and torch.is_tensor(args[0]) and args[0].shape == (1, layout.width)
-        return (args[0].expand(layout.size, -1),) if one_row else None
+        if len(args) != 1 or not torch.is_tensor(args[0]) or args[0].ndim != 2:
+            return None
+        times = layout.repeats(args[0])
+        return (args[0].expand(times, -1),) if times > 1 else None
 
     return before

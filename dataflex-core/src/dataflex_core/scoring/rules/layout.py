@@ -47,12 +47,14 @@ class Shares:
 class Layout:
     """The ways in which a batch of ``size`` samples of ``width`` tokens, padding included, lies in tensors.
 
-    Models have rows of samples, [B, ...], or of all their tokens, [B * T, ...].
+    Models have rows of samples, [B, ...], or of all their tokens, [B * T, ...]. ``witnesses`` is of how many samples
+    there is something in them.
     """
 
     def __init__(self, size: int, width: int) -> None:
         self.size = size
         self.width = width
+        self.witnesses = size
         self._ways: dict[int, set[Shares]] = {}
         self.add([1] * size)
         self.add([width] * size)
@@ -75,6 +77,10 @@ class Layout:
         if shares is None:
             raise Unreachable("a layer is applied to all samples at once")
         return shares.cut(tensor, rows)
+
+    def repeats(self, tensor: torch.Tensor) -> int:
+        """How often a row that does for all samples, such as that of their positions, has to be there."""
+        return self.size if tensor.shape == (1, self.width) else 1
 
     def starts(self, shares: Shares) -> list[int]:
         """The first row of each sample, and the end of the last."""

@@ -34,7 +34,7 @@ def gradients(call: LayerCall, name: str, rows: slice) -> torch.Tensor:
         x = call.input(rows)
         unit = _run(call.layer, x, 1.0)
         if type(call.layer) not in _OFFSET:
-            _OFFSET[type(call.layer)] = bool(_run(call.layer, x[:1], 0.0).any())
+            _OFFSET[type(call.layer)] = bool(_run(call.layer, call.first[:1], 0.0).any())
         if _OFFSET[type(call.layer)]:
             unit = unit - _run(call.layer, x, 0.0)
         found = found * unit
