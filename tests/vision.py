@@ -104,13 +104,15 @@ class Loaded:
         return model
 
     def collate(self, model: Any) -> Callable[[list[dict[str, Any]]], Any]:
-        """LLaMA-Factory's collator for it, as its workflow of supervised fine-tuning makes it."""
+        """LLaMA-Factory's collator for it, as its workflow of supervised fine-tuning makes it, and a run has it."""
         from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+
+        from dataflex_core.scoring.feed import OfCopies
 
         collator = SFTDataCollatorWith4DAttentionMask(
             template=self.template, model=model, pad_to_multiple_of=8, label_pad_token_id=-100, **self.tokens
         )
-        return lambda rows: collator([dict(row) for row in rows])  # it takes the images out of what it is given
+        return OfCopies(collator)
 
 
 def vision_args(model: Path, data: Path, output: Path, family: VisionArchitecture, **changes: Any) -> dict[str, Any]:

@@ -68,6 +68,17 @@ def test_one_sample_at_a_time_has_its_own_pictures(family):
         assert disagreement(found_gradients(gradients, batch), reference_gradients(model, batch)) < 1e-4
 
 
+def test_where_nobody_knows_whose_pictures_are_whose_it_is_slow(family, monkeypatch):
+    monkeypatch.setattr("dataflex_core.scoring.rules.pictures._sizes", lambda batch: [])
+    _, _, loaded = family
+    model = loaded.model(**WAYS["lora, pictures too"]).eval()
+    said: list[str] = []
+    gradients = Gradients(model, said.append)
+    batch = batch_of(loaded.rows["sizes"][:2], loaded.collate(model))
+    assert disagreement(found_gradients(gradients, batch), reference_gradients(model, batch)) < 1e-4
+    assert [text for text in said if "one sample at a time" in text]
+
+
 # ---------------------------------------------------------------------------------------------------- other signals
 
 

@@ -195,11 +195,11 @@ class Engine:
 
     def _load(self, samples: Samples, batches: list[Ids]) -> Iterator[Mapping[str, Any]]:
         if samples.feed is None:
-            samples.feed = Feed(samples.dataset, _OfCopies(self.collate), workers=self.workers)
+            samples.feed = Feed(samples.dataset, self.collate, workers=self.workers)
         yield from samples.feed(batches)
 
     def _collated(self, samples: Samples, ids: Ids) -> Batch:
-        return self._batch(samples, ids, _OfCopies(self.collate)([samples.dataset[int(i)] for i in ids]))
+        return self._batch(samples, ids, self.collate([samples.dataset[int(i)] for i in ids]))
 
     def _batch(self, samples: Samples, ids: Ids, tensors: Mapping[str, Any]) -> Batch:
         placed = {k: v.to(self.ranks.device) if torch.is_tensor(v) else v for k, v in tensors.items()}
@@ -207,16 +207,6 @@ class Engine:
 
     def _shows(self) -> bool:
         return self.show_progress and self.ranks.rank == 0
-
-
-@dataclass(frozen=True, slots=True)
-class _OfCopies:
-    """Collates copies: LLaMA-Factory's collator takes pictures out of the samples that it is given, and adds tokens."""
-
-    collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]
-
-    def __call__(self, rows: list[Mapping[str, Any]]) -> Mapping[str, Any]:
-        return self.collate([dict(row) for row in rows])
 
 
 def _title(samples: Samples, task: Task) -> str:

@@ -17,6 +17,7 @@ from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.engine import Engine
+from dataflex_core.scoring.feed import OfCopies
 from dataflex_core.scoring.model_signals import ModelSignals
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.partial import PartialStore
@@ -73,7 +74,7 @@ class SignalTrainer(FlexTrainer):
             complete=self.keeps_passes,
         )
         engine = Engine(
-            collate=self.data_collator,
+            collate=OfCopies(self.data_collator),
             ranks=self.ranks,
             token_budget=config.dataflex.token_budget or self.args.train_batch_size * written.cutoff_len,
             workers=self.args.dataloader_num_workers,
