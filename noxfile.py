@@ -218,6 +218,15 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def architectures(session: nox.Session) -> None:
+    """Write the table of docs/signals.md: what of each family of models is slow, and what a score costs."""
+    install(session)
+    with tempfile.TemporaryDirectory(prefix="dataflex-architectures-") as scratch:
+        env = {**QUIET, "HF_HOME": scratch, "PYTHONPATH": "tests"}
+        session.run("python", "-m", "architecture_table", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 @nox.parametrize("installer", ["pip", "uv"])
 def wheels(session: nox.Session, installer: str) -> None:
     """Build the wheels, install them outside the tree, unconstrained as anybody would, and train with a new plugin."""

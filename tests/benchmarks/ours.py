@@ -17,8 +17,12 @@ def make_signals(
     token_budget: int,
     seed: int,
     collate: Callable[[list[Any]], Any],
+    notice: Callable[[str], None] | None = None,
 ) -> Any:
-    """`ModelSignals` of ``pool`` and the target subtasks, on one process; ``seed`` is that of the projections."""
+    """`ModelSignals` of ``pool`` and the target subtasks, on one process; ``seed`` is that of the projections.
+
+    Without a ``notice`` whatever would be said raises `RuntimeError`.
+    """
     from accelerate import Accelerator
 
     from dataflex_core.collectives import Ranks
@@ -34,7 +38,7 @@ def make_signals(
         optimizer=lambda: optimizer,
         engine=Engine(collate=collate, ranks=ranks, token_budget=token_budget, show_progress=False),
         targets=[Samples(name=name, dataset=rows) for name, rows in targets.items()],
-        notice=_refuse,
+        notice=notice or _refuse,
         seed=seed,
     )
     return ModelSignals(context, Samples(name="the pool", dataset=pool))
