@@ -135,8 +135,8 @@ def test_a_learning_rate_of_zero_counts_for_nothing_unless_all_are(rates, wanted
 
 def test_the_learning_rate_is_the_mean_since_the_checkpoint_before():
     history = [{"step": s, "learning_rate": s / 10} for s in range(1, 7)] + [{"step": 4, "eval_loss": 1.0}]
-    assert mean_rate(history, 2, 4) == pytest.approx(0.35)
-    assert mean_rate(history, 6, 9) is None
+    assert mean_rate(history, "learning_rate", 2, 4) == pytest.approx(0.35)
+    assert mean_rate(history, "learning_rate", 6, 9) is None
 
 
 def test_what_is_asked_for_survives_json():

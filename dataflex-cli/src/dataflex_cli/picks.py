@@ -17,7 +17,7 @@ from dataflex_core import top
 from dataflex_core.errors import DataError
 from dataflex_core.journal import Run, open_run
 from dataflex_core.journal.scores import read_scores
-from dataflex_core.score_file import SCORE, ScoreFile, open_scores, rows_file
+from dataflex_core.score_file import PLACE, SCORE, ScoreFile, open_scores, rows_file
 
 Ids = NDArray[np.int64]
 
@@ -131,6 +131,6 @@ def present(folder: Path, name: str) -> Path | None:
 
 
 def _lines(file: ScoreFile, ids: Ids) -> Iterator[tuple[Any, ...]]:
-    for batch in file.batches(["id", "dataset", "file", "row"]):
+    for batch in file.batches(["id", *PLACE]):
         for place in np.flatnonzero(np.isin(batch["id"], ids)).tolist():
-            yield batch["id"][place], batch["dataset"][place], batch["file"][place], batch["row"][place]
+            yield batch["id"][place], *(batch[name][place] for name in PLACE)

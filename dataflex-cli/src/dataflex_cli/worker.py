@@ -20,6 +20,7 @@ from dataflex_core.errors import DataflexError
 from dataflex_core.handover import Handover
 from dataflex_core.journal import Event, Notice
 from dataflex_core.judging import Judging
+from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.wording import one_line
 
@@ -28,7 +29,7 @@ def train_here(prepared: PreparedRun, *, debug: bool) -> None:
     """Train in this process, and tell a person on rank 0. Raises `DataflexError` whatever goes wrong."""
     from dataflex_core.llamafactory.run import train
 
-    narrator = Narrator(output_dir=str(prepared.config.args.get("output_dir", "")) or None)
+    narrator = Narrator(output_dir=str(RunArgs(written=prepared.config.args).output))
     try:
         with errors_in_one_line(debug=debug):
             train(prepared, narrator)

@@ -98,11 +98,7 @@ def averaged(judged: Sequence[Judged]) -> tuple[Judged, tuple[float, ...]]:
     return made, tuple(weights.tolist())
 
 
-def mean_rate(history: Iterable[Mapping[str, Any]], since: int, until: int) -> float | None:
-    """The mean of the learning rates that were logged after step ``since``, up to ``until``; None where none was."""
-    found = [
-        float(entry["learning_rate"])
-        for entry in history
-        if "learning_rate" in entry and since < int(entry.get("step", 0)) <= until
-    ]
+def mean_rate(history: Iterable[Mapping[str, Any]], rate: str, since: int, until: int) -> float | None:
+    """The mean of what was logged as ``rate`` after step ``since``, up to ``until``; None where nothing was."""
+    found = [float(entry[rate]) for entry in history if rate in entry and since < int(entry.get("step", 0)) <= until]
     return sum(found) / len(found) if found else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 SCORE, PREFIX = "score", "score_"
-PLACE = ("dataset", "file", "row")
+PLACE = tuple(part.name for part in fields(Row))
+"""The columns of a row's place: data set, file, number."""
 _ABOUT = b"dataflex"
 
 
@@ -118,9 +119,17 @@ def write_rows(path: Path, about: About, domains: Sequence[Domain], origins: Ori
     columns = {
         "id": pa.array(of),
         "domain": pa.array([domain.name for domain in domains], pa.string()).take(pa.array(domain_of(domains, of))),
-        "dataset": pa.array([dataset for dataset, _ in names], pa.string()).take(place),
-        "file": pa.array([file for _, file in names], pa.string()).take(place),
-        "row": pa.array(numbers, mask=~known),
+        **dict(
+            zip(
+                PLACE,
+                (
+                    pa.array([dataset for dataset, _ in names], pa.string()).take(place),
+                    pa.array([file for _, file in names], pa.string()).take(place),
+                    pa.array(numbers, mask=~known),
+                ),
+                strict=True,
+            )
+        ),
     }
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,9 +153,10 @@ def _table(part: Lines) -> Any:
         "id": pa.array(part.ids[of]),
         **{name: pa.array(values[of].astype(np.float32)) for name, values in part.scores.items()},
         "domain": domains.take(pa.array(of)),
-        "dataset": pa.array([None if row is None else row.dataset for row in rows], pa.string()),
-        "file": pa.array([None if row is None else row.file for row in rows], pa.string()),
-        "row": pa.array([None if row is None else row.row for row in rows], pa.int64()),
+        **{
+            name: pa.array([None if row is None else getattr(row, name) for row in rows], kind)
+            for name, kind in zip(PLACE, (pa.string(), pa.string(), pa.int64()), strict=True)
+        },
         "digest": digests.take(pa.array(of)),
     }
     return pa.table(columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 FOLDER = "pool"
+_ARRAYS = {"lengths": np.int32, "in_target": np.int64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,8 +36,8 @@ class PoolFacts:
 def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[[str], None]) -> None:
     """Write ``folder/pool/RUN.safetensors``, whole or not at all. A file that cannot be written is told."""
     path = _path(folder, run)
-    words = {"cutoff_len": facts.cutoff_len, "versions": dict(facts.versions), "machine": dict(facts.machine)}
-    arrays = {"lengths": facts.lengths.astype(np.int32), "in_target": facts.in_target.astype(np.int64)}
+    words = {part.name: getattr(facts, part.name) for part in fields(facts) if part.name not in _ARRAYS}
+    arrays = {name: getattr(facts, name).astype(kind) for name, kind in _ARRAYS.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
@@ -52,7 +53,7 @@ def read_pool_facts(folder: Path, run: str) -> PoolFacts | None:
     try:
         with safe_open(path, framework="numpy") as file:
             words = json.loads(file.metadata()["facts"])
-            return PoolFacts(lengths=file.get_tensor("lengths"), in_target=file.get_tensor("in_target"), **words)
+            return PoolFacts(**{name: file.get_tensor(name) for name in _ARRAYS}, **words)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

@@ -18,6 +18,7 @@ from dataflex_core.llamafactory.written import BY_LAYER, is_on, whole_number
 Args = Mapping[str, Any]
 """LLaMA-Factory's keys and what they are set to."""
 
+LEARNING_RATE = "learning_rate"
 MAX_STEPS, RESUME, OVERWRITE = "max_steps", "resume_from_checkpoint", "overwrite_output_dir"
 _OUTPUT, _RAY_WORKERS = "output_dir", "ray_num_workers"
 
@@ -107,7 +108,7 @@ class RunArgs:
 
 def dataset_dir(args: Args) -> str:
     """The folder of the data and its index, absolute, or what stands there for a place elsewhere."""
-    given = str(args.get("dataset_dir", "data"))
+    given = str(args.get("dataset_dir", "./data"))
     return given if given == "ONLINE" or given.startswith("REMOTE:") else str(Path(given).absolute())
 
 

@@ -17,6 +17,7 @@ from dataflex_core.contracts import ScoringSelector
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.errors import Interrupted, InvalidConfig, UnmetNeed
 from dataflex_core.judging import Judge, Judged, mean_rate
+from dataflex_core.llamafactory.args import LEARNING_RATE
 from dataflex_core.prepared import SELECTOR
 from dataflex_core.requests import Progress, SelectionRequest
 from dataflex_core.signals import Signals
@@ -88,7 +89,7 @@ class JudgingTrainer(CompleteTrainer, SignalTrainer):
         pool = np.arange(self.run.budget.pool, dtype=np.int64)
         made = self._by_selector(pool) if self.signal is None else self._by_signal(pool, self.signal)
         step = int(self.state.global_step)
-        rate = mean_rate(self.state.log_history, self.judge.since, step)
+        rate = mean_rate(self.state.log_history, LEARNING_RATE, self.judge.since, step)
         return replace(made, step=step, learning_rate=self._rate() if rate is None else rate)
 
     def _by_signal(self, pool: Ids, name: str) -> Judged:
