@@ -173,7 +173,11 @@ def test_the_theme_changes_by_keyboard_charts_and_all(opened):
         colours.append(found.page.evaluate("document.getElementById('plot-loss').data[0].line.color"))
     assert colours[0] == colours[2] != colours[1]
     found.page.emulate_media(color_scheme="dark")
-    found.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    told = found.page.evaluate(
+        "() => new Promise(done => { const root = document.documentElement; const look = () =>"
+        " root.dataset.theme === 'dark' ? done('dark') : requestAnimationFrame(look); setTimeout(done, 5000); look() })"
+    )
+    assert told == "dark"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

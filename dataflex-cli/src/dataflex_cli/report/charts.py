@@ -187,7 +187,7 @@ def _enrichment(id_: str, title: str, rows: Sequence[Enrichment]) -> Chart | Non
     line = {"color": "@text", "width": 1.5, "dash": "dot"}
     layout = _titled("times as often as chance", "", shapes=[{**one, "line": line}], showlegend=False)
     layout["xaxis"]["range"] = [0, max(1.0, *(row.ratio for row in few)) * 1.2]
-    layout["yaxis"] = {"type": "category", "automargin": True}
+    layout["yaxis"] = {"type": "category"}
     says = "1 is chance." + (f" Of {len(rows)}, the first and last twelve." if len(few) < len(rows) else "")
     return Chart(id=id_, title=title, says=says, data=[bars], layout=layout)
 

@@ -47,15 +47,16 @@
 
   const layoutOf = (chart, palette) => {
     const given = coloured(chart.layout, palette);
-    const axis = { gridcolor: palette.grid, zerolinecolor: palette.grid, linecolor: palette.grid, automargin: true, fixedrange: true };
+    // Each axis makes room in one direction: where both did so in both, they might never agree.
+    const axis = { gridcolor: palette.grid, zerolinecolor: palette.grid, linecolor: palette.grid, fixedrange: true, ticks: "outside", ticklen: 7, tickcolor: "rgba(0,0,0,0)" };
     return {
       ...given,
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12, color: palette.text },
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 48, r: 16, t: 12, b: 40 },
-      xaxis: { ...axis, ...(given.xaxis || {}) },
-      yaxis: { ...axis, ...(given.yaxis || {}) },
+      xaxis: { ...axis, automargin: "height", ...(given.xaxis || {}) },
+      yaxis: { ...axis, automargin: "width", ...(given.yaxis || {}) },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
       hoverlabel: { bgcolor: palette.card, bordercolor: palette.grid, font: { color: palette.text } },
     };
