@@ -26,7 +26,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           signals.signals         they may ask about the model
                                           planned._agree          all ranks have the same plan
                                           planned._fed_from       from here on, feed batches of the plan
-                                          planned._record         journal the decision, and its scores
+                                          planned._record         journal the decision, its scores, and some texts
                                           weight.begin_interval   let weighters prepare
                                       losses.get_batch_samples    ask reference models about the samples ahead
                                           checkpoints.passing     may be cut short by SIGTERM
