@@ -48,7 +48,7 @@ def test_texts_are_what_the_model_saw_with_the_rows_they_are_of(kind, model, dat
         )
         assert answer.split()[:-1] == written["output"].split()
         assert 0 < row.trained < row.tokens
-    assert {text.target for text in seen.texts.targets} == {"held"}
+    assert len(seen.texts.targets) == 6
     assert made.lengths is not None
     assert made.losses.steps == (2, 4, 6, 8)
     assert bool(made.scores) == ("selector" in KINDS[kind])
