@@ -1,0 +1,139 @@
+"""Scores of many samples, predicted from the exact scores of a few: a ridge regression from features of samples.
+
+A score that takes a gradient costs as much as training on the sample; its features cost nothing. What was scored at
+earlier decisions counts, too, with a weight that fades (after MATES, arXiv:2406.06046, which trains a transformer for
+it). Pure functions of their arguments; numpy, and scikit-learn where it fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+Scores = NDArray[np.float32]
+Floats = NDArray[np.floating]
+Features = Callable[[Ids], Floats]
+"""Features Float[n, d] of samples Int64[n]: the same at every decision."""
+
+FADING = 0.7
+"""The weight of a score of the decision before, beside one of this decision."""
+RIDGE = 1.0
+"""The regression's penalty, for features of length one."""
+_MOST = 8192  # scores that are remembered, the latest
+_FAINT = 0.01  # below this weight they are forgotten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Memory:
+    """Samples that were scored, at this decision and at earlier ones.
+
+    ``ids`` Int64[n], in the order of ``decisions`` Int64[n]; ``scores`` Float32[n, K] are standardised within their
+    decision, and finite.
+    """
+
+    ids: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    scores: Scores = field(default_factory=lambda: np.empty((0, 1), dtype=np.float32))
+    decisions: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_scores(self, ids: Ids, scores: Scores, decision: int) -> Memory:
+        """And of a later ``decision``, samples Int64[n] with scores Float32[n] or [n, K]: those without NaN."""
+        table = as_table(scores)
+        usable = np.isfinite(table).all(axis=1)
+        standard = (
+            (table[usable] - table[usable].mean(axis=0)) / spread_of(table[usable]) if usable.any() else table[:0]
+        )
+        old = (FADING ** (decision - self.decisions) >= _FAINT) & (self.scores.shape[1] == table.shape[1])
+        return Memory(
+            ids=np.concatenate([self.ids[old], ids[usable]])[-_MOST:],
+            scores=np.concatenate([self.scores[old].reshape(-1, table.shape[1]), standard])[-_MOST:].astype("f4"),
+            decisions=np.concatenate([self.decisions[old], np.full(usable.sum(), decision)])[-_MOST:],
+        )
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"ids": self.ids, "scores": self.scores, "decisions": self.decisions}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Memory:
+        """What `state` gave."""
+        return cls(**state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Regression:
+    """Standardised scores of samples, from features ``x``: ``x @ weights + offset``, [d, K] and [K]."""
+
+    weights: NDArray[np.float64]
+    offset: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, memory: Memory, features: Features, decision: int) -> Regression:
+        """Fitted to a memory, which is not empty; a score counts less for each decision that it is older."""
+        from sklearn.linear_model import Ridge
+
+        # The normal equations are solved exactly, whatever the number of threads.
+        ridge = Ridge(alpha=RIDGE, solver="cholesky")
+        weights = FADING ** (decision - memory.decisions)
+        ridge.fit(features(memory.ids).astype(np.float64), memory.scores.astype(np.float64), sample_weight=weights)
+        coefficients = np.atleast_2d(ridge.coef_).T
+        return cls(weights=coefficients, offset=np.broadcast_to(ridge.intercept_, coefficients.shape[1]))
+
+    def __call__(self, features: Features, ids: Ids, *, block: int = 65536) -> Scores:
+        """Float32[n, K] for samples Int64[n], a block at a time."""
+        found = np.empty((len(ids), self.weights.shape[1]), dtype=np.float32)
+        for start in range(0, len(ids), block):
+            part = slice(start, start + block)
+            found[part] = features(ids[part]).astype(np.float32) @ self.weights.astype(np.float32) + self.offset
+        return found
+
+
+def brought_to(predicted: Scores, exact: Scores) -> Scores:
+    """Predictions Float32[n, K] with the mean and spread of exact scores Float32[m, K]: a regression's vary less.
+
+    NaN among the exact ones count for nothing; where all are NaN, so are the predictions.
+    """
+    usable = exact[np.isfinite(exact).all(axis=1)]
+    if len(usable) == 0:
+        return np.full_like(predicted, np.nan)
+    centred = predicted - predicted.mean(axis=0)
+    return (centred / spread_of(predicted) * usable.std(axis=0) + usable.mean(axis=0)).astype(np.float32)
+
+
+def rank_correlation(predicted: Scores, exact: Scores) -> float:
+    """Spearman's rank correlation of Float32[n, K] with Float32[n, K], the least of the columns.
+
+    Of samples without NaN; NaN where there are fewer than three, or a column is constant.
+    """
+    from scipy.stats import spearmanr
+
+    usable = np.isfinite(exact).all(axis=1)
+    least = 1.0
+    for guess, score in zip(predicted[usable].T, exact[usable].T, strict=True):
+        if len(score) < 3 or np.ptp(guess) == 0 or np.ptp(score) == 0:
+            return float("nan")
+        least = min(least, float(spearmanr(guess, score).statistic))
+    return least
+
+
+def as_table(scores: Scores) -> Scores:
+    """Float32[n] as [n, 1]; [n, K] as it is."""
+    return scores[:, None] if scores.ndim == 1 else scores
+
+
+def standardised(table: Floats) -> Floats:
+    """Columns of mean 0 and standard deviation 1; of zeros where one is constant."""
+    return (table - table.mean(axis=0)) / spread_of(table)
+
+
+def spread_of(table: Floats) -> Floats:
+    """Standard deviations of the columns, 1 where a column is constant."""
+    spread = table.std(axis=0)
+    return np.where(spread > 0, spread, 1)

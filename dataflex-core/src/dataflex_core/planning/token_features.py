@@ -1,0 +1,81 @@
+"""Features of samples by the tokens in them: hashed tf-idf, folded into a few hundred numbers. Made once, and free.
+
+A table of one row a sample, Float16[N, 512], lies in a file and is read as it is asked for: 1 KB a sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Ids = NDArray[np.int64]
+Tokens = Callable[[int, int], list[Any]]
+"""The token ids of samples ``start`` to ``stop - 1``, a sequence of whole numbers each."""
+
+WIDTH = 512
+VERSION = 1
+"""Counted up when what the numbers mean changes."""
+_BUCKETS = 1 << 18  # tokens above share one
+_BLOCK = 4096
+
+
+def write_token_features(path: Path, tokens: Tokens, size: int, *, seed: int = 0) -> None:
+    """Write the features of ``size`` samples to ``path``, ``.npy``: under a temporary name, then renamed.
+
+    The rows have length one, but for samples without tokens, which are zero. Needs memory for some thousand samples.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.random_projection import SparseRandomProjection
+
+    tfidf = TfidfTransformer(sublinear_tf=True).fit(_counts([[0]]))
+    tfidf.idf_ = _inverse_frequencies(tokens, size)
+    fold = SparseRandomProjection(WIDTH, dense_output=True, random_state=seed).fit(_counts([[0]]))
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(size, WIDTH))
+    for start, counts in _blocks(tokens, size):
+        rows = fold.transform(tfidf.transform(counts))
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        table[start : start + len(rows)] = rows / np.where(lengths > 0, lengths, 1)
+    table.flush()
+    del table
+    temporary.replace(path)
+
+
+def read_token_features(path: Path) -> NDArray[np.float16]:
+    """What `write_token_features` wrote, memory-mapped: Float16[N, 512]."""
+    table: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return table
+
+
+def _inverse_frequencies(tokens: Tokens, size: int) -> NDArray[np.float64]:
+    """As scikit-learn has them: ln((1 + samples) / (1 + samples with the token)) + 1."""
+    holding = np.zeros(_BUCKETS)
+    for _, counts in _blocks(tokens, size):
+        holding += np.bincount(counts.indices, minlength=_BUCKETS)
+    return np.log((1 + size) / (1 + holding)) + 1
+
+
+def _blocks(tokens: Tokens, size: int) -> Iterator[tuple[int, csr_matrix]]:
+    for start in range(0, size, _BLOCK):
+        yield start, _counts(tokens(start, min(start + _BLOCK, size)))
+
+
+def _counts(rows: list[Any]) -> csr_matrix:
+    """How often each token is in each sample: [n, buckets], every bucket of a row once."""
+    from scipy.sparse import csr_matrix
+
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    flat = (
+        np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]) if ends[-1] else np.empty(0, dtype=np.int64)
+    )
+    counts = csr_matrix((np.ones(len(flat)), flat % _BUCKETS, ends), shape=(len(rows), _BUCKETS))
+    counts.sum_duplicates()
+    return counts

@@ -1,0 +1,158 @@
+"""Most scores of a decision, predicted from a few."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from dataflex_core.planning.predict import Memory, Regression, as_table, brought_to, rank_correlation
+from dataflex_core.planning.probe import SMALLEST, Deck, Probing, holds, judge
+
+pytestmark = pytest.mark.numeric
+
+SIZE, WIDTH = 1800, 64
+HOW = Probing(ratio=0.25, floor=0.2)
+
+
+def unit_rows(seed=0):
+    rows = np.random.default_rng(seed).standard_normal((SIZE, WIDTH))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+ROWS = unit_rows()
+PLANTED = (ROWS @ np.random.default_rng(1).standard_normal((WIDTH, 2))).astype("f4")
+NOISE = np.random.default_rng(2).standard_normal((SIZE, 2)).astype("f4")
+
+
+class Asked:
+    """Exact scores, and which samples they were asked of."""
+
+    def __init__(self, table):
+        self.table, self.calls = table, []
+
+    def __call__(self, ids):
+        assert (np.diff(ids) > 0).all()
+        self.calls.append(ids)
+        return self.table[ids]
+
+    @property
+    def ids(self):
+        return np.concatenate(self.calls)
+
+
+def decisions(table, count=4, *, groups=None, wanted=None, how=HOW):
+    groups = [np.arange(SIZE)] if groups is None else groups
+    wanted = np.array([400]) if wanted is None else wanted
+    memory = Memory()
+    for decision in range(1, count + 1):
+        asked = Asked(table)
+        rng = np.random.default_rng([7, decision])
+        found = judge(
+            groups, wanted, how, exact=asked, features=ROWS.__getitem__, memory=memory, decision=decision, rng=rng
+        )
+        memory = Memory.of(found.memory.state())
+        yield found, asked
+
+
+@pytest.mark.parametrize("columns", [PLANTED[:, 0], PLANTED])
+def test_scores_that_are_linear_in_the_features_are_predicted(columns):
+    *_, (found, asked) = decisions(columns)
+    assert found.correlation > 0.9
+    assert len(asked.ids) == 100
+    assert found.scores.shape == columns.shape
+    rest = ~found.exact
+    for guess, score in zip(as_table(found.scores[rest]).T, as_table(columns[rest]).T, strict=True):
+        assert spearmanr(guess, score).statistic > 0.9
+
+
+@pytest.mark.parametrize("columns", [NOISE[:, 0], NOISE, np.ones(SIZE, dtype="f4")])
+def test_scores_that_have_nothing_to_do_with_them_are_all_taken_each_once(columns):
+    for found, asked in decisions(columns):
+        assert found.exact.all()
+        np.testing.assert_array_equal(found.scores, columns)
+        assert len(np.unique(asked.ids)) == len(asked.ids) == SIZE
+
+
+def test_what_was_scored_keeps_its_score_and_what_was_not_gets_the_spread_of_what_was():
+    for found, asked in decisions(PLANTED[:, 0] * 5 + 3):
+        np.testing.assert_array_equal(np.sort(asked.ids), np.flatnonzero(found.exact))
+        np.testing.assert_array_equal(found.scores[found.exact], (PLANTED[:, 0] * 5 + 3)[found.exact])
+        assert found.scores[~found.exact].mean() == pytest.approx(found.scores[found.exact].mean(), rel=1e-3)
+        assert found.scores[~found.exact].std() == pytest.approx(found.scores[found.exact].std(), rel=1e-3)
+
+
+def test_the_first_probe_is_scored_in_halves_and_later_ones_at_once():
+    probes = [[len(part) for part in asked.calls] for _, asked in decisions(PLANTED[:, 0])]
+    assert probes[0][:2] == [50, 50]
+    assert probes[-1] == [100]
+
+
+def test_a_probe_is_of_each_group_as_much_is_wanted_and_of_few_enough_to_say_something():
+    groups, wanted = [np.arange(600), np.arange(600, SIZE)], np.array([30, 90])
+    *_, (_, asked) = decisions(PLANTED[:, 0], groups=groups, wanted=wanted)
+    assert len(asked.calls[0]) == SMALLEST
+    assert np.sum(asked.calls[0] < 600) == SMALLEST // 4
+
+
+def test_samples_without_a_score_teach_nothing_and_have_none():
+    columns = PLANTED[:, 0].copy()
+    columns[::7] = np.nan
+    *_, (found, _) = decisions(columns)
+    assert found.correlation > 0.9
+    assert np.isfinite(found.memory.scores).all()
+    assert np.isnan(found.scores[found.exact][np.isnan(columns[found.exact])]).all()
+    for found, _ in decisions(np.full(SIZE, np.nan, dtype="f4")):
+        assert found.exact.all()
+        assert len(found.memory) == 0
+
+
+def test_few_candidates_are_all_scored():
+    few = [np.array([3, 5, 8])]
+    for found, _ in decisions(PLANTED[:, 0], groups=few, wanted=np.array([2])):
+        assert found.exact.all()
+        np.testing.assert_array_equal(found.scores, PLANTED[few[0], 0])
+
+
+def test_older_scores_fade_and_are_forgotten():
+    memory = Memory()
+    for decision in range(1, 31):
+        memory = memory.with_scores(np.arange(10), PLANTED[:10, 0], decision)
+    assert memory.decisions.min() > 15
+    turned = Memory().with_scores(np.arange(500), PLANTED[:500, 0], 1).with_scores(np.arange(500), -PLANTED[:500, 0], 8)
+    found = Regression.of(turned, ROWS.__getitem__, 8)(ROWS.__getitem__, np.arange(SIZE))
+    assert spearmanr(found[:, 0], -PLANTED[:, 0]).statistic > 0.9
+
+
+def test_memory_is_bounded_and_of_one_number_of_columns():
+    memory = Memory().with_scores(np.arange(10**5), np.random.default_rng(0).random(10**5, dtype="f4"), 1)
+    assert len(memory) < 10**4
+    assert memory.with_scores(np.arange(4), NOISE[:4], 2).scores.shape == (4, 2)
+
+
+def test_rank_correlation_is_the_least_of_the_columns():
+    a, b = np.arange(10.0, dtype="f4"), np.arange(10.0, dtype="f4")
+    both = np.stack([a, b[::-1]], axis=1)
+    assert rank_correlation(both, both) == pytest.approx(1)
+    assert rank_correlation(np.stack([a, b], axis=1), both) == pytest.approx(-1)
+    assert np.isnan(rank_correlation(a[:, None], np.ones((10, 1), dtype="f4")))
+    assert np.isnan(rank_correlation(a[:2, None], a[:2, None]))
+
+
+def test_a_correlation_holds_beyond_its_error():
+    assert holds(0.5, 101, 0.4)
+    assert not holds(0.45, 101, 0.4)
+    assert not holds(0.5, 2, 0.0)
+    assert not holds(float("nan"), 101, 0.0)
+
+
+def test_a_deck_deals_each_candidate_once():
+    deck = Deck([np.arange(10), np.arange(10, 40)], np.array([1, 3]), np.random.default_rng(0))
+    dealt = [deck.draw(7) for _ in range(6)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(dealt)), np.arange(40))
+    assert [len(part) for part in dealt] == [7, 7, 7, 7, 7, 5]
+
+
+def test_predictions_that_do_not_vary_get_the_mean():
+    found = brought_to(np.ones((4, 1), dtype="f4"), np.array([[1.0], [3.0], [np.nan]], dtype="f4"))
+    np.testing.assert_array_equal(found, np.full((4, 1), 2.0))
