@@ -120,7 +120,7 @@ def test_older_scores_fade_and_are_forgotten():
         memory = memory.with_scores(np.arange(10), PLANTED[:10, 0], decision)
     assert memory.decisions.min() > 15
     turned = Memory().with_scores(np.arange(500), PLANTED[:500, 0], 1).with_scores(np.arange(500), -PLANTED[:500, 0], 8)
-    found = Regression.of(turned, ROWS.__getitem__, 8)(ROWS.__getitem__, np.arange(SIZE))
+    found = Regression(turned, ROWS.__getitem__, 8)(np.arange(SIZE))
     assert spearmanr(found[:, 0], -PLANTED[:, 0]).statistic > 0.9
 
 
@@ -156,3 +156,12 @@ def test_a_deck_deals_each_candidate_once():
 def test_predictions_that_do_not_vary_get_the_mean():
     found = brought_to(np.ones((4, 1), dtype="f4"), np.array([[1.0], [3.0], [np.nan]], dtype="f4"))
     np.testing.assert_array_equal(found, np.full((4, 1), 2.0))
+
+
+def test_a_prediction_does_not_depend_on_what_else_is_predicted():
+    memory = Memory().with_scores(np.arange(300), PLANTED[:300], 1)
+    regression = Regression(memory, ROWS.astype("f2").__getitem__, 1)
+    whole = regression(np.arange(SIZE))
+    for count in (1, 7, 512):
+        parts = [regression(np.arange(start, min(start + count, SIZE))) for start in range(0, SIZE, count)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)

@@ -37,7 +37,7 @@ def test_products_are_those_of_tf_idf_but_for_the_folding(tmp_path):
     expected = (plain @ plain.T).toarray()
     apart = np.abs(found @ found.T - expected)
     assert apart.mean() < 0.08
-    assert np.corrcoef((found @ found.T).ravel(), expected.ravel())[0, 1] > 0.9
+    assert np.corrcoef((found @ found.T).ravel(), expected.ravel())[0, 1] > 0.8
 
 
 def test_rows_have_length_one_and_one_kilobyte(tmp_path):

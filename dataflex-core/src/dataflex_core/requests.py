@@ -99,7 +99,9 @@ class SetupContext(_HasColumns):
 class SelectionRequest(_HasColumns):
     """Choose ``count`` of ``candidates``.
 
-    ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. What is chosen is
+    ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. ``exact`` Bool[N]
+    is which of the scores that `ScoringSelector.choose` is given are its own, the others being predicted; None where
+    all are. What is chosen is
     trained on in ``steps`` optimizer steps of ``global_batch`` samples; where a mixer sets quotas, ``count`` is a
     domain's part of them. ``rng`` is the same on every rank, derived from the seed, the strategy, the step and the
     domain asked about.
@@ -114,6 +116,7 @@ class SelectionRequest(_HasColumns):
     steps: int = 1
     global_batch: int = 1
     columns: Columns = field(default_factory=dict, repr=False)
+    exact: NDArray[np.bool_] | None = None
 
     def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
         """The same request for fewer candidates."""

@@ -68,7 +68,9 @@ class StrategySpec:
     steps of one sample; ``None`` adds up the needs, and a forward for each reference model. ``compares`` is whether a
     weighter's weight of a sample depends on the others of its window; a weighter that does not compare is taken at its
     word, without a mean to normalise by. ``whole_pool`` is whether a selector must be given all samples at each
-    decision. Raises `StrategyFault` when a field is malformed.
+    decision. ``predictable`` is whether most of a scoring selector's scores may be predicted from some of them
+    (``dataflex.exact``): not where it keeps what it has scored, or chooses by where in the order a score lies.
+    Raises `StrategyFault` when a field is malformed.
     """
 
     kind: Kind
@@ -82,6 +84,7 @@ class StrategySpec:
     cost_of: str | None = None
     compares: bool = True
     whole_pool: bool = False
+    predictable: bool = True
 
     def __post_init__(self) -> None:
         try:

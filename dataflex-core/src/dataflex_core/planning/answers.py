@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from dataflex_core.contracts import ScoringSelector, Selector
 from dataflex_core.errors import StrategyFault
 from dataflex_core.planning.exhaustion import Exhaustion, Shortage, Supply
+from dataflex_core.planning.judging import Judged
 from dataflex_core.planning.plan import interleaved, stretched
 from dataflex_core.planning.quotas import ONE_EACH, normalised
 from dataflex_core.requests import Mixture, Selection, SelectionRequest
 from dataflex_core.spec import Need
 
 Ids = NDArray[np.int64]
-Scored = tuple[Ids, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class Choice:
     ordered: bool = False
     shortages: tuple[Shortage, ...] = ()
     judged: int = 0
-    scored: Scored | None = None
+    scored: Judged | None = None
     notes: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -74,14 +74,6 @@ def _check_numbers(values: Any, what: str, count: int) -> None:
         raise StrategyFault(said, hint=ONE_EACH) from error
 
 
-def scores_of(selector: Selector[Any], request: SelectionRequest) -> Scored | None:
-    """The candidates and their scores, where the selector scores: in one pass over all domains.
-
-    Scoring a domain at a time would pad more, and take target gradients no less. Collective.
-    """
-    return (request.candidates, selector.scores(request)) if isinstance(selector, ScoringSelector) else None
-
-
 def requests_by_group(
     request: SelectionRequest, groups: Sequence[Ids], wanted: Ids, rng: Callable[[int], np.random.Generator]
 ) -> Iterator[tuple[int, SelectionRequest]]:
@@ -90,12 +82,12 @@ def requests_by_group(
         yield k, request.narrowed(groups[k], min(int(wanted[k]), len(groups[k])), rng(k))
 
 
-def chosen_by(selector: Selector[Any], part: SelectionRequest, scored: Scored | None) -> Selection:
+def chosen_by(selector: Selector[Any], part: SelectionRequest, judged: Judged | None) -> Selection:
     """The selector's answer about a part of the candidates, unchecked."""
-    if not isinstance(selector, ScoringSelector) or scored is None:
+    if not isinstance(selector, ScoringSelector) or judged is None:
         return selector.select(part)
-    candidates, scores = scored
-    return selector.choose(part, scores[np.searchsorted(candidates, part.candidates)])
+    scores, exact = judged.part(part.candidates)
+    return selector.choose(replace(part, exact=exact), scores)
 
 
 def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
@@ -138,7 +130,7 @@ def wrong_notes(notes: Any) -> str | None:
     return None
 
 
-def joined(parts: Sequence[Part], given: Supply, scored: Scored | None, *, judged: int, policy: Exhaustion) -> Choice:
+def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judged: int, policy: Exhaustion) -> Choice:
     """The groups' choices as one: a quota beyond what was chosen is filled by the choice again, from its front."""
     told = {short.domain for short in given.shortages}
     shortages, filled = list(given.shortages), []
@@ -160,13 +152,14 @@ def joined(parts: Sequence[Part], given: Supply, scored: Scored | None, *, judge
     )
 
 
-def _own_scores(parts: Sequence[Part]) -> Scored | None:
+def _own_scores(parts: Sequence[Part]) -> Judged | None:
     """What a selector says of its scores itself: of what it chose alone."""
     given = [part.selection for part in parts if part.selection.scores is not None]
     if not given:
         return None
     ids = np.concatenate([np.asarray(made.ids, dtype=np.int64) for made in given])
-    return ids, np.concatenate([np.asarray(made.scores, dtype=np.float32) for made in given])
+    scores = np.concatenate([np.asarray(made.scores, dtype=np.float32) for made in given])
+    return Judged(ids=ids, scores=scores, given=scores)
 
 
 def _mean_notes(parts: Sequence[Part]) -> dict[str, float]:

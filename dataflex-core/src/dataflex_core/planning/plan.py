@@ -47,8 +47,9 @@ class Plan:
     ``ordered`` is whether a selector asked for that order. ``proportions`` Float64[K] are those in force, ``split`` is
     whether domains have quotas; ``loss_weights`` Float64[K] multiply the loss of each domain's samples, None where
     nothing asked for it. ``counts`` are samples by domain. ``judged`` candidates were looked at; ``scored`` are their
-    ids Int64[N] and scores Float32[N] or [N, K], where the selector scores. ``notes`` are the strategies' figures, by
-    slot.
+    ids Int64[N] and scores Float32[N] or [N, K], where the selector scores; where some of these are predicted
+    ``exact`` Bool[N] are those that are not, and ``correlation`` is the rank correlation of the two. ``notes`` are the
+    strategies' figures, by slot.
     """
 
     interval: Interval
@@ -61,6 +62,8 @@ class Plan:
     shortages: tuple[Shortage, ...] = ()
     judged: int = 0
     scored: tuple[Ids, NDArray[np.float32]] | None = None
+    exact: NDArray[np.bool_] | None = None
+    correlation: float | None = None
     notes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -24,15 +25,18 @@ from dataflex_core.planning.answers import (
     joined,
     mixture_of,
     requests_by_group,
-    scores_of,
     what_is_wrong,
 )
 from dataflex_core.planning.budget import Budget, shares_of
 from dataflex_core.planning.exhaustion import Exhaustion, Supply, left_over, supply, supply_of_one
+from dataflex_core.planning.judging import Judge
 from dataflex_core.planning.plan import Plan, shuffled
+from dataflex_core.planning.predict import Features
+from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.quotas import normalised, quotas
 from dataflex_core.planning.reading import read, read_distinct
 from dataflex_core.planning.schedule import Interval
+from dataflex_core.planning.spread import Spread
 from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
 from dataflex_core.rng import strategy_rng
@@ -45,10 +49,16 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the configuration says of plans: the policy for exhausted domains, and how the warm-up mixes them."""
+    """What the configuration says of plans.
+
+    The policy for exhausted domains; how the warm-up mixes them; how most scores are predicted (None: all are exact);
+    how a choice by scores is spread (None: it is not).
+    """
 
     exhaustion: Exhaustion = Exhaustion.NEXT_EPOCH
     warmup_proportions: str | Mapping[str, float] = "size"
+    probing: Probing | None = None
+    spread: Spread | None = None
 
 
 class Planner:
@@ -61,7 +71,8 @@ class Planner:
         state()                          at any time between two decisions
 
     ``strategies`` are those of the run, by slot, with what was ``chosen`` for it; others than the selector and the
-    mixer are passed over. ``columns`` are those of the pool that they may read.
+    mixer are passed over. ``columns`` are those of the pool that they may read, ``features`` what scores are predicted
+    from.
     """
 
     def __init__(
@@ -73,12 +84,17 @@ class Planner:
         chosen: Mapping[Slot, Chosen],
         strategies: Mapping[Slot, Strategy[Any]],
         columns: Mapping[str, NDArray[Any]] | None = None,
+        features: Features | None = None,
     ) -> None:
         self.plan: Plan | None = None
         """The plan in force, None before the first decision."""
         self._budget, self._rules, self._seed, self._chosen = budget, rules, seed, chosen
         self._columns = {} if columns is None else columns
         self._selector = cast("Selector[Any] | None", strategies.get(SELECTOR))
+        self._judge = None
+        if isinstance(self._selector, ScoringSelector):
+            probing = rules.probing if chosen[SELECTOR].record.spec.predictable else None
+            self._judge = Judge(self._selector, budget.pool, probing=probing, features=features, spread=rules.spread)
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
         domains = budget.domains
         self._by_domain = self._mixer is not None or rules.warmup_proportions != "size"
@@ -105,6 +121,7 @@ class Planner:
         ids = choice.ids if choice.ordered else shuffled(choice.ids, self._seed, interval.start)
         assert ids.shape == (count,), "a plan is exactly one interval"
         split = self._mixer is not None or (self._by_domain and interval.is_warmup)
+        scored = choice.scored
         notes = {str(MIXER): dict(mixture.notes), str(SELECTOR): dict(choice.notes)}
         self.plan = Plan(
             interval=interval,
@@ -116,7 +133,9 @@ class Planner:
             counts=tuple(count_by_domain(self._budget.domains, ids).tolist()),
             shortages=choice.shortages,
             judged=choice.judged,
-            scored=choice.scored,
+            scored=None if scored is None else (scored.ids, scored.scores),
+            exact=None if scored is None else scored.exact,
+            correlation=None if scored is None else scored.correlation,
             notes={slot: figures for slot, figures in notes.items() if figures},
         )
         self._previous = mixture.proportions
@@ -133,6 +152,7 @@ class Planner:
             "previous": self._previous,
             "mean": self._mean,
             "steps": self._steps,
+            "judge": None if self._judge is None else self._judge.state(),
             "plan": None if plan is None else plan.state(),
         }
 
@@ -142,6 +162,8 @@ class Planner:
             self._cursors, self._carry = state["cursors"].copy(), state["carry"].copy()
             self._previous, self._mean, self._steps = state["previous"], state["mean"], int(state["steps"])
             self.plan = None if state["plan"] is None else Plan.of(state["plan"])
+            if self._judge is not None and state.get("judge") is not None:
+                self._judge.load(state["judge"])
 
     def _mixture(self, interval: Interval, progress: Progress, signals: Signals | None) -> Mixture:
         """What the mixer answers, checked and normalised; what the configuration says where it is not asked."""
@@ -274,10 +296,14 @@ class Planner:
             signals=self._declared(SELECTOR, signals),
             columns=self._columns,
         )
-        scored = scores_of(selector, request)
+        judged = None
+        if self._judge is not None:
+            to_give = np.flatnonzero(wanted)
+            rng = partial(self._rng, SELECTOR, interval)
+            judged = self._judge.scores(request, [groups[k] for k in to_give], wanted[to_give], rng)
         parts: list[Part] = []
         for k, part in requests_by_group(request, groups, wanted, lambda k: self._rng(SELECTOR, interval, k)):
-            selection = chosen_by(selector, part, scored)
+            selection = chosen_by(selector, part, judged)
             if wrong := what_is_wrong(selection, part):
                 method = "choose" if isinstance(selector, ScoringSelector) else "select"
                 raise self._fault(SELECTOR, interval, f"{wrong}{answered_at(selector, method)}")
@@ -287,13 +313,16 @@ class Planner:
                     hint="check that the samples have target tokens",
                 )
             parts.append(Part(group=k, wanted=int(wanted[k]), asked=part.count, selection=selection))
-        return joined(parts, given, scored, judged=len(every), policy=self._rules.exhaustion)
+        choice = joined(parts, given, judged, judged=len(every), policy=self._rules.exhaustion)
+        if self._judge is not None:
+            self._judge.chose(choice.ids)
+        return choice
 
     def _declared(self, slot: Slot, signals: Signals) -> Signals:
         chosen = self._chosen[slot]
         return DeclaredSignals(signals, chosen.needs, chosen.title)
 
-    def _rng(self, slot: Slot, interval: Interval, *key: int) -> np.random.Generator:
+    def _rng(self, slot: Slot, interval: Interval, *key: int | str) -> np.random.Generator:
         return strategy_rng(self._seed, slot, self._chosen[slot].record.spec.name, interval.start, *key)
 
     def _fault(self, slot: Slot, interval: Interval, what: str, hint: str | None = None) -> StrategyFault:

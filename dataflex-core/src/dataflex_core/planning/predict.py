@@ -24,6 +24,7 @@ FADING = 0.7
 """The weight of a score of the decision before, beside one of this decision."""
 RIDGE = 1.0
 """The regression's penalty, for features of length one."""
+_BLOCK = 16384
 _MOST = 8192  # scores that are remembered, the latest
 _FAINT = 0.01  # below this weight they are forgotten
 
@@ -47,9 +48,7 @@ class Memory:
         """And of a later ``decision``, samples Int64[n] with scores Float32[n] or [n, K]: those without NaN."""
         table = as_table(scores)
         usable = np.isfinite(table).all(axis=1)
-        standard = (
-            (table[usable] - table[usable].mean(axis=0)) / spread_of(table[usable]) if usable.any() else table[:0]
-        )
+        standard = standardised(table[usable]) if usable.any() else table[:0]
         old = (FADING ** (decision - self.decisions) >= _FAINT) & (self.scores.shape[1] == table.shape[1])
         return Memory(
             ids=np.concatenate([self.ids[old], ids[usable]])[-_MOST:],
@@ -67,32 +66,28 @@ class Memory:
         return cls(**state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Regression:
-    """Standardised scores of samples, from features ``x``: ``x @ weights + offset``, [d, K] and [K]."""
+    """Standardised scores of samples, by a ridge regression on their features."""
 
-    weights: NDArray[np.float64]
-    offset: NDArray[np.float64]
+    def __init__(self, memory: Memory, features: Features, decision: int) -> None:
+        """Fit to a memory, which is not empty; a score counts less for each decision that it is older."""
+        from sklearn.linear_model import Ridge  # type: ignore[import-untyped]  # scikit-learn has no types
 
-    @classmethod
-    def of(cls, memory: Memory, features: Features, decision: int) -> Regression:
-        """Fitted to a memory, which is not empty; a score counts less for each decision that it is older."""
-        from sklearn.linear_model import Ridge
-
-        # The normal equations are solved exactly, whatever the number of threads.
         ridge = Ridge(alpha=RIDGE, solver="cholesky")
         weights = FADING ** (decision - memory.decisions)
         ridge.fit(features(memory.ids).astype(np.float64), memory.scores.astype(np.float64), sample_weight=weights)
-        coefficients = np.atleast_2d(ridge.coef_).T
-        return cls(weights=coefficients, offset=np.broadcast_to(ridge.intercept_, coefficients.shape[1]))
+        self._features = features
+        self._weights = ridge.coef_.reshape(memory.scores.shape[1], -1).astype(np.float32)
+        self._offset = np.asarray(ridge.intercept_, dtype=np.float32).reshape(-1)
 
-    def __call__(self, features: Features, ids: Ids, *, block: int = 65536) -> Scores:
-        """Float32[n, K] for samples Int64[n], a block at a time."""
-        found = np.empty((len(ids), self.weights.shape[1]), dtype=np.float32)
-        for start in range(0, len(ids), block):
-            part = slice(start, start + block)
-            found[part] = features(ids[part]).astype(np.float32) @ self.weights.astype(np.float32) + self.offset
-        return found
+    def __call__(self, ids: Ids) -> Scores:
+        """Predictions Float32[n, K] for samples Int64[n]: each the same, whatever others it is asked about with."""
+        found = np.empty((len(ids), len(self._weights)), dtype=np.float32)
+        for start in range(0, len(ids), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            # A product of matrices rounds by their shapes.
+            found[part] = np.einsum("nd,kd->nk", self._features(ids[part]).astype(np.float32), self._weights)
+        return found + self._offset
 
 
 def brought_to(predicted: Scores, exact: Scores) -> Scores:
@@ -103,8 +98,8 @@ def brought_to(predicted: Scores, exact: Scores) -> Scores:
     usable = exact[np.isfinite(exact).all(axis=1)]
     if len(usable) == 0:
         return np.full_like(predicted, np.nan)
-    centred = predicted - predicted.mean(axis=0)
-    return (centred / spread_of(predicted) * usable.std(axis=0) + usable.mean(axis=0)).astype(np.float32)
+    brought: Scores = standardised(predicted) * usable.std(axis=0) + usable.mean(axis=0)
+    return brought.astype(np.float32)
 
 
 def rank_correlation(predicted: Scores, exact: Scores) -> float:
@@ -112,7 +107,7 @@ def rank_correlation(predicted: Scores, exact: Scores) -> float:
 
     Of samples without NaN; NaN where there are fewer than three, or a column is constant.
     """
-    from scipy.stats import spearmanr
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]  # scipy has no types
 
     usable = np.isfinite(exact).all(axis=1)
     least = 1.0
@@ -130,10 +125,6 @@ def as_table(scores: Scores) -> Scores:
 
 def standardised(table: Floats) -> Floats:
     """Columns of mean 0 and standard deviation 1; of zeros where one is constant."""
-    return (table - table.mean(axis=0)) / spread_of(table)
-
-
-def spread_of(table: Floats) -> Floats:
-    """Standard deviations of the columns, 1 where a column is constant."""
     spread = table.std(axis=0)
-    return np.where(spread > 0, spread, 1)
+    standard: Floats = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return standard

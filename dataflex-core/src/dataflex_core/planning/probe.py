@@ -18,6 +18,9 @@ from dataflex_core.planning.quotas import quotas
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
+Dealt = Callable[[Callable[[Ids], Scores], Ids], Scores]
+"""``dealt(predict, ids)`` is ``predict(ids)``, Float32[n, K]."""
+
 SMALLEST = 32
 """Samples that a probe has at least: the rank correlation of fewer says nothing."""
 
@@ -78,12 +81,13 @@ def judge(
     memory: Memory,
     decision: int,
     rng: np.random.Generator,
+    dealt: Dealt = lambda predict, ids: predict(ids),
 ) -> Judgement:
     """Scores of the candidates of all ``groups``, of each of which ``wanted`` Int64[groups] (>= 1) are to be chosen.
 
     ``exact`` scores samples Int64[n], ascending, and is asked about none twice: where all end up scored they have cost
     what they cost without a prediction. The first probe of a run is scored in halves, the second of which is predicted
-    from the first.
+    from the first. ``dealt`` has the ranks predict a part each.
     """
     every = np.sort(np.concatenate(groups))
     deck, goal = Deck(groups, wanted, rng), probing.size(int(wanted.sum()))
@@ -91,7 +95,7 @@ def judge(
     known, correlation = memory, float("nan")
     while len(ids) < len(every):
         part = deck.draw(goal - len(ids) if len(known) else -(-goal // 2))
-        guess = Regression.of(known, features, decision)(features, part) if len(known) else None
+        guess = dealt(Regression(known, features, decision), part) if len(known) else None
         answer = exact(part)
         ids, scores = _sorted(np.concatenate([ids, part]), np.concatenate([scores, answer]) if len(ids) else answer)
         known = memory.with_scores(ids, scores, decision)
@@ -100,20 +104,11 @@ def judge(
             if holds(correlation, len(part), probing.floor):
                 break
             goal = 2 * len(ids)
-    return _completed(every, ids, scores, known, features, decision, correlation)
-
-
-def _completed(
-    every: Ids, ids: Ids, scores: Scores, known: Memory, features: Features, decision: int, correlation: float
-) -> Judgement:
-    """The scores of ``ids``, and predictions for the others."""
-    exact = np.isin(every, ids, assume_unique=True)
-    table = np.empty((len(every), *scores.shape[1:]), dtype=np.float32)
-    table[exact] = scores
-    if not exact.all():
-        predicted = Regression.of(known, features, decision)(features, every[~exact])
-        table[~exact] = brought_to(predicted, as_table(scores)).reshape(-1, *scores.shape[1:])
-    return Judgement(scores=table, exact=exact, correlation=correlation, memory=known)
+    if len(ids) < len(every):
+        rest = np.setdiff1d(every, ids, assume_unique=True)
+        guess = brought_to(dealt(Regression(known, features, decision), rest), as_table(scores))
+        _, scores = _sorted(np.concatenate([ids, rest]), np.concatenate([scores, guess.reshape(-1, *scores.shape[1:])]))
+    return Judgement(scores=scores, exact=np.isin(every, ids), correlation=correlation, memory=known)
 
 
 def _sorted(ids: Ids, scores: Scores) -> tuple[Ids, Scores]:

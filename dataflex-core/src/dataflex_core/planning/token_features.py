@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]  # scipy has no types
 
 Ids = NDArray[np.int64]
 Tokens = Callable[[int, int], list[Any]]
@@ -31,8 +31,8 @@ def write_token_features(path: Path, tokens: Tokens, size: int, *, seed: int = 0
 
     The rows have length one, but for samples without tokens, which are zero. Needs memory for some thousand samples.
     """
-    from sklearn.feature_extraction.text import TfidfTransformer
-    from sklearn.random_projection import SparseRandomProjection
+    from sklearn.feature_extraction.text import TfidfTransformer  # type: ignore[import-untyped]  # no types
+    from sklearn.random_projection import SparseRandomProjection  # type: ignore[import-untyped]  # no types
 
     tfidf = TfidfTransformer(sublinear_tf=True).fit(_counts([[0]]))
     tfidf.idf_ = _inverse_frequencies(tokens, size)
