@@ -10,9 +10,9 @@ from planned import Alone, Shares, decided, made
 
 from dataflex_core import ScoringSelector, Selection
 from dataflex_core.choosing import top
+from dataflex_core.config.section import Spread
 from dataflex_core.planning.planner import Rules
 from dataflex_core.planning.probe import Probing
-from dataflex_core.planning.spread import Spread
 
 pytestmark = pytest.mark.numeric
 

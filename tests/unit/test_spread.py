@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dataflex_core.choosing import top
-from dataflex_core.planning.spread import Spread, spread_scores
+from dataflex_core.config.section import Spread
+from dataflex_core.planning.spread import spread_scores
 
 SIZE = 400
 SCORES = np.random.default_rng(0).standard_normal(SIZE).astype("f4")

@@ -57,8 +57,9 @@ def show_plan(start: Start) -> None:
         cost = start.decision_cost
         total = cost * start.decisions
         share = total / start.steps
+        scored = "" if start.exact is None else f", scores {start.exact} of them and predicts the rest"
         say(
-            f"a decision judges {start.judged} samples, at the cost of about {cost:.1f} training steps: "
+            f"a decision judges {start.judged} samples{scored}, at the cost of about {cost:.1f} training steps: "
             f"{total:.0f} in all, {share:.2f}x the training itself"
             if cost
             else f"a decision draws from {start.judged} samples, at no cost"

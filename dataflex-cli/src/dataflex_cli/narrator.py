@@ -10,6 +10,17 @@ from dataflex_cli.header import show_plan
 from dataflex_core.journal import Decision, Event, Notice, Resume, Start, Step
 
 
+def _how_scored(event: Decision) -> str:
+    """How many scores are predicted, and how well, where some may be."""
+    if event.exact is None:
+        return ""
+    if event.exact == event.judged:
+        return "; all are scored: the prediction was too poor"
+    return (
+        f"; {event.exact} of {event.judged} scored, the rest predicted at a rank correlation of {event.correlation:.2f}"
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Narrator:
     """Told every event of the run on rank 0; prints those a person wants to see."""
@@ -55,7 +66,7 @@ class Narrator:
             say(f"warm-up, {steps}: {shares}")
         else:
             of = f"decision {event.decision} of {self._start.decisions}"
-            say(f"{of}, {steps}: {shares}  ({event.seconds:.1f} s)")
+            say(f"{of}, {steps}: {shares}  ({event.seconds:.1f} s){_how_scored(event)}")
         for short in event.shortages:
             who = f"domain {short.domain}" if short.domain else "the pool"
             say(f"  {who} had {short.had} of {short.wanted} samples wanted: {short.action}")

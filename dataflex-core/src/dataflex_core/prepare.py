@@ -19,7 +19,7 @@ from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.places import barrier
 from dataflex_core.planning.schedule import Schedule, total_steps
-from dataflex_core.prepared import Chosen, PreparedRun, Slot, choose
+from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun, Slot, choose
 from dataflex_core.spec import Kind, with_implied
 
 
@@ -64,6 +64,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     faults.extend(check_asked(config))
     if config.dataflex.active and config.dataflex.loss_by_domain is True:
         faults.extend(check_domain_losses(config.args))
+    faults.extend(check_scoring(config, strategies.get(SELECTOR)))
     in_the_way = {fault.key for fault in faults}
     faults.extend(fault for fault in check_packages(config.args) if fault.key not in in_the_way)
     return PreparedRun(config=config, strategies=strategies, rules=catalog.rules), tuple(faults)
@@ -97,6 +98,21 @@ def _check_store(store: str | None) -> Iterator[UsageError]:
         hint = "name a folder that may be written to, or leave it out for one below output_dir"
         place = f"dataflex.store: {store} {wrong}" if store.strip() else f"dataflex.store {wrong}"
         yield InvalidConfig(place, hint=hint, key=[SECTION, "store"])
+
+
+def check_scoring(config: RunConfig, selector: Chosen | None) -> Iterator[UsageError]:
+    """Scores to predict, and choices to spread, of a selector that has none, or whose scores cannot be predicted."""
+    section = config.dataflex
+    if selector is None:
+        return
+    if not selector.scores:
+        for key, asked in (("exact", section.predicts), ("spread", section.spread is not None)):
+            if asked:
+                said = f"{selector.title} does not score samples one by one, which {SECTION}.{key} is about"
+                yield InvalidConfig(said, hint="leave it out", key=(SECTION, key))
+    elif section.predicts and not selector.record.spec.predictable:
+        said = f"the scores of {selector.title} cannot be predicted: it says so"
+        yield InvalidConfig(said, hint=f"set {SECTION}.exact: all", key=(SECTION, "exact"))
 
 
 def check_schedule(config: RunConfig) -> Iterator[UsageError]:

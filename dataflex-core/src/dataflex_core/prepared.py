@@ -10,7 +10,7 @@ from typing import Any
 from dataflex_core.catalog import Record, RuleRecord
 from dataflex_core.config.section import RunConfig
 from dataflex_core.contract_check import what_does_not_fit
-from dataflex_core.contracts import Mixer, Selector, Strategy, Weighter
+from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
 from dataflex_core.references import reference_models
 from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
@@ -68,6 +68,12 @@ class Chosen:
                 return float(cost(self.params, decision))
         forwards = len(self.references) if self.needs & _JUDGING else 0
         return cost_of_needs(self.needs) + forwards * FORWARD
+
+    @property
+    def scores(self) -> bool:
+        """Whether it is a selector that scores samples one by one."""
+        implementation = self.record.load()
+        return isinstance(implementation, type) and issubclass(implementation, ScoringSelector)
 
     @property
     def compares(self) -> bool:

@@ -32,13 +32,35 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a choice by scores is spread, in standard deviations of the candidates' scores."""
+
+    temperature: Annotated[float, Ge(0), Lt(math.inf), Doc("how much chance there is in a choice; 0: none")] = 0.5
+    repeats: Annotated[int, Gt(0), Doc("how often a sample may be chosen in a run")] = 3
+    penalty: Annotated[
+        float, Ge(0), Lt(math.inf), Doc("what each time that a sample was chosen before takes from its score")
+    ] = 1.0
+    rise: Annotated[
+        float, Gt(0), Lt(math.inf), Doc("the temperature of the last decision, as a multiple of the first one's")
+    ] = 1.0
+
+    def temperature_at(self, decision: int, decisions: int) -> float:
+        """At a decision, from 1, of ``decisions``: it changes by the same step each time."""
+        share = (decision - 1) / (decisions - 1) if decisions > 1 else 0.0
+        return self.temperature * (1 + (self.rise - 1) * share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataflexConfig:
     """The ``dataflex:`` section. Steps are optimizer steps, samples are counted over all ranks.
 
     ``warmup_steps`` come before the first decision, ``update_steps`` lie between decisions; ``updates`` is the number
     of decisions (None: until LLaMA-Factory's ``max_steps`` or ``num_train_epochs``). A selector judges ``candidates``:
     ``"all"`` of the pool at each decision, or that multiple of what it chooses; ``selection_budget`` derives the
-    multiple from the share of the training cost that decisions may take. ``exhaustion`` says what happens when a
+    multiple from the share of the training cost that decisions may take. Of these a scoring selector scores ``exact``:
+    ``"all"``, or that multiple of what it chooses, and more while the rank correlation of scores with what was
+    predicted of them is under ``exact_floor``; the others' scores are predicted. ``spread`` lets a choice by scores
+    repeat itself less (None: only where scores are predicted). ``exhaustion`` says what happens when a
     domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
     tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
     often the results of a long pass are written, so that a killed one repeats no more than that. ``store`` is the
@@ -59,6 +81,16 @@ class DataflexConfig:
     selection_budget: Annotated[
         Annotated[float, Gt(0), Le(100)] | None,
         Doc("instead of candidates: the share of an interval's training cost that a decision may take"),
+    ] = None
+    exact: Annotated[
+        Literal["all"] | Annotated[float, Gt(0), Lt(math.inf)],
+        Doc("how many candidates are scored: all, or that multiple of what is chosen; the others are predicted"),
+    ] = "all"
+    exact_floor: Annotated[
+        float, Ge(0), Lt(1), Doc("the rank correlation of prediction and score below which a decision scores more")
+    ] = 0.2
+    spread: Annotated[
+        Spread | None, Doc("lets a choice by scores repeat itself less; null: only where scores are predicted")
     ] = None
     exhaustion: Annotated[
         Literal["next-epoch", "renormalise", "error"], Doc("what happens when a domain has too few samples left")
@@ -110,6 +142,16 @@ class DataflexConfig:
         return chosen[position] if position < len(chosen) else None
 
     @property
+    def predicts(self) -> bool:
+        """Whether scores of candidates are predicted."""
+        return self.exact != "all"
+
+    @property
+    def spreading(self) -> Spread | None:
+        """How choices by scores are spread; None where they are not."""
+        return Spread() if self.spread is None and self.predicts else self.spread
+
+    @property
     def active(self) -> tuple[Kind, ...]:
         """The kinds asked for. None: the run is plain LLaMA-Factory."""
         return tuple(kind for kind in Kind if self.choices(kind))
@@ -136,5 +178,6 @@ class RunConfig:
         section[Kind.WEIGHTER.value] = tuple(StrategyChoice(**choice) for choice in section[Kind.WEIGHTER.value])
         section["allow_changed"], section["columns"] = tuple(section["allow_changed"]), tuple(section["columns"])
         section["keep"] = Keep(**section["keep"])
+        section["spread"] = None if section["spread"] is None else Spread(**section["spread"])
         args = {key: value for key, value in plain.items() if key != SECTION}
         return cls(args=args, dataflex=DataflexConfig(**section))

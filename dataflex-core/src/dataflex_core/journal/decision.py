@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ def decision_of(
         notes=plan.notes,
         overlap=None if before is None else overlap(before.ids, plan.ids),
         scores=None if plan.scored is None else scores_in_short(*plan.scored, lengths),
+        exact=None if plan.exact is None else int(plan.exact.sum()),
+        correlation=None if plan.correlation is None or isnan(plan.correlation) else round(plan.correlation, 4),
         dropped={who: short.dropped for short in plan.shortages if (who := name(short)) and short.dropped},
     )
 

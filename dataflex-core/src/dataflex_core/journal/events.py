@@ -48,6 +48,7 @@ class Start(Event):
     training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
     every draw: ``data_seed``, or else ``seed``.
 
+    ``exact`` is how many of what is judged are scored where the scores of the others are predicted, None where all are.
     ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``dropped`` tells, by domain, of
     rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``; ``target_dropped`` and
     ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
@@ -73,6 +74,7 @@ class Start(Event):
     seed: int
     exhaustion: str = "next-epoch"
     warmup_proportions: str | Mapping[str, float] = "size"
+    exact: int | None = None
     dropped: Mapping[str, RowsFact] = field(default_factory=dict)
     cut: Mapping[str, RowsFact] = field(default_factory=dict)
     target_dropped: Mapping[str, RowsFact] = field(default_factory=dict)
@@ -132,7 +134,9 @@ class Decision(Event):
     Of the ``seconds``, ``signal_seconds`` went into facts about the model, the rest into all else: sorting, drawing,
     waiting for other ranks. ``cost`` is what judging costs in training steps, by what the selector declares.
     ``overlap`` is the Jaccard index with the samples of the interval before, as sets; None of the first. ``scores`` are
-    those of the judged samples in short, None where the selector gives none.
+    those of the judged samples in short, None where the selector gives none. ``exact`` counts the judged samples whose
+    scores are the selector's own, None where all are; ``correlation`` is the rank correlation of the last of these with
+    what had been predicted of them, None where nothing was.
     """
 
     decision: int
@@ -153,6 +157,8 @@ class Decision(Event):
     cost: float = 0.0
     overlap: float | None = None
     scores: ScoresFact | None = None
+    exact: int | None = None
+    correlation: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         decision_cost=round(budget.decision_cost, 3),
         step_cost=round(budget.step_cost, 3),
         seed=seed,
+        exact=budget.exact,
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
         model=RunArgs(written=prepared.config.args).model,

@@ -51,6 +51,9 @@ _LOADING = ("dispatch_batches", "even_batches", "use_seedable_sampler")  # of ac
 _OF_KINDS: Mapping[str, Collection[Kind]] = {
     "candidates": (Kind.SELECTOR,),
     "selection_budget": (Kind.SELECTOR,),
+    "exact": (Kind.SELECTOR,),
+    "exact_floor": (Kind.SELECTOR,),
+    "spread": (Kind.SELECTOR,),
     "exhaustion": _PLANNING,
     "warmup_proportions": _PLANNING,
 }

@@ -10,6 +10,7 @@ from typing import Any
 from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
+from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
 from dataflex_core.requests import SetupContext
@@ -23,7 +24,8 @@ class Budget:
     """What will happen when: everything that is known once the data is, before the model loads.
 
     ``global_batch`` counts samples per optimizer step over all ranks. ``judged`` is how many samples a decision judges
-    (0 without a selector) and ``decision_cost`` what that costs, in training steps. ``step_cost`` is what weighing the
+    (0 without a selector) and ``decision_cost`` what that costs, in training steps. ``exact`` is how many of them are
+    scored where the others' scores are predicted, and that holds: else None. ``step_cost`` is what weighing the
     loss adds to each step, in training steps, by passes of its own.
     """
 
@@ -34,6 +36,7 @@ class Budget:
     judged: int
     decision_cost: float
     step_cost: float = 0.0
+    exact: int | None = None
 
     @property
     def pool(self) -> int:
@@ -81,7 +84,7 @@ def budget_of(
         _check_plans(schedule, global_batch)
     _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
-    judged, cost = _selection(prepared, pool, targets, global_batch, schedule)
+    judged, exact, cost = _selection(prepared, pool, targets, global_batch, schedule)
     return Budget(
         schedule=schedule,
         domains=tuple(domains),
@@ -90,6 +93,7 @@ def budget_of(
         judged=judged,
         decision_cost=cost / global_batch,
         step_cost=_step_cost(prepared, micro_batches),
+        exact=exact,
     )
 
 
@@ -107,11 +111,11 @@ def _full_steps(pool: int, global_batch: int, micro_batches: int) -> int:
 
 def _selection(
     prepared: PreparedRun, pool: int, targets: Mapping[str, int], global_batch: int, schedule: Schedule
-) -> tuple[int, float]:
-    """Candidates per decision, and the cost of judging them in samples trained on."""
+) -> tuple[int, int | None, float]:
+    """Candidates per decision, how many of them are scored if not all, and the cost in samples trained on."""
     config, selector = prepared.config.dataflex, prepared.strategies.get(SELECTOR)
     if selector is None:
-        return 0, 0.0
+        return 0, None, 0.0
     spec = selector.record.spec
     if Need.TARGET_SET in selector.needs and not targets:
         raise UnmetNeed(f"selector {spec.name} needs a target set, and the run has none", hint="set eval_dataset")
@@ -140,7 +144,8 @@ def _selection(
             hint="set dataflex.candidates: all",
             key=(SECTION, key),
         )
-    return judged, (judged + fixed) * cost
+    exact = None if config.exact == "all" else min(judged, Probing(ratio=config.exact, floor=0).size(chosen))
+    return judged, exact, ((judged if exact is None else exact) + fixed) * cost
 
 
 def cost_of_decision(selector: Chosen | None, budget: Budget, *, decision: int, judged: int) -> float:

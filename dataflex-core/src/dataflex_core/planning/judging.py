@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.config.section import Spread
 from dataflex_core.contracts import ScoringSelector
 from dataflex_core.planning.predict import Features, Memory
 from dataflex_core.planning.probe import Probing, judge
-from dataflex_core.planning.spread import Spread, spread_scores
+from dataflex_core.planning.spread import spread_scores
 from dataflex_core.requests import SelectionRequest
 
 Ids = NDArray[np.int64]

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.config.section import Spread
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy
 from dataflex_core.declared import DeclaredSignals
 from dataflex_core.domains import count_by_domain
@@ -36,7 +37,6 @@ from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.quotas import normalised, quotas
 from dataflex_core.planning.reading import read, read_distinct
 from dataflex_core.planning.schedule import Interval
-from dataflex_core.planning.spread import Spread
 from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
 from dataflex_core.rng import strategy_rng

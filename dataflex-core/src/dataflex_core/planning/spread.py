@@ -6,33 +6,14 @@ nothing else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import numpy as np
-from annotated_types import Ge, Gt
 from numpy.typing import NDArray
-from typing_extensions import Doc
 
+from dataflex_core.config.section import Spread
 from dataflex_core.planning.predict import as_table, standardised
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """How a choice is spread, in standard deviations of the candidates' scores."""
-
-    temperature: Annotated[float, Ge(0), Doc("how much chance there is in a choice (Gumbel); 0: none")] = 0.5
-    repeats: Annotated[int, Gt(0), Doc("how often a sample may be chosen in a run")] = 3
-    penalty: Annotated[float, Ge(0), Doc("what each time that it was chosen before takes from its score")] = 1.0
-    rise: Annotated[float, Gt(0), Doc("the temperature of the last decision, as a multiple of the first's")] = 1.0
-
-    def temperature_at(self, decision: int, decisions: int) -> float:
-        """At a decision, from 1, of ``decisions``: it changes by the same step each time."""
-        share = (decision - 1) / (decisions - 1) if decisions > 1 else 0.0
-        return self.temperature * (1 + (self.rise - 1) * share)
 
 
 def spread_scores(scores: Scores, times: Ids, spread: Spread, temperature: float, rng: np.random.Generator) -> Scores:

@@ -5,6 +5,7 @@ A table of one row a sample, Float16[N, 512], lies in a file and is read as it i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,21 @@ _BLOCK = 4096
 
 
 def write_token_features(path: Path, tokens: Tokens, size: int, *, seed: int = 0) -> None:
-    """Write the features of ``size`` samples to ``path``, ``.npy``: under a temporary name, then renamed.
+    """Write what `token_features` gives to ``path``, ``.npy``: under a temporary name, then renamed."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(size, WIDTH))
+        token_features(tokens, table, seed=seed)
+        table.flush()
+        del table
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def token_features(tokens: Tokens, table: NDArray[np.float16], *, seed: int = 0) -> None:
+    """Fill ``table`` Float16[N, 512] with the features of N samples.
 
     The rows have length one, but for samples without tokens, which are zero. Needs memory for some thousand samples.
     """
@@ -35,18 +50,12 @@ def write_token_features(path: Path, tokens: Tokens, size: int, *, seed: int = 0
     from sklearn.random_projection import SparseRandomProjection  # type: ignore[import-untyped]  # no types
 
     tfidf = TfidfTransformer(sublinear_tf=True).fit(_counts([[0]]))
-    tfidf.idf_ = _inverse_frequencies(tokens, size)
+    tfidf.idf_ = _inverse_frequencies(tokens, len(table))
     fold = SparseRandomProjection(WIDTH, dense_output=True, random_state=seed).fit(_counts([[0]]))
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(size, WIDTH))
-    for start, counts in _blocks(tokens, size):
+    for start, counts in _blocks(tokens, len(table)):
         rows = fold.transform(tfidf.transform(counts))
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         table[start : start + len(rows)] = rows / np.where(lengths > 0, lengths, 1)
-    table.flush()
-    del table
-    temporary.replace(path)
 
 
 def read_token_features(path: Path) -> NDArray[np.float16]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from dataflex_core.planning.budget import cost_of_decision
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
+from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
@@ -25,6 +27,7 @@ from dataflex_core.signals import Signals
 from dataflex_core.trainer.base import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
+from dataflex_core.trainer.pool_features import PoolFeatures
 from dataflex_core.trainer.signals import SignalTrainer
 from dataflex_core.trainer.timed import Clock, TimedSignals
 
@@ -41,14 +44,25 @@ class PlannedTrainer(SignalTrainer):
         self.args.max_steps = run.budget.schedule.total_steps
         self.planner = Planner(
             run.budget,
-            Rules(exhaustion=Exhaustion(config.exhaustion), warmup_proportions=config.warmup_proportions),
+            Rules(
+                exhaustion=Exhaustion(config.exhaustion),
+                warmup_proportions=config.warmup_proportions,
+                probing=None if config.exact == "all" else Probing(ratio=config.exact, floor=config.exact_floor),
+                spread=config.spreading,
+            ),
             seed=run.seed,
             chosen=run.prepared.strategies,
             strategies=run.strategies,
             columns=run.columns,
+            features=PoolFeatures(run.pool, run.seed, folder=self._features_folder(), ranks=self.ranks),
         )
         self._load = plan_feed(self.train_dataset, self.data_collator, self.args)
         self._feed: Iterator[Any] = iter(())
+
+    def _features_folder(self) -> Path | None:
+        """None where nothing that says something of samples may lie on disk."""
+        kept = self.run.prepared.config.dataflex.keep.scores
+        return Path(self.args.output_dir) / "dataflex" / "features" if kept else None
 
     def get_train_dataloader(self) -> Any:
         """A loader that is never read: the loop takes an epoch's length from it."""
