@@ -14,9 +14,11 @@ pytestmark = pytest.mark.numeric
 # No warm-up: the first decision is taken from the very same model state.
 SECTION = {"warmup_steps": 0, "update_steps": 3}
 ALL = {"selector": "loss", "mixer": "temperature", "weighter": "loss"}
+PREDICTED = {"selector": "less", "mixer": "temperature"}
 CASES = [
     pytest.param(2, ALL, id="all three on 2"),
     pytest.param(2, {"selector": "less"}, id="less on 2"),
+    pytest.param(2, PREDICTED, id="predicted on 2"),
     pytest.param(2, {"weighter": "loss"}, id="weighter alone on 2", marks=pytest.mark.slow),
     pytest.param(4, ALL, id="all three on 4", marks=pytest.mark.slow),
     pytest.param(4, {"selector": "less"}, id="less on 4", marks=pytest.mark.slow),
@@ -51,7 +53,7 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
         # The second decision may fall otherwise: the models it looks at agree to rounding only.
         "save_steps": SECTION["update_steps"],
         "save_strategy": "steps",
-        "dataflex": SECTION,
+        "dataflex": SECTION if strategies is not PREDICTED else {**SECTION, "exact": 0.5, "exact_floor": 0},
     }
     one: list[dict] = []
     train(base_args(model, uneven, tmp_path / "1", **common), events=one, **strategies)

@@ -43,11 +43,14 @@ COMMON = {
 }
 SETS = {
     "less": {"selector": "less"},
+    "predicted": {"selector": "less"},
     "mix": {"mixer": "random"},
     "weigh": {"weighter": "loss"},
     "remember": {"mixer": "remembering"},
     "all": {"selector": "less", "mixer": "random", "weighter": "loss"},
 }
+
+SECTIONS = {"predicted": {"exact": 0.5, "exact_floor": 0, "spread": {"temperature": 0.3}}}
 
 
 def _catalog() -> Catalog:
@@ -70,7 +73,7 @@ def whole(request, model, data, tmp_path_factory):
     output = tmp_path_factory.mktemp("whole") / "run"
     strategies = SETS[request.param]
     events: list[dict] = []
-    args = base_args(model, data, output, **COMMON)
+    args = base_args(model, data, output, **COMMON, dataflex=SECTIONS.get(request.param, {}))
     train(args, events=events, catalog=_catalog(), **strategies)
     return args, strategies, events
 
