@@ -200,6 +200,22 @@ LIGHT = {
         ["--selector", "loss"],
         "exclude each other",
     ),
+    "scores of bands, predicted": (
+        {"dataflex": {"exact": 0.5}},
+        ["--selector", "loss"],
+        "cannot be predicted: it says so",
+    ),
+    "scores where there are none": (
+        {"dataflex": {"exact": 0.5}},
+        ["--selector", "random"],
+        "does not score samples one by one, which dataflex.exact is about",
+    ),
+    "no share": ({"dataflex": {"exact": 0}}, ["--selector", "less"], "dataflex.exact"),
+    "a choice spread that has no scores": (
+        {"dataflex": {"spread": {"repeats": 2}}},
+        ["--selector", "random"],
+        "which dataflex.spread is about",
+    ),
     "too few candidates": ({"dataflex": {"candidates": 0.5}}, ["--selector", "loss"], "greater than or equal to 1"),
     "unknown exhaustion": ({"dataflex": {"exhaustion": "stop"}}, ["--mixer", "random"], "'renormalise'"),
     "resuming from nowhere": ({"resume_from_checkpoint": "somewhere"}, ["--mixer", "random"], "does not exist"),

@@ -25,6 +25,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.selectors.loss:LossParams",
         summary="draws more from a band of the loss: easy, middling or hard samples",
         needs={Need.LOSSES},
+        predictable=False,
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,
