@@ -29,13 +29,13 @@ from dataflex_core.planning.answers import (
     what_is_wrong,
 )
 from dataflex_core.planning.budget import Budget, shares_of
-from dataflex_core.planning.exhaustion import Exhaustion, Supply, left_over, supply, supply_of_one
+from dataflex_core.planning.exhaustion import Exhaustion, Supply, supply_of_one
 from dataflex_core.planning.judging import Judge
 from dataflex_core.planning.plan import Plan, shuffled
+from dataflex_core.planning.pool import Pool
 from dataflex_core.planning.predict import Features
 from dataflex_core.planning.probe import Probing
-from dataflex_core.planning.quotas import normalised, quotas
-from dataflex_core.planning.reading import read, read_distinct
+from dataflex_core.planning.quotas import normalised
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
@@ -96,13 +96,9 @@ class Planner:
             probing = rules.probing if chosen[SELECTOR].record.spec.predictable else None
             self._judge = Judge(self._selector, budget.pool, probing=probing, features=features, spread=rules.spread)
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
+        by_domain = self._mixer is not None or rules.warmup_proportions != "size"
+        self._pool = Pool(budget, rules.exhaustion, seed=seed, by_domain=by_domain)
         domains = budget.domains
-        self._by_domain = self._mixer is not None or rules.warmup_proportions != "size"
-        self._sizes = np.array([d.size for d in domains] if self._by_domain else [budget.pool], dtype=np.int64)
-        self._starts = [d.start for d in domains] if self._by_domain else [0]
-        self._names = [f"domain {d.name}" for d in domains] if self._by_domain else ["the pool"]
-        self._cursors = np.zeros(len(self._sizes), dtype=np.int64)
-        self._carry = np.zeros(len(self._sizes))
         self._previous = normalised(shares_of(rules.warmup_proportions, domains), len(domains))
         self._mean, self._steps = self._previous, 0
 
@@ -114,13 +110,13 @@ class Planner:
         `DataError` where there are too few samples or none that is usable, and whatever strategies and signals raise.
         """
         if interval.decision > 0 and (self.plan is None or self.plan.interval.decision == 0):
-            self._carry[:] = 0.0  # the warm-up counts for itself
+            self._pool.owe_nothing()  # the warm-up counts for itself
         mixture = self._mixture(interval, progress, signals)
         choice = self._samples(interval, progress, signals, mixture.proportions)
         count = interval.steps * self._budget.global_batch
         ids = choice.ids if choice.ordered else shuffled(choice.ids, self._seed, interval.start)
         assert ids.shape == (count,), "a plan is exactly one interval"
-        split = self._mixer is not None or (self._by_domain and interval.is_warmup)
+        split = self._mixer is not None or (self._pool.by_domain and interval.is_warmup)
         scored = choice.scored
         notes = {str(MIXER): dict(mixture.notes), str(SELECTOR): dict(choice.notes)}
         self.plan = Plan(
@@ -147,8 +143,7 @@ class Planner:
         """What must survive a restart: JSON values and numpy arrays. The same on every rank."""
         plan = self.plan
         return {
-            "cursors": self._cursors.copy(),
-            "carry": self._carry.copy(),
+            **self._pool.state(),
             "previous": self._previous,
             "mean": self._mean,
             "steps": self._steps,
@@ -158,8 +153,8 @@ class Planner:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`, but for what is of other domains than this planner's."""
-        if len(state["cursors"]) == len(self._cursors) and len(state["mean"]) == len(self._mean):
-            self._cursors, self._carry = state["cursors"].copy(), state["carry"].copy()
+        if self._pool.fits(state) and len(state["mean"]) == len(self._mean):
+            self._pool.load(state)
             self._previous, self._mean, self._steps = state["previous"], state["mean"], int(state["steps"])
             self.plan = None if state["plan"] is None else Plan.of(state["plan"])
             if self._judge is not None and state.get("judge") is not None:
@@ -193,91 +188,16 @@ class Planner:
         """Exactly as many samples as the interval trains on: the selector's choice, or the next unread ones."""
         count = interval.steps * self._budget.global_batch
         if self._selector is None or interval.is_warmup:
-            return self._next_unread(count, shares)
+            given = self._pool.next_quotas(count, shares)
+            return Choice(ids=np.concatenate(self._pool.read(given)), shortages=given.shortages)
         assert signals is not None, "a decision has signals"
         if self._mixer is None:
-            group = self._candidates_of_pool(count, shares)
+            group = self._pool.candidates(count, shares)
             groups, given = [group], supply_of_one(count, len(group), self._rules.exhaustion)
         else:
-            given = self._quotas(count, shares)
-            groups = self._candidates_by_domain(given.taken)
-            self._carry = given.carry
+            given = self._pool.quotas(count, shares)
+            groups = self._pool.candidates_by_domain(given)
         return self._choose(interval, progress, signals, groups, given)
-
-    def _next_unread(self, count: int, shares: Shares) -> Choice:
-        given = self._next_quotas(count, shares)
-        self._carry = given.carry
-        return Choice(ids=np.concatenate(self._read(given.taken)), shortages=given.shortages)
-
-    def _next_quotas(self, count: int, shares: Shares) -> Supply:
-        """How many unread samples of each domain are next."""
-        return supply(
-            shares if self._by_domain else np.ones(1),
-            count,
-            sizes=self._sizes,
-            available=left_over(self._sizes, self._cursors, self._rules.exhaustion),
-            carry=self._carry if self._by_domain else None,
-            policy=self._rules.exhaustion,
-            names=self._names,
-        )
-
-    def _read(self, taken: Ids, *, distinct: bool = False) -> list[Ids]:
-        """The next ``taken`` Int64[K] unread samples of each domain; ``distinct``: across the end of a pass, more."""
-        domains, parts = zip(self._starts, self._sizes, self._cursors, taken, strict=True), []
-        for d, (start, *rest) in enumerate(domains):
-            size, cursor, count = map(int, rest)
-            key = (int(start), size, cursor, count, self._seed, f"domain {d}")
-            ids, number = read_distinct(*key) if distinct else (read(*key), count)
-            self._cursors[d] += number
-            parts.append(ids)
-        return parts
-
-    def _quotas(self, count: int, shares: Shares) -> Supply:
-        """How many samples the selector is to choose of each domain."""
-        policy = self._rules.exhaustion
-        # Samples that are read across the end of a pass are as good to choose from as others.
-        anew = self._judges_all or policy is Exhaustion.NEXT_EPOCH
-        return supply(
-            shares,
-            count,
-            sizes=self._sizes,
-            available=self._sizes if anew else left_over(self._sizes, self._cursors, policy),
-            carry=self._carry,
-            policy=policy,
-            names=self._names,
-            chosen=True,
-        )
-
-    @property
-    def _judges_all(self) -> bool:
-        return self._budget.judged >= self._budget.pool
-
-    def _judged(self, count: int) -> int:
-        """How many candidates to read for ``count`` chosen ones: a shorter last interval judges as many for each."""
-        full = self._budget.schedule.update_steps * self._budget.global_batch
-        return max(count, -(-self._budget.judged * count // full))
-
-    def _candidates_of_pool(self, count: int, shares: Shares) -> Ids:
-        """Ascending ids: all of the pool, or the next unread ones."""
-        if self._judges_all:
-            return np.arange(self._budget.pool)
-        asked = self._judged(count)
-        given = self._next_quotas(asked, shares)
-        wanted = np.minimum(given.taken, self._sizes)
-        wanted = wanted + quotas(shares if self._by_domain else np.ones(1), asked - wanted.sum(), self._sizes - wanted)
-        self._carry = given.carry
-        return np.sort(np.concatenate(self._read(wanted, distinct=True)))
-
-    def _candidates_by_domain(self, taken: Ids) -> list[Ids]:
-        """Ascending ids of each domain: all of them, or the next unread ones, in proportion to the quotas."""
-        if self._judges_all:
-            return [np.arange(d.start, d.start + d.size) for d in self._budget.domains]
-        count = int(taken.sum())
-        room = np.where(taken > 0, self._sizes, 0)
-        if self._rules.exhaustion is not Exhaustion.NEXT_EPOCH:
-            room = np.minimum(room, np.maximum(left_over(self._sizes, self._cursors, self._rules.exhaustion), taken))
-        wanted = np.maximum(quotas(taken / count, self._judged(count), room), np.minimum(taken, self._sizes))
-        return [np.sort(ids) for ids in self._read(wanted, distinct=True)]
 
     def _choose(
         self, interval: Interval, progress: Progress, signals: Signals, groups: list[Ids], given: Supply
