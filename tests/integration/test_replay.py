@@ -24,6 +24,8 @@ RUNS = {
     "a mixer": ({"mixer": "random"}, {"warmup_proportions": "uniform"}),
     "a mixer that uses domains up": ({"mixer": "random"}, {"exhaustion": "renormalise", "warmup_steps": 6}),
     "both": ({"mixer": "random", "selector": "loss"}, {"candidates": 2}),
+    "scores for the most part predicted": ({"selector": "less"}, {"exact": 0.5, "exact_floor": 0}),
+    "a choice that is spread": ({"selector": "loss"}, {"spread": {"repeats": 2, "rise": 2.0}}),
     "both, of the whole pool": ({"mixer": "random", "selector": "less", "weighter": "loss"}, {}),
 }
 

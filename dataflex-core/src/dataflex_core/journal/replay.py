@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
+from dataflex_core.config.section import Spread
 from dataflex_core.contracts import Mixer, ScoringSelector, Strategy
 from dataflex_core.errors import DataError
 from dataflex_core.journal.events import Decision, Event, Start
@@ -74,8 +75,18 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
         selector.setup(context_of(budget, mixed=mixed, seed=start.seed))
         if isinstance(selector, ScoringSelector):
             selector.__dict__["scores"] = partial(_recorded, scores)
-    rules = Rules(exhaustion=Exhaustion(start.exhaustion), warmup_proportions=start.warmup_proportions)
+    rules = Rules(
+        exhaustion=Exhaustion(start.exhaustion),
+        warmup_proportions=start.warmup_proportions,
+        spread=_spread(start),
+    )
     return Planner(budget, rules, seed=start.seed, chosen=chosen, strategies=strategies)
+
+
+def _spread(start: Start) -> Spread | None:
+    """How choices were spread. Their scores are given as they were, predicted or not."""
+    spread = start.config.get("spread")
+    return Spread(**spread) if spread is not None else Spread() if start.exact is not None else None
 
 
 def _budget(start: Start) -> Budget:

@@ -92,8 +92,9 @@ class PlannedTrainer(SignalTrainer):
             raise
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
+        scored = plan.judged if plan.exact is None else int(plan.exact.sum())
         cost = cost_of_decision(
-            self.run.prepared.strategies.get(SELECTOR), self.run.budget, decision=interval.decision, judged=plan.judged
+            self.run.prepared.strategies.get(SELECTOR), self.run.budget, decision=interval.decision, judged=scored
         )
         took = Took(seconds=time.monotonic() - began, signals=waited.seconds, cost=cost)
         self._record(plan, progress, took, before)
