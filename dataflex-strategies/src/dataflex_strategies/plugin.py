@@ -42,6 +42,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         target=f"{_HERE}.selectors.column:ColumnSelector",
         params=f"{_HERE}.selectors.column:ColumnParams",
         summary="by a number that each sample brings along: a column of the data, or scores worked out before",
+        predictable=False,
     )
     yield StrategySpec(
         kind=Kind.MIXER,
