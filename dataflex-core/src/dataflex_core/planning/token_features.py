@@ -60,7 +60,7 @@ def token_features(tokens: Tokens, table: NDArray[np.float16], *, seed: int = 0)
 
 def read_token_features(path: Path) -> NDArray[np.float16]:
     """What `write_token_features` wrote, memory-mapped: Float16[N, 512]."""
-    table: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    table: NDArray[np.float16] = np.lib.format.open_memmap(path, mode="r")
     return table
 
 
