@@ -15,13 +15,17 @@ from support import base_args, journalled
 
 pytestmark = pytest.mark.numeric
 
-# Imports once and forks for each run: FOLDER has a folder for each, with its configuration and what is done to it.
+# Imports once, whatever a run imports, and forks for each folder in this one, which has a configuration and a hook.
 FORKS = """
-import os, signal, sys
+import json, os, signal, sys
 import torch, llamafactory.train.sft.workflow, dataflex_core.trainer.compose, dataflex_strategies.selectors.loss
 import dataflex_cli.commands.run, dataflex_cli.tables, dataflex_cli.worker, dataflex_core.llamafactory.run
 from dataflex_cli.entry import main
 
+sys.path.insert(0, sys.argv[1])
+from support import train
+
+train(json.loads(sys.argv[2]), selector="loss")
 workflow, trainer = llamafactory.train.sft.workflow, dataflex_core.trainer.base.FlexTrainer
 
 def sent(number):
@@ -137,8 +141,14 @@ def runs(model, data, tmp_path_factory):
         (folder / name / "hook.py").write_text(case.hook)
         for number, kind in enumerate(case.streams, start=1):
             (folder / name / f"stream-{number}").write_text(kind)
+    first = base_args(model, data, tmp_path_factory.mktemp("first"), max_steps=3, eval_dataset="held")
     done = subprocess.run(
-        [sys.executable, "-c", FORKS], cwd=folder, capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, "-c", FORKS, str(Path(__file__).parents[1]), json.dumps(first)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return {name: folder / name for name in CASES}

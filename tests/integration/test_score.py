@@ -90,7 +90,7 @@ def test_a_checkpoint_judges_with_weights_that_lie_there_under_other_names(score
     folder = build_model(tmp_path / "mixtral")
     (folder / "model.safetensors").unlink()
     TEXT["mixtral"].build().save_pretrained(folder)
-    changes = {"finetuning_type": "full", "max_steps": 2, "save_steps": 2, "save_strategy": "steps"}
+    changes = {"finetuning_type": "full", "max_steps": 3, "save_steps": 2, "save_strategy": "steps"}
     args = base_args(folder, data, tmp_path / "out", **changes)
     checkpoint = train(args, selector="random") / "checkpoint-2"
     found = score(args, "--signal", "losses", "--checkpoint", checkpoint).read(["score"])
