@@ -153,7 +153,8 @@ class DiverseSelector(Selector[NoParams]):
             common = signals.direction(known, np.full(len(known), 1 / len(known)))
             scores -= signals.alignments(shard, directions=[common], adam=False)[:, 0]
         gathered = signals.gather(request.candidates, shard, scores)
-        return Selection(ids=top(request.candidates, gathered, request.count), scores=gathered)
+        chosen = top(request.candidates, gathered, request.count)
+        return Selection(ids=chosen, scores=gathered[np.searchsorted(request.candidates, chosen)])
 
 
 class ApartWeighter(Weighter[NoParams]):

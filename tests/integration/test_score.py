@@ -70,16 +70,16 @@ def test_a_checkpoint_judges_as_the_run_did_at_its_step(score, model, data, tmp_
     scored = {}
     args = base_args(model, data, tmp_path / "out", save_strategy="steps", save_steps=2, max_steps=4, **TARGETS)
     with pytest.MonkeyPatch.context() as patch:
-        from dataflex_core.planning import planner
+        from dataflex_core.planning.judging import Judge
 
-        def kept(selector, request, stock=planner.scores_of):
-            scored[request.progress.step] = stock(selector, request)
+        def kept(judge, request, *args, stock=Judge.scores):
+            scored[request.progress.step] = stock(judge, request, *args)
             return scored[request.progress.step]
 
-        patch.setattr(planner, "scores_of", kept)
+        patch.setattr(Judge, "scores", kept)
         train(args, selector="less")
     file = score(args, "--selector", "less", "--checkpoint", tmp_path / "out" / "checkpoint-2")
-    np.testing.assert_allclose(file.read(["score"])["score"], scored[2][1], atol=1e-6)
+    np.testing.assert_allclose(file.read(["score"])["score"], scored[2].scores, atol=1e-6)
     by_subtask = file.read(["score_held", "score_numbers_held"])
     np.testing.assert_array_equal(np.maximum(*by_subtask.values()), file.read(["score"])["score"])
     assert [(fact.step, fact.weight) for fact in file.about.checkpoints] == [(2, 1.0)]

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -84,6 +85,8 @@ class KeptTexts:
 
     def _show(self, shown: list[Shown]) -> None:
         assert self._file is not None
+        if not self._keep.scores:
+            shown = [replace(one, score=None, rank=None) for one in shown]
         new = dict.fromkeys(one.sample for one in shown if not self._file.has(one.sample))
         self._file.write([self._text(self._run.pool, sample, self._run.origins) for sample in new], shown)
 
