@@ -24,8 +24,7 @@ RUNS = {
     "qwen2-moe": {"finetuning_type": "freeze", "freeze_trainable_layers": 1},
     "mixtral in bfloat16": {**FULL, "pure_bf16": True},
     "tied": {**FULL, "bf16": True},
-    "dora": {"use_dora": True},
-    "embeddings": {"additional_target": "embed_tokens,lm_head"},
+    "dora": {"use_dora": True, "additional_target": "embed_tokens,lm_head"},
 }
 LEFT_OUT = {
     "mixtral": "model.layers.0.mlp.gate.weight",
