@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from datasets.arrow_writer import OptimizedTypedSequence
 from support import base_args
 
 from dataflex_core.errors import DataError
@@ -225,6 +226,19 @@ def test_data_sets_that_are_mixed_keep_their_rows(loading, strategy, packing):
     assert digest_of_samples(ours.module["train_dataset"]) == digest_of_samples(plain["train_dataset"])
     sets = {row.dataset for i in range(len(ours.rows.origins)) for row in ours.rows.origins.of(i)}
     assert sets == {"chat", "plain", "several"}
+
+
+@pytest.fixture(autouse=True)
+def numbers_stored_as_ever(monkeypatch):
+    """LLaMA-Factory by itself changes it for good."""
+    monkeypatch.setattr(OptimizedTypedSequence, "__init__", OptimizedTypedSequence.__init__)
+
+
+@pytest.mark.parametrize("how", [load_whole, load_by_domain])
+def test_numbers_are_stored_by_later_runs_as_by_those_before(loading, how):
+    stored = OptimizedTypedSequence.__init__
+    loading(how, dataset="several", neat_packing=True, packing=True, compare=False)
+    assert OptimizedTypedSequence.__init__ is stored
 
 
 def test_target_sets_know_their_rows(loading):

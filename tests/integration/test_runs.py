@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -40,12 +41,25 @@ def test_each_kind_alone_and_all_together(model, data, tmp_path, strategies):
 
 
 _NEEDS = {"static": ("mixer.proportions=[1,3]",)}
+_COLUMNS = {"column": ("score",)}
+
+
+def rated(data, folder):
+    """The same data, in which each row has a number."""
+    shutil.copytree(data, folder)
+    for path in folder.glob("*s.json"):
+        rows = json.loads(path.read_text())
+        path.write_text(json.dumps([{**row, "score": len(row["output"])} for row in rows]))
+    return folder
 
 
 @pytest.mark.parametrize("record", discover().of_kind(), ids=lambda r: f"{r.spec.kind}-{r.spec.name}")
 def test_every_strategy_trains(model, data, tmp_path, record):
     events: list[dict] = []
+    columns = _COLUMNS.get(record.spec.name, ())
     args = base_args(model, data, tmp_path / "out", max_steps=6, eval_dataset="held,numbers_held")
+    if columns:
+        args |= {"dataset_dir": str(rated(data, tmp_path / "data")), "dataflex": {"columns": list(columns)}}
     settings = _NEEDS.get(record.spec.name, ())
     train(args, events=events, settings=settings, **{record.spec.kind.value: record.spec.name})
     assert of_kind(events, "end") == [{"event": "end", "step": 6}]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,22 @@ class Known:
     target_rows: Mapping[str, Traced | None]
 
 
+@contextmanager
+def _numbers_stored_as_ever() -> Iterator[None]:
+    """LLaMA-Factory changes for good how datasets stores whole numbers, where ``neat_packing`` is on.
+
+    What a later run in this process keeps in its cache would be of other types than what is there.
+    """
+    from datasets.arrow_writer import OptimizedTypedSequence
+
+    as_ever = OptimizedTypedSequence.__init__
+    try:
+        yield
+    finally:
+        OptimizedTypedSequence.__init__ = as_ever
+
+
+@_numbers_stored_as_ever()
 def load_known(load: Load, data_args: Any, how: Loading) -> Known:
     """Load. Columns are of training samples alone. Raises `DataError` where a row lacks what is wanted of it."""
     if is_tokenized(data_args):
