@@ -68,7 +68,13 @@ def _compare(model, data, folder, ranks, split, strategies, settings=()):
     assert gap < 1e-4, "same samples, same weights: the same model to rounding"
 
 
-@pytest.mark.parametrize("name", SETS)
+# Those that are not slow show a step's facts, a reference's losses and weights; the others meet the same seams again.
+SLOW = ("exp3", "k-center")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETS]
+)
 def test_two_ranks_decide_as_one(model, reference, uneven, tmp_path, name):
     kinds = [kind for kind, chosen in SETS[name].items() if chosen.startswith("rho")]
     settings = tuple(f"{kind}.reference_model={reference}" for kind in kinds)
@@ -84,7 +90,7 @@ SPLITS = [
 
 
 @pytest.mark.parametrize(("ranks", "split"), SPLITS)
-@pytest.mark.parametrize("name", ["loss", "rho-1"])
+@pytest.mark.parametrize("name", [pytest.param("loss", marks=pytest.mark.slow), "rho-1"])
 def test_how_ranks_split_the_window_does_not_show(model, reference, uneven, tmp_path, name, ranks, split):
     """In LLaMA-Factory's own order, with no plan of ours."""
     settings = (f"weighter.reference_model={reference}",) if name == "rho-1" else ()
