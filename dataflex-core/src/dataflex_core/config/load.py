@@ -223,7 +223,10 @@ def _set_parameter(section: dict[str, Any], word: str) -> None:
     kind, _, rest = word.partition(".")
     if kind not in set(Kind) or re.fullmatch(r"[\w.-]+=.*", rest, flags=re.DOTALL) is None:
         kinds = ", ".join(f"{known}.PARAM=VALUE" for known in Kind)
-        raise InvalidConfig(f"--set {word} is not understood", hint=f"write one of {kinds}")
+        raise InvalidConfig(
+            f"--set {word} is not understood",
+            hint=f"write one of {kinds}; a key of the configuration is given without --set, as KEY=VALUE",
+        )
     chosen = section[kind]
     if not chosen:
         raise InvalidConfig(f"--set {word}: the run has no {kind}", hint=f"add --{kind} NAME")
