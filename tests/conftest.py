@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """A test that trains, or compares floats, has to carry the marker `numeric`."""
     from numeric import Numeric
 
+    with suppress(ImportError):  # not every session has it
+        from hypothesis import settings
+
+        settings.register_profile("any machine", deadline=None)
+        settings.load_profile("any machine")
     config.pluginmanager.register(Numeric(), "numeric")
 
 
