@@ -11,7 +11,13 @@ from dataflex_core.catalog.plugins import Plugins
 
 FOLDER = Path(__file__).with_name("thirdparty")
 FILES = tuple(sorted(FOLDER.glob("*.py")))
-NAMES = {"rho_1": "rho-1", "exp3": "exp3", "rho_loss": "rho-loss", "k_center": "k-center", "curriculum": "curriculum"}
+NAMES = {
+    "rho_1": "my-rho-1",
+    "exp3": "exp3",
+    "rho_loss": "rho-loss",
+    "k_center": "k-center",
+    "curriculum": "curriculum",
+}
 
 
 def catalog() -> Catalog:

@@ -29,7 +29,11 @@ PARAMS = {
         {},
         {"strategy": "quadratic", "delta": 3.0},
         {"strategy": "extremes", "r": 0.01},
+        {"strategy": "upper", "r": 0.5, "r_start": 5.0, "r_steps": 3},
     ],
+    "weighter-adapt": [{}, {"tau": 0.01, "clip": 0.3}],
+    "weighter-joint-update": [{}, {"beta": 3.0, "iterations": 5, "rho": 1.0}, {"objective": "diverse_only"}],
+    "weighter-rho-1": [{}, {"keep": 0.01}],
 }
 
 

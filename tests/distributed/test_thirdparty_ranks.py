@@ -22,7 +22,7 @@ COMMON = {
     "dataflex": {"warmup_steps": 0, "update_steps": 4},
 }
 SETS = {
-    "rho-1": {"weighter": "rho-1", "selector": "random"},
+    "my-rho-1": {"weighter": "my-rho-1", "selector": "random"},
     "exp3": {"mixer": "exp3", "selector": "loss"},
     "rho-loss": {"selector": "rho-loss"},
     "k-center": {"selector": "k-center", "weighter": "loss"},
@@ -90,8 +90,8 @@ SPLITS = [
 
 
 @pytest.mark.parametrize(("ranks", "split"), SPLITS)
-@pytest.mark.parametrize("name", [pytest.param("loss", marks=pytest.mark.slow), "rho-1"])
+@pytest.mark.parametrize("name", [pytest.param("loss", marks=pytest.mark.slow), "my-rho-1"])
 def test_how_ranks_split_the_window_does_not_show(model, reference, uneven, tmp_path, name, ranks, split):
     """In LLaMA-Factory's own order, with no plan of ours."""
-    settings = (f"weighter.reference_model={reference}",) if name == "rho-1" else ()
+    settings = (f"weighter.reference_model={reference}",) if name == "my-rho-1" else ()
     _compare(model, uneven, tmp_path, ranks, split, {"weighter": name}, settings)

@@ -23,7 +23,7 @@ SETS: dict[str, dict[str, str]] = {
     "all": {"selector": "loss", "mixer": "random", "weighter": "loss"},
 }
 OTHERS: dict[str, dict[str, Any]] = {
-    "rho-1": {"weighter": {"name": "rho-1", "reference_model": "base"}},
+    "rho-1": {"weighter": {"name": "my-rho-1", "reference_model": "base"}},
     "exp3": {"mixer": "exp3"},
     "rho-loss": {"selector": {"name": "rho-loss", "reference_model": "base"}},
     "k-center": {"selector": "k-center", "weighter": "loss"},

@@ -47,7 +47,7 @@ class Asked:
 
 def run(model, data, output, reference, *strategies, section=None, **changes):
     args = base_args(model, data, output, **{**COMMON, **changes}, dataflex=section or {})
-    named = {"weighter": "rho-1", "selector": "rho-loss"}
+    named = {"weighter": "my-rho-1", "selector": "rho-loss"}
     settings = tuple(f"{kind}.reference_model={reference}" for kind in strategies if kind in named)
     chosen = {kind: named[kind] for kind in strategies if kind in named}
     chosen |= {"selector": "random"} if "random" in strategies else {}

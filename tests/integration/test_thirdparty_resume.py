@@ -22,7 +22,7 @@ COMMON = {
     "gradient_accumulation_steps": 2,
 }
 SETS = {
-    "rho-1": ({"weighter": "rho-1"}, ("weighter.reference_model=base",)),
+    "my-rho-1": ({"weighter": "my-rho-1"}, ("weighter.reference_model=base",)),
     "exp3": ({"mixer": "exp3"}, ()),
     "rho-loss": ({"selector": "rho-loss"}, ("selector.reference_model=base",)),
     "k-center": ({"selector": "k-center", "weighter": "loss"}, ()),

@@ -57,14 +57,14 @@ def _watched(monkeypatch, weighter):
 
 
 @pytest.mark.parametrize("planned", [False, True], ids=["stock order", "planned"])
-@pytest.mark.parametrize("name", ["loss", "rho-1"])
+@pytest.mark.parametrize("name", ["loss", "my-rho-1"])
 def test_how_the_window_is_split_does_not_show(model, reference, data, tmp_path, monkeypatch, name, planned):
     found = []
-    settings = (f"weighter.reference_model={reference}",) if name == "rho-1" else ()
+    settings = (f"weighter.reference_model={reference}",) if name == "my-rho-1" else ()
     strategies = {"weighter": name} | ({"selector": "random"} if planned else {})
     for batch, accumulation in SPLITS:
         with monkeypatch.context() as patch:
-            seen = _watched(patch, module("rho_1").Rho1 if name == "rho-1" else LossWeighter)
+            seen = _watched(patch, module("rho_1").Rho1 if name == "my-rho-1" else LossWeighter)
             args = base_args(model, data, tmp_path / f"{batch}x{accumulation}", **_split(batch, accumulation))
             output = train(args, catalog=catalog(), settings=settings, **strategies)
         found.append((seen, weights(output)))

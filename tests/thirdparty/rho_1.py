@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def dataflex_strategies():
     yield StrategySpec(
         kind=Kind.WEIGHTER,
-        name="rho-1",
+        name="my-rho-1",
         target="rho_1:Rho1",
         params="rho_1:Params",
         summary="trains only on the tokens with the largest excess loss over a reference model",

@@ -162,6 +162,14 @@ COMPONENTS = {
     "weighter": (WEIGHT, "loss", {"strategy": "extremes", "delta": 2.0},
                  {"name": "loss", "strategy": "extremes", "delta": 2.0}, []),
     "weighter, uniform": (WEIGHT, "loss", {"strategy": "uniform", "delta": 1.0}, {"name": "uniform"}, ["strategy"]),
+    "adapt": (WEIGHT, "adapt", {"tau": 0.5, "refresh_interval": 20, "anchor_batch_size": 8, "clip": None},
+              {"name": "adapt", "tau": 0.5, "clip": None}, ["anchor_batch_size", "weighter"]),
+    "joint": (WEIGHT, "joint_update_aware",
+              {"damping": 1.0, "fixed_point_iters": 5, "pooling": "last_token", "embed_layer": -1,
+               "objective_mode": "full"},
+              {"name": "joint-update", "rho": 1.0, "iterations": 5, "objective": "full"}, ["pooling", "weighter"]),
+    "joint, uniform": (WEIGHT, "joint_update_aware", {"objective_mode": "uniform"}, {"name": "uniform"},
+                       ["objective_mode", "weighter"]),
     "of somebody else": (SELECT, "delta_loss", {"window_size": 0.2, "cache_dir": "x"},
                          {"name": "delta-loss", "window_size": 0.2}, ["cache_dir"]),
 }  # fmt: skip
@@ -174,6 +182,12 @@ def test_a_component(base, name, params, strategy, told):
     made = spelt({**base, **ONCE, "component_name": name}, components=held)
     assert made.section[kind] == strategy
     assert sorted(line.split()[0] for line in made.notices if " of " in line) == told
+
+
+@pytest.mark.parametrize(("name", "key"), [("adapt", "refresh_interval"), ("joint_update_aware", "target_update_step")])
+def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
+    held = {"weighters": {name: {"name": name, "params": {key: 20}}}}
+    assert spelt({**WEIGHT, "component_name": name}, components=held).section["update_steps"] == 20
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,10 @@ from dataflex_strategies.selectors.column import ColumnParams, ColumnSelector, t
 from dataflex_strategies.selectors.loss import LossParams as BandParams
 from dataflex_strategies.selectors.loss import LossSelector, band_weights
 from dataflex_strategies.selectors.random import RandomSelector
-from dataflex_strategies.weighters.loss import LossParams, LossWeighter, loss_weights
+from dataflex_strategies.weighters import adapt, joint_update
+from dataflex_strategies.weighters.anchors import unit
+from dataflex_strategies.weighters.loss import LossParams, LossWeighter, loss_weights, temperature
+from dataflex_strategies.weighters.rho_1 import kept
 
 pytestmark = pytest.mark.numeric
 
@@ -318,3 +321,68 @@ def test_column_looks_rows_up_once_and_notes_what_is_missing(tmp_path):
         assert made.ids.tolist() == [99, 98, 97, 96]
         assert made.notes == {"missing": 5.0}
     assert sorted(asked) == list(range(95, 105))
+
+
+# ------------------------------------------------------------------------------------- weighters: worked numbers
+
+
+def test_upper_goes_up_with_the_loss_without_a_cap():
+    weights = loss_weights(torch.tensor([0.5, 1, 2, 4]), LossParams(strategy="upper"))
+    np.testing.assert_allclose(weights / 4, [0.156081, 0.18005, 0.239595, 0.424273], atol=1e-6)
+
+
+def test_the_temperature_goes_from_its_start_to_its_end_in_a_straight_line():
+    params = LossParams(r=1.0, r_start=5.0, r_steps=8)
+    assert [temperature(params, steps) for steps in (0, 2, 4, 8, 100)] == [5.0, 4.0, 3.0, 1.0, 1.0]
+    flat, sharp = (loss_weights(torch.tensor([0.5, 1, 2, 4]), params, r) for r in (5.0, 1.0))
+    assert flat.std() < sharp.std()
+
+
+@pytest.mark.parametrize("params", [{"r_start": 2.0}, {"r_steps": 5}])
+def test_a_temperature_that_changes_says_from_what_and_in_how_many_steps(params):
+    with pytest.raises(UsageError, match="r_start and r_steps"):
+        LossWeighter(LossParams(**params)).setup(SetupContext(domains=DOMAINS, targets=(), total_steps=4, seed=0))
+
+
+def test_rho_1_keeps_the_largest_excesses_and_what_equals_the_last():
+    excess = torch.tensor([[0.5, -0.2, 2, 0.1, 0.1]])
+    everywhere = torch.ones_like(excess, dtype=torch.bool)
+    assert kept(excess, everywhere, 0.6).tolist() == [[1, 0, 1, 1, 1]]
+    assert kept(excess, everywhere, 0.2).tolist() == [[0, 0, 1, 0, 0]]
+    assert kept(excess, torch.tensor([[True, True, False, False, False]]), 0.01).tolist() == [[1, 0, 0, 0, 0]]
+    assert kept(excess, ~everywhere, 0.6).sum() == 0
+
+
+@pytest.mark.parametrize("count", range(1, 30))
+@pytest.mark.parametrize("keep", [0.1, 0.3, 0.6, 0.7, 1.0])
+def test_rho_1_keeps_the_share_rounded_up_whatever_it_is_in_binary(count, keep):
+    excess, tenths = torch.arange(float(count))[None], round(keep * 10)
+    assert kept(excess, torch.ones_like(excess, dtype=torch.bool), keep).sum() == -(-tenths * count // 10)
+
+
+def test_adapt_weighs_by_likeness_whatever_the_lengths():
+    anchors = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
+    weights = adapt.weights(torch.tensor([[1.0, 0.0], [5.0, 5.0], [-1.0, 0.0]]), anchors, 0.5)
+    expected = 1 / (1 + np.exp(-np.array([0.5, np.sqrt(0.5), -0.5]) / 0.5))
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
+def test_joint_update_finds_the_worked_balance():
+    z, direction = torch.tensor([[1, 0], [0.8, 0.6], [0, 1.0]]), torch.tensor([0.6, 0.8])
+    weights = joint_update.weights(z @ z.T, z @ direction, beta=0.1, tau=0.05, rho=0.5, iterations=200)
+    np.testing.assert_allclose(weights, [0.001092, 0.924406, 0.074502], atol=1e-6)
+
+
+@pytest.mark.parametrize(("beta", "tau", "rho"), [(0.1, 0.05, 1.0), (1.0, 0.05, 0.5), (2.0, 0.2, 1.0), (0.0, 1.0, 0.1)])
+def test_joint_update_stands_still_where_it_ends(beta, tau, rho):
+    z = unit(torch.from_numpy(derive(0, "joint").standard_normal((16, 4))))
+    weights = joint_update.weights(z @ z.T, z @ z[0], beta=beta, tau=tau, rho=rho, iterations=400)
+    np.testing.assert_allclose(weights, ((z @ z[0] - beta * z @ z.T @ weights) / tau).softmax(dim=0), atol=1e-5)
+    assert weights.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_what_repeats_itself_counts_less():
+    z = unit(torch.tensor([[1.0, 0.2], [1.0, 0.2], [1.0, 0.2], [1.0, -0.2]]))
+    weights = joint_update.weights(z @ z.T, z @ torch.tensor([1.0, 0.0]), beta=5.0, tau=0.5, rho=0.5, iterations=400)
+    assert weights[3] > weights[0]
+    np.testing.assert_allclose(weights[:3], weights[0].expand(3), atol=1e-6)

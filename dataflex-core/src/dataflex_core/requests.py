@@ -258,7 +258,9 @@ class WeighRequest(_HasColumns):
     A weighter whose spec says ``compares=False`` may be given them in several parts. ``ids`` Int64[B]. ``targets``
     Int64[B, T], where ``Need.TARGET_TOKENS`` is declared, are the tokens that the positions of the losses predict,
     -100 where masked. ``reference``, where ``Need.REFERENCE_LOSSES`` is declared, are the losses of the reference
-    model that the strategy's parameter names, at the same positions. ``rng`` is the same on every rank.
+    model that the strategy's parameter names, at the same positions. ``embeddings`` Float32[B, H], where
+    ``Need.BATCH_EMBEDDINGS`` is declared, are those of `Signals.embeddings` with ``pooling="weighted"``, but for the
+    dropout of the training forward, which they are taken from. ``rng`` is the same on every rank.
     """
 
     progress: Progress
@@ -267,6 +269,7 @@ class WeighRequest(_HasColumns):
     rng: np.random.Generator
     targets: torch.Tensor | None = None
     reference: TokenLosses | None = None
+    embeddings: torch.Tensor | None = None
     columns: Columns = field(default_factory=dict, repr=False)
 
 

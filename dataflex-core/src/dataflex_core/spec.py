@@ -44,6 +44,8 @@ class Need(StrEnum):
     """The losses of a reference model on the training batches: one forward pass more at each step."""
     TARGET_TOKENS = "target tokens"
     """A weighter's: the tokens that the losses are of, gathered from all ranks."""
+    BATCH_EMBEDDINGS = "batch embeddings"
+    """A weighter's: hidden states of the training batches, from the forward that trains on them."""
 
 
 PASSES = frozenset({Need.LOSSES, Need.GRADIENTS, Need.EMBEDDINGS, Need.GENERATIONS})
@@ -67,9 +69,11 @@ class StrategySpec:
     function ``(params, decision) -> float``: what judging one sample costs at that decision (from 1), in plain training
     steps of one sample; ``None`` adds up the needs, and a forward for each reference model. ``compares`` is whether a
     weighter's weight of a sample depends on the others of its window; a weighter that does not compare is taken at its
-    word, without a mean to normalise by. ``whole_pool`` is whether a selector must be given all samples at each
-    decision. ``predictable`` is whether most of a scoring selector's scores may be predicted from some of them
-    (``dataflex.exact``): not where it keeps what it has scored, or chooses by where in the order a score lies.
+    word, without a mean to normalise by. ``borderless`` is whether a weighter means something where packing leaves no
+    borders between samples, as it does in stage pt: one that weighs tokens. ``whole_pool`` is whether a selector must
+    be given all samples at each decision. ``predictable`` is whether most of a scoring selector's scores may be
+    predicted from some of them (``dataflex.exact``): not where it keeps what it has scored, or chooses by where in the
+    order a score lies.
     Raises `StrategyFault` when a field is malformed.
     """
 
@@ -83,6 +87,7 @@ class StrategySpec:
     needs_for: str | None = None
     cost_of: str | None = None
     compares: bool = True
+    borderless: bool = False
     whole_pool: bool = False
     predictable: bool = True
 

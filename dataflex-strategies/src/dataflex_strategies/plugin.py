@@ -72,6 +72,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         target=f"{_HERE}.weighters.uniform:UniformWeighter",
         summary="weight one for every sample: training as it is without a weighter",
         compares=False,
+        borderless=True,
     )
     yield StrategySpec(
         kind=Kind.WEIGHTER,
@@ -80,4 +81,31 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.weighters.loss:LossParams",
         summary="weights by the loss within an optimizer step's samples, up or down with it",
         reference="arXiv:2502.06733",
+    )
+    yield StrategySpec(
+        kind=Kind.WEIGHTER,
+        name="adapt",
+        target=f"{_HERE}.weighters.adapt:AdaptWeighter",
+        params=f"{_HERE}.weighters.adapt:AdaptParams",
+        summary="weights by likeness to the target set, as the model sees it",
+        reference="arXiv:2605.05227",
+        needs={Need.BATCH_EMBEDDINGS, Need.EMBEDDINGS, Need.TARGET_SET},
+    )
+    yield StrategySpec(
+        kind=Kind.WEIGHTER,
+        name="joint-update",
+        target=f"{_HERE}.weighters.joint_update:JointUpdateWeighter",
+        params=f"{_HERE}.weighters.joint_update:JointUpdateParams",
+        summary="weights by likeness to the target set, less for samples that are like each other",
+        needs={Need.BATCH_EMBEDDINGS, Need.EMBEDDINGS, Need.TARGET_SET},
+    )
+    yield StrategySpec(
+        kind=Kind.WEIGHTER,
+        name="rho-1",
+        target=f"{_HERE}.weighters.rho_1:Rho1Weighter",
+        params=f"{_HERE}.weighters.rho_1:Rho1Params",
+        summary="trains only on the tokens with the largest excess loss over a reference model",
+        reference="arXiv:2404.07965",
+        needs={Need.REFERENCE_LOSSES},
+        borderless=True,
     )

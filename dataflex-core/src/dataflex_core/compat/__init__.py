@@ -80,8 +80,8 @@ def _decisions(
     if elsewhere.get(kind, name) != name:
         return made, ()
     if fixed is None:
-        strategy, notices = component(old, kind, domains, components)
-        return {**made, kind.value: strategy}, notices
+        strategy, beside, notices = component(old, kind, domains, components)
+        return {**made, **beside, kind.value: strategy}, notices
     if old.static_mix:
         return {**made, kind.value: fixed}, ()
     said = f"mixture_sample_rule {old.mixture_sample_rule}: fixes the proportions, so component_name is without effect"

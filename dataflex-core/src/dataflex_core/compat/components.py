@@ -27,7 +27,17 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
     (Kind.SELECTOR, "loss"): {"focus": "medium"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
+    (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
+    (Kind.WEIGHTER, "joint_update_aware"): {
+        "beta": 0.1,
+        "tau": 0.05,
+        "fixed_point_iters": 5,
+        "damping": 1.0,
+        "target_update_step": 50,
+    },
 }
+# What is called otherwise here, beyond its underscores.
+_TODAY = {"joint_update_aware": "joint-update"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +51,27 @@ class _Lost:
 _RENAMED = {
     (Kind.SELECTOR, "less"): {"gradient_type": "gradient"},
     (Kind.SELECTOR, "loss"): {"focus_weight": "boost"},
+    (Kind.WEIGHTER, "joint_update_aware"): {
+        "fixed_point_iters": "iterations",
+        "damping": "rho",
+        "objective_mode": "objective",
+    },
 }
+# Parameters that belong to the run here, by their keys in its section.
+_OF_SECTION = {
+    (Kind.WEIGHTER, "adapt"): {"refresh_interval": "update_steps"},
+    (Kind.WEIGHTER, "joint_update_aware"): {"target_update_step": "update_steps"},
+}
+# What is computed otherwise than in 1.x, whatever the parameters.
+_DIFFERS = {
+    (Kind.WEIGHTER, "adapt"): (
+        "the weights of a step have a mean of one here; 1.x did not normalise them, which halved the learning rate"
+    ),
+    (Kind.WEIGHTER, "joint_update_aware"): (
+        "the weights of a step are those of its whole accumulation window, and of all of the target set"
+    ),
+}
+_BATCHES = _Lost(why="dataflex.token_budget bounds a batch")
 _SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
 _ONCE = _Lost(why="samples are drawn without replacement", same=False)
 _EVERYWHERE = {
@@ -57,6 +87,14 @@ _LOST = {
         "score_num_workers": _Lost(why="dataflex.token_budget bounds a batch of losses"),
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
+    (Kind.WEIGHTER, "adapt"): {"anchor_batch_size": _BATCHES, "eps": _Lost(why="nothing is divided by it")},
+    (Kind.WEIGHTER, "joint_update_aware"): {
+        "target_batch_size": _BATCHES,
+        "target_num_batches": _Lost(why="the whole target set is asked about", same=0),
+        "embed_normalize": _Lost(why="embeddings have length one", same=True),
+        "pooling": _Lost(why="embeddings are means of hidden states, the t-th token weighing t"),
+        "embed_layer": _Lost(why="embeddings are of the last layer", same=-1),
+    },
     (Kind.MIXER, "random"): {
         "seed": _Lost(why="proportions are drawn afresh at each decision, from the run's own seed")
     },
@@ -65,16 +103,19 @@ _LOST = {
 
 def today(name: str) -> str:
     """How a component's name is written here."""
-    return name.replace("_", "-")
+    return _TODAY.get(name, name.replace("_", "-"))
 
 
 def is_of_old(kind: Kind, name: str) -> bool:
     """Whether 1.x has a component of that kind and name, in its spelling or in ours."""
-    return today(name) in today(_NAMES[kind]).split()
+    known = {spelt for old in _NAMES[kind].split() for spelt in (old, old.replace("_", "-"), today(old))}
+    return name in known
 
 
-def component(old: OldKeys, kind: Kind, domains: Sequence[str], read: Read) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The strategy that ``old`` names, with its parameters as they are called here; and notices.
+def component(
+    old: OldKeys, kind: Kind, domains: Sequence[str], read: Read
+) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """The strategy that ``old`` names, with parameters as they are called here; what goes into the section; notices.
 
     Parameters of names that are not offered here go through as they are. Raises `InvalidConfig` for a component that
     its file does not have.
@@ -93,8 +134,9 @@ def component(old: OldKeys, kind: Kind, domains: Sequence[str], read: Read) -> t
             f"components_cfg_file {old.components_cfg_file} does not exist",
             hint="it is looked for in the working directory and beside the configuration",
         )
-    made, lost = _params(kind, name, params, domains)
-    return made, (*notices, *lost)
+    moved = _OF_SECTION.get((kind, name), {})
+    made, lost = _params(kind, name, {key: value for key, value in params.items() if key not in moved}, domains)
+    return made, {moved[key]: params[key] for key in moved if key in params}, (*notices, *lost)
 
 
 def _entry(file: str, held: Mapping[str, Any], kind: Kind, name: str) -> tuple[str, Mapping[str, Any]]:
@@ -127,11 +169,16 @@ def _params(
         for key, value in params.items()
         if key in lost and value != lost[key].same
     ]
+    if here in _DIFFERS:
+        notices.append(f"{kind} {name}: {_DIFFERS[here]}")
     renamed = _RENAMED.get(here, {})
     kept = {renamed.get(key, key): value for key, value in params.items() if key not in lost}
     if here == (Kind.MIXER, "static") and kept.get("proportions") is None:
         kept["proportions"] = equal(domains)
     if here == (Kind.WEIGHTER, "loss") and kept.get("strategy") == "uniform":
         notices.append("strategy uniform of weighter loss: every sample weighs the same; 1.x's weights follow the loss")
+        return {"name": "uniform"}, notices
+    if kept.get("objective") == "uniform":
+        notices.append(f"objective_mode uniform of weighter {name}: every sample weighs the same")
         return {"name": "uniform"}, notices
     return {"name": today(name), **kept}, notices

@@ -18,7 +18,7 @@ from dataflex_core.llamafactory.places import check_places
 from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.llamafactory.written import is_on, number
-from dataflex_core.spec import Need, StrategySpec
+from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.wording import did_you_mean
 
 _FUSED = ("enable_liger_kernel", "use_unsloth")
@@ -138,6 +138,10 @@ def _needs_generations(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
 
 def _needs_training_losses(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     yield from _needs_losses(args, spec)
+    packs = args.get("packing") is None or _first(args, ("packing",)) is not None
+    if spec.kind is Kind.WEIGHTER and not spec.borderless and args.get("stage") == "pt" and packs:
+        why = "weighs samples, and packing in stage pt leaves no borders between them"
+        yield _unmet(spec, why, hint="set packing: false, or use a weighter of tokens", key="packing")
     if other := _first(args, _OTHER_LOSSES):
         why = f"weighs the token losses, and {other} replaces them"
         yield _unmet(spec, why, hint=f"leave {other} out", key=other)

@@ -14,7 +14,7 @@ from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
 from dataflex_core.requests import SetupContext
-from dataflex_core.spec import FORWARD, Need
+from dataflex_core.spec import FORWARD, Kind, Need
 
 _LONGEST = 10**9  # samples of an interval
 
@@ -84,6 +84,7 @@ def budget_of(
         _check_plans(schedule, global_batch)
     _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
+    _check_targets(prepared, targets)
     judged, exact, cost = _selection(prepared, pool, targets, global_batch, schedule)
     return Budget(
         schedule=schedule,
@@ -92,7 +93,7 @@ def budget_of(
         global_batch=global_batch,
         judged=judged,
         decision_cost=cost / global_batch,
-        step_cost=_step_cost(prepared, micro_batches),
+        step_cost=_step_cost(prepared, micro_batches) + _preparing(prepared, targets, schedule, global_batch),
         exact=exact,
     )
 
@@ -117,8 +118,6 @@ def _selection(
     if selector is None:
         return 0, None, 0.0
     spec = selector.record.spec
-    if Need.TARGET_SET in selector.needs and not targets:
-        raise UnmetNeed(f"selector {spec.name} needs a target set, and the run has none", hint="set eval_dataset")
     chosen = min(schedule.update_steps, schedule.total_steps - schedule.warmup_steps) * global_batch
     if chosen > pool:
         raise DataError(
@@ -164,6 +163,13 @@ def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:
     return first + FORWARD * len(references)
 
 
+def _preparing(prepared: PreparedRun, targets: Mapping[str, int], schedule: Schedule, global_batch: int) -> float:
+    """What weighters ask about the target set as an interval begins, by step."""
+    weighters = [chosen for slot, chosen in prepared.strategies.items() if slot.kind is Kind.WEIGHTER]
+    asked = sum(chosen.cost(decision=1) for chosen in weighters if Need.TARGET_SET in chosen.needs)
+    return asked * sum(targets.values()) / (schedule.update_steps * global_batch)
+
+
 def _check_plans(schedule: Schedule, global_batch: int) -> None:
     """An interval's sample ids lie in memory."""
     for key, steps in (("warmup_steps", schedule.warmup_steps), ("update_steps", schedule.update_steps)):
@@ -183,6 +189,13 @@ def _check_window(prepared: PreparedRun, global_batch: int) -> None:
                 hint="raise per_device_train_batch_size or gradient_accumulation_steps",
                 key=(SECTION, slot.kind.value),
             )
+
+
+def _check_targets(prepared: PreparedRun, targets: Mapping[str, int]) -> None:
+    for slot, chosen in prepared.strategies.items():
+        if Need.TARGET_SET in chosen.needs and not targets:
+            name = f"{slot.kind} {chosen.record.spec.name}"
+            raise UnmetNeed(f"{name} needs a target set, and the run has none", hint="set eval_dataset")
 
 
 def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Domain]) -> None:

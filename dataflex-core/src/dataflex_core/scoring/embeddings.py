@@ -26,7 +26,22 @@ def embed(
     """
     if encoder.tokenizer is not None:
         batch = _retokenised(encoder.tokenizer, batch, decode)
-    return pooled(_hidden(encoder.model, batch, layer), batch["attention_mask"], pooling)
+    return pooled(_hidden(encoder.model, batch, layer), attended(batch), pooling)
+
+
+def attended(inputs: Mapping[str, Any]) -> torch.Tensor:
+    """Which tokens of a batch are no padding, Bool[b, T].
+
+    Packed batches have masks of their own: numbers of pieces, or one mask [b, 1, T, T] that is added, which lets a
+    token see itself where it is none of the padding.
+    """
+    tokens, mask = inputs["input_ids"], inputs.get("attention_mask")
+    if not torch.is_tensor(mask):
+        return torch.ones_like(tokens, dtype=torch.bool)
+    if mask.ndim == 4:
+        itself = mask[:, 0].diagonal(dim1=-2, dim2=-1)
+        return itself if itself.dtype == torch.bool else itself == 0
+    return mask != 0
 
 
 def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -35,11 +50,15 @@ def pooled(states: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tens
     ``mean`` over the tokens, the ``last`` token, or ``weighted``: a mean with weights 1, 2, … from the first token
     to the last, because a causal model's later states have seen more (SGPT, arXiv:2202.08904).
     """
+    return torch.bmm(pooling_weights(mask, pooling).unsqueeze(1), states.float()).squeeze(1)
+
+
+def pooling_weights(mask: torch.Tensor, pooling: str) -> torch.Tensor:
+    """What each token counts, Float32[B, T], of sum one where there is a token in Int[B, T] ``mask``."""
     mask = mask.long()
     places = mask.cumsum(dim=1) * mask
     weights = {"mean": mask, "last": (places == places.amax(dim=1, keepdim=True)) * mask, "weighted": places}[pooling]
-    weights = weights.float() / weights.sum(dim=1, keepdim=True).clamp(min=1)
-    return torch.bmm(weights.unsqueeze(1), states.float()).squeeze(1)
+    return weights.float() / weights.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Tensor:
@@ -81,7 +100,7 @@ def _layers(inner: nn.Module, count: int) -> nn.ModuleList:
 
 
 def _retokenised(tokenizer: Any, batch: Mapping[str, Any], decode: Callable[[list[int]], str]) -> dict[str, Any]:
-    rows = zip(batch["input_ids"], batch["attention_mask"].bool(), strict=True)
+    rows = zip(batch["input_ids"], attended(batch), strict=True)
     texts = [decode(ids[mask].tolist()) for ids, mask in rows]
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -68,6 +68,7 @@ class Weighing:
             rng=runner.rng(self.step, *key),
             targets=targets if Need.TARGET_TOKENS in needs else None,
             reference=self._losses(runner, runner.reference) if referenced else None,
+            embeddings=self._embeddings(runner) if Need.BATCH_EMBEDDINGS in needs else None,
             columns=runner.pool.columns,
         )
         given = {
@@ -78,6 +79,8 @@ class Weighing:
         }
         if request.reference is not None:
             given["request.reference.values"] = request.reference.values.numpy()
+        if request.embeddings is not None:
+            given["request.embeddings"] = request.embeddings.numpy()
         with runner.watching(given, request.rng), torch.no_grad():
             answer = strategy.weigh(request, losses)
         values = answer.values if isinstance(answer, Weights) else answer
@@ -98,6 +101,13 @@ class Weighing:
         for row, losses in enumerate(found):
             values[row, : len(losses)], mask[row, : len(losses)] = torch.from_numpy(losses), True
         return TokenLosses(values=values, mask=mask)
+
+    def _embeddings(self, runner: Runner) -> Any:
+        import torch
+
+        view = {"layer": -1, "pooling": "weighted", "model": None}
+        found = [fakes.embedding(runner.pool.samples[i], self.step, view) for i in self.samples.tolist()]
+        return torch.stack([torch.from_numpy(embedding) for embedding in found])
 
     def _targets(self, runner: Runner) -> Any:
         import torch

@@ -35,7 +35,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                     training_step     weight.training_step   weigh the window first, if samples are compared
                                       losses.training_step   this is no evaluation
                                       base.training_step     which micro-batch this is
-                        forward
+                        compute_loss      weight.compute_loss    embeddings are taken from the forward, where needed
                         compute_loss_func   losses._token_loss
                                           losses.micro_batch     what reference models said
                                           weight.weights         ask the weighters, for all ranks' losses

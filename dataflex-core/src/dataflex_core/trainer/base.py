@@ -29,7 +29,8 @@ from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.kept_texts import KeptTexts
 from dataflex_core.trainer.ledger import MOST, Entry, Ledger
-from dataflex_core.trainer.loader import IDS, Identified, IdentifyingCollator
+from dataflex_core.trainer.loader import IDS, PIECES, Identified, IdentifyingCollator
+from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
 from dataflex_core.trainer.trained import TRAINED
@@ -57,6 +58,7 @@ class FlexTrainer(TransformersTrainer):
         self.stopped = False
         """Whether the run that this one goes on from had been ended before its last step."""
         self._window: list[NDArray[np.int64]] = []
+        self._pieces: list[Pieces | None] = []
         self._micro = -1
         self._lost: torch.Tensor | None = None
         self.texts: KeptTexts | None = None
@@ -69,7 +71,7 @@ class FlexTrainer(TransformersTrainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of the next optimizer step; an interval begins first where one is due.
 
-        The ids are taken out of the batches: the model does not know them.
+        The ids, and what tells packed samples apart, are taken out of the batches: the model does not know them.
         """
         step = self.state.global_step
         if self.interval is None or step >= self.interval.stop:
@@ -83,6 +85,7 @@ class FlexTrainer(TransformersTrainer):
         iterator, count = self.source(epoch_iterator, num_batches)
         batches, items = super().get_batch_samples(iterator, count, device)
         self._window = [batch.pop(IDS) for batch in batches]
+        self._pieces = [batch.pop(PIECES) for batch in batches]
         self._micro = -1
         self.since_log.trained.window(self._window, batches)
         return batches, items

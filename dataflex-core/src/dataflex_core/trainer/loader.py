@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from dataflex_core.scoring.feed import Feed
+from dataflex_core.trainer.pieces import pieces_of
 
 ID = "dataflex_id"
 IDS = "dataflex_ids"
+PIECES = "dataflex_pieces"
 
 
 class Identified(Dataset[dict[str, Any]]):
@@ -37,7 +39,8 @@ class Identified(Dataset[dict[str, Any]]):
 class IdentifyingCollator:
     """Collates as ``collate`` does, and keeps the samples' ids in the batch: Int64[B] under the key `IDS`.
 
-    A numpy array, which stays on the host where tensors are moved to the device.
+    A numpy array, which stays on the host where tensors are moved to the device; so do the `Pieces` of packed rows,
+    under the key `PIECES`.
     """
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
@@ -47,7 +50,8 @@ class IdentifyingCollator:
         ids = [feature.pop(ID) for feature in features if ID in feature]
         batch = self.collate(features)
         if ids:
-            batch[IDS] = np.array(ids, dtype=np.int64)  # type: ignore[index]  # collators answer with a dict
+            pieces = pieces_of(batch)
+            batch[IDS], batch[PIECES] = np.array(ids, dtype=np.int64), pieces  # type: ignore[index]  # it is a dict
         return batch
 
 

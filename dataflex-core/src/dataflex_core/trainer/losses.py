@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from dataflex_core.requests import StepFacts
 from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind, Need
 from dataflex_core.trainer.ledger import Entry
+from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.reference import AHEAD, ReferenceAnswers
 from dataflex_core.trainer.signals import SignalTrainer
 
@@ -26,18 +27,42 @@ _LEARNT = "learnt"
 class MicroBatch:
     """Raw losses of one rank's micro-batch: ids Int64[b]; losses, targets (`IGNORE` where masked) and mask [b, T].
 
-    ``references`` are the losses of reference models at the same positions, by path.
+    ``references`` are the losses of reference models at the same positions, by path; ``embeddings`` Float32[b, H] are
+    had where somebody needs them. ``pieces`` are the samples, where rows are packed of several: see `apart`.
     """
 
     ids: torch.Tensor
     losses: torch.Tensor
     targets: torch.Tensor
     references: dict[str, torch.Tensor]
+    embeddings: torch.Tensor | None = None
+    pieces: Pieces | None = None
 
     @property
     def mask(self) -> torch.Tensor:
         """Which positions have a target token."""
         return self.targets != IGNORE
+
+    def apart(self) -> MicroBatch:
+        """The same with a row for each of the packed samples, at the positions that it has; ids are those of the rows.
+
+        Embeddings are of the samples already.
+        """
+        if self.pieces is None:
+            return self
+        rows, own = self.pieces.rows_on(self.ids.device), self.pieces.target_masks(self.ids.device)
+        return replace(
+            self,
+            ids=self.ids[rows],
+            losses=self.losses[rows].masked_fill(~own, 0.0),
+            targets=self.targets[rows].masked_fill(~own, IGNORE),
+            references={path: losses[rows].masked_fill(~own, 0.0) for path, losses in self.references.items()},
+            pieces=None,
+        )
+
+    def together(self, weights: torch.Tensor) -> torch.Tensor:
+        """Token weights Float32[b, T], from those of the rows that `apart` made."""
+        return weights if self.pieces is None else self.pieces.laid_over(weights, len(self.ids))
 
 
 class LossTrainer(SignalTrainer):
@@ -112,7 +137,11 @@ class LossTrainer(SignalTrainer):
         mask = targets != IGNORE
         references = {path: self._reference_answers.laid_out(path, ids, mask) for path in self._references}
         return MicroBatch(
-            ids=torch.from_numpy(ids).to(losses.device), losses=losses, targets=targets, references=references
+            ids=torch.from_numpy(ids).to(losses.device),
+            losses=losses,
+            targets=targets,
+            references=references,
+            pieces=self._pieces[self._micro],
         )
 
     def _normalised(self, total: torch.Tensor, mask: torch.Tensor, items: Any) -> torch.Tensor:

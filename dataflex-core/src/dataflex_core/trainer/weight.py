@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
 from dataflex_core.strategy_faults import answered_at
 from dataflex_core.trainer.base import disagreement
+from dataflex_core.trainer.batch_states import batch_embeddings
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.ledger import Entry, digest_of
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
@@ -50,6 +52,7 @@ class WeightTrainer(LossTrainer):
         self._items: Any = None
         self._measured: list[MicroBatch] | None = None
         self._decided: list[torch.Tensor] | None = None
+        self._embeds, self._states = self.run.prepared.needs(Need.BATCH_EMBEDDINGS), list[torch.Tensor]()
         schedule = self.run.budget.schedule
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
@@ -86,6 +89,21 @@ class WeightTrainer(LossTrainer):
         if self._micro == -1 and self._asks() and self._compares and len(self._batches) > 1:
             self._decided = self._weigh(self._measure(model))
         return super().training_step(model, inputs, *args, **kwargs)
+
+    def compute_loss(self, model: Any, inputs: Any, **kwargs: Any) -> Any:
+        """As below; where weighters need them, embeddings are taken from the forward as it passes."""
+        weighing = self._measured is not None or (self._in_step and self._decided is None)
+        if not (self._embeds and weighing and self._asks()):
+            self._states = []
+            return super().compute_loss(model, inputs, **kwargs)
+        pieces = self._pieces[self._micro]
+        with batch_embeddings(self.accelerator.unwrap_model(model), inputs, pieces) as self._states:
+            return super().compute_loss(model, inputs, **kwargs)
+
+    def micro_batch(self, losses: torch.Tensor, targets: torch.Tensor) -> MicroBatch:
+        """As below, with the embeddings of its samples where somebody needs them."""
+        micro = super().micro_batch(losses, targets)
+        return replace(micro, embeddings=self._states[0]) if self._states else micro
 
     def weights(self, micro: MicroBatch) -> torch.Tensor | None:
         """Of this rank's micro-batch: the weighters' and the mixer's, multiplied."""
@@ -168,8 +186,12 @@ class WeightTrainer(LossTrainer):
         return losses.sum()
 
     def _weigh(self, micros: list[MicroBatch]) -> list[torch.Tensor]:
-        """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together."""
-        window = gathered(micros, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
+        """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together.
+
+        They are shown samples, also where rows are packed of several.
+        """
+        samples = [micro.apart() for micro in micros]
+        window = gathered(samples, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
         everyones, step = window.losses, self.state.global_step + 1
         lost = (~torch.isfinite(everyones.values) & everyones.mask).any(dim=1).sum()
         answers, wrongs = [], []
@@ -191,7 +213,7 @@ class WeightTrainer(LossTrainer):
         self.ledger.add(WEIGHTS, step, added_up(means, counts > 0))
         if self.ranks.world > 1:
             self.ledger.add(_WEIGHED, step, digest_of(weights))
-        return window.mine(weights)
+        return [micro.together(own) for micro, own in zip(micros, window.mine(weights), strict=True)]
 
     def _answered(
         self, slot: Slot, weighter: Weighter[Any], window: Window, lost: torch.Tensor
@@ -224,6 +246,7 @@ class WeightTrainer(LossTrainer):
             rng=self.rng(slot) if self._compares else self.rng(slot, self._micro),
             targets=window.targets if Need.TARGET_TOKENS in needs else None,
             reference=None if path is None else window.references[path],
+            embeddings=window.embeddings if Need.BATCH_EMBEDDINGS in needs else None,
             columns=self.run.columns,
         )
         with torch.no_grad(), self.asking(slot):

@@ -17,7 +17,8 @@ from dataflex_core.trainer.losses import MicroBatch
 class Window:
     """B samples, in the order of training: micro-batch by micro-batch, in each rank by rank.
 
-    ``ids`` Int64[B], ``losses`` [B, T], ``targets`` Int64[B, T] where they were asked for, ``references`` by path.
+    ``ids`` Int64[B], ``losses`` [B, T], ``targets`` Int64[B, T] where they were asked for, ``references`` by path,
+    ``embeddings`` Float32[B, H] where the micro-batches have them.
     ``places`` and ``shapes`` say where this rank's micro-batches are, and how large.
     """
 
@@ -25,6 +26,7 @@ class Window:
     losses: TokenLosses
     targets: torch.Tensor | None
     references: dict[str, TokenLosses]
+    embeddings: torch.Tensor | None
     places: tuple[slice, ...]
     shapes: tuple[tuple[int, int], ...] = field(repr=False)
 
@@ -42,7 +44,7 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
     rows, width = (max(shape[i] for rank in every for shape in rank) for i in (0, 1))
     order = [(r, m) for m in range(len(micros)) for r in range(len(every))]
 
-    def all_of(parts: list[torch.Tensor], fill: float) -> torch.Tensor:
+    def all_of(parts: list[torch.Tensor], fill: float, width: int = width) -> torch.Tensor:
         shape = (rows, width)[: parts[0].ndim]
         filled = parts[0].new_full((1, len(parts), *shape), fill)
         for index, part in enumerate(parts):
@@ -57,6 +59,7 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
         path: TokenLosses(values=all_of([micro.references[path] for micro in micros], 0.0) * mask, mask=mask)
         for path in micros[0].references
     }
+    states = [micro.embeddings for micro in micros if micro.embeddings is not None]
     starts, position = {}, 0
     for r, m in order:
         starts[r, m] = position
@@ -67,6 +70,7 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
         losses=TokenLosses(values=values, mask=mask),
         targets=all_of([micro.targets for micro in micros], IGNORE) if targets else None,
         references=references,
+        embeddings=all_of(states, 0.0, states[0].shape[1]) if states else None,
         places=tuple(slice(starts[key], starts[key] + every[key[0]][key[1]][0]) for key in mine),
         shapes=tuple((int(n), int(t)) for n, t in every[ranks.rank]),
     )

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from dataflex_core import TokenLosses, WeighRequest, Weighter
+from dataflex_core import SetupContext, TokenLosses, UsageError, WeighRequest, Weighter
 
 if TYPE_CHECKING:
     import torch
@@ -20,11 +20,13 @@ class LossParams:
     """The shape of the weight as a function of the loss."""
 
     strategy: Annotated[
-        Literal["linupper", "quadratic", "extremes"],
-        Doc("linupper: up with the loss, capped; quadratic: the middle; extremes: both ends"),
+        Literal["linupper", "upper", "quadratic", "extremes"],
+        Doc("linupper: up with the loss, capped; upper: up without a cap; quadratic: the middle; extremes: both ends"),
     ] = "linupper"
     delta: Annotated[float, Gt(0), Doc("half the range that losses are scaled to")] = 1.0
     r: Annotated[float, Gt(0), Doc("temperature of the softmax: larger is nearer to equal weights")] = 1.0
+    r_start: Annotated[float | None, Gt(0), Doc("the temperature of the first step that is weighed; null for r")] = None
+    r_steps: Annotated[int, Ge(0), Doc("optimizer steps in which the temperature goes from r_start to r")] = 0
 
 
 class LossWeighter(Weighter[LossParams]):
@@ -35,27 +37,52 @@ class LossWeighter(Weighter[LossParams]):
 
         h = 2δ(l − min) / (max − min) − δ
         f = min(h + δ, δ)    linupper: more for a higher loss, the upper half alike
+            h/2δ + 1/2       upper: more for a higher loss
             1 − h²/δ²        quadratic: most for the middle
             |h|              extremes: most for both ends
         w = softmax(f / r) · B
 
-    Equal losses give equal weights. A sample without a target token has no loss: its weight is zero, and the others
-    share. A run whose steps have one sample is refused, for there is nothing to compare.
+    With ``r_start`` the temperature goes from it to ``r`` in a straight line over the first ``r_steps`` optimizer steps
+    after the warm-up: weights near to equal while losses say little yet, then by the loss. Equal losses give equal
+    weights. A sample without a target token has no loss: its weight is zero, and the others share. A run whose steps
+    have one sample is refused, for there is nothing to compare.
 
     When to use: to learn more from hard samples (``linupper``), on data whose labels are trusted; ``quadratic`` where
     the highest losses are noise. A step should have eight samples or more, for the weights are relative to it. With
     gradient accumulation each step takes a forward pass more, a third of its cost; without it weighing costs nothing.
     """
 
+    def __init__(self, params: LossParams) -> None:
+        super().__init__(params)
+        self._warmup = 0
+
+    def setup(self, context: SetupContext) -> None:
+        """Raises `UsageError` where a temperature is to change and it is not said in how many steps, or from what."""
+        self._warmup = context.warmup_steps
+        if (self.params.r_start is None) != (self.params.r_steps == 0):
+            raise UsageError(
+                "weighter loss: r_start and r_steps are given together, or neither",
+                hint=f"the temperature goes from r_start to r={self.params.r} in r_steps optimizer steps",
+            )
+
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
-        return loss_weights(losses.per_sample, self.params)
+        done = request.progress.step - self._warmup
+        return loss_weights(losses.per_sample, self.params, temperature(self.params, done))
 
 
-def loss_weights(loss: torch.Tensor, params: LossParams) -> torch.Tensor:
+def temperature(params: LossParams, steps: int) -> float:
+    """The softmax's temperature when ``steps`` optimizer steps have been weighed."""
+    if params.r_start is None or steps >= params.r_steps:
+        return params.r
+    return params.r_start + (params.r - params.r_start) * steps / params.r_steps
+
+
+def loss_weights(loss: torch.Tensor, params: LossParams, r: float | None = None) -> torch.Tensor:
     """Weights Float32[B] from losses Float32[B]: zero where a loss is NaN, of mean one among the others.
 
-    No value is asked for, which would make the host wait for the device.
+    ``r`` is the temperature, where it is not that of ``params``. No value is asked for, which would make the host wait
+    for the device.
     """
     import torch
 
@@ -65,9 +92,11 @@ def loss_weights(loss: torch.Tensor, params: LossParams) -> torch.Tensor:
     h = 2 * params.delta * (loss - low) / spread - params.delta
     if params.strategy == "linupper":
         f = (h + params.delta).clamp(max=params.delta)
+    elif params.strategy == "upper":
+        f = h / (2 * params.delta) + 0.5
     elif params.strategy == "quadratic":
         f = 1 - h.square() / params.delta**2
     else:
         f = h.abs()
-    weights = (f / params.r).masked_fill(~known, -math.inf).softmax(dim=0) * known.sum()
+    weights = (f / (params.r if r is None else r)).masked_fill(~known, -math.inf).softmax(dim=0) * known.sum()
     return torch.where(spread > 0, weights, 1.0).masked_fill(~known, 0.0)
