@@ -63,7 +63,7 @@ def journal_timed(device: torch.device) -> Iterator[Clock]:
 
     clock = Clock()
     parts = [(Journal, "write"), (Tally, "add"), (SinceLog, "tell"), (SinceLog, "take_up")]
-    parts += [(TrainedDomains, name) for name in ("window", "losses", "step")]
+    parts += [(TrainedDomains, name) for name in ("window", "losses", "count", "step")]
     parts += [(planned, "decision_of"), (weight, "added_up")]
     with ExitStack() as stack:
         for owner, name in parts:

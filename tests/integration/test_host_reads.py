@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multiprocessing.process import BaseProcess
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,8 +124,17 @@ def test_losses_that_are_no_numbers_are_no_weighters_fault(model, data, tmp_path
         train(base_args(model, data, tmp_path / "out", **changes, dataflex={"warmup_steps": 1}), weighter="loss")
 
 
-def test_a_ledger_reads_once_and_gives_every_bit_back():
-    ledger = Ledger()
+class Two(SimpleNamespace):
+    """Two ranks, of which the other has other bits."""
+
+    rank, world, device = 1, 2, torch.device("cpu")
+
+    def gather_rows(self, mine):
+        return torch.cat([mine + 1, mine])
+
+
+def test_a_ledger_reads_once_and_gives_every_bit_of_all_ranks_back():
+    ledger = Ledger(Two())
     left = [
         torch.tensor([True, False]),
         torch.tensor([[2**53, -1]]),
@@ -141,6 +151,8 @@ def test_a_ledger_reads_once_and_gives_every_bit_back():
     for step, (entry, values) in enumerate(zip(entries, left, strict=True)):
         assert (entry.step, entry.about) == (step, step)
         np.testing.assert_array_equal(entry.values, values.numpy())
+        assert entry.everyones.shape == (2, *values.shape)
+        assert (entry.everyones[0] != entry.values).any()
         assert entry.values.dtype == values.numpy().dtype
 
 

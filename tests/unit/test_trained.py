@@ -1,4 +1,4 @@
-"""What is added up between two logs: by domain, over ranks, across a resume; and who waits how long for signals."""
+"""What is added up between two logs: by domain, across a resume; and who waits how long for signals."""
 
 from __future__ import annotations
 
@@ -18,24 +18,7 @@ from dataflex_core.trainer.trained import TrainedDomains, in_groups
 pytestmark = pytest.mark.numeric
 
 DOMAINS = (Domain(name="words", start=0, size=6), Domain(name="numbers", start=6, size=4))
-
-
-class Alone:
-    """One rank."""
-
-    device = torch.device("cpu")
-
-    def gather_arrays(self, values):
-        return [values]
-
-
-class Beside:
-    """Two ranks, of which the other did the very same."""
-
-    device = torch.device("cpu")
-
-    def gather_arrays(self, values):
-        return [values, values]
+CPU = torch.device("cpu")
 
 
 def test_values_go_into_their_groups():
@@ -47,16 +30,21 @@ def batch(*labels):
     return {"labels": torch.tensor(labels)}
 
 
-def trained(ranks):
+def stepped(made, *ids):
+    made.count(np.array(ids))
+    made.take_up(made.step().numpy())
+
+
+def trained():
     """Two steps, of a micro-batch and of two; target tokens are those that something predicts."""
-    made = TrainedDomains(groups_of(DOMAINS, None), ranks)
+    made = TrainedDomains(groups_of(DOMAINS, None), CPU)
     made.window([np.array([0, 7])], [batch([5, 5, -100], [-100, -100, 5])])
     made.losses(np.array([0, 7]), torch.tensor([2.0, 0.5]))
-    made.take_up(made.step(np.array([0, 7])).numpy())
+    stepped(made, 0, 7)
     made.window([np.array([1]), np.array([6])], [batch([5, 5, 5]), batch([-100, 5, 5])])
     made.losses(np.array([1]), torch.tensor([1.0]))
     made.losses(np.array([6]), torch.tensor([float("nan")]))
-    made.take_up(made.step(np.array([1, 6])).numpy())
+    stepped(made, 1, 6)
     return made
 
 
@@ -64,54 +52,48 @@ COUNTS = {"samples": {"words": 2, "numbers": 2}, "tokens": {"words": 3, "numbers
 
 
 def test_what_was_trained_on_is_told_by_domain():
-    made = trained(Alone())
+    made = trained()
     losses = {"words": 3.0, "numbers": None}
     assert made.event(2) == Trained(after=0, step=2, **COUNTS, losses=losses)
     made.clear(2)
     assert made.event(2) is None
 
 
-def test_of_several_ranks_it_is_the_sum():
-    told = trained(Beside()).event(2)
-    assert told.tokens == {"words": 6, "numbers": 6}
-    assert told.losses["words"] == 6.0
-
-
 def test_a_step_that_is_not_finished_counts_for_nothing():
-    made = trained(Alone())
+    made = trained()
     made.window([np.array([0])], [batch([5, 5])])
     made.losses(np.array([0]), torch.tensor([9.0]))
     made.window([np.array([0])], [batch([5, 5, 5])])
     made.losses(np.array([0]), torch.tensor([1.0]))
-    made.take_up(made.step(np.array([0])).numpy())
+    stepped(made, 0)
     told = made.event(3)
     assert (told.tokens["words"], told.losses["words"]) == (5, 4.0)
 
 
 def test_a_run_that_goes_on_goes_on_counting():
-    again = TrainedDomains(groups_of(DOMAINS, None), Beside())
-    again.load(trained(Beside()).state())
+    again = TrainedDomains(groups_of(DOMAINS, None), CPU)
+    again.load(trained().state())
     again.window([np.array([0])], [batch([5, 5])])
     again.losses(np.array([0]), torch.tensor([1.0]))
-    again.take_up(again.step(np.array([0, 0])).numpy())
+    stepped(again, 0)
     told = again.event(3)
-    assert (told.after, told.samples) == (0, {"words": 4, "numbers": 2})
-    assert told.tokens == {"words": 8, "numbers": 6}
-    assert told.losses["words"] == 8.0
+    assert (told.after, told.samples) == (0, {"words": 3, "numbers": 2})
+    assert told.tokens == {"words": 4, "numbers": 3}
+    assert told.losses["words"] == 4.0
 
 
 def test_a_run_that_goes_on_without_losses_tells_none():
-    again = TrainedDomains(groups_of(DOMAINS, None), Alone())
-    again.load(trained(Alone()).state())
+    again = TrainedDomains(groups_of(DOMAINS, None), CPU)
+    again.load(trained().state())
     again.window([np.array([0])], [batch([5, 5])])
-    again.take_up(again.step(np.array([0])).numpy())
+    stepped(again, 0)
     told = again.event(3)
     assert (told.tokens["words"], told.losses) == (4, None)
 
 
 def test_of_other_domains_there_is_nothing_to_go_on_from():
-    again = TrainedDomains(groups_of(DOMAINS[:1], None), Alone())
-    again.load(trained(Alone()).state())
+    again = TrainedDomains(groups_of(DOMAINS[:1], None), CPU)
+    again.load(trained().state())
     assert again.event(3) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,10 @@ import torch
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from numpy.typing import NDArray
+
+
+LOOK_EVERY = 1.0
+"""Seconds from one look of `Looks` to the next, about."""
 
 
 class Ranks:
@@ -67,3 +72,34 @@ class Ranks:
         if self.world == 1:
             return value
         return int(self._accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+
+class Looks:
+    """Whether any rank wants something, such as the end: asked in a loop that all ranks go through together.
+
+    Each exchange makes the hosts wait for their devices, and whoever is to wait for every round loses more than is
+    gained by knowing at once. So ranks look about every `LOOK_EVERY` seconds. After how many rounds that is, they agree
+    on in the look before, from their own clocks: the slowest decides, and no rank looks alone.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
+        self._rounds = 0
+        self._due = 1
+        self._since = time.monotonic()
+
+    def any_wants(self, mine: bool, *, now: bool = False) -> bool:
+        """Call it once a round. Whether a rank wants it, as far as is known: the same on every rank. Collective.
+
+        ``now``, the same on every rank, looks in any case. A rank by itself is answered at once.
+        """
+        if self._ranks.world == 1:
+            return mine
+        self._rounds += 1
+        if self._rounds < self._due and not now:
+            return False
+        seconds = time.monotonic() - self._since
+        rounds = 0 if mine else max(1, int(LOOK_EVERY * self._rounds / max(seconds, 1e-9)))
+        self._due = -self._ranks.largest(-rounds)
+        self._rounds, self._since = 0, time.monotonic()
+        return self._due == 0

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from dataflex_core.collectives import Ranks
+from dataflex_core.collectives import Looks, Ranks
 from dataflex_core.errors import Interrupted
 from dataflex_core.scoring.attempts import Attempts, Call
 from dataflex_core.scoring.batching import deal, pack, without
@@ -176,9 +176,10 @@ class Engine:
             notice=self.notice,
         )
         total = sum(map(len, batches))
+        looks = Looks(self.ranks)
         with tqdm(total=total, desc=title, unit="sample", disable=not self._shows(), leave=False) as bar:
             for index, tensors in enumerate(self._load(samples, schedule)):
-                if self.ranks.largest(int(self.asked_to_end())):
+                if looks.any_wants(self.asked_to_end()):
                     raise Interrupted(f"{title} were cut short", hint="dataflex run … --resume goes on")
                 ids, counts = schedule[index], index < len(batches)
                 attempts.make(self._batch(samples, ids, tensors), ids, counts=counts)

@@ -28,7 +28,7 @@ from dataflex_core.strategy_faults import FAULT_HINT, named
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.kept_texts import KeptTexts
-from dataflex_core.trainer.ledger import MOST, Entry, Ledger
+from dataflex_core.trainer.ledger import MOST, Entry, Ledger, filled
 from dataflex_core.trainer.loader import IDS, PIECES, Identified, IdentifyingCollator
 from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.printed import SHORT
@@ -36,8 +36,8 @@ from dataflex_core.trainer.since_log import SinceLog
 from dataflex_core.trainer.trained import TRAINED
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
-_LOST = "lost"
-"""Whether a micro-batch of a step had a loss that is no finite number."""
+_LOST, _SAMPLES = "lost", "samples"
+"""What a step leaves: whether a micro-batch had a loss that is no finite number; the ids that a rank trained on."""
 
 
 class FlexTrainer(TransformersTrainer):
@@ -51,8 +51,8 @@ class FlexTrainer(TransformersTrainer):
         self.data_collator = IdentifyingCollator(self.data_collator)
         self.ranks = Ranks(self.accelerator)
         self.figures = Figures()
-        self.ledger = Ledger()
-        self.since_log = SinceLog(self.run, self.ranks, self.figures)
+        self.ledger = Ledger(self.ranks)
+        self.since_log = SinceLog(self.run, self.ranks.device, self.figures)
         self.interval: Interval | None = None
         """The interval under way, None before the first step."""
         self.stopped = False
@@ -170,6 +170,10 @@ class FlexTrainer(TransformersTrainer):
         """Whether somebody, as early stopping does, has ended the run before its last step."""
         return bool(self.control.should_training_stop) and self.state.global_step < self.state.max_steps
 
+    def trained_ids(self) -> NDArray[np.int64] | None:
+        """The samples of the step that is done, over all ranks; None where other ranks would have to be asked."""
+        return self.window_ids() if self.ranks.world == 1 else None
+
     def planner_state(self) -> dict[str, Any] | None:
         """The planner's state, None where LLaMA-Factory's own order is kept."""
         return None
@@ -198,26 +202,42 @@ class FlexTrainer(TransformersTrainer):
             self.texts.begin()
 
     def finish_step(self) -> None:
-        """After each optimizer step: the journal learns which samples it trained on, over all ranks. Collective."""
-        ids = np.concatenate(self.ranks.gather_arrays(self.window_ids()))
-        self.run.journal.write(Step(step=self.state.global_step, samples=tuple(ids.tolist())))
-        first = self.interval is not None and self.state.global_step == self.interval.start + 1
-        if self.texts is not None and self.interval is not None and first and self.planned_ids() is None:
-            self.texts.trained(self.interval.decision, ids)
-        self.ledger.add(TRAINED, self.state.global_step, self.since_log.trained.step(ids))
+        """After each optimizer step: the journal learns which samples it trained on, over all ranks.
+
+        Where only the others know theirs, it learns so as the ledger is read: to ask them makes the host wait.
+        """
+        step, ids = self.state.global_step, self.trained_ids()
+        if ids is None:
+            mine = torch.from_numpy(self.window_ids()).to(self.ranks.device, non_blocking=True)
+            self.ledger.add(_SAMPLES, step, filled(mine, self.most_samples()), about=self.interval)
+        else:
+            self._tell_trained(step, ids, self.interval)
+        self.ledger.add(TRAINED, step, self.since_log.trained.step())
         if self._lost is not None:
-            self.ledger.add(_LOST, self.state.global_step, self._lost)
+            self.ledger.add(_LOST, step, self._lost)
             self._lost = None
+
+    def _tell_trained(self, step: int, ids: NDArray[np.int64], interval: Interval | None) -> None:
+        self.run.journal.write(Step(step=step, samples=tuple(ids.tolist())))
+        self.since_log.trained.count(ids)
+        begins = interval is not None and step == interval.start + 1
+        if self.texts is not None and interval is not None and begins and self.planned_ids() is None:
+            self.texts.trained(interval.decision, ids)
 
     def settle_in_time(self) -> None:
         """After a step: settle where the host waits for the device anyway, or too much has gathered. Collective."""
-        control = self.control
-        waits = control.should_log or control.should_save or control.should_evaluate or control.should_training_stop
-        if waits or len(self.ledger) >= MOST:
+        if self.waits_anyway() or len(self.ledger) >= MOST:
             self.settle()
 
+    def waits_anyway(self) -> bool:
+        """Whether stock, after this step, does what has the host wait for the device: the same on every rank."""
+        control = self.control
+        return bool(
+            control.should_log or control.should_save or control.should_evaluate or control.should_training_stop
+        )
+
     def settle(self) -> None:
-        """Read what steps have left on the device, and act upon it. Collective; one read.
+        """Read what the steps of all ranks have left on the device, and act upon it. Collective; one read.
 
         Raises what the earliest step that went wrong is to raise: `RunFailed` where nothing can come of the run any
         more, and what mixins add.
@@ -225,6 +245,9 @@ class FlexTrainer(TransformersTrainer):
         entries = self.ledger.read()
         if not entries:
             return
+        for entry in entries:
+            if entry.kind == _SAMPLES:
+                self._tell_trained(entry.step, entry.everyones[entry.everyones >= 0], entry.about)
         if faults := sorted(self.faults(entries), key=lambda found: found[0]):
             raise faults[0][1]
         self.take_up(entries)
@@ -235,17 +258,20 @@ class FlexTrainer(TransformersTrainer):
 
     def faults(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
         """What went wrong, by step, the first cause of a step first. Collective."""
-        lost = [entry for entry in entries if entry.kind == _LOST]
-        if lost:
-            everyones = self.ranks.gather_arrays(np.array([entry.values.any() for entry in lost]))
-            steps = [entry.step for entry, is_lost in zip(lost, np.any(everyones, axis=0), strict=True) if is_lost]
-            if steps and self.ranks.largest(int(weights_are_dead(self.model))):
-                return [(steps[0], diverged(steps[0], "its loss, and now its weights, are not finite"))]
+        lost = [entry.step for entry in entries if entry.kind == _LOST and entry.everyones.any()]
+        if lost and self.ranks.largest(int(weights_are_dead(self.model))):
+            return [(lost[0], diverged(lost[0], "its loss, and now its weights, are not finite"))]
         return []
 
     def take_up(self, entries: Sequence[Entry]) -> None:
         """Use what nothing is wrong with. Collective."""
         self.since_log.take_up(entries)
+
+    def most_samples(self) -> int:
+        """How many samples a rank's accumulation window has at the most, the same on every rank."""
+        # Stock's own order goes by the second, which may be a checkpoint's.
+        most = max(self.args.train_batch_size, self._train_batch_size)
+        return int(self.args.gradient_accumulation_steps * most)
 
     def window_ids(self) -> NDArray[np.int64]:
         """The samples of this rank's accumulation window, Int64[b], in order."""

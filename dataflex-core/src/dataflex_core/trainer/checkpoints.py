@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from dataflex_core.collectives import Looks
 from dataflex_core.errors import DataflexError, Interrupted, RunFailed
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import SELECTOR, PreparedRun
@@ -34,6 +35,7 @@ class CheckpointTrainer(CompleteTrainer):
         super().__init__(*args, **kwargs)
         restore_to_numbered_cpus()
         self._termination = Termination()
+        self._looks = Looks(self.ranks)
         self._saved_at = 0
         self._before_deciding: dict[str, Any] | None = None
         self._is_brief = False
@@ -110,9 +112,12 @@ class CheckpointTrainer(CompleteTrainer):
         ) from cut_short
 
     def finish_step(self) -> None:
-        """As below; where a rank was sent SIGTERM, ask for a checkpoint of this step, and end the run. Collective."""
+        """As below; where a rank was sent SIGTERM, ask for a checkpoint of this step, and end the run. Collective.
+
+        Several ranks look whether one of them was about once a second, and where they wait for each other anyway.
+        """
         super().finish_step()
-        asked = self.ranks.largest(int(self._termination.asked))
+        asked = self._looks.any_wants(self._termination.asked, now=self.waits_anyway())
         if asked and self.state.global_step < self.state.max_steps:
             self._termination.agreed = True
             self.control.should_save = True

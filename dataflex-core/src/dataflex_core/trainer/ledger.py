@@ -1,7 +1,7 @@
 """What steps leave on the device until it is read: to ask for a value makes the host wait for all that is under way.
 
 A run reads at logging steps, before it writes a checkpoint, and where a decision depends on what was left. Then it is
-one read, of everything.
+one read, of everything that any rank has left.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from dataflex_core.scoring.host import read_together
+from dataflex_core.collectives import Ranks
+from dataflex_core.scoring.host import read_of_all
 
 MOST = 1024
 """Entries that wait at the most: a run that never logs reads when there are as many."""
@@ -22,19 +23,25 @@ MOST = 1024
 class Entry:
     """What was left as ``kind`` while optimizer step ``step`` was made, the first is 1.
 
-    ``values`` have the shape and numbers that they had on the device, ``about`` is what the host knew.
+    ``everyones`` [world, ...] is what each rank left, with the shape and numbers that it had on the device; ``values``
+    is this rank's. ``about`` is what this rank's host knew.
     """
 
     kind: str
     step: int
     values: NDArray[Any]
+    everyones: NDArray[Any]
     about: Any = None
 
 
 class Ledger:
-    """Entries of this rank, in the order in which they were made. Only `read` waits for the device."""
+    """Entries in the order in which they were made. Only `read` waits for the device.
 
-    def __init__(self) -> None:
+    All ranks leave the same kinds in the same order, of the same shapes and dtypes.
+    """
+
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
         self._kept: list[tuple[str, int, torch.Tensor, Any]] = []
 
     def __len__(self) -> int:
@@ -45,13 +52,21 @@ class Ledger:
         self._kept.append((kind, step, values, about))
 
     def read(self) -> list[Entry]:
-        """All entries, which are gone then: one copy from the device, however many they are."""
+        """All entries, which are gone then: one exchange, and one copy from the device, however many they are.
+
+        Collective.
+        """
         kept, self._kept = self._kept, []
-        values = read_together([values for _, _, values, _ in kept])
+        values = read_of_all([values for _, _, values, _ in kept], self._ranks)
         return [
-            Entry(kind=kind, step=step, values=found, about=about)
+            Entry(kind=kind, step=step, values=found[self._ranks.rank], everyones=found, about=about)
             for (kind, step, _, about), found in zip(kept, values, strict=True)
         ]
+
+
+def filled(rows: torch.Tensor, count: int) -> torch.Tensor:
+    """``rows`` [n, ...] with rows of -1 after them, [count, ...]: where ranks may have made different numbers."""
+    return torch.cat([rows, rows.new_full((count - len(rows), *rows.shape[1:]), -1)])
 
 
 def digest_of(values: torch.Tensor) -> torch.Tensor:

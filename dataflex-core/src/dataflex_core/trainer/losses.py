@@ -14,7 +14,7 @@ from dataflex_core.prepared import Slot
 from dataflex_core.requests import StepFacts
 from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind, Need
-from dataflex_core.trainer.ledger import Entry
+from dataflex_core.trainer.ledger import Entry, filled
 from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.reference import AHEAD, ReferenceAnswers
 from dataflex_core.trainer.signals import SignalTrainer
@@ -165,7 +165,8 @@ class LossTrainer(SignalTrainer):
         super().finish_step()
         if self._learners:
             about = (self.current_progress(), self.proportions())
-            self.ledger.add(_LEARNT, self.state.global_step, torch.cat(self._seen), about)
+            rows = filled(torch.cat(self._seen), self.most_samples())
+            self.ledger.add(_LEARNT, self.state.global_step, rows, about)
             self._seen.clear()
 
     def is_awaited(self) -> bool:
@@ -186,7 +187,7 @@ class LossTrainer(SignalTrainer):
                 self._show(entry)
 
     def _show(self, entry: Entry) -> None:
-        every = np.concatenate(self.ranks.gather_arrays(entry.values))
+        every = entry.everyones[entry.everyones[..., 0] >= 0]
         table = every[np.argsort(every[:, 0], kind="stable")]
         progress, proportions = entry.about
         ids, tokens = table[:, 1].astype(np.int64), table[:, 2].astype(np.int64)

@@ -119,8 +119,11 @@ class PlannedTrainer(SignalTrainer):
             (MIXER, np.concatenate([plan.proportions, weights]).astype("<f8")),
             (SELECTOR, plan.ids.astype("<i8")),
         )
-        for slot, decision in decided:
-            if odd := self.ranks.differing(sha256(decision.tobytes()).digest()):
+        digests = {slot: sha256(decision.tobytes()).digest() for slot, decision in decided}
+        if not self.ranks.differing(sha256(b"".join(digests.values())).digest()):
+            return
+        for slot, digest in digests.items():
+            if odd := self.ranks.differing(digest):
                 chosen = self.run.prepared.strategies.get(slot)
                 title = "the plan" if chosen is None else chosen.title
                 raise disagreement(title, self.state.global_step, odd)
@@ -141,6 +144,13 @@ class PlannedTrainer(SignalTrainer):
 
     def planned_ids(self) -> NDArray[np.int64] | None:
         return None if self.planner.plan is None else self.planner.plan.ids.copy()
+
+    def trained_ids(self) -> NDArray[np.int64]:
+        """By the plan, in its order: no rank has to ask the others."""
+        plan, batch = self.planner.plan, self.run.budget.global_batch
+        assert plan is not None, "no step is trained without a plan"
+        first = (self.state.global_step - 1 - plan.interval.start) * batch
+        return plan.ids[first : first + batch]
 
     def ids_ahead(self, count: int) -> NDArray[np.int64] | None:
         plan, batch = self.planner.plan, self.run.budget.global_batch

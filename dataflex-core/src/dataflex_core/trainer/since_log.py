@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from dataflex_core.collectives import Ranks
 from dataflex_core.journal.events import Logged
 from dataflex_core.journal.figures import finite
 from dataflex_core.trainer.active_run import ActiveRun
@@ -25,10 +25,13 @@ _ALWAYS = "dataflex/share/"
 
 
 class SinceLog:
-    """Collects, on every rank, what happened since the last log; ``figures`` are what strategies noted."""
+    """Collects, on every rank, what happened since the last log.
 
-    def __init__(self, run: ActiveRun, ranks: Ranks, figures: Figures) -> None:
-        self.trained = TrainedDomains(groups_of(run.budget.domains, run.origins), ranks)
+    ``device`` is that of training, ``figures`` are what strategies noted.
+    """
+
+    def __init__(self, run: ActiveRun, device: torch.device, figures: Figures) -> None:
+        self.trained = TrainedDomains(groups_of(run.budget.domains, run.origins), device)
         self.deciding = Clock()
         """How long was decided."""
         self._run, self._figures = run, figures
@@ -43,14 +46,14 @@ class SinceLog:
         """What steps left on the device of what they trained on, and of its weights."""
         for entry in entries:
             if entry.kind == TRAINED:
-                self.trained.take_up(entry.values)
+                self.trained.take_up(entry.everyones.sum(axis=0))
             elif entry.kind == WEIGHTS:
                 self._weights = entry.values if self._weights is None else self._weights + entry.values
 
     def tell(self, step: int, logs: Mapping[str, float]) -> dict[str, float]:
         """Journal all of it at a log after ``step``, and begin anew; the figures to log beside ``logs``.
 
-        Everything is taken up. Collective. Raises as `Journal.write`.
+        Everything is taken up. Raises as `Journal.write`.
         """
         now, journal = time.monotonic(), self._run.journal
         if (event := self.trained.event(step)) is not None:
@@ -75,7 +78,7 @@ class SinceLog:
         return {**means, **shown}
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint, but for times. Everything is taken up. Collective."""
+        """For a checkpoint, but for times. Everything is taken up."""
         return {TRAINED: self.trained.state(), WEIGHTS: self._weights}
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataflex_core.collectives import Ranks
 from dataflex_core.journal.events import Trained
 from dataflex_core.scoring.losses import IGNORE
 from dataflex_core.trainer.groups import Groups
@@ -23,8 +22,8 @@ TRAINED = "trained"
 class TrainedDomains:
     """Adds up, by domain, what every optimizer step trains on; only `take_up` needs values of the device."""
 
-    def __init__(self, groups: Groups, ranks: Ranks) -> None:
-        self._groups, self._ranks = groups, ranks
+    def __init__(self, groups: Groups, device: torch.device) -> None:
+        self._groups, self._device = groups, device
         self._window: list[tuple[Ids, torch.Tensor]] = []
         self._losses: list[torch.Tensor] = []
         self._after = 0
@@ -44,24 +43,27 @@ class TrainedDomains:
         """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], each the sum of its tokens'."""
         self._losses.append(self._summed(ids, losses))
 
-    def step(self, ids: Ids) -> torch.Tensor:
-        """An optimizer step is done, on ``ids`` Int64[B], those of all ranks.
+    def count(self, ids: Ids) -> None:
+        """A step was trained on ``ids`` Int64[B], those of all ranks."""
+        self._samples = self._samples + np.bincount(self._groups.of(ids), minlength=len(self._samples))
+
+    def step(self) -> torch.Tensor:
+        """An optimizer step is done.
 
         This rank's target tokens by domain, [1, K], or [2, K] with their losses, on the training device.
         """
-        self._samples = self._samples + np.bincount(self._groups.of(ids), minlength=len(self._samples))
-        rows = [_on(self._ranks.device, [self._summed(mine, tokens) for mine, tokens in self._window])]
+        rows = [_on(self._device, [self._summed(mine, tokens) for mine, tokens in self._window])]
         if self._losses:
-            rows.append(_on(self._ranks.device, self._losses))
+            rows.append(_on(self._device, self._losses))
         self._window, self._losses = [], []
         return torch.stack(rows)
 
     def take_up(self, sums: NDArray[np.float64]) -> None:
-        """What a `step` answered with, now on the host."""
+        """What a `step` answered with, now on the host and added up over all ranks."""
         self._sums = sums if self._sums is None else self._sums + sums
 
     def event(self, step: int) -> Trained | None:
-        """What happened up to ``step``, all of which is taken up; None where nothing was trained. Collective."""
+        """What happened up to ``step``, all of which is taken up; None where nothing was trained."""
         if not self._samples.any():
             return None
         names, (tokens, *lost) = self._groups.names, self._of_all()
@@ -81,7 +83,7 @@ class TrainedDomains:
         self._samples = np.zeros_like(self._samples)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint; all is taken up. Collective."""
+        """For a checkpoint; all is taken up."""
         return {"after": self._after, "samples": self._samples, "sums": self._of_all() if self._samples.any() else None}
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -98,7 +100,7 @@ class TrainedDomains:
         """Of all ranks, since the last log, [1, K] or [2, K]: what the checkpoint had of it, and what came since."""
         known = [] if self._before is None else [self._before]
         if self._sums is not None:
-            known.append(np.sum(self._ranks.gather_arrays(self._sums[None]), axis=0)[0])
+            known.append(self._sums)
         rows = min(map(len, known))  # losses are known of all or of none
         total: NDArray[np.float64] = np.sum([each[:rows] for each in known], axis=0)
         return total

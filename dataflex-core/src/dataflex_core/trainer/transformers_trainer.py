@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         compute_loss_func: Any
         model_accepts_loss_kwargs: bool
         current_gradient_accumulation_steps: int
+        _train_batch_size: int
 
         def __init__(self, *args: Any, **kwargs: Any) -> None: ...
         def add_callback(self, callback: Any) -> None: ...

@@ -26,7 +26,7 @@ from dataflex_core.trainer.losses import LossTrainer, MicroBatch
 from dataflex_core.trainer.token_weights import ALL_ZERO, NOT_FINITE, NOTHING_LEFT, answered, multiplied, normalised
 from dataflex_core.trainer.token_weights import wrongs as wrongs_of
 from dataflex_core.trainer.weight_sums import WEIGHTS, added_up
-from dataflex_core.trainer.window import Window, gathered
+from dataflex_core.trainer.window import Shapes, Window, gathered, shapes_of
 
 _WRONG, _WEIGHED = "wrong", "weighed"
 """What weighing leaves on the device beside `WEIGHTS`: counts of what is wrong, and a digest of the weights."""
@@ -50,6 +50,7 @@ class WeightTrainer(LossTrainer):
         self._compares = any(self.run.prepared.strategies[slot].compares for slot in self._weighters)
         self._batches: Sequence[dict[str, Any]] = ()
         self._items: Any = None
+        self._shapes: Shapes = []
         self._measured: list[MicroBatch] | None = None
         self._decided: list[torch.Tensor] | None = None
         self._embeds, self._states = self.run.prepared.needs(Need.BATCH_EMBEDDINGS), list[torch.Tensor]()
@@ -82,12 +83,14 @@ class WeightTrainer(LossTrainer):
         """As below; keeps the batches of the accumulation window, to weigh them before they are trained on."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._batches, self._items, self._decided = batches, items, None
+        if self._asks():
+            self._shapes = shapes_of(batches, self._pieces, self.ranks)
         return batches, items
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Weigh the whole window before its first micro-batch is trained on, where that is asked for."""
         if self._micro == -1 and self._asks() and self._compares and len(self._batches) > 1:
-            self._decided = self._weigh(self._measure(model))
+            self._decided = self._weigh(self._measure(model), self._shapes)
         return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(self, model: Any, inputs: Any, **kwargs: Any) -> Any:
@@ -110,7 +113,7 @@ class WeightTrainer(LossTrainer):
         if self._decided is not None:
             return self._decided[self._micro]
         if self._asks():
-            return self._weigh([micro])[0]
+            return self._weigh([micro], [rank[self._micro : self._micro + 1] for rank in self._shapes])[0]
         factors = self._by_domain(micro.ids)
         return None if factors is None else factors[:, None].expand_as(micro.losses)
 
@@ -148,12 +151,10 @@ class WeightTrainer(LossTrainer):
         return None
 
     def _disagreements(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
-        weighed = [entry for entry in entries if entry.kind == _WEIGHED]
-        if self.ranks.world == 1 or not weighed:
-            return []
-        every = self.ranks.gather_arrays(np.array([entry.values.item() for entry in weighed]))
-        for place, entry in enumerate(weighed):
-            if odd := [rank for rank, digests in enumerate(every) if digests[place] != every[0][place]]:
+        for entry in entries:
+            if entry.kind != _WEIGHED:
+                continue
+            if odd := np.flatnonzero(entry.everyones != entry.everyones[0]).tolist():
                 return [(entry.step, disagreement(self._titles(), entry.step - 1, odd))]
         return []
 
@@ -185,13 +186,13 @@ class WeightTrainer(LossTrainer):
         self._measured.append(self.micro_batch(losses, targets))
         return losses.sum()
 
-    def _weigh(self, micros: list[MicroBatch]) -> list[torch.Tensor]:
+    def _weigh(self, micros: list[MicroBatch], shapes: Shapes) -> list[torch.Tensor]:
         """Token weights of this rank's micro-batches, from what the weighters say of all ranks' together.
 
         They are shown samples, also where rows are packed of several.
         """
         samples = [micro.apart() for micro in micros]
-        window = gathered(samples, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
+        window = gathered(samples, shapes, self.ranks, targets=self.run.prepared.needs(Need.TARGET_TOKENS))
         everyones, step = window.losses, self.state.global_step + 1
         lost = (~torch.isfinite(everyones.values) & everyones.mask).any(dim=1).sum()
         answers, wrongs = [], []

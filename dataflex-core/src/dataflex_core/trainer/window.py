@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from dataflex_core.collectives import Ranks
 from dataflex_core.requests import TokenLosses
 from dataflex_core.scoring.losses import IGNORE
 from dataflex_core.trainer.losses import MicroBatch
+from dataflex_core.trainer.pieces import Pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,12 +37,33 @@ class Window:
         return [values[place, :width] for place, (_, width) in zip(self.places, self.shapes, strict=True)]
 
 
-def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Window:
-    """This rank's micro-batches beside the others'. Collective: every rank brings as many, of any sizes."""
+Shapes = list[list[tuple[int, int]]]
+"""Of each rank's micro-batches, in order: rows, and width with padding."""
+
+
+def shapes_of(batches: Sequence[Mapping[str, Any]], pieces: Sequence[Pieces | None], ranks: Ranks) -> Shapes:
+    """Those of all ranks' ``batches``, by their labels, a row each of the ``pieces`` that rows are packed of.
+
+    Collective: every rank brings as many batches.
+
+    With several ranks it is the one read of a step that weighing cannot do without. Each rank collates its own samples,
+    and how wide that makes a batch is its collator's to say: padding to a multiple, packing, pictures. No rank can
+    reckon another's, and without it there is no telling how large what it sends is. It is asked once for the whole
+    window, before the step begins: then the device has nothing left but the step before.
+    """
+    mine = [
+        (len(batch["labels"]) if packed is None else len(packed.rows), batch["labels"].shape[1])
+        for batch, packed in zip(batches, pieces, strict=True)
+    ]
+    if ranks.world == 1:
+        return [mine]
+    every = ranks.gather_rows(torch.tensor([mine], device=ranks.device)).tolist()
+    return [[(rows, width) for rows, width in rank] for rank in every]
+
+
+def gathered(micros: Sequence[MicroBatch], every: Shapes, ranks: Ranks, *, targets: bool) -> Window:
+    """This rank's micro-batches beside the others', of shapes ``every``. Collective."""
     device = micros[0].losses.device
-    shapes = [tuple(micro.losses.shape) for micro in micros]
-    # [rank, micro-batch, (rows, width)]
-    every = [shapes] if ranks.world == 1 else ranks.gather_rows(torch.tensor([shapes], device=device)).tolist()
     rows, width = (max(shape[i] for rank in every for shape in rank) for i in (0, 1))
     order = [(r, m) for m in range(len(micros)) for r in range(len(every))]
 
@@ -72,5 +95,5 @@ def gathered(micros: Sequence[MicroBatch], ranks: Ranks, *, targets: bool) -> Wi
         references=references,
         embeddings=all_of(states, 0.0, states[0].shape[1]) if states else None,
         places=tuple(slice(starts[key], starts[key] + every[key[0]][key[1]][0]) for key in mine),
-        shapes=tuple((int(n), int(t)) for n, t in every[ranks.rank]),
+        shapes=tuple(every[ranks.rank]),
     )
