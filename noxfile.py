@@ -185,7 +185,7 @@ def distributed(session: nox.Session) -> None:
     """Run the tests of several processes, of DeepSpeed and of killed runs that take minutes; arguments go to pytest."""
     install(session, "pytest", "hypothesis", "deepspeed", "ray")
     with tempfile.TemporaryDirectory(prefix="dataflex-distributed-") as scratch:
-        env = {**QUIET, "HF_HOME": scratch}
+        env = {**QUIET, "HF_HOME": scratch, "TORCH_EXTENSIONS_DIR": f"{scratch}/extensions"}
         session.run("pytest", "tests/distributed", "tests/faults", *session.posargs, env=env)
 
 

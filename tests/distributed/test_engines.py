@@ -30,7 +30,7 @@ STRATEGIES = {
 @pytest.fixture(scope="module")
 def extensions(tmp_path_factory):
     """DeepSpeed compiles into a folder of its own: a killed compilation leaves a lock that hangs the next."""
-    return tmp_path_factory.mktemp("extensions")
+    return os.environ.get("TORCH_EXTENSIONS_DIR") or tmp_path_factory.mktemp("extensions")
 
 
 def _run(args, folder: Path, strategies, extensions, *words: str) -> list[dict]:
