@@ -7,7 +7,7 @@ gradients meet ``q`` parameter by parameter and are dropped; what is kept is one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ Counted = tuple[Directions, torch.Tensor]
 
 The numbers lie on the device, and whoever looks at them waits for it.
 """
+
+_COLUMNS = {"cpu": 1 << 17}
+"""Numbers of a parameter whose updates are made at once: of a large one a CPU does half the work in its cache."""
 
 Scales = Callable[[SampleGradients, Ids], torch.Tensor]
 """Float32[R, B]: how much of each of B samples' gradients goes into each of R sums."""
@@ -88,9 +91,8 @@ def batch_cosines(
 ) -> torch.Tensor:
     """Mean cosines with each of K directions, Float32[B, K]; NaN where a sample has no gradient."""
     squares, dots = found.zeros(), found.zeros(len(next(iter(q.values()))))
-    for parameter, rows, part in found:
-        update = direction(part.flatten(1), parameter, moments)
-        dots[rows] += update @ q[parameter].T
+    for rows, update, towards in _updates(found, q, moments):
+        dots[rows] += update @ towards.T
         squares[rows] += squared_norms(update)
     usable = found.known & (squares > 0)
     return torch.where(usable[:, None], dots * squares.rsqrt()[:, None], torch.nan)
@@ -101,9 +103,21 @@ def batch_products(
 ) -> torch.Tensor:
     """Products with each of K directions, Float32[B, K]; NaN where a sample has no target token."""
     dots = found.zeros(len(next(iter(q.values()))))
-    for parameter, rows, part in found:
-        dots[rows] += direction(part.flatten(1), parameter, moments) @ q[parameter].T
+    for rows, update, towards in _updates(found, q, moments):
+        dots[rows] += update @ towards.T
     return torch.where(found.known[:, None], dots, torch.nan)
+
+
+def _updates(
+    found: SampleGradients, q: Directions, moments: Mapping[nn.Parameter, Moments] | None
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Samples, their updates Float32[b, n] of n numbers of a parameter, and the directions' same, Float32[K, n]."""
+    for parameter, rows, part in found:
+        gradients = part.flatten(1)
+        count = gradients.shape[1]
+        for start in range(0, count, _COLUMNS.get(gradients.device.type, count)):
+            columns = slice(start, start + _COLUMNS.get(gradients.device.type, count))
+            yield rows, direction(gradients[:, columns], parameter, moments, columns), q[parameter][:, columns]
 
 
 def zeros_of(gradients: Gradients, count: int) -> Directions:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from dataflex_core.scoring.sharded import is_sharded, shape_of
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,6 +23,12 @@ class Moments:
     beta1: float
     beta2: float
     eps: float
+
+    def of(self, columns: slice) -> Moments:
+        """Those of some of the parameter's numbers."""
+        if self.first is None or self.second is None:
+            return self
+        return replace(self, first=self.first[columns], second=self.second[columns])
 
 
 def moments_of(optimizer: object, parameters: Iterable[nn.Parameter]) -> dict[nn.Parameter, Moments] | None:
@@ -103,7 +111,13 @@ def adam_direction(gradients: torch.Tensor, moments: Moments) -> torch.Tensor:
 
 
 def direction(
-    gradients: torch.Tensor, parameter: nn.Parameter, moments: Mapping[nn.Parameter, Moments] | None
+    gradients: torch.Tensor,
+    parameter: nn.Parameter,
+    moments: Mapping[nn.Parameter, Moments] | None,
+    columns: slice = _ALL,
 ) -> torch.Tensor:
-    """Adam's direction of Float32[B, numel] gradients of ``parameter``, or without moments these themselves."""
-    return gradients if moments is None else adam_direction(gradients, moments[parameter])
+    """Adam's direction of Float32[B, n] gradients of ``parameter``, or without moments these themselves.
+
+    ``columns`` says of which n of the parameter's numbers they are.
+    """
+    return gradients if moments is None else adam_direction(gradients, moments[parameter].of(columns))

@@ -27,16 +27,20 @@ def fits(layer: nn.Module) -> bool:
 def gradients(call: LayerCall, name: str, rows: slice) -> torch.Tensor:
     """Float32[b, experts, *shape]: for each expert the sum over the tokens that it was given."""
     parameter = call.layer.get_parameter(name)
-    total = torch.zeros(rows.stop - rows.start, *parameter.shape, device=parameter.device)
-    for visit in _visits(call):
-        x, g = visit.of(name)
-        x, g = (visit.by_sample(tensor, rows) for tensor in (x, g))
+    total = torch.empty(rows.stop - rows.start, *parameter.shape, device=parameter.device)
+    visits = {visit.expert: visit for visit in _visits(call)}
+    for expert in range(parameter.shape[0]):
+        visit, found = visits.get(expert), total[:, expert]
+        if visit is None:
+            found.zero_()
+            continue
+        x, g = (visit.by_sample(tensor, rows) for tensor in visit.of(name))
         if name.endswith("bias"):
-            total[:, visit.expert] = g.sum(dim=1)
+            torch.sum(g, dim=1, out=found)
         elif call.layer.is_transposed:
-            total[:, visit.expert] = torch.bmm(x.transpose(1, 2), g)
+            torch.bmm(x.transpose(1, 2), g, out=found)
         else:
-            total[:, visit.expert] = torch.bmm(g.transpose(1, 2), x)
+            torch.bmm(g.transpose(1, 2), x, out=found)
     return total
 
 
@@ -62,6 +66,8 @@ class _Visit:
     def by_sample(self, tensor: torch.Tensor, rows: slice) -> torch.Tensor:
         """Float32[b, tokens, width], filled up with zeros."""
         pieces = [tensor[self.starts[i] : self.starts[i + 1]] for i in range(rows.start, rows.stop)]
+        if len(pieces) == 1:
+            return pieces[0].unsqueeze(0).float()
         return nn.utils.rnn.pad_sequence(pieces, batch_first=True).float()
 
 
