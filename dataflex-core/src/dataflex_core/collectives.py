@@ -75,31 +75,43 @@ class Ranks:
 
 
 class Looks:
-    """Whether any rank wants something, such as the end: asked in a loop that all ranks go through together.
+    """Whether any rank wants something, such as the end: looked at in a loop that all ranks go through together.
 
-    Each exchange makes the hosts wait for their devices, and whoever is to wait for every round loses more than is
+    Each look is an exchange, which makes the hosts wait for their devices: in every round it would cost more than is
     gained by knowing at once. So ranks look about every `LOOK_EVERY` seconds. After how many rounds that is, they agree
-    on in the look before, from their own clocks: the slowest decides, and no rank looks alone.
+    upon in the look before, each by its own clock, and the slowest decides: none looks alone.
     """
 
     def __init__(self, ranks: Ranks) -> None:
+        self.wanted = False
+        """Whether a rank wanted it at the last look; the same on every rank."""
         self._ranks = ranks
         self._rounds = 0
         self._due = 1
         self._since = time.monotonic()
 
-    def any_wants(self, mine: bool, *, now: bool = False) -> bool:
-        """Call it once a round. Whether a rank wants it, as far as is known: the same on every rank. Collective.
+    def is_due(self) -> bool:
+        """A round is done: whether to look after it. The same on every rank."""
+        self._rounds += 1
+        return self._rounds >= self._due
 
-        ``now``, the same on every rank, looks in any case. A rank by itself is answered at once.
+    def offer(self, wants: bool) -> int:
+        """What this rank brings to a look: the rounds until the next one, 0 where it ``wants``."""
+        seconds = time.monotonic() - self._since
+        return 0 if wants else max(1, int(LOOK_EVERY * self._rounds / max(seconds, 1e-9)))
+
+    def agree(self, least: int) -> None:
+        """Take up what the look found: the ``least`` of all ranks' offers."""
+        self.wanted, self._due = least == 0, least
+        self._rounds, self._since = 0, time.monotonic()
+
+    def any_wants(self, mine: bool) -> bool:
+        """A round is done: look, if that is due. Whether a rank wants it, as far as is known. Collective.
+
+        A rank by itself is answered at once.
         """
         if self._ranks.world == 1:
             return mine
-        self._rounds += 1
-        if self._rounds < self._due and not now:
-            return False
-        seconds = time.monotonic() - self._since
-        rounds = 0 if mine else max(1, int(LOOK_EVERY * self._rounds / max(seconds, 1e-9)))
-        self._due = -self._ranks.largest(-rounds)
-        self._rounds, self._since = 0, time.monotonic()
-        return self._due == 0
+        if self.is_due():
+            self.agree(-self._ranks.largest(-self.offer(mine)))
+        return self.wanted

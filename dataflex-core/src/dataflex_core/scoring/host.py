@@ -35,9 +35,7 @@ def _read(
     values = exchange(row[None]).cpu().numpy()
     ends = np.cumsum([len(part) for part in flat])
     parts = zip(tensors, np.split(values, ends[:-1], axis=1), strict=True)
-    return [
-        (_from_bits(part, like.dtype) if len(kinds) > 1 else part).reshape(-1, *like.shape) for like, part in parts
-    ]
+    return [(_from_bits(part, like.dtype) if len(kinds) > 1 else part).reshape(-1, *like.shape) for like, part in parts]
 
 
 def on_host(batch: Mapping[str, Any], name: str) -> NDArray[Any]:
