@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -63,6 +64,7 @@ def _forked(rank, world: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    importlib.import_module("llamafactory.train.tuner")
     context = multiprocessing.get_context("fork")
     started = [context.Process(target=rank, args=(number, port)) for number in range(world)]
     for process in started:

@@ -1,15 +1,15 @@
-"""What a strategy raises on its own account, as an error that names it, the moment, and the line in its file."""
+"""What strategies do wrong, as errors that name them: what one raises, with moment and line; ranks that disagree."""
 
 from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from dataflex_core.errors import DataflexError, StrategyFault
+from dataflex_core.errors import DataflexError, RanksDisagree, StrategyFault
 from dataflex_core.wording import first_line
 
 FAULT_HINT = "see dataflex_core.contracts for what is asked of a strategy; dataflex check tries it"
@@ -105,3 +105,12 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:
 def _place(filename: str, line: int) -> str:
     inside = os.path.relpath(filename) if filename.startswith(os.getcwd() + os.sep) else filename
     return f"{inside}:{line}"
+
+
+def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:
+    """The error for ranks that decided otherwise than rank 0."""
+    odd = ", ".join(map(str, ranks))
+    return RanksDisagree(
+        f"{who}, step {step}: rank{'s' * (len(ranks) > 1)} {odd} decided otherwise than rank 0",
+        hint="draw from request.rng only, and give the same answer on every rank",
+    )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.errors import DataflexError, RanksDisagree, StrategyFault
+from dataflex_core.errors import DataflexError, StrategyFault
 from dataflex_core.journal.events import End, Evaluated, Step
 from dataflex_core.journal.figures import finite
 from dataflex_core.planning.schedule import Interval
@@ -231,10 +231,8 @@ class FlexTrainer(TransformersTrainer):
 
     def waits_anyway(self) -> bool:
         """Whether stock, after this step, does what has the host wait for the device: the same on every rank."""
-        control = self.control
-        return bool(
-            control.should_log or control.should_save or control.should_evaluate or control.should_training_stop
-        )
+        now = self.control
+        return any((now.should_log, now.should_save, now.should_evaluate, now.should_training_stop))
 
     def settle(self) -> None:
         """Read what the steps of all ranks have left on the device, and act upon it. Collective; one read.
@@ -286,15 +284,6 @@ class FlexTrainer(TransformersTrainer):
         step = self.state.global_step
         unlogged = self.since_log.trained.event(step)
         self.run.journal.end(*([] if unlogged is None else [unlogged]), End(step=step))
-
-
-def disagreement(who: str, step: int, ranks: Sequence[int]) -> RanksDisagree:
-    """The error for ranks that decided otherwise than rank 0."""
-    odd = ", ".join(map(str, ranks))
-    return RanksDisagree(
-        f"{who}, step {step}: rank{'s' * (len(ranks) > 1)} {odd} decided otherwise than rank 0",
-        hint="draw from request.rng only, and give the same answer on every rank",
-    )
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]  # transformers' callbacks are untyped

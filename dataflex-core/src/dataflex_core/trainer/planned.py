@@ -24,7 +24,7 @@ from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
 from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.signals import Signals
-from dataflex_core.trainer.base import disagreement
+from dataflex_core.strategy_faults import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
 from dataflex_core.trainer.pool_features import PoolFeatures

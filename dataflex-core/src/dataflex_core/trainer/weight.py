@@ -17,8 +17,7 @@ from dataflex_core.requests import IntervalRequest, Notes, WeighRequest
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
-from dataflex_core.strategy_faults import answered_at
-from dataflex_core.trainer.base import disagreement
+from dataflex_core.strategy_faults import answered_at, disagreement
 from dataflex_core.trainer.batch_states import batch_embeddings
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.ledger import Entry, digest_of
