@@ -84,8 +84,7 @@ class FlexTrainer(TransformersTrainer):
             self.interval = interval
         iterator, count = self.source(epoch_iterator, num_batches)
         batches, items = super().get_batch_samples(iterator, count, device)
-        self._window = [batch.pop(IDS) for batch in batches]
-        self._pieces = [batch.pop(PIECES) for batch in batches]
+        self._window, self._pieces = ([batch.pop(key) for batch in batches] for key in (IDS, PIECES))
         self._micro = -1
         self.since_log.trained.window(self._window, batches)
         return batches, items
