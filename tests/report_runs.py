@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from dataflex_core.journal import (
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.shown import allowance, shown_of
-from dataflex_core.journal.texts import Piece, Text, TextFile
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
 
@@ -144,6 +144,8 @@ def _planned(
         scored=(candidates, scores) if by_score else None,
     )
     shown = shown_of(plan, shape.seed, allowance(decision, shape.decisions, texts.count))
+    if by_score:
+        shown = [_with_reasons(one) for one in shown]
     new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
     texts.write([_text(i, rng, int(lengths[i])) for i in new], shown)
     if by_score:
@@ -162,6 +164,15 @@ def _planned(
         notes={"selector": {"quality": 0.5}} if by_score else {},
     )
     return [event, *_trained(shape, names, plan.ids, step, until, rng)]
+
+
+def _with_reasons(one: Shown) -> Shown:
+    """Two of three were looked at."""
+    if one.sample % 3 == 2:
+        return one
+    score = one.score or 0.0
+    helps = Helps(target="held", sample=one.sample % 3, cosine=score + 0.25, means={"held": score, "more": score - 1})
+    return replace(one, loss=1 + one.sample / 1000, helps=helps)
 
 
 def _trained(shape: Shape, names: list[str], ids: Any, step: int, until: int, rng: np.random.Generator) -> list[Event]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,8 @@ from made_run import ROWS, made_run
 from dataflex_cli.commands.inspect import short
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig
+from dataflex_core.journal import open_run
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile
 
 pytestmark = pytest.mark.numeric
 
@@ -48,7 +51,28 @@ def test_as_json_rows_are_whole(run):
     assert document == {"schema": 1, "decision": 2, "step": 2, "until": 3}
     assert sample.pop("row") == ROWS[3]
     assert sample.pop("file").endswith("a.json")
+    assert (sample.pop("loss"), sample.pop("helps")) == (None, None)
     assert sample == {"rank": 1, "id": 3, "score": -3.0, "domain": "a", "times": 1, "dataset": "a", "number": 4}
+
+
+def test_why_a_sample_was_chosen_is_shown_as_far_as_it_is_known(run):
+    journal = open_run(run)
+    file = TextFile(run / "dataflex", journal.start.run, print)
+    pieces = (Piece(role="prompt", text="ask"), Piece(role="answer", text="the\nanswer \x1b[1m"))
+    target = Text(sample=4, pieces=pieces, tokens=5, trained=3, cut=False, target="held", file="/d/held.json", row=5)
+    helps = Helps(target="held", sample=4, cosine=0.314, means={"held": 0.25})
+    other = replace(helps, sample=9)
+    shown = [Shown(decision=2, sample=3, why="highest", loss=2.5, helps=helps)]
+    file.write([target], [Shown(decision=1, sample=3, why="highest", loss=9.0), *shown])
+    lines = called(run).splitlines()
+    assert lines[1].split() == ["rank", "score", "times", "loss", "helps", "most", "domain", "row", "text"]
+    assert "2.5  0.31 held.json:5 the answer \N{REPLACEMENT CHARACTER}[1m" in lines[2]
+    assert lines[3].split() == ["2", "-12", "1", "b", "b.json:5", "q5", "/", "ä", "5"]
+    first, second = json.loads(called(run, "--json"))["samples"]
+    assert (first["loss"], second["loss"], second["helps"]) == (2.5, None, None)
+    assert first["helps"] == asdict(helps) | {"file": "/d/held.json", "row": 5, "text": "the\nanswer \x1b[1m"}
+    file.write([], [replace(shown[0], helps=other)])
+    assert "0.31 held 9 " in called(run)
 
 
 def test_a_domain_can_be_asked_for(run):

@@ -99,6 +99,18 @@ class PreparedRun:
         """Whether the training loss is computed token by token: a strategy, or the configuration, asks for it."""
         return self.needs(Need.TRAINING_LOSSES) or self.config.dataflex.loss_by_domain is True
 
+    @property
+    def shows_scores(self) -> bool:
+        """Whether texts are kept for people to read, and what was found out about them, too."""
+        return self.config.dataflex.keep.texts and self.config.dataflex.keep.scores
+
+    @property
+    def explains(self) -> bool:
+        """Whether it is worked out which target samples those that people are shown help most."""
+        selector = self.strategies.get(SELECTOR)
+        needs = frozenset() if selector is None else selector.needs
+        return self.shows_scores and {Need.GRADIENTS, Need.TARGET_SET} <= needs
+
     def needs(self, need: Need) -> bool:
         """Whether any strategy has that need."""
         return any(need in chosen.needs for chosen in self.strategies.values())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,15 +18,36 @@ from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.journal import Decision, Run, open_run
 from dataflex_core.wording import did_you_mean
 
+if TYPE_CHECKING:
+    from dataflex_core.journal.texts import Helps, Text
+
 SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelpsMost:
+    """Sample ``sample`` of the target set ``target``, ``row`` of ``file`` from 1, with its ``text``, as far as known.
+
+    ``cosine`` is that of its gradient and of the update that training on the helping sample makes; ``means`` are the
+    mean cosines with each target set.
+    """
+
+    target: str
+    sample: int
+    cosine: float
+    means: Mapping[str, float]
+    file: str | None = None
+    row: int | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """A chosen sample: its place by score among the chosen ones, from 1, and how often it is in the interval.
 
-    ``dataset``, ``file`` and ``number`` are where its first row lies, ``row`` what stands there: None where that is not
-    known, or not to be had.
+    ``loss`` is the one that the selector was told, and ``helps`` the target sample that it helps most, where the run
+    kept that of this sample. ``dataset``, ``file`` and ``number`` are where its first row lies, ``row`` what stands
+    there: None where that is not known, or not to be had.
     """
 
     rank: int
@@ -38,6 +59,8 @@ class Sample:
     file: str | None = None
     number: int | None = None
     row: Mapping[str, Any] | None = None
+    loss: float | None = None
+    helps: HelpsMost | None = None
 
 
 @click.command("inspect", cls=Once)
@@ -57,7 +80,7 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
     if domain is not None and domain not in run.start.domains:
         raise InvalidConfig(f"the run has no domain {domain}", hint=did_you_mean(domain, run.start.domains))
     everyone = [sample for sample in _chosen(run, decision) if domain in (None, sample.domain)]
-    samples = list(_with_rows(run, everyone[:count]))
+    samples = list(_with_rows(run, _with_reasons(run, decision, everyone[:count])))
     if as_json:
         shown = {"decision": decision.decision, "step": decision.step, "until": decision.until}
         document = {"schema": SCHEMA, **shown, "samples": [asdict(sample) for sample in samples]}
@@ -118,6 +141,42 @@ def _domains(run: Run) -> Any:
     return lambda sample: names[int(np.searchsorted(ends, sample, side="right"))]
 
 
+def _with_reasons(run: Run, decision: Decision, samples: Sequence[Sample]) -> list[Sample]:
+    """These with what the run kept of why they were chosen: of those that a report shows."""
+    from dataflex_core.journal.texts import FOLDER, read_texts
+
+    kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
+    texts = {(text.target, text.sample): text for text in kept.targets}
+    found = dict.fromkeys(sample.id for sample in samples)
+    shown = {one.sample: one for one in kept.shown if one.decision == decision.decision and one.sample in found}
+    told = []
+    for sample in samples:
+        one = shown.get(sample.id)
+        helps = None if one is None or one.helps is None else one.helps
+        text = None if helps is None else texts.get((helps.target, helps.sample))
+        told.append(
+            replace(
+                sample,
+                loss=None if one is None else one.loss,
+                helps=None if helps is None else _helps_most(helps, text),
+            )
+        )
+    return told
+
+
+def _helps_most(helps: Helps, text: Text | None) -> HelpsMost:
+    answer = "" if text is None else " ".join(piece.text for piece in text.pieces if piece.role == "answer")
+    return HelpsMost(
+        target=helps.target,
+        sample=helps.sample,
+        cosine=helps.cosine,
+        means=helps.means,
+        file=text.file if text is not None and text.file else None,
+        row=text.row if text is not None and text.row else None,
+        text=answer or None,
+    )
+
+
 def _with_rows(run: Run, samples: Sequence[Sample]) -> Iterator[Sample]:
     """These with the rows that they were made of, as far as they are to be had."""
     from dataflex_cli.picks import places_of, rows_of_run
@@ -158,16 +217,38 @@ def _print(samples: Sequence[Sample]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("rank", "score", "times"):
-        table.add_column(column, justify="right")
-    for column in ("domain", "row", "text"):
-        table.add_column(column)
+    columns = [*_NUMBERS, *(column for column in _WHY if any(column[1](sample) for sample in samples)), *_PLACES]
+    for name, _, justify in columns:
+        table.add_column(name, justify=justify)
     for sample in samples:
-        score = "" if sample.score is None else f"{sample.score:.4g}"
-        place = "" if sample.file is None else f"{Path(sample.file).name}:{sample.number}"
-        text = "" if sample.row is None else short(sample.row)
-        table.add_row(str(sample.rank), score, str(sample.times), sample.domain, place, text)
+        table.add_row(*(cell(sample) for _, cell, _ in columns))
     print_table(table, width=140)
+
+
+def _helped(sample: Sample) -> str:
+    helps = sample.helps
+    if helps is None:
+        return ""
+    place = f"{helps.target} {helps.sample}" if helps.file is None else f"{Path(helps.file).name}:{helps.row}"
+    return f"{helps.cosine:.2f} {place} {'' if helps.text is None else short(helps.text, 60)}".rstrip()
+
+
+Column = tuple[str, Callable[[Sample], str], Literal["left", "right"]]
+
+_NUMBERS: tuple[Column, ...] = (
+    ("rank", lambda sample: str(sample.rank), "right"),
+    ("score", lambda sample: "" if sample.score is None else f"{sample.score:.4g}", "right"),
+    ("times", lambda sample: str(sample.times), "right"),
+)
+_WHY: tuple[Column, ...] = (
+    ("loss", lambda sample: "" if sample.loss is None else f"{sample.loss:.4g}", "right"),
+    ("helps most", _helped, "left"),
+)
+_PLACES: tuple[Column, ...] = (
+    ("domain", lambda sample: sample.domain, "left"),
+    ("row", lambda sample: "" if sample.file is None else f"{Path(sample.file).name}:{sample.number}", "left"),
+    ("text", lambda sample: "" if sample.row is None else short(sample.row), "left"),
+)
 
 
 def short(row: Any, most: int = 160) -> str:

@@ -130,8 +130,34 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A target sample that others help, as far as its text was kept: ``file`` is empty where nobody knows it."""
+
+    target: str
+    sample: int
+    file: str
+    row: int
+    pieces: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelpsMost:
+    """The target sample that a sample helps most, by its place in the report's ``targets``, with the cosine.
+
+    ``means`` are the mean cosines with each target set: what the decision judged the sample by.
+    """
+
+    place: int
+    cosine: float
+    means: ByName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A row of the table: a sample, what was decided about it, and where in whose file it is."""
+    """A row of the table: a sample, what was decided about it and why, and where in whose file it is.
+
+    ``loss`` is the one that the selector was told when it decided, None where it asked for none.
+    """
 
     sample: int
     decision: int
@@ -150,6 +176,8 @@ class Sample:
     cut: bool
     left_out: int
     pieces: tuple[tuple[str, str], ...]
+    loss: float | None = None
+    helps: HelpsMost | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +250,8 @@ class ReportData:
     lengths: Lengths | None
     weights: tuple[Curve, ...]
     samples: tuple[Sample, ...]
+    targets: tuple[Target, ...] = ()
+    """Target samples that one of ``samples`` helps most."""
     in_target: int
     verdict: Verdict
     against: tuple[Against, ...]

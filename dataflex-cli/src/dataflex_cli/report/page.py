@@ -44,7 +44,7 @@ def page_of(data: ReportData) -> str:
         groups=[(key, title, [c for c in charts if c.id in ids]) for key, title, ids in _GROUPS if _any(charts, ids)],
         compared=[chart for chart in charts if chart.id.startswith("work-")],
         domains=_domains(data),
-        values=script_json({"charts": [asdict(chart) for chart in charts], "samples": _rows(data)}),
+        values=script_json(_values(data, charts)),
         policy=policy,
         scripts=scripts,
         style=_file("templates", "report.css"),
@@ -69,6 +69,12 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _values(data: ReportData, charts: list[Chart]) -> dict[str, Any]:
+    """What the page's own script draws charts and tables from."""
+    targets = [asdict(target) for target in data.targets]
+    return {"charts": [asdict(chart) for chart in charts], "samples": _rows(data), "targets": targets}
 
 
 def _rows(data: ReportData) -> list[dict[str, Any]]:

@@ -125,7 +125,8 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
 def _without_words(texts: Texts) -> Texts:
     """What was shown, and where it is, without a word of it."""
     samples = {sample: replace(text, pieces=()) for sample, text in texts.samples.items()}
-    return Texts(samples=samples, shown=texts.shown)
+    targets = [replace(text, pieces=()) for text in texts.targets]
+    return Texts(samples=samples, targets=targets, shown=texts.shown)
 
 
 def _trace(steps: Sequence[Step]) -> Trace:

@@ -1,4 +1,4 @@
-"""The table of samples: those whose text was kept, with what was decided about each."""
+"""The table of samples: those whose text was kept, with what was decided about each, and why."""
 
 from __future__ import annotations
 
@@ -6,31 +6,75 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dataflex_cli.report.model import Sample
+from dataflex_cli.report.model import HelpsMost, Sample, Target
 from dataflex_cli.report.reading import Seen
-from dataflex_core.journal.texts import Shown, Text
+from dataflex_core.journal.texts import Helps, Shown, Text
 
 _BYTES = 2_000_000
 
 
-def samples_of(seen: Seen) -> tuple[Sample, ...]:
-    """A row a sample and decision that it is shown for, latest decisions first where not all fit into the page."""
+def samples_of(seen: Seen) -> tuple[tuple[Sample, ...], tuple[Target, ...]]:
+    """A row a sample and decision that it is shown for, latest decisions first where not all fit into the page.
+
+    And the target samples that rows name.
+    """
     names = list(seen.start.domains)
     ends = np.cumsum(list(seen.start.domains.values()))
     times = np.bincount(seen.trace.ids, minlength=1)
+    targets = _Targets(seen.texts.targets)
     found, room, written = [], _BYTES, set()
     for shown, whys in _together(seen.texts.shown):
         text = seen.texts.samples.get(shown.sample)
         if text is None or shown.sample >= ends[-1]:
             continue
         if text.sample not in written:
-            room -= sum(len(piece.text.encode()) for piece in text.pieces)
+            room -= _size(text)
             written.add(text.sample)
+        room -= targets.size_of_new(shown.helps)
         if room < 0:
             break
         count = int(times[shown.sample]) if shown.sample < len(times) else 0
-        found.append(_row(shown, whys, text, names[int(np.searchsorted(ends, shown.sample, side="right"))], count))
-    return tuple(sorted(found, key=lambda row: (-row.decision, row.rank or 0)))
+        domain = names[int(np.searchsorted(ends, shown.sample, side="right"))]
+        found.append(_row(shown, whys, text, domain, count, targets.helped(shown.helps)))
+    return tuple(sorted(found, key=lambda row: (-row.decision, row.rank or 0))), tuple(targets.named.values())
+
+
+class _Targets:
+    """The target samples that rows name, each once, in the order in which they are named."""
+
+    def __init__(self, texts: Iterable[Text]) -> None:
+        self.named: dict[tuple[str, int], Target] = {}
+        self._places: dict[tuple[str, int], int] = {}
+        self._texts = {(text.target, text.sample): text for text in texts}
+
+    def size_of_new(self, helps: Helps | None) -> int:
+        """How much text a row adds by the target sample that it names."""
+        key = None if helps is None else (helps.target, helps.sample)
+        return 0 if key is None or key in self.named or key not in self._texts else _size(self._texts[key])
+
+    def helped(self, helps: Helps | None) -> HelpsMost | None:
+        """As the row has it; the target sample is named from here on."""
+        if helps is None:
+            return None
+        key = (helps.target, helps.sample)
+        if key not in self.named:
+            self._places[key] = len(self.named)
+            self.named[key] = _target(helps, self._texts.get(key))
+        return HelpsMost(place=self._places[key], cosine=helps.cosine, means=helps.means)
+
+
+def _target(helps: Helps, text: Text | None) -> Target:
+    return Target(
+        target=helps.target,
+        sample=helps.sample,
+        file="" if text is None else text.file,
+        row=0 if text is None else text.row,
+        pieces=() if text is None else tuple((piece.role, piece.text) for piece in text.pieces),
+    )
+
+
+def _size(text: Text) -> int:
+    return sum(len(piece.text.encode()) for piece in text.pieces)
 
 
 def _together(shown: Iterable[Shown]) -> list[tuple[Shown, tuple[str, ...]]]:
@@ -42,7 +86,7 @@ def _together(shown: Iterable[Shown]) -> list[tuple[Shown, tuple[str, ...]]]:
     return [(found[key][0], tuple(dict.fromkeys(one.why for one in found[key]))) for key in keys]
 
 
-def _row(shown: Shown, whys: tuple[str, ...], text: Text, domain: str, times: int) -> Sample:
+def _row(shown: Shown, whys: tuple[str, ...], text: Text, domain: str, times: int, helps: HelpsMost | None) -> Sample:
     return Sample(
         sample=shown.sample,
         decision=shown.decision,
@@ -61,4 +105,6 @@ def _row(shown: Shown, whys: tuple[str, ...], text: Text, domain: str, times: in
         cut=text.cut,
         left_out=text.left_out,
         pieces=tuple((piece.role, piece.text) for piece in text.pieces),
+        loss=shown.loss,
+        helps=helps,
     )

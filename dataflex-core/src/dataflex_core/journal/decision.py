@@ -22,11 +22,15 @@ Lengths = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Took:
-    """What a decision took: ``seconds``, of which the strategies waited for ``signals``; ``cost`` in training steps."""
+    """What a decision took: ``seconds``, of which facts about the model took ``signals``; ``cost`` in training steps.
+
+    ``explained`` samples are in both.
+    """
 
     seconds: float
     signals: float = 0.0
     cost: float = 0.0
+    explained: int = 0
 
 
 def decision_of(
@@ -70,6 +74,7 @@ def decision_of(
         scores=None if plan.scored is None else scores_in_short(*plan.scored, lengths),
         exact=None if plan.exact is None else int(plan.exact.sum()),
         correlation=None if plan.correlation is None or isnan(plan.correlation) else round(plan.correlation, 4),
+        explained=took.explained,
         dropped={who: short.dropped for short in plan.shortages if (who := name(short)) and short.dropped},
     )
 

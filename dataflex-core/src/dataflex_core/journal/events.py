@@ -136,7 +136,8 @@ class Decision(Event):
     ``overlap`` is the Jaccard index with the samples of the interval before, as sets; None of the first. ``scores`` are
     those of the judged samples in short, None where the selector gives none. ``exact`` counts the judged samples whose
     scores are the selector's own, None where all are; ``correlation`` is the rank correlation of the last of these with
-    what had been predicted of them, None where nothing was.
+    what had been predicted of them, None where nothing was. ``explained`` counts the samples of which it was worked out
+    which target sample they help most; ``cost`` and ``seconds`` have that in them.
     """
 
     decision: int
@@ -159,6 +160,7 @@ class Decision(Event):
     scores: ScoresFact | None = None
     exact: int | None = None
     correlation: float | None = None
+    explained: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,11 +43,27 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Helps:
+    """The target sample that a sample helps most, by the gradients of the decision that judged it.
+
+    It is sample ``sample`` of the target set ``target``, and ``cosine`` is that of its gradient and of the sample's
+    update. ``means`` are the mean cosines with each target set, as `dataflex_core.Signals.influences` has them.
+    """
+
+    target: str
+    sample: int
+    cosine: float
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """Decision ``decision`` and one of its samples: ``why`` is ``highest``, ``lowest``, ``marginal`` or ``random``.
 
     ``marginal`` ones are next to the line between chosen and not chosen, all others are chosen ones. ``rank`` counts
-    from 1, the highest score, among all ``judged``; ``score`` and ``rank`` are None where nobody scored.
+    from 1, the highest score, among all ``judged``; ``score`` and ``rank`` are None where nobody scored. ``loss`` is
+    the mean over its target tokens that the selector was told then, None where it asked for none; ``helps`` is None
+    where it did not ask for influence on target sets, or the sample was not looked at for this.
     """
 
     decision: int
@@ -57,6 +73,8 @@ class Shown:
     score: float | None = None
     rank: int | None = None
     judged: int = 0
+    loss: float | None = None
+    helps: Helps | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +147,7 @@ def read_texts(path: Path) -> Texts:
             else:
                 found.samples[made.sample] = made
         elif "shown" in record:
-            one = Shown(**record["shown"])
+            one = _shown(record["shown"])
             if one.decision != last:
                 shown[one.decision] = []
             shown[one.decision].append(one)
@@ -148,6 +166,11 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(record, dict):
             yield record
+
+
+def _shown(record: dict[str, Any]) -> Shown:
+    helps = record.get("helps")
+    return Shown(**{**record, "helps": None if helps is None else Helps(**helps)})
 
 
 def _text(record: dict[str, Any]) -> Text:

@@ -10,6 +10,7 @@ from typing import Any
 from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
+from dataflex_core.explaining import reckoned
 from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
@@ -132,7 +133,9 @@ def _selection(
     # The first decision, and so the dearest where answers of frozen models are kept.
     cost = selector.cost(decision=1)
     if config.selection_budget is not None:
-        multiple = candidates_for_budget(budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost)
+        multiple = candidates_for_budget(
+            budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost, explains=prepared.explains
+        )
     else:
         multiple = math.inf if config.candidates == "all" else config.candidates
     judged = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
@@ -144,15 +147,26 @@ def _selection(
             key=(SECTION, key),
         )
     exact = None if config.exact == "all" else min(judged, Probing(ratio=config.exact, floor=0).size(chosen))
-    return judged, exact, ((judged if exact is None else exact) + fixed) * cost
+    taken = (judged if exact is None else exact) + fixed
+    return judged, exact, taken * cost + (int(reckoned(taken)) if prepared.explains else 0)
 
 
-def cost_of_decision(selector: Chosen | None, budget: Budget, *, decision: int, judged: int) -> float:
-    """What judging ``judged`` samples costs at a decision, in training steps: 0 of the warm-up's, and of a mixer's."""
+def judged_with_targets(selector: Chosen, budget: Budget, judged: int) -> int:
+    """The samples of a decision that judges ``judged``, with those of the target set, if it looks at them."""
+    return judged + (sum(size for _, size in budget.targets) if Need.TARGET_SET in selector.needs else 0)
+
+
+def cost_of_decision(
+    selector: Chosen | None, budget: Budget, *, decision: int, judged: int, explaining: int = 0
+) -> float:
+    """What judging ``judged`` samples costs at a decision, in training steps: 0 of the warm-up's, and of a mixer's.
+
+    With the gradients that ``explaining`` it takes, each as dear as training on a sample.
+    """
     if selector is None or not judged:
         return 0.0
-    fixed = sum(size for _, size in budget.targets) if Need.TARGET_SET in selector.needs else 0
-    return (judged + fixed) * selector.cost(decision) / budget.global_batch
+    judging = judged_with_targets(selector, budget, judged) * selector.cost(decision)
+    return (judging + explaining) / budget.global_batch
 
 
 def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:

@@ -30,6 +30,7 @@ from dataflex_core.planning.answers import (
 )
 from dataflex_core.planning.budget import Budget, shares_of
 from dataflex_core.planning.exhaustion import Exhaustion, Supply, supply_of_one
+from dataflex_core.planning.heard import Heard, HeardSignals
 from dataflex_core.planning.judging import Judge
 from dataflex_core.planning.plan import Plan, shuffled
 from dataflex_core.planning.pool import Pool
@@ -88,6 +89,8 @@ class Planner:
     ) -> None:
         self.plan: Plan | None = None
         """The plan in force, None before the first decision."""
+        self.heard = Heard()
+        """What its selector was told about the pool."""
         self._budget, self._rules, self._seed, self._chosen = budget, rules, seed, chosen
         self._columns = {} if columns is None else columns
         self._selector = cast("Selector[Any] | None", strategies.get(SELECTOR))
@@ -111,6 +114,7 @@ class Planner:
         """
         if interval.decision > 0 and (self.plan is None or self.plan.interval.decision == 0):
             self._pool.owe_nothing()  # the warm-up counts for itself
+        self.heard = Heard()
         mixture = self._mixture(interval, progress, signals)
         choice = self._samples(interval, progress, signals, mixture.proportions)
         count = interval.steps * self._budget.global_batch
@@ -213,7 +217,7 @@ class Planner:
             steps=interval.steps,
             global_batch=self._budget.global_batch,
             rng=self._rng(SELECTOR, interval),
-            signals=self._declared(SELECTOR, signals),
+            signals=self._declared(SELECTOR, cast("Signals", HeardSignals(signals, self.heard))),
             columns=self._columns,
         )
         judged = None

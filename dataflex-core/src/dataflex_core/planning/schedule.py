@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dataflex_core.errors import InvalidConfig
+from dataflex_core.explaining import left_of, reckoned
 from dataflex_core.finite import MOST
 
 
@@ -90,18 +91,21 @@ def total_steps(
     return steps
 
 
-def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float) -> float:
+def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float, explains: bool = False) -> float:
     """The candidate multiple K that a selection budget pays for.
 
     ``budget`` is the share of the interval's training cost that a decision may take; ``chosen`` the samples it
     chooses; ``cost`` the declared cost of judging one candidate and ``fixed`` that of the target set, both in plain
-    training steps of one sample. Raises `InvalidConfig` when not even one candidate per chosen sample is paid for.
+    training steps of one sample. ``explains`` is whether it pays for explaining the decision, too. Raises
+    `InvalidConfig` when not even one candidate per chosen sample is paid for.
     """
     if cost == 0.0:
         return float("inf")
-    multiple = (budget * chosen - fixed) / (cost * chosen)
+    room = left_of(budget * chosen) if explains else budget * chosen
+    multiple = (room - fixed) / (cost * chosen)
     if multiple < 1.0:
-        least = math.ceil((cost * chosen + fixed) / chosen * 100) / 100
+        needed = cost * chosen + fixed
+        least = math.ceil((needed + (reckoned(needed) if explains else 0.0)) / chosen * 100) / 100
         raise InvalidConfig(
             f"selection_budget {budget:g} does not pay for judging as many samples as an interval trains on",
             hint=f"give at least {least:.2f}, or set candidates instead",

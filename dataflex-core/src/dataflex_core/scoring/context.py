@@ -13,7 +13,7 @@ from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.scoring.frozen import digest_of_tokenizer, question
 from dataflex_core.scoring.gradients import Gradients
-from dataflex_core.scoring.influence import Counted
+from dataflex_core.scoring.influence import Counted, Directions
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
 from dataflex_core.scoring.rules.rule import Rule
@@ -32,7 +32,8 @@ class ScoringContext:
     ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not train, those of
     token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in where its weights
     do not say so. ``notice`` tells the user something, ``fallback`` that something is not done as it is best done: its
-    kind, and why; None: that is a notice.
+    kind, and why; None: that is a notice. ``explains`` is whether somebody will ask which target samples others help
+    most: then their unit gradients, ``target_units``, stay for the decision, where they fit.
     """
 
     models: Models
@@ -50,8 +51,10 @@ class ScoringContext:
     tokens_as: str = "float32"
     precision: str = "no"
     fallback: Callable[[str, str], None] | None = None
+    explains: bool = False
     gradients: Gradients = field(init=False)
     directions: dict[bool, Counted] = field(default_factory=dict, init=False)
+    target_units: Directions | None = field(default=None, init=False)
     _told: set[str] = field(default_factory=set, init=False)
     _tokenizers: dict[int, str] = field(default_factory=dict, init=False)
 
@@ -68,6 +71,7 @@ class ScoringContext:
         """Forget what was computed with the model as it was before ``step``."""
         self.step = step
         self.directions.clear()
+        self.target_units = None
         self.gradients.new_decision()
 
     def state(

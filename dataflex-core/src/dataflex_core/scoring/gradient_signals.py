@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
+from dataflex_core.explaining import paid_for
 from dataflex_core.scoring.context import ScoringContext
+from dataflex_core.scoring.each_target import cosines_with_each
 from dataflex_core.scoring.engine import Task
 from dataflex_core.scoring.eval_mode import eval_mode
-from dataflex_core.scoring.influence import Counted, check_directions, compared, target_directions
+from dataflex_core.scoring.influence import Counted, check_directions, compared, target_directions, zeros_of
 from dataflex_core.scoring.moments import Moments, moments_of
-from dataflex_core.scoring.own_directions import check_own, directions_of
+from dataflex_core.scoring.own_directions import at_once, check_own, directions_of
 from dataflex_core.scoring.products import products
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.samples import Ids, Samples
@@ -26,6 +29,18 @@ from dataflex_core.scoring.sharded import shape_of
 from dataflex_core.signals import Direction, check_ids, direction_of
 
 Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reasons:
+    """``cosines`` Float32[n, M] of samples ``ids`` Int64[n], ascending, with each of M target samples.
+
+    These stand in order, subtask by subtask; NaN where one has no gradient. So many ``gradients`` were taken for it.
+    """
+
+    ids: Ids
+    cosines: Rows
+    gradients: int
 
 
 class GradientSignals(ABC):
@@ -106,6 +121,25 @@ class GradientSignals(ABC):
         self._check_rows(shard, found)
         return found
 
+    def reasons(self, ids: Ids, taken: int, *, adam: bool) -> Reasons:
+        """The cosines of some of ``ids`` Int64[n], distinct, with each target sample; for `influences` of a decision.
+
+        As many of them, from the front, as a tenth of the ``taken`` gradients of the decision pays for
+        (`dataflex_core.explaining`). All ranks give the same. Collective; raises as `influences`.
+        """
+        context = self._context
+        kept, context.target_units = context.target_units, None
+        held, targets = at_once(context.gradients), sum(map(len, context.targets))
+        paid = paid_for(len(ids), taken, targets=None if kept is not None else targets, held=held)
+        some = np.sort(ids[: paid.samples])
+        if not len(some):
+            return Reasons(ids=some, cosines=np.zeros((0, targets), dtype=np.float32), gradients=0)
+        with eval_mode(context.models.training):
+            found = cosines_with_each(
+                context.gradients, context.engine, self._samples, some, context.targets, self._moments(adam), kept=kept
+            )
+        return Reasons(ids=some, cosines=found, gradients=paid.gradients)
+
     def _compared(
         self, what: str, shard: Ids, directions: Sequence[Direction] | None, *, adam: bool, unit: bool
     ) -> Rows:
@@ -145,7 +179,12 @@ class GradientSignals(ABC):
         """The target subtasks' mean unit gradients, or their mean gradients, taken once a decision. Collective."""
         context = self._context
         if unit not in context.directions:
-            context.directions[unit] = target_directions(context.gradients, context.engine, context.targets, unit=unit)
+            count, each = sum(map(len, context.targets)), None
+            if unit and context.explains and count <= at_once(context.gradients):
+                each = context.target_units = zeros_of(context.gradients, count)
+            context.directions[unit] = target_directions(
+                context.gradients, context.engine, context.targets, unit=unit, each=each
+            )
         return context.directions[unit]
 
     def _check(self, counts: torch.Tensor, directions: Sequence[Direction] | None) -> None:

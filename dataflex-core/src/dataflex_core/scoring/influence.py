@@ -39,17 +39,24 @@ Scales = Callable[[SampleGradients, Ids], torch.Tensor]
 
 
 def target_directions(
-    gradients: Gradients, engine: Engine, subtasks: Sequence[Samples], *, unit: bool = True
+    gradients: Gradients,
+    engine: Engine,
+    subtasks: Sequence[Samples],
+    *,
+    unit: bool = True,
+    each: Directions | None = None,
 ) -> Counted:
     """The mean ``unit`` gradient of each subtask, or else its mean gradient, the same on every rank; collective.
 
-    `check_directions` tells where no sample of a subtask has a gradient.
+    Those that the means are of are put into ``each``, if given: Float32[M, numel] zeros a parameter, for the M samples
+    of all subtasks, in order. `check_directions` tells where no sample of a subtask has a gradient.
     """
-    q, counts = zeros_of(gradients, len(subtasks)), []
+    q, counts, start = zeros_of(gradients, len(subtasks)), [], 0
     for k, subtask in enumerate(subtasks):
-        sums = {p: vectors[k : k + 1] for p, vectors in q.items()}
-        every = np.arange(len(subtask), dtype=np.int64)
-        counts.append(add_scaled(gradients, engine, subtask, every, sums, _units if unit else _known))
+        sums, stop = {p: vectors[k : k + 1] for p, vectors in q.items()}, start + len(subtask)
+        own = None if each is None else {p: rows[start:stop] for p, rows in each.items()}
+        every, start = np.arange(len(subtask), dtype=np.int64), stop
+        counts.append(add_scaled(gradients, engine, subtask, every, sums, _units if unit else _known, each=own))
         for vectors in sums.values():
             vectors /= counts[-1]
     return q, torch.cat(counts)
@@ -126,22 +133,36 @@ def zeros_of(gradients: Gradients, count: int) -> Directions:
 
 
 def add_scaled(
-    gradients: Gradients, engine: Engine, samples: Samples, ids: Ids, sums: Directions, scales: Scales
+    gradients: Gradients,
+    engine: Engine,
+    samples: Samples,
+    ids: Ids,
+    sums: Directions,
+    scales: Scales,
+    *,
+    each: Directions | None = None,
 ) -> torch.Tensor:
-    """Put R sums of the gradients of samples ``ids`` into ``sums``, Float32[R, numel] zeros.
+    """Put R sums of the gradients of samples ``ids``, which ascend, into ``sums``, Float32[R, numel] zeros.
 
+    What goes into the first sum of each sample is put into ``each``, Float32[len(ids), numel] zeros, if given.
     How many gradients are in any, Float32[1]; the same on every rank. Collective.
     """
-    while (count := _add_own(gradients, engine, samples, ids, sums, scales)) is None:
+    while (count := _add_own(gradients, engine, samples, ids, sums, scales, each)) is None:
         for vectors in sums.values():
             vectors.zero_()
-    for vectors in sums.values():
+    for vectors in (*sums.values(), *(each or {}).values()):
         vectors.copy_(engine.ranks.sum(vectors))
     return engine.ranks.sum(count.reshape(1))
 
 
 def _add_own(
-    gradients: Gradients, engine: Engine, samples: Samples, ids: Ids, sums: Directions, scales: Scales
+    gradients: Gradients,
+    engine: Engine,
+    samples: Samples,
+    ids: Ids,
+    sums: Directions,
+    scales: Scales,
+    each: Directions | None,
 ) -> torch.Tensor | None:
     """Add this rank's gradients to ``sums`` and count them; None where memory ran out amid an addition."""
     counts = [torch.zeros((), device=engine.ranks.device)]
@@ -154,7 +175,7 @@ def _add_own(
             return
         scale = scales(found, own)
         try:
-            _add_scaled(sums, found, scale)
+            _add_scaled(sums, found, scale, each, np.searchsorted(ids, own))
         except RuntimeError as error:
             torn = torn or should_reduce_batch_size(error)
             raise
@@ -164,10 +185,19 @@ def _add_own(
     return None if engine.ranks.largest(int(torn)) else torch.stack(counts).sum()
 
 
-def _add_scaled(sums: Directions, found: SampleGradients, scale: torch.Tensor) -> None:
-    """Add each sample's gradient, times its ``scale`` Float32[R, B], to ``sums``, Float32[R, numel] a parameter."""
+def _add_scaled(
+    sums: Directions, found: SampleGradients, scale: torch.Tensor, each: Directions | None, places: Ids
+) -> None:
+    """Add each sample's gradient, times its ``scale`` Float32[R, B], to ``sums``, Float32[R, numel] a parameter.
+
+    Times its first scale it is put into ``each`` at its place, ``places`` Int64[B].
+    """
+    at = torch.from_numpy(places).to(scale.device)
     for parameter, rows, part in found:
-        sums[parameter] += scale[:, rows] @ part.flatten(1)
+        flat = part.flatten(1)
+        sums[parameter] += scale[:, rows] @ flat
+        if each is not None:
+            each[parameter][at[rows]] = flat * scale[0, rows, None]
 
 
 def _units(found: SampleGradients, ids: Ids) -> torch.Tensor:

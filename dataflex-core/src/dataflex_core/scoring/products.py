@@ -39,7 +39,7 @@ def products(
     found = np.empty((len(rows), len(columns)), dtype=np.float32)
     for start in range(0, len(rows), step):
         stop = min(start + step, len(rows))
-        held = _updates(gradients, engine, samples, rows[start:stop], moments)
+        held = updates(gradients, engine, samples, rows[start:stop], moments)
         if same:
             found[start:stop, start:stop] = _with_each_other(held)
             found[start:stop, stop:] = _with_others(gradients, engine, samples, held, columns[stop:], moments)
@@ -50,7 +50,7 @@ def products(
     return found[np.ix_(of_a, of_b)]
 
 
-def _updates(
+def updates(
     gradients: Gradients,
     engine: Engine,
     samples: Samples,

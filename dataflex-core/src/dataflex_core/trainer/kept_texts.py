@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
@@ -37,7 +37,8 @@ class KeptTexts:
     Calls::
 
         begin()                     once, before the first step
-        decided(plan)               as an interval begins
+        shown(plan)                 as an interval begins: what is shown of it
+        decided(shown)              with the reasons for that
         trained(decision, ids)      where no plan was made: after the first step of an interval
     """
 
@@ -63,16 +64,20 @@ class KeptTexts:
         self._file = TextFile(journal.path.parent, journal.run, journal.notice)
         texts = []
         for name, data in self._run.targets.items():
-            origins = self._run.target_origins.get(name)
             some = range(min(len(data), max(1, _TARGETS // len(self._run.targets))))
-            texts += [self._text(data, i, origins, name) for i in some if not self._file.has(i, name)]
+            texts += [self._target_text(name, i) for i in some if not self._file.has(i, name)]
         self._file.write(texts)
 
-    def decided(self, plan: Plan) -> None:
+    def shown(self, plan: Plan) -> list[Shown]:
+        """What is to be shown of a decision: nothing where no text may be kept."""
+        if self._file is None or not (count := self._allowed(plan.interval.decision)):
+            return []
+        return shown_of(plan, self._run.seed, count)
+
+    def decided(self, shown: Sequence[Shown]) -> None:
         """Write what is shown of a decision."""
         if self._file is not None:
-            count = self._allowed(plan.interval.decision)
-            self._show(shown_of(plan, self._run.seed, count) if count else [])
+            self._show(shown)
 
     def trained(self, decision: int, ids: NDArray[np.int64]) -> None:
         """Write what is shown of an interval in LLaMA-Factory's own order."""
@@ -83,12 +88,18 @@ class KeptTexts:
         assert self._file is not None
         return allowance(decision, self._run.budget.schedule.decisions, self._file.count)
 
-    def _show(self, shown: list[Shown]) -> None:
+    def _show(self, shown: Sequence[Shown]) -> None:
         assert self._file is not None
         if not self._keep.scores:
             shown = [replace(one, score=None, rank=None) for one in shown]
         new = dict.fromkeys(one.sample for one in shown if not self._file.has(one.sample))
-        self._file.write([self._text(self._run.pool, sample, self._run.origins) for sample in new], shown)
+        texts = [self._text(self._run.pool, sample, self._run.origins) for sample in new]
+        helped = dict.fromkeys((one.helps.target, one.helps.sample) for one in shown if one.helps is not None)
+        texts += [self._target_text(name, i) for name, i in helped if not self._file.has(i, name)]
+        self._file.write(texts, shown)
+
+    def _target_text(self, name: str, sample: int) -> Text:
+        return self._text(self._run.targets[name], sample, self._run.target_origins.get(name), name)
 
     def _text(self, data: Any, sample: int, origins: Origins | None, target: str = "") -> Text:
         row = data[sample]

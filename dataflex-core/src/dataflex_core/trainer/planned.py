@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from dataflex_core.errors import DataError, StrategyFault
 from dataflex_core.journal.decision import Took, decision_of
-from dataflex_core.planning.budget import cost_of_decision
+from dataflex_core.planning.budget import cost_of_decision, judged_with_targets
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -28,6 +28,7 @@ from dataflex_core.strategy_faults import disagreement
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
 from dataflex_core.trainer.pool_features import PoolFeatures
+from dataflex_core.trainer.reasons import Why, with_helps, with_losses
 from dataflex_core.trainer.signals import SignalTrainer
 from dataflex_core.trainer.timed import Clock, TimedSignals
 
@@ -58,6 +59,10 @@ class PlannedTrainer(SignalTrainer):
         )
         self._load = plan_feed(self.train_dataset, self.data_collator, self.args)
         self._feed: Iterator[Any] = iter(())
+
+    @property
+    def explains(self) -> bool:
+        return self.run.prepared.explains
 
     def _features_folder(self) -> Path | None:
         """None where nothing that says something of samples may lie on disk."""
@@ -93,12 +98,34 @@ class PlannedTrainer(SignalTrainer):
         self._agree(plan)
         self._feed = self._fed_from(plan, interval.start)
         scored = plan.judged if plan.exact is None else int(plan.exact.sum())
+        with waited.running():
+            why = self._reasons(plan, scored)
         cost = cost_of_decision(
-            self.run.prepared.strategies.get(SELECTOR), self.run.budget, decision=interval.decision, judged=scored
+            self.run.prepared.strategies.get(SELECTOR),
+            self.run.budget,
+            decision=interval.decision,
+            judged=scored,
+            explaining=why.gradients,
         )
-        took = Took(seconds=time.monotonic() - began, signals=waited.seconds, cost=cost)
+        seconds = time.monotonic() - began
+        took = Took(seconds=seconds, signals=waited.seconds, cost=cost, explained=why.explained)
         self._record(plan, progress, took, before)
+        if self.texts is not None:
+            self.texts.decided(why.shown)
         super().begin_interval(interval)
+
+    def _reasons(self, plan: Plan, scored: int) -> Why:
+        """What is shown of a plan, for which so many samples were ``scored``, with what is known of why. Collective."""
+        shown, prepared, heard = [], self.run.prepared, self.planner.heard
+        if self.texts is not None:
+            shown = self.texts.shown(plan)
+        if heard.has_losses and prepared.shows_scores:
+            shown = with_losses(shown, heard, self.ranks)
+        if heard.adam is None or not self.explains:
+            return Why(shown=shown)
+        budget = self.run.budget
+        taken = judged_with_targets(prepared.strategies[SELECTOR], budget, scored)
+        return with_helps(shown, heard, self.ranks, self.signals(), dict(budget.targets), taken)
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:
         """This rank's batches of the plan, from optimizer step ``step`` on."""
@@ -173,5 +200,3 @@ class PlannedTrainer(SignalTrainer):
         self.run.journal.write(event)
         if plan.scored is not None:
             self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)
-        if self.texts is not None:
-            self.texts.decided(plan)

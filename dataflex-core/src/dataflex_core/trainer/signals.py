@@ -47,6 +47,11 @@ class SignalTrainer(FlexTrainer):
             self._signals_step = self.state.global_step
         return self._signals
 
+    @property
+    def explains(self) -> bool:
+        """Whether it will be asked which target samples others help most."""
+        return False
+
     def declared_signals(self, slot: Slot) -> Signals:
         """The same, as far as a strategy has declared that it needs them."""
         chosen = self.run.prepared.strategies[slot]
@@ -102,6 +107,7 @@ class SignalTrainer(FlexTrainer):
             in_blocks=written.trains_in_blocks,
             store=self._frozen_answers(),
             tokens_as=config.dataflex.store_token_losses,
+            explains=self.explains,
             precision=str(self.accelerator.mixed_precision),
         )
         return ModelSignals(

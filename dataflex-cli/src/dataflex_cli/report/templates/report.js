@@ -146,6 +146,10 @@
     row.found = `${row.sample} ${row.domain} ${row.dataset} ${row.file} ${row.pieces.map((piece) => piece[1]).join(" ")}`.toLowerCase();
   }
   const scored = rows.some((row) => row.score !== null);
+  const helpful = rows.some((row) => row.helps !== null);
+  const targetOf = (row) => values.targets[row.helps.place];
+  const answerOf = (pieces) => (pieces.find((piece) => piece[0] === "answer") || pieces[0] || ["", ""])[1].trim();
+  const placeOf = (target) => (target.row ? `row ${target.row} of ${short(target.file)}` : `sample ${target.sample} of ${target.target}`);
   const short = (path) => path.split(/[\\/]/).pop();
   const COLUMNS = [
     ["decision", "decision", true, (row) => row.decision || "warm-up"],
@@ -153,12 +157,16 @@
       ["rank", "rank", true, (row) => (row.rank === null ? "–" : `${row.rank} / ${row.judged}`)],
       ["score", "score", true, (row) => (row.score === null ? "–" : Number(row.score).toPrecision(3))],
     ] : []),
+    ...(rows.some((row) => row.loss !== null) ? [
+      ["loss", "loss", true, (row) => (row.loss === null ? "–" : Number(row.loss).toPrecision(3))],
+    ] : []),
     ["why", "why shown", false, null],
     ["domain", "domain", false, (row) => row.domain],
     ["tokens", "tokens", true, (row) => row.tokens],
     ["times", "times", true, (row) => row.times],
     ["sample", "sample", true, (row) => row.sample],
     ["file", "row of file", false, null],
+    ...(helpful ? [["helps", "helps most", false, null]] : []),
     ...(rows.some((row) => row.pieces.length) ? [["text", "text", false, null]] : []),
   ];
   let sort = ["decision", -1];
@@ -171,15 +179,30 @@
     return made;
   };
 
-  const textOf = (row) => {
+  const unfolded = (head, pieces) => {
     const details = element("details", null);
-    const answer = row.pieces.find((piece) => piece[0] === "answer") || row.pieces[0] || ["", ""];
-    details.append(element("summary", answer[1].trim().slice(0, 140) || "(no text)"));
-    for (const [role, text] of row.pieces) {
+    details.append(element("summary", head));
+    for (const [role, text] of pieces) {
       const piece = element("div", null, { class: `piece ${role === "answer" ? "answer" : "prompt"}` });
       piece.append(element("b", role), document.createTextNode(text));
       details.append(piece);
     }
+    return details;
+  };
+
+  const helpsOf = (row) => {
+    const box = document.createDocumentFragment();
+    const target = targetOf(row);
+    const answer = answerOf(target.pieces);
+    box.append(answer ? unfolded(answer.slice(0, 80), target.pieces) : element("span", placeOf(target)));
+    const means = Object.entries(row.helps.means).map(([name, mean]) => `${name} ${mean.toFixed(3)}`).join(", ");
+    const said = `cosine ${row.helps.cosine.toFixed(3)}, ${placeOf(target)}; mean of ${means}`;
+    box.append(element("span", said, { class: "where" }));
+    return box;
+  };
+
+  const textOf = (row) => {
+    const details = unfolded(answerOf(row.pieces).slice(0, 140) || "(no text)", row.pieces);
     const box = document.createDocumentFragment();
     box.append(details);
     if (row.cut) box.append(element("span", "fills cutoff_len: it may be cut", { class: "cut" }));
@@ -210,8 +233,14 @@
   byId("search").addEventListener("input", () => { limit = PAGE; fill(); });
   byId("more").addEventListener("click", () => { limit += 4 * PAGE; fill(); });
 
+  const valueOf = (row, key) => {
+    if (key === "text") return row.found;
+    if (key === "why") return row.why.join();
+    if (key === "helps") return row.helps === null ? null : row.helps.cosine;
+    return row[key];
+  };
   const compare = (key) => (one, other) => {
-    const [a, b] = [one, other].map((row) => (key === "text" ? row.found : key === "why" ? row.why.join() : row[key]));
+    const [a, b] = [one, other].map((row) => valueOf(row, key));
     if (a === b) return 0;
     if (a === null || b === null) return a === null ? 1 : -1;
     return (a < b ? -1 : 1) * sort[1];
@@ -238,6 +267,11 @@
           cell.className = "where";
           cell.textContent = row.row ? `${row.row} of ${short(row.file)}` : "not known";
           cell.title = row.file;
+        }
+        if (key === "helps") {
+          cell.className = "helps";
+          if (row.helps === null) cell.textContent = "–";
+          else cell.append(helpsOf(row));
         }
         if (key === "text") {
           cell.className = "text";

@@ -1,0 +1,64 @@
+"""What a selector asks about the pool at a decision, and is told: kept for who shows what it chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataflex_core.signals import Signals
+
+Ids = NDArray[np.int64]
+Scores = NDArray[np.float32]
+
+
+class Heard:
+    """Of one decision. ``adam`` is how influence on the target set was asked for, None where it was not."""
+
+    def __init__(self) -> None:
+        self.adam: bool | None = None
+        self._losses: list[tuple[Ids, Scores]] = []
+
+    def tell(self, method: str, args: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
+        """A method of `Signals` was called, and answered."""
+        if method in ("influence", "influences") and options.get("directions") is None:
+            self.adam = bool(options.get("adam", True))
+        elif method == "losses" and options.get("model") is None:
+            shard = args[0] if args else options["shard"]
+            self._losses.append((np.array(shard, dtype=np.int64), np.array(answer, dtype=np.float32)))
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether losses of the model in training were asked for: the same on every rank."""
+        return bool(self._losses)
+
+    def losses_of(self, ids: Ids) -> tuple[Ids, Scores]:
+        """Those of ``ids`` whose loss this rank was told, and the losses, Float32[n]: the last ones."""
+        known: dict[int, float] = {}
+        for shard, losses in self._losses:
+            for place in np.flatnonzero(np.isin(shard, ids)):
+                known[int(shard[place])] = float(losses[place])
+        return np.array(list(known), dtype=np.int64), np.array(list(known.values()), dtype=np.float32)
+
+
+class HeardSignals:
+    """`Signals` of the pool whose answers are told to ``heard``, too; those of other samples are not."""
+
+    def __init__(self, signals: Signals, heard: Heard) -> None:
+        self._signals, self._heard = signals, heard
+
+    def __len__(self) -> int:
+        return len(self._signals)
+
+    def __getattr__(self, name: str) -> Any:
+        answer = getattr(self._signals, name)
+        if not callable(answer):
+            return answer
+
+        def asked(*args: Any, **options: Any) -> Any:
+            given = answer(*args, **options)
+            self._heard.tell(name, args, options, given)
+            return given
+
+        return asked
