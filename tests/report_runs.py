@@ -27,7 +27,7 @@ from dataflex_core.journal import (
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.shown import allowance, shown_of
-from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
 
@@ -79,7 +79,7 @@ def write_run(folder: Path, shape: Shape) -> Path:
             events += _planned(shape, names, rng, (texts, scores), lengths, (decision, step, until))
         else:
             ids = rng.integers(0, sum(shape.sizes), (until - step) * shape.batch)
-            events += _trained(shape, names, ids, step, until, rng)
+            events += _trained(shape, names, ids, step, until, rng, texts)
     events = [event for event in events if getattr(event, "step", 0) <= last or isinstance(event, Start)]
     if shape.error is not None:
         events.append(Failed(step=last, error=shape.error, hint="mend it", kind="RunFailed"))
@@ -163,7 +163,7 @@ def _planned(
         signal_seconds=2.5 if by_score else 0.0,
         notes={"selector": {"quality": 0.5}} if by_score else {},
     )
-    return [event, *_trained(shape, names, plan.ids, step, until, rng)]
+    return [event, *_trained(shape, names, plan.ids, step, until, rng, texts)]
 
 
 def _with_reasons(one: Shown) -> Shown:
@@ -175,12 +175,24 @@ def _with_reasons(one: Shown) -> Shown:
     return replace(one, loss=1 + one.sample / 1000, helps=helps)
 
 
-def _trained(shape: Shape, names: list[str], ids: Any, step: int, until: int, rng: np.random.Generator) -> list[Event]:
+def _trained(
+    shape: Shape,
+    names: list[str],
+    ids: Any,
+    step: int,
+    until: int,
+    rng: np.random.Generator,
+    texts: TextFile | None = None,
+) -> list[Event]:
     events: list[Event] = [
         Step(step=step + 1 + i, samples=tuple(ids[i * shape.batch : (i + 1) * shape.batch].tolist()))
         for i in range(until - step)
     ]
     weighs = "weighter" in shape.kinds
+    if weighs and texts is not None:
+        tokens = ("the", f" {SCRIPT}", "", " ü", "\n", *(f" w{i}" for i in range(30)))
+        weights = (0.0, 1.25, 1.25, 2.5, *(0.1 * i for i in range(31)))
+        texts.write([], weighed=[Weighed(step=until, sample=int(ids[0]), tokens=tokens, weights=weights, left_out=7)])
     loss = 5.0 - 3.0 * until / shape.steps + float(rng.normal(0, 0.02))
     weights = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None
     events.append(

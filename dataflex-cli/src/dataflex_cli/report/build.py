@@ -16,7 +16,7 @@ from dataflex_cli.report.curves import curve, domain_losses, lengths_of, token_s
 from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
-from dataflex_cli.report.samples import samples_of
+from dataflex_cli.report.samples import samples_of, weighed_of
 from dataflex_cli.report.words import words_of
 from dataflex_core.journal import End, Failed, Fallback, Start
 from dataflex_core.journal.figures import shares
@@ -48,6 +48,7 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         weights=weight_curves(seen.logged),
         samples=samples,
         targets=targets,
+        weighed=weighed_of(seen),
         in_target=0 if seen.pool is None else len(seen.pool.in_target),
         verdict=verdict_of(against),
         against=against,

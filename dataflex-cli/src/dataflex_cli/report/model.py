@@ -181,6 +181,18 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeighedSample:
+    """A sample as step ``step`` weighed it: its target tokens' texts and weights; ``left_out`` more are not shown."""
+
+    step: int
+    sample: int
+    domain: str
+    tokens: tuple[str, ...]
+    weights: tuple[float, ...]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """Another run at equal measured compute: ``at`` training steps' worth of work, and the metric of both there.
 
@@ -252,6 +264,7 @@ class ReportData:
     samples: tuple[Sample, ...]
     targets: tuple[Target, ...] = ()
     """Target samples that one of ``samples`` helps most."""
+    weighed: tuple[WeighedSample, ...] = ()
     in_target: int
     verdict: Verdict
     against: tuple[Against, ...]

@@ -73,8 +73,12 @@ def _finite(value: Any) -> Any:
 
 def _values(data: ReportData, charts: list[Chart]) -> dict[str, Any]:
     """What the page's own script draws charts and tables from."""
-    targets = [asdict(target) for target in data.targets]
-    return {"charts": [asdict(chart) for chart in charts], "samples": _rows(data), "targets": targets}
+    return {
+        "charts": [asdict(chart) for chart in charts],
+        "samples": _rows(data),
+        "targets": [asdict(target) for target in data.targets],
+        "weighed": [asdict(one) for one in data.weighed],
+    }
 
 
 def _rows(data: ReportData) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dataflex_cli.report.model import HelpsMost, Sample, Target
+from dataflex_cli.report.model import HelpsMost, Sample, Target, WeighedSample
 from dataflex_cli.report.reading import Seen
 from dataflex_core.journal.texts import Helps, Shown, Text
 
@@ -37,6 +37,24 @@ def samples_of(seen: Seen) -> tuple[tuple[Sample, ...], tuple[Target, ...]]:
         domain = names[int(np.searchsorted(ends, shown.sample, side="right"))]
         found.append(_row(shown, whys, text, domain, count, targets.helped(shown.helps)))
     return tuple(sorted(found, key=lambda row: (-row.decision, row.rank or 0))), tuple(targets.named.values())
+
+
+def weighed_of(seen: Seen) -> tuple[WeighedSample, ...]:
+    """Samples with the weights of their tokens, in the order of steps."""
+    names = list(seen.start.domains)
+    ends = np.cumsum(list(seen.start.domains.values()))
+    return tuple(
+        WeighedSample(
+            step=one.step,
+            sample=one.sample,
+            domain=names[int(np.searchsorted(ends, one.sample, side="right"))],
+            tokens=one.tokens,
+            weights=one.weights,
+            left_out=one.left_out,
+        )
+        for one in seen.texts.weighed
+        if one.sample < ends[-1] and one.step <= seen.step
+    )
 
 
 class _Targets:

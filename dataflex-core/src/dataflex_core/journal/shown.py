@@ -13,6 +13,8 @@ Ids = NDArray[np.int64]
 
 LIMIT = 2000
 """Samples of which a run keeps the text."""
+WEIGHED, WEIGHED_AT_ONCE = 60, 4
+"""Samples that a run, and one logging step, shows with the weights of their tokens."""
 _EACH = 10
 _DECISION = 40
 
@@ -21,6 +23,11 @@ def allowance(decision: int, decisions: int, had: int) -> int:
     """How many samples decision ``decision`` may show, where ``had`` texts are there: evenly over a long run."""
     left = LIMIT * (decision + 1) // (max(decisions, decision) + 1) - had
     return max(0, min(_DECISION, left, LIMIT - had))
+
+
+def weighed_allowance(step: int, steps: int, had: int) -> int:
+    """How many samples step ``step`` of a run of ``steps`` may show by token, where it ``had`` some: evenly over it."""
+    return max(0, min(WEIGHED_AT_ONCE, WEIGHED * step // max(steps, 1) - had, WEIGHED - had))
 
 
 def shown_of(plan: Plan, seed: int, count: int) -> list[Shown]:

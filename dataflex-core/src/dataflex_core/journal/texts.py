@@ -78,12 +78,30 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """Sample ``sample`` as step ``step`` weighed it, by token: its target tokens' own texts, and their ``weights``.
+
+    A token that is a part of a character has no text of its own. ``left_out`` counts the tokens that follow.
+    """
+
+    step: int
+    sample: int
+    tokens: tuple[str, ...]
+    weights: tuple[float, ...]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """What a file holds: texts of the pool by sample, those of target sets, and what is shown, in the order written."""
+    """What a file holds: texts of the pool by sample, those of target sets, what is shown, in the order written.
+
+    ``weighed`` are in the order of steps.
+    """
 
     samples: dict[int, Text] = field(default_factory=dict)
     targets: list[Text] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
+    weighed: list[Weighed] = field(default_factory=list)
 
 
 class TextFile:
@@ -97,6 +115,8 @@ class TextFile:
         self.path = folder / FOLDER / f"{run}.jsonl"
         self.count = 0
         """Texts of the pool in the file."""
+        self.weighed = 0
+        """Samples in it that were weighed by token."""
         self._notice = notice
         self._broken = False
         self._known: set[tuple[str, int]] = set()
@@ -105,18 +125,19 @@ class TextFile:
             self._torn = not self.path.read_bytes().endswith(b"\n")
             there = read_texts(self.path)
             self._known = {(text.target, text.sample) for text in (*there.samples.values(), *there.targets)}
-            self.count = len(there.samples)
+            self.count, self.weighed = len(there.samples), len(there.weighed)
 
     def has(self, sample: int, target: str = "") -> bool:
         """Whether the text of a sample is there."""
         return (target, sample) in self._known
 
-    def write(self, texts: Sequence[Text], shown: Sequence[Shown] = ()) -> None:
-        """Append texts that the file lacks, and what is shown."""
+    def write(self, texts: Sequence[Text], shown: Sequence[Shown] = (), weighed: Sequence[Weighed] = ()) -> None:
+        """Append texts that the file lacks, what is shown, and what was weighed."""
         if self._broken:
             return
         new = [text for text in texts if not self.has(text.sample, text.target)]
         records = [{"text": asdict(text)} for text in new] + [{"shown": asdict(one)} for one in shown]
+        records += [{"weighed": asdict(one)} for one in weighed]
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,15 +150,17 @@ class TextFile:
         self._torn = False
         self._known.update((text.target, text.sample) for text in new)
         self.count += sum(not text.target for text in new)
+        self.weighed += len(weighed)
 
 
 def read_texts(path: Path) -> Texts:
-    """What is in a file; a decision that was taken again as it was taken last. Torn lines are passed over.
+    """What is in a file; a decision or step that was made again as it was made last. Torn lines are passed over.
 
     A file that is not there is empty. Raises `OSError` for one that cannot be read.
     """
     found = Texts()
     shown: dict[int, list[Shown]] = {}
+    weighed: dict[tuple[int, int], Weighed] = {}
     last = -1
     for record in _records(path):
         if "text" in record:
@@ -152,6 +175,10 @@ def read_texts(path: Path) -> Texts:
                 shown[one.decision] = []
             shown[one.decision].append(one)
             last = one.decision
+        elif "weighed" in record:
+            each = _weighed(record["weighed"])
+            weighed[each.step, each.sample] = each
+    found.weighed.extend(weighed[key] for key in sorted(weighed))
     found.shown.extend(one for decision in sorted(shown) for one in shown[decision])
     return found
 
@@ -171,6 +198,10 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
 def _shown(record: dict[str, Any]) -> Shown:
     helps = record.get("helps")
     return Shown(**{**record, "helps": None if helps is None else Helps(**helps)})
+
+
+def _weighed(record: dict[str, Any]) -> Weighed:
+    return Weighed(**{**record, "tokens": tuple(record["tokens"]), "weights": tuple(record["weights"])})
 
 
 def _text(record: dict[str, Any]) -> Text:

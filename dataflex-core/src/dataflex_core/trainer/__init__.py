@@ -26,7 +26,8 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           signals.signals         they may ask about the model
                                           planned._agree          all ranks have the same plan
                                           planned._fed_from       from here on, feed batches of the plan
-                                          planned._record         journal the decision, its scores, and some texts
+                                          planned._reasons        why: losses, and the target samples that are helped
+                                          planned._record         journal the decision and its scores; then some texts
                                           weight.begin_interval   let weighters prepare
                                       losses.get_batch_samples    ask reference models about the samples ahead
                                           checkpoints.passing     may be cut short by SIGTERM
@@ -53,6 +54,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           losses.take_up         show the losses to the strategies that observe
                                           base.take_up           add up domains and weights
                                           checkpoints.take_up    whether any rank was asked to end
+                                          weight.take_up         keep a few samples with the weights of their tokens
                 log                   base.log               journal what happened since the last log, by domain; add
                                                              its figures, and the means of what strategies noted
                 evaluate              losses._token_loss     no weights

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
-from dataflex_core.journal.shown import allowance, random_of, shown_of
+from dataflex_core.journal.shown import allowance, random_of, shown_of, weighed_allowance
 from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.plan import Plan
@@ -25,6 +25,7 @@ from dataflex_core.scoring.batching import lengths_of
 from dataflex_core.scoring.losses import IGNORE
 from dataflex_core.scoring.sample_keys import keys_of
 from dataflex_core.trainer.active_run import ActiveRun
+from dataflex_core.trainer.weighed_tokens import weighed_of
 
 _CHARACTERS = 4000
 _TARGETS = 100
@@ -40,6 +41,7 @@ class KeptTexts:
         shown(plan)                 as an interval begins: what is shown of it
         decided(shown)              with the reasons for that
         trained(decision, ids)      where no plan was made: after the first step of an interval
+        weighed(step, table)        where weights of tokens are read
     """
 
     def __init__(self, run: ActiveRun, tokenizer: Any, device: torch.device) -> None:
@@ -83,6 +85,17 @@ class KeptTexts:
         """Write what is shown of an interval in LLaMA-Factory's own order."""
         if self._file is not None and (count := self._allowed(decision)):
             self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), count))
+
+    def weighed(self, step: int, table: NDArray[Any]) -> None:
+        """Write samples that step ``step`` weighed by token, of a `table_of`."""
+        if self._file is None:
+            return
+        count = weighed_allowance(step, self._run.budget.schedule.total_steps, self._file.weighed)
+        rows = [(row, self._run.pool[int(row[0])]) for row in table[:count]]
+        made = (weighed_of(step, row, sample, self._decoded) for row, sample in rows)
+        found = [one for one in made if one is not None]
+        new = dict.fromkeys(one.sample for one in found if not self._file.has(one.sample))
+        self._file.write([self._text(self._run.pool, i, self._run.origins) for i in new], weighed=found)
 
     def _allowed(self, decision: int) -> int:
         assert self._file is not None

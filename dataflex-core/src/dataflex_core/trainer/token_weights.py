@@ -33,6 +33,12 @@ def answered(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
     return tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens, notes
 
 
+def is_by_token(answer: Any) -> bool:
+    """Whether a weighter's answer weighs tokens, and not samples."""
+    weights = answer.values if isinstance(answer, Weights) else answer
+    return torch.is_tensor(weights) and weights.ndim > 1
+
+
 def wrongs(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Bool[2] of weights Float32[B, T] of one weighter: whether they are `NOT_FINITE`, and whether they are `ALL_ZERO`.
 

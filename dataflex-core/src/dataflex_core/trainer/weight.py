@@ -22,8 +22,17 @@ from dataflex_core.trainer.batch_states import batch_embeddings
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.ledger import Entry, digest_of
 from dataflex_core.trainer.losses import LossTrainer, MicroBatch
-from dataflex_core.trainer.token_weights import ALL_ZERO, NOT_FINITE, NOTHING_LEFT, answered, multiplied, normalised
+from dataflex_core.trainer.token_weights import (
+    ALL_ZERO,
+    NOT_FINITE,
+    NOTHING_LEFT,
+    answered,
+    is_by_token,
+    multiplied,
+    normalised,
+)
 from dataflex_core.trainer.token_weights import wrongs as wrongs_of
+from dataflex_core.trainer.weighed_tokens import BY_TOKEN, table_of
 from dataflex_core.trainer.weight_sums import WEIGHTS, added_up
 from dataflex_core.trainer.window import Shapes, Window, gathered, shapes_of
 
@@ -53,6 +62,8 @@ class WeightTrainer(LossTrainer):
         self._measured: list[MicroBatch] | None = None
         self._decided: list[torch.Tensor] | None = None
         self._embeds, self._states = self.run.prepared.needs(Need.BATCH_EMBEDDINGS), list[torch.Tensor]()
+        self._by_token = False
+        self._weighed: torch.Tensor | None = None
         schedule = self.run.budget.schedule
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
@@ -120,6 +131,20 @@ class WeightTrainer(LossTrainer):
         """As below; the window's batches are let go."""
         super().finish_step()
         self._batches, self._decided = (), None
+
+    def settle_in_time(self) -> None:
+        """As below; where the step logs, weights of tokens of the last window are left to be read along."""
+        if self.control.should_log and self._weighed is not None:
+            self.ledger.add(BY_TOKEN, self.state.global_step, self._weighed)
+            self._weighed = None
+        super().settle_in_time()
+
+    def take_up(self, entries: Sequence[Entry]) -> None:
+        """As below; a few samples are kept with the weights of their tokens."""
+        super().take_up(entries)
+        for entry in entries:
+            if entry.kind == BY_TOKEN and self.texts is not None:
+                self.texts.weighed(entry.step, entry.values)
 
     def faults(self, entries: Sequence[Entry]) -> list[tuple[int, DataflexError]]:
         """As below, and what was wrong with weights: of a step's causes the losses first.
@@ -211,6 +236,8 @@ class WeightTrainer(LossTrainer):
         counts = everyones.counts
         means = (weights * everyones.mask).sum(dim=1) / counts
         self.ledger.add(WEIGHTS, step, added_up(means, counts > 0))
+        if self._by_token and self.run.prepared.shows_scores:
+            self._weighed = table_of(window.ids, weights, everyones.mask)
         if self.ranks.world > 1:
             self.ledger.add(_WEIGHED, step, digest_of(weights))
         return [micro.together(own) for micro, own in zip(micros, window.mine(weights), strict=True)]
@@ -224,6 +251,7 @@ class WeightTrainer(LossTrainer):
         """
         try:
             answer = self._answer(slot, weighter, window)
+            self._by_token = self._by_token or is_by_token(answer)
             try:
                 return answered(answer, window.losses)
             except ValueError as wrong:

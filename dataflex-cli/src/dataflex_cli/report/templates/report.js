@@ -137,6 +137,39 @@
     byId("copied").textContent = done ? "Copied." : "Selected: copy it with the keyboard.";
   });
 
+  const element = (name, content, attributes = {}) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    if (content !== null) made.textContent = content;
+    return made;
+  };
+
+  // ---- weights of tokens
+  const shade = () => {
+    const one = values.weighed[Number(byId("of-weighed").value)];
+    const most = Math.max(...one.weights, 1e-9);
+    byId("shaded").replaceChildren(...one.tokens.map((text, i) => {
+      const weight = one.weights[i];
+      const token = element("span", text, { title: `weight ${weight}` });
+      if (weight === 0) token.className = "zero";
+      token.style.setProperty("--w", String(weight / most));
+      return token;
+    }));
+    document.querySelector("#weights-table tbody").replaceChildren(...one.tokens.map((text, i) => {
+      const line = element("tr", null);
+      line.append(element("td", String(i + 1), { class: "n" }), element("td", text), element("td", String(one.weights[i]), { class: "n" }));
+      return line;
+    }));
+    const more = one.left_out ? `${one.left_out} tokens more are left out here. ` : "";
+    byId("weighed-more").textContent = `${more}The largest weight is ${Math.max(...one.weights)}, the least ${Math.min(...one.weights)}.`;
+  };
+  if (byId("of-weighed")) {
+    values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", `step ${one.step}, sample ${one.sample} of ${one.domain}`, { value: i })));
+    byId("of-weighed").value = String(values.weighed.length - 1);
+    byId("of-weighed").addEventListener("change", shade);
+    shade();
+  }
+
   // ---- samples
   if (!byId("table")) return;
   const PAGE = 25;
@@ -171,13 +204,6 @@
   ];
   let sort = ["decision", -1];
   let limit = PAGE;
-
-  const element = (name, content, attributes = {}) => {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (content !== null) made.textContent = content;
-    return made;
-  };
 
   const unfolded = (head, pieces) => {
     const details = element("details", null);
