@@ -69,6 +69,7 @@ class DataflexConfig:
     which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's files that
     strategies may read; the values of ``domain_column`` are the domains, in place of the data sets. ``loss_by_domain``
     is whether the training loss is told by domain: ``"auto"`` where a strategy has losses of tokens taken anyway.
+    ``report_texts`` is how many texts of chosen samples each decision shows in trackers that have tables of text.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -120,6 +121,10 @@ class DataflexConfig:
     loss_by_domain: Annotated[
         Literal["auto"] | bool, Doc("the training loss of each domain; auto: where losses of tokens are taken anyway")
     ] = "auto"
+    report_texts: Annotated[
+        Annotated[int, Gt(0), Le(1000)] | None,
+        Doc("texts of chosen samples that a decision shows in trackers that have tables; null: none"),
+    ] = None
     domain_column: Annotated[
         Annotated[str, MinLen(1)] | None, Doc("the column whose values are the domains; null: the data sets are")
     ] = None

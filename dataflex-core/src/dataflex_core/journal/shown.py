@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,8 @@ LIMIT = 2000
 """Samples of which a run keeps the text."""
 WEIGHED, WEIGHED_AT_ONCE = 60, 4
 """Samples that a run, and one logging step, shows with the weights of their tokens."""
-_EACH = 10
+EACH = 10
+"""Of a decision so many are shown for each reason."""
 _DECISION = 40
 
 
@@ -35,20 +38,13 @@ def shown_of(plan: Plan, seed: int, count: int) -> list[Shown]:
 
     All are random where nobody scored. No sample is named twice for one reason.
     """
-    decision, chosen = plan.interval.decision, np.unique(plan.ids)
+    chosen, ranked = np.unique(plan.ids), _Ranked.of(plan)
     draw = derive("shown", seed, plan.interval.start)
-    if plan.scored is None or not len(plan.scored[0]):
-        return random_of(decision, chosen, draw, count)
-    ids, scores = plan.scored
-    flat = scores if scores.ndim == 1 else scores.max(axis=1)
-    usable = np.isfinite(flat)
-    order = ids[usable][np.argsort(-flat[usable], kind="stable")]
-    if not len(order):
-        return random_of(decision, chosen, draw, count)
-    each = min(_EACH, count // 4)
-    place = {int(sample): rank for rank, sample in enumerate(order, start=1)}
-    score = dict(zip(ids[usable].tolist(), flat[usable].tolist(), strict=True))
-    taken, left = order[np.isin(order, chosen)], order[~np.isin(order, chosen)]
+    if ranked is None:
+        return random_of(plan.interval.decision, chosen, draw, min(count, EACH))
+    each = min(EACH, count // 4)
+    order, is_chosen = ranked.order, np.isin(ranked.order, chosen)
+    taken, left = order[is_chosen], order[~is_chosen]
     edge = each - each // 2
     picked = {
         "highest": taken[:each],
@@ -58,21 +54,62 @@ def shown_of(plan: Plan, seed: int, count: int) -> list[Shown]:
     }
     among = set(chosen.tolist())
     return [
-        Shown(
-            decision=decision,
-            sample=sample,
-            why=why,
-            chosen=sample in among,
-            score=score.get(sample),
-            rank=place.get(sample),
-            judged=len(ids),
-        )
-        for why, found in picked.items()
-        for sample in found.tolist()
+        ranked.shown(sample, why, chosen=sample in among) for why, found in picked.items() for sample in found.tolist()
     ]
 
 
+def highest_of(plan: Plan, seed: int, count: int) -> list[Shown]:
+    """The ``count`` chosen samples of a plan with the highest scores; random ones where nobody scored."""
+    chosen, ranked = np.unique(plan.ids), _Ranked.of(plan)
+    if ranked is None:
+        return random_of(plan.interval.decision, chosen, derive("shown", seed, plan.interval.start), count)
+    highest = ranked.order[np.isin(ranked.order, chosen)][:count]
+    return [ranked.shown(sample, "highest", chosen=True) for sample in highest.tolist()]
+
+
 def random_of(decision: int, chosen: Ids, draw: np.random.Generator, count: int) -> list[Shown]:
-    """Some of what was chosen, or trained on, without a reason."""
-    few = draw.permutation(np.unique(chosen))[: min(count, _EACH)]
+    """Up to ``count`` of what was chosen, or trained on, without a reason."""
+    few = draw.permutation(np.unique(chosen))[:count]
     return [Shown(decision=decision, sample=sample, why="random") for sample in few.tolist()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ranked:
+    """A decision's samples in ``order`` Int64[n], the highest score first; their places from 1, and scores."""
+
+    decision: int
+    judged: int
+    order: Ids
+    place: dict[int, int]
+    score: dict[int, float]
+
+    @classmethod
+    def of(cls, plan: Plan) -> _Ranked | None:
+        """None where nobody scored; of several columns a sample's largest counts."""
+        if plan.scored is None:
+            return None
+        ids, scores = plan.scored
+        flat = scores if scores.ndim == 1 else scores.max(axis=1)
+        usable = np.isfinite(flat)
+        if not usable.any():
+            return None
+        order = ids[usable][np.argsort(-flat[usable], kind="stable")]
+        return cls(
+            decision=plan.interval.decision,
+            judged=len(ids),
+            order=order,
+            place={int(sample): rank for rank, sample in enumerate(order, start=1)},
+            score=dict(zip(ids[usable].tolist(), flat[usable].tolist(), strict=True)),
+        )
+
+    def shown(self, sample: int, why: str, *, chosen: bool) -> Shown:
+        """One of them, or of the plan, as it is shown."""
+        return Shown(
+            decision=self.decision,
+            sample=sample,
+            why=why,
+            chosen=chosen,
+            score=self.score.get(sample),
+            rank=self.place.get(sample),
+            judged=self.judged,
+        )

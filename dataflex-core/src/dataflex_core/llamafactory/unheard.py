@@ -47,6 +47,7 @@ _UNHEARD: Mapping[str, _Unheard] = {
 }
 _LOADING = ("dispatch_batches", "even_batches", "use_seedable_sampler")  # of accelerator_config
 
+_WITH_TABLES = ("tensorboard", "wandb", "mlflow")
 # What keys of our own section need: any of these kinds.
 _OF_KINDS: Mapping[str, Collection[Kind]] = {
     "candidates": (Kind.SELECTOR,),
@@ -72,6 +73,9 @@ def check_asked(config: RunConfig) -> Iterator[UsageError]:
         hint = "leave it out, and set per_device_train_batch_size to each device's share"
         said = "accelerator_config: split_batches changes the batch that an interval is planned for"
         yield UnmetNeed(said, hint=hint, key=["accelerator_config"])
+    if config.dataflex.report_texts is not None and not config.dataflex.keep.texts:
+        said = f"{SECTION}.report_texts shows texts of samples in trackers, and {SECTION}.keep says texts: false"
+        yield InvalidConfig(said, hint="leave out one of them", key=[SECTION, "report_texts"])
     if args.get("eval_dataset") and number(args.get("val_size")) > 0:
         hint = "set one of them"
         yield InvalidConfig("val_size and eval_dataset exclude each other", hint=hint, key=["val_size"])
@@ -84,6 +88,10 @@ def remarks(config: RunConfig) -> Iterator[UsageError]:
         return
     yield from _unheard_keys(config)
     yield from _unheard_section(config.dataflex)
+    if config.dataflex.report_texts is not None and not _shows_texts(config.args):
+        said = f"{SECTION}.report_texts has no effect: report_to names no tracker with tables of text"
+        hint = f"report_to: one of {', '.join(_WITH_TABLES)}"
+        yield InvalidConfig(said, hint=hint, key=[SECTION, "report_texts"])
     yield from _lengths(config)
     yield from _trained_targets(config.args)
     if config.args.get("flash_attn") == "fa2" and (why := Package(requirement="flash-attn").missing) is not None:
@@ -170,6 +178,10 @@ def _origin(entry: Any) -> Any:
 def _accelerating(args: Args) -> Mapping[str, Any]:
     given = args.get("accelerator_config")
     return given if isinstance(given, Mapping) else {}
+
+
+def _shows_texts(args: Args) -> bool:
+    return bool({*_WITH_TABLES, "all"} & set(listed_names(args.get("report_to"))))
 
 
 def _has_tracker() -> bool:

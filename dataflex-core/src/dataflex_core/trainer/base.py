@@ -33,6 +33,7 @@ from dataflex_core.trainer.loader import IDS, PIECES, Identified, IdentifyingCol
 from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
+from dataflex_core.trainer.text_tables import TextTables
 from dataflex_core.trainer.trained import TRAINED
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
@@ -63,6 +64,8 @@ class FlexTrainer(TransformersTrainer):
         self._lost: torch.Tensor | None = None
         self.texts: KeptTexts | None = None
         """What a report shows of samples; on rank 0 alone."""
+        self.tables: TextTables | None = None
+        """What trackers show of them, where that is asked for; likewise."""
         self.add_callback(_Steps(self))
         for stock, short in SHORT.items():
             if self.pop_callback(stock) is not None:
@@ -199,6 +202,9 @@ class FlexTrainer(TransformersTrainer):
         if self.ranks.rank == 0:
             self.texts = KeptTexts(self.run, self.processing_class, self.ranks.device)
             self.texts.begin()
+            if (count := self.run.prepared.config.dataflex.report_texts) is not None:
+                trackers, notice = self.callback_handler.callbacks, self.run.journal.notice
+                self.tables = TextTables(self.run, count, self.texts.text_of, trackers, notice)
 
     def finish_step(self) -> None:
         """After each optimizer step: the journal learns which samples it trained on, over all ranks.
@@ -219,9 +225,12 @@ class FlexTrainer(TransformersTrainer):
     def _tell_trained(self, step: int, ids: NDArray[np.int64], interval: Interval | None) -> None:
         self.run.journal.write(Step(step=step, samples=tuple(ids.tolist())))
         self.since_log.trained.count(ids)
-        begins = interval is not None and step == interval.start + 1
-        if self.texts is not None and interval is not None and begins and self.planned_ids() is None:
+        if interval is None or step != interval.start + 1 or self.planned_ids() is not None:
+            return
+        if self.texts is not None:
             self.texts.trained(interval.decision, ids)
+        if self.tables is not None:
+            self.tables.trained(interval.decision, step, ids)
 
     def settle_in_time(self) -> None:
         """After a step: settle where the host waits for the device anyway, or too much has gathered. Collective."""

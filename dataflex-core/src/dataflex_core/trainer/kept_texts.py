@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
-from dataflex_core.journal.shown import allowance, random_of, shown_of, weighed_allowance
+from dataflex_core.journal.shown import EACH, allowance, random_of, shown_of, weighed_allowance
 from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.plan import Plan
@@ -84,7 +84,7 @@ class KeptTexts:
     def trained(self, decision: int, ids: NDArray[np.int64]) -> None:
         """Write what is shown of an interval in LLaMA-Factory's own order."""
         if self._file is not None and (count := self._allowed(decision)):
-            self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), count))
+            self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), min(count, EACH)))
 
     def weighed(self, step: int, table: NDArray[Any]) -> None:
         """Write samples that step ``step`` weighed by token, of a `table_of`."""
@@ -95,7 +95,7 @@ class KeptTexts:
         made = (weighed_of(step, row, sample, self._decoded) for row, sample in rows)
         found = [one for one in made if one is not None]
         new = dict.fromkeys(one.sample for one in found if not self._file.has(one.sample))
-        self._file.write([self._text(self._run.pool, i, self._run.origins) for i in new], weighed=found)
+        self._file.write([self.text_of(i) for i in new], weighed=found)
 
     def _allowed(self, decision: int) -> int:
         assert self._file is not None
@@ -106,10 +106,14 @@ class KeptTexts:
         if not self._keep.scores:
             shown = [replace(one, score=None, rank=None) for one in shown]
         new = dict.fromkeys(one.sample for one in shown if not self._file.has(one.sample))
-        texts = [self._text(self._run.pool, sample, self._run.origins) for sample in new]
+        texts = [self.text_of(sample) for sample in new]
         helped = dict.fromkeys((one.helps.target, one.helps.sample) for one in shown if one.helps is not None)
         texts += [self._target_text(name, i) for name, i in helped if not self._file.has(i, name)]
         self._file.write(texts, shown)
+
+    def text_of(self, sample: int) -> Text:
+        """The text of a sample of the pool."""
+        return self._text(self._run.pool, sample, self._run.origins)
 
     def _target_text(self, name: str, sample: int) -> Text:
         return self._text(self._run.targets[name], sample, self._run.target_origins.get(name), name)

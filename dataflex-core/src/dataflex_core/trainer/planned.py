@@ -112,6 +112,8 @@ class PlannedTrainer(SignalTrainer):
         self._record(plan, progress, took, before)
         if self.texts is not None:
             self.texts.decided(why.shown)
+        if self.tables is not None:
+            self.tables.decided(plan)
         super().begin_interval(interval)
 
     def _reasons(self, plan: Plan, scored: int) -> Why:

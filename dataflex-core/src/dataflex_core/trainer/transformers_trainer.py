@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         train_dataset: Any
         data_collator: Any
         processing_class: Any
+        callback_handler: Any
         is_fsdp_enabled: bool
         is_deepspeed_enabled: bool
         compute_loss_func: Any

@@ -145,23 +145,24 @@
   };
 
   // ---- weights of tokens
+  const figure = (weight) => String(Number(weight.toPrecision(4)));
   const shade = () => {
     const one = values.weighed[Number(byId("of-weighed").value)];
     const most = Math.max(...one.weights, 1e-9);
     byId("shaded").replaceChildren(...one.tokens.map((text, i) => {
       const weight = one.weights[i];
-      const token = element("span", text, { title: `weight ${weight}` });
+      const token = element("span", text, { title: `weight ${figure(weight)}` });
       if (weight === 0) token.className = "zero";
       token.style.setProperty("--w", String(weight / most));
       return token;
     }));
     document.querySelector("#weights-table tbody").replaceChildren(...one.tokens.map((text, i) => {
       const line = element("tr", null);
-      line.append(element("td", String(i + 1), { class: "n" }), element("td", text), element("td", String(one.weights[i]), { class: "n" }));
+      line.append(element("td", String(i + 1), { class: "n" }), element("td", text), element("td", figure(one.weights[i]), { class: "n" }));
       return line;
     }));
     const more = one.left_out ? `${one.left_out} tokens more are left out here. ` : "";
-    byId("weighed-more").textContent = `${more}The largest weight is ${Math.max(...one.weights)}, the least ${Math.min(...one.weights)}.`;
+    byId("weighed-more").textContent = `${more}The largest weight is ${figure(Math.max(...one.weights))}, the least ${figure(Math.min(...one.weights))}.`;
   };
   if (byId("of-weighed")) {
     values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", `step ${one.step}, sample ${one.sample} of ${one.domain}`, { value: i })));
@@ -220,7 +221,7 @@
     const box = document.createDocumentFragment();
     const target = targetOf(row);
     const answer = answerOf(target.pieces);
-    box.append(answer ? unfolded(answer.slice(0, 80), target.pieces) : element("span", placeOf(target)));
+    box.append(answer ? unfolded(answer.slice(0, 60), target.pieces) : element("span", placeOf(target)));
     const means = Object.entries(row.helps.means).map(([name, mean]) => `${name} ${mean.toFixed(3)}`).join(", ");
     const said = `cosine ${row.helps.cosine.toFixed(3)}, ${placeOf(target)}; mean of ${means}`;
     box.append(element("span", said, { class: "where" }));
