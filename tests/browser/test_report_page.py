@@ -115,6 +115,52 @@ def test_a_script_in_a_sample_is_shown_and_not_run(opened):
     assert found.said == []
 
 
+def test_the_target_sample_that_is_helped_most_is_shown_and_sorted_by(opened):
+    found = opened("selector")
+    page = found.page
+    assert page.locator("#table .helps").first.inner_text().count("cosine") == 1
+    summary = page.locator("#table .helps summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert "<script>document.title" in page.locator("#table .helps .piece.prompt").first.inner_text()
+    head = page.locator('#table th[data-key="helps"]')
+    head.locator("button").focus()
+    for order in ("ascending", "descending"):
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == order
+        told = page.locator("#table .helps .where").all_inner_texts()
+        cosines = [float(text.split()[1].rstrip(",")) for text in told]
+        assert cosines == sorted(cosines, reverse=order == "descending")
+        assert len(cosines) > 10
+    losses = page.locator('#table td[data-label="loss"]').all_inner_texts()
+    assert any(loss.startswith("1.") for loss in losses)
+    assert found.said == []
+    assert page.title() == "run · DataFlex report"
+
+
+def test_tokens_are_shaded_by_weight_with_the_numbers_beside_them(opened):
+    found = opened("weighter")
+    page = found.page
+    page.locator("#of-weighed").focus()
+    page.keyboard.press("Home")
+    assert page.locator("#of-weighed option").first.inner_text().startswith("step 4, sample ")
+    tokens = page.locator("#shaded span")
+    weights = [token.get_attribute("title") for token in tokens.all()]
+    assert weights[:4] == ["weight 0", "weight 1.25", "weight 1.25", "weight 2.5"]
+    assert tokens.nth(1).inner_text().strip().startswith("<script>document.title")
+    lines = [tokens.nth(i).evaluate("e => parseFloat(getComputedStyle(e).borderBottomWidth)") for i in (0, 3, 34)]
+    assert lines == sorted(lines)
+    assert lines[0] == 0 < lines[2]
+    assert tokens.nth(0).evaluate("e => getComputedStyle(e).textDecorationLine") == "line-through"
+    page.locator("#tokens summary").focus()
+    page.keyboard.press("Enter")
+    rows = page.locator("#weights-table tbody tr").all_inner_texts()
+    assert len(rows) == 35
+    assert [row.split()[-1] for row in rows] == [weight.split()[1] for weight in weights]
+    assert "7 tokens more" in page.locator("#weighed-more").inner_text()
+    assert found.said == []
+
+
 def test_the_policy_stops_what_would_ask_a_network_or_run_a_script_of_others(opened):
     page = opened("selector").page
     page.evaluate(
@@ -187,6 +233,8 @@ def test_axe_finds_no_serious_violation(opened, axe, name, size, theme):
     found = opened(name, size, theme)
     found.draw_all()
     found.page.locator("#table summary").first.click()
+    if found.page.locator("#tokens summary").count():
+        found.page.locator("#tokens summary").click()
     found.page.evaluate(axe)  # past the policy, which stops a script tag
     told = found.page.evaluate("() => axe.run().then(found => found.violations)")
     bad = [

@@ -345,3 +345,30 @@ def test_names_that_are_no_plain_yaml_are_quoted(tmp_path):
 
 def test_a_folder_may_be_the_journals_own(run):
     assert read_run(run / "dataflex").folder == read_run(run).folder == Path(run)
+
+
+def test_rows_name_the_target_sample_that_they_help_most_and_the_loss(run, data):
+    shown = {(one.decision, one.sample): one for one in read_run(run).texts.shown}
+    assert len(data.targets) == 2
+    for row in data.samples:
+        told = shown[row.decision, row.sample]
+        assert row.loss == told.loss
+        assert (row.helps is None) == (told.helps is None)
+        if row.helps is not None:
+            target = data.targets[row.helps.place]
+            assert (target.target, target.sample) == (told.helps.target, told.helps.sample)
+            assert (row.helps.cosine, row.helps.means) == (told.helps.cosine, told.helps.means)
+            assert SCRIPT in target.pieces[0][1]
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_tokens_and_their_weights_are_in_the_report_where_texts_are(tmp_path, texts):
+    made = report_of(read_run(write_run(tmp_path, Shape(kinds=("weighter",), stop=17)), texts=texts))
+    assert [one.step for one in made.weighed] == ([4, 9, 14] if texts else [])
+    assert all(len(one.tokens) == len(one.weights) and one.domain.startswith("domain") for one in made.weighed)
+
+
+def test_without_texts_no_word_of_a_target_sample_stands_in_the_page(run):
+    page = page_of(report_of(read_run(run, texts=False)))
+    assert "helps most" in page
+    assert "document.title = 'run'" not in page.replace("\\u003c", "<")

@@ -9,6 +9,8 @@ import sys
 import pytest
 from support import base_args, build_data, journalled, of_kind, train, weights
 
+from dataflex_core.journal.texts import read_texts
+
 pytestmark = pytest.mark.numeric
 
 # No warm-up: the first decision is taken from the very same model state.
@@ -41,6 +43,13 @@ def _on_ranks(ranks, args, tmp_path, **strategies):
     return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
 
 
+def _reasons(output):
+    """The target sample that each shown sample of the first decision helps most, and the cosine."""
+    (file,) = (output / "dataflex" / "texts").glob("*.jsonl")
+    first = [one for one in read_texts(file).shown if one.decision == 1 and one.helps is not None]
+    return {(one.sample, one.why): (one.helps.target, one.helps.cosine) for one in first}
+
+
 @pytest.mark.parametrize(("ranks", "strategies"), CASES)
 def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     common = {
@@ -71,6 +80,10 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     assert (first["samples"], first["tokens"]) == (same["samples"], same["tokens"])
     assert (same["losses"] is None) == (first["losses"] is None) == ("weighter" not in strategies)
     assert same["losses"] is None or same["losses"] == pytest.approx(first["losses"], rel=1e-3)
+    first, same = (_reasons(tmp_path / run) for run in ("1", "n"))
+    assert same.keys() == first.keys()
+    assert all(same[key] == (told[0], pytest.approx(told[1], abs=1e-3)) for key, told in first.items())
+    assert bool(first) == (strategies.get("selector") == "less")
     first, same = (weights(tmp_path / run / "checkpoint-3") for run in ("1", "n"))
     gap = max(float((first[name] - same[name]).abs().max()) for name in first)
     assert gap < 1e-4, "same samples, same weights: the same model to rounding"
