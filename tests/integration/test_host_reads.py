@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 import torch
 from host_reads import host_reads
 from support import base_args, of_kind, train
-from third_party import catalog
+from third_party import FILES
 
+from dataflex_core.catalog import discover
+from dataflex_core.catalog.plugins import Plugins
 from dataflex_core.errors import RunFailed, StrategyFault
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.trainer.checkpoints import CheckpointTrainer
@@ -21,12 +24,14 @@ from dataflex_strategies.weighters.loss import LossWeighter
 pytestmark = pytest.mark.numeric
 
 STEPS, EVERY = 9, 3
+STEEP = Path(__file__).parents[1] / "steep.py"
 OFTEN = {"update_steps": 1, "candidates": 4}
 
 LOGGED = {
     "a weighter that compares": ({"weighter": "loss"}, {}, {"gradient_accumulation_steps": 2}),
     "a weighter that does not": ({"weighter": "uniform"}, {}, {}),
     "two weighters and a mixer": ({"weighter": ("loss", "uniform"), "mixer": "random"}, {}, {}),
+    "a weighter of tokens": ({"weighter": "steep"}, {}, {}),
     "a mixer": ({"mixer": "random"}, {"update_steps": 1}, {}),
     "a selector that asks nothing": ({"selector": "random"}, OFTEN, {}),
 }
@@ -43,7 +48,7 @@ def reads(model, data, tmp_path, case):
     args = base_args(model, data, tmp_path / "out", max_steps=STEPS, logging_steps=EVERY, dataflex=section, **more)
     events = []
     with host_reads("dataflex_core", "dataflex_strategies") as found:
-        train(args, events=events, catalog=catalog(), **strategies)
+        train(args, events=events, catalog=discover(plugins=Plugins(files=(*FILES, STEEP))), **strategies)
     decisions = sum(event["decision"] > 0 for event in of_kind(events, "decision"))
     return found, decisions
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from support import base_args, train
@@ -20,27 +21,7 @@ from dataflex_core.trainer.weight import WeightTrainer
 
 pytestmark = pytest.mark.numeric
 
-PLUGIN = '''
-import torch
-from dataflex_core import Kind, StrategySpec, Weighter, hookimpl
-
-class Steep(Weighter):
-    """Weighs a token by its loss, and leaves out the first of each sample."""
-    def weigh(self, request, losses):
-        first = losses.mask & (losses.mask.cumsum(dim=1) == 1)
-        return losses.values * ~first
-
-@hookimpl
-def dataflex_strategies():
-    yield StrategySpec(kind=Kind.WEIGHTER, name="steep", target="steep:Steep", summary="does it", compares=False)
-'''
-
-
-@pytest.fixture(scope="module")
-def steep(tmp_path_factory):
-    file = tmp_path_factory.mktemp("plugin") / "steep.py"
-    file.write_text(PLUGIN)
-    return discover(plugins=Plugins(files=(file,)))
+STEEP = Path(__file__).parents[1] / "steep.py"
 
 
 def kept(output):
@@ -48,7 +29,7 @@ def kept(output):
 
 
 @pytest.mark.parametrize("keep", [{}, {"scores": False}, {"texts": False}], ids=str)
-def test_weights_of_tokens_are_those_that_were_trained_with(model, data, tmp_path, monkeypatch, steep, keep):
+def test_weights_of_tokens_are_those_that_were_trained_with(model, data, tmp_path, monkeypatch, keep):
     trained, weights = {}, WeightTrainer.weights
 
     def weighing(self, micro):
@@ -59,7 +40,7 @@ def test_weights_of_tokens_are_those_that_were_trained_with(model, data, tmp_pat
 
     monkeypatch.setattr(WeightTrainer, "weights", weighing)
     args = base_args(model, data, tmp_path / "out", dataflex={"keep": keep, "warmup_steps": 0})
-    found = kept(train(args, catalog=steep, weighter="steep"))
+    found = kept(train(args, catalog=discover(plugins=Plugins(files=(STEEP,))), weighter="steep"))
     if keep:
         assert found.weighed == []
         return
