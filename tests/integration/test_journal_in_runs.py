@@ -91,7 +91,8 @@ def test_a_decision_says_what_it_took_and_what_it_changed(model, data, tmp_path)
     assert (warmup.cost, warmup.scores, warmup.overlap, warmup.signal_seconds) == (0.0, None, None, 0.0)
     for before, made in zip(run.decisions, decisions, strict=False):
         assert 0 < made.signal_seconds <= made.seconds
-        assert made.cost == run.start.decision_cost == pytest.approx(106 / 4)
+        assert made.cost == run.start.decision_cost == pytest.approx((106 + 10) / 4)
+        assert made.explained == 10
         assert made.scores is not None
         assert (made.scores.count, made.scores.lost) == (100, 0)
         assert made.scores.length_correlation is not None
