@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from dataflex_core.journal.texts import Piece, Shown, Text
+from dataflex_core.journal.texts import Piece, Shown, Text, Weighed
 from dataflex_core.trainer.text_tables import COLUMNS, markdown_of, row_of
-from dataflex_core.trainer.weighed_tokens import token_texts
+from dataflex_core.trainer.weighed_tokens import table_of, token_texts, weighed_of
 
 pytestmark = pytest.mark.numeric
 
@@ -40,6 +41,22 @@ def test_tokens_have_the_text_that_they_add(text):
     found = token_texts(tokens, decode)
     assert "".join(found) == text
     assert len(found) == len(tokens)
+
+
+def test_weights_are_told_with_the_tokens_that_they_are_of():
+    rows = [
+        {"input_ids": [65, 66, 67, 68], "labels": [-100, -100, 67, 68]},
+        {"input_ids": [65, 66], "labels": [-100, 66]},
+    ]
+    mask = torch.tensor([[False, True, True, False], [True, False, False, False]])
+    weights = torch.tensor([[9.0, 0.5, 1.75, 9.0], [2.0, 9.0, 9.0, 9.0]])
+    table = table_of(torch.tensor([7, 1]), weights, mask).numpy()
+    first, second = (
+        weighed_of(4, each, row, lambda ids: bytes(ids).decode()) for each, row in zip(table, rows, strict=True)
+    )
+    assert first == Weighed(step=4, sample=7, tokens=("C", "D"), weights=(0.5, 1.75))
+    assert second == Weighed(step=4, sample=1, tokens=("B",), weights=(2.0,))
+    assert weighed_of(4, table[0], rows[1], str) is None
 
 
 def test_a_token_that_is_torn_for_good_is_shown_so():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts, write_pool_facts
-from dataflex_core.journal.shown import LIMIT, allowance, shown_of
-from dataflex_core.journal.texts import Piece, Shown, Text, TextFile, read_texts
+from dataflex_core.journal.shown import LIMIT, WEIGHED, allowance, highest_of, shown_of, weighed_allowance
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed, read_texts
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
 
@@ -31,9 +31,13 @@ def told():
 
 def test_what_is_written_is_read(tmp_path, told):
     texts = [text(3, "line\u2028break <script>"), text(4, file="a.json", row=7, dataset="a"), text(0, target="held")]
-    shown = [Shown(decision=1, sample=3, why="highest", score=0.5, rank=1, judged=8)]
-    TextFile(tmp_path, "r", told.append).write(texts, shown)
+    helps = Helps(target="held", sample=0, cosine=0.75, means={"held": 0.5})
+    shown = [Shown(decision=1, sample=3, why="highest", score=0.5, rank=1, judged=8, loss=2.5, helps=helps)]
+    weighed = [Weighed(step=step, sample=3, tokens=("a", "\n"), weights=(0.0, 1.5)) for step in (4, 2, 4)]
+    TextFile(tmp_path, "r", told.append).write(texts, shown, weighed)
     found = read_texts(tmp_path / "texts" / "r.jsonl")
+    assert [one.step for one in found.weighed] == [2, 4], "as it was made last"
+    assert found.weighed[1] == weighed[0]
     assert (list(found.samples.values()), found.targets, found.shown) == (texts[:2], texts[2:], shown)
     assert told == []
 
@@ -70,6 +74,13 @@ def test_a_line_that_is_no_record_is_passed_over(tmp_path):
     assert read_texts(tmp_path / "nosuch.jsonl").samples == {}
 
 
+def test_a_table_has_the_highest_of_what_was_chosen():
+    ids, scores = np.arange(10), np.arange(10, dtype=np.float32)
+    shown = highest_of(plan_of([1, 9, 4], (ids, scores)), seed=0, count=2)
+    assert [(one.sample, one.rank, one.why) for one in shown] == [(9, 1, "highest"), (4, 6, "highest")]
+    assert {one.sample for one in highest_of(plan_of([1, 9, 4]), seed=0, count=20)} == {1, 4, 9}
+
+
 def test_highest_lowest_marginal_and_random_are_shown():
     ids, scores = np.arange(100), np.arange(100, dtype=np.float32)
     scores[50] = np.nan
@@ -97,6 +108,16 @@ def test_without_scores_what_is_shown_is_random(scored):
     shown = shown_of(plan_of([5, 5, 6], scored), seed=0, count=40)
     assert sorted(one.sample for one in shown) == [5, 6]
     assert {one.why for one in shown} == {"random"}
+
+
+@pytest.mark.parametrize(("steps", "every"), [(8, 2), (100, 10), (5000, 10), (3, 1)])
+def test_samples_that_were_weighed_are_bounded_and_spread_over_a_run(steps, every):
+    had, counts = 0, []
+    for step in range(every, steps + 1, every):
+        counts.append(weighed_allowance(step, steps, had))
+        had += counts[-1]
+    assert 0 < had <= WEIGHED
+    assert sum(counts[len(counts) // 2 :]) >= had // 3
 
 
 @pytest.mark.parametrize("decisions", [1, 4, 50, 400, 5000])
