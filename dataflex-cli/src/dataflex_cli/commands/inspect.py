@@ -145,7 +145,10 @@ def _with_reasons(run: Run, decision: Decision, samples: Sequence[Sample]) -> li
     """These with what the run kept of why they were chosen: of those that a report shows."""
     from dataflex_core.journal.texts import FOLDER, read_texts
 
-    kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
+    try:
+        kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
+    except OSError:
+        return list(samples)
     texts = {(text.target, text.sample): text for text in kept.targets}
     found = dict.fromkeys(sample.id for sample in samples)
     shown = {one.sample: one for one in kept.shown if one.decision == decision.decision and one.sample in found}
