@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dataflex_core.explaining import MOST, left_of, paid_for, reckoned
+from dataflex_core.explaining import LIMIT, MOST, left_of, most_of, paid_for, reckoned
+from dataflex_core.journal.shown import allowance
 from dataflex_core.journal.texts import Shown
 from dataflex_core.planning.schedule import candidates_for_budget
 from dataflex_core.trainer.reasons import in_turn
@@ -35,12 +36,19 @@ def test_as_many_samples_are_explained_as_a_tenth_pays_for(wanted, taken, more, 
 
 @pytest.mark.parametrize("budget", [5.0, 110.0, 440.0, 1000.0])
 def test_a_budget_pays_for_judging_and_for_saying_why(budget):
-    left = left_of(budget)
-    assert left + reckoned(left) == pytest.approx(budget)
+    for most in (0, 7, MOST):
+        left = left_of(budget, most)
+        assert left + reckoned(left, most) == pytest.approx(budget)
+
+
+@pytest.mark.parametrize("decisions", [1, 30, 49, 50, 399, 5000])
+def test_no_more_is_reckoned_than_a_run_shows(decisions):
+    assert most_of(decisions) * (decisions + 1) <= LIMIT
+    assert most_of(decisions) == allowance(0, decisions, 0)
 
 
 def test_the_least_budget_that_is_named_suffices():
-    asked = {"chosen": 20, "cost": 1.0, "fixed": 11.0, "explains": True}
+    asked = {"chosen": 20, "cost": 1.0, "fixed": 11.0, "explained": 40}
     with pytest.raises(Exception, match="does not pay") as refused:
         candidates_for_budget(budget=0.5, **asked)
     least = float(refused.value.hint.split()[3].rstrip(","))

@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from dataflex_core.explaining import LIMIT
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts, write_pool_facts
-from dataflex_core.journal.shown import LIMIT, WEIGHED, allowance, highest_of, shown_of, weighed_allowance
+from dataflex_core.journal.shown import WEIGHED, allowance, highest_of, shown_of, weighed_allowance
 from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed, read_texts
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LIMIT = 2000
+"""Samples of which a run keeps the text, evenly over its decisions."""
 MOST = 40
-"""Samples that a decision explains."""
+"""Samples of which a decision shows the text, and so explains."""
 SHARE = 10
 """Of so many gradients that a decision takes, one more may be taken to explain it."""
 
@@ -35,11 +37,19 @@ def paid_for(wanted: int, taken: int, *, targets: int | None = None, held: int =
     return best
 
 
-def reckoned(taken: float) -> float:
-    """The gradients that explaining a decision takes at most where target gradients are kept, by those it ``taken``."""
-    return min(float(MOST), taken / SHARE)
+def most_of(decisions: int) -> int:
+    """How many samples each decision of a run explains at most."""
+    return min(MOST, LIMIT // (decisions + 1))
 
 
-def left_of(budget: float) -> float:
-    """The gradients that a decision may take of a ``budget`` that pays for explaining it, too."""
-    return max(budget - MOST, budget * SHARE / (SHARE + 1))
+def reckoned(taken: float, most: int) -> float:
+    """The gradients that explaining ``most`` samples takes where those of the target set are kept, by those ``taken``.
+
+    Where they are not it may be more, up to a tenth of them.
+    """
+    return min(float(most), taken / SHARE)
+
+
+def left_of(budget: float, most: int) -> float:
+    """The gradients that a decision may take of a ``budget`` that pays for explaining ``most`` samples, too."""
+    return max(budget - most, budget * SHARE / (SHARE + 1))

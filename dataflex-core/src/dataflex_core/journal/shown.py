@@ -7,25 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.explaining import LIMIT, MOST
 from dataflex_core.journal.texts import Shown
 from dataflex_core.planning.plan import Plan
 from dataflex_core.rng import derive
 
 Ids = NDArray[np.int64]
 
-LIMIT = 2000
-"""Samples of which a run keeps the text."""
 WEIGHED, WEIGHED_AT_ONCE = 60, 4
 """Samples that a run, and one logging step, shows with the weights of their tokens."""
 EACH = 10
 """Of a decision so many are shown for each reason."""
-_DECISION = 40
 
 
 def allowance(decision: int, decisions: int, had: int) -> int:
     """How many samples decision ``decision`` may show, where ``had`` texts are there: evenly over a long run."""
     left = LIMIT * (decision + 1) // (max(decisions, decision) + 1) - had
-    return max(0, min(_DECISION, left, LIMIT - had))
+    return max(0, min(MOST, left, LIMIT - had))
 
 
 def weighed_allowance(step: int, steps: int, had: int) -> int:

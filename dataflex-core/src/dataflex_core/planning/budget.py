@@ -10,7 +10,7 @@ from typing import Any
 from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
-from dataflex_core.explaining import reckoned
+from dataflex_core.explaining import most_of, reckoned
 from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
@@ -130,11 +130,12 @@ def _selection(
             key=(SECTION, "update_steps"),
         )
     fixed = sum(targets.values()) if Need.TARGET_SET in selector.needs else 0
+    explained = most_of(schedule.decisions) if prepared.explains else 0
     # The first decision, and so the dearest where answers of frozen models are kept.
     cost = selector.cost(decision=1)
     if config.selection_budget is not None:
         multiple = candidates_for_budget(
-            budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost, explains=prepared.explains
+            budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost, explained=explained
         )
     else:
         multiple = math.inf if config.candidates == "all" else config.candidates
@@ -148,7 +149,7 @@ def _selection(
         )
     exact = None if config.exact == "all" else min(judged, Probing(ratio=config.exact, floor=0).size(chosen))
     taken = (judged if exact is None else exact) + fixed
-    return judged, exact, taken * cost + (int(reckoned(taken)) if prepared.explains else 0)
+    return judged, exact, taken * cost + int(reckoned(taken, explained))
 
 
 def judged_with_targets(selector: Chosen, budget: Budget, judged: int) -> int:

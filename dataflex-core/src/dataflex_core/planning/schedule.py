@@ -91,21 +91,21 @@ def total_steps(
     return steps
 
 
-def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float, explains: bool = False) -> float:
+def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float, explained: int = 0) -> float:
     """The candidate multiple K that a selection budget pays for.
 
     ``budget`` is the share of the interval's training cost that a decision may take; ``chosen`` the samples it
     chooses; ``cost`` the declared cost of judging one candidate and ``fixed`` that of the target set, both in plain
-    training steps of one sample. ``explains`` is whether it pays for explaining the decision, too. Raises
+    training steps of one sample. It pays for having ``explained`` so many samples, too. Raises
     `InvalidConfig` when not even one candidate per chosen sample is paid for.
     """
     if cost == 0.0:
         return float("inf")
-    room = left_of(budget * chosen) if explains else budget * chosen
+    room = left_of(budget * chosen, explained)
     multiple = (room - fixed) / (cost * chosen)
     if multiple < 1.0:
         needed = cost * chosen + fixed
-        least = math.ceil((needed + (reckoned(needed) if explains else 0.0)) / chosen * 100) / 100
+        least = math.ceil((needed + reckoned(needed, explained)) / chosen * 100) / 100
         raise InvalidConfig(
             f"selection_budget {budget:g} does not pay for judging as many samples as an interval trains on",
             hint=f"give at least {least:.2f}, or set candidates instead",
