@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import Doc
 
-from dataflex_core import ReferenceModel, Selection, Selector, Weighter
+from dataflex_core import ReferenceModel, ScoringSelector, Selection, Selector, Weighter
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
@@ -33,6 +33,13 @@ class Choosing(Selector[Params]):
         return Selection(ids=request.candidates[: request.count])
 
 
+class Scoring(ScoringSelector[Params]):
+    """Scores by the loss."""
+
+    def score(self, request: Any, shard: Any) -> Any:
+        return request.signals.losses(shard)
+
+
 class Weighing(Weighter[Params]):
     """Weighs nothing."""
 
@@ -48,8 +55,11 @@ def more_needs(params: Params) -> set[Need]:
     return {Need.TARGET_SET} if params.reference_model is not None else set()
 
 
-def _prepared(kind: Kind, params: Params | None = None, config: dict[str, Any] | None = None, **spec: Any):
-    target = f"{__name__}:{'Choosing' if kind is Kind.SELECTOR else 'Weighing'}"
+def _prepared(
+    kind: Kind, params: Params | None = None, config: dict[str, Any] | None = None, scores: bool = False, **spec: Any
+):
+    selector = "Scoring" if scores else "Choosing"
+    target = f"{__name__}:{selector if kind is Kind.SELECTOR else 'Weighing'}"
     made = StrategySpec(kind=kind, name="mine", target=target, summary="does it", **spec)
     chosen = choose(Record(spec=made, distribution="d", version="1"), params or Params())
     section = DataflexConfig(**{"warmup_steps": 0, "update_steps": 2, **(config or {})})
@@ -63,11 +73,12 @@ def _budget(
     micro_batches: int = 1,
     max_steps: int = 10,
     drop_last: bool = False,
+    pool: int = 100,
     **targets: int,
 ) -> Budget:
     return budget_of(
         prepared,
-        domains=[Domain(name="words", start=0, size=100)],
+        domains=[Domain(name="words", start=0, size=pool)],
         targets=targets,
         global_batch=global_batch,
         micro_batches=micro_batches,
@@ -86,6 +97,40 @@ def test_a_selection_budget_pays_for_the_reference_model_too(reference, forwards
     assert budget.decision_cost * 4 == pytest.approx(budget.judged * forwards * FORWARD)
     assert budget.decision_cost * 4 <= 2.0 * trained + forwards * FORWARD, "not overspent, but for rounding up"
     assert budget.judged == trained * 2 * 3 / forwards
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    ("spec", "config", "judged", "exact", "cost"),
+    [
+        ({}, {"selection_budget": 3.0}, 1000, None, 1000),
+        ({}, {"selection_budget": 1.0}, 1000, 600, 600),
+        ({}, {"selection_budget": 0.15}, 1000, 90, 90),
+        ({}, {"selection_budget": 1.0, "exact": 0.5}, 1000, 100, 100),
+        ({}, {"selection_budget": 0.15, "exact": 0.5}, 1000, 90, 90),
+        ({"predictable": False}, {"selection_budget": 1.0}, 600, None, 600),
+        ({"needs": {Need.LOSSES, Need.TARGET_SET}}, {"selection_budget": 1.0}, 1000, 500, 600),
+    ],
+)
+def test_a_selection_budget_scores_fewer_before_it_judges_fewer(spec, config, judged, exact, cost):
+    """Of 200 chosen from 1,000: a loss is a third of a step, so that a budget of 1 pays for 600 losses."""
+    prepared = _prepared(Kind.SELECTOR, None, {"update_steps": 50, **config}, True, **{"needs": {Need.LOSSES}, **spec})
+    targets = {"held": 100} if Need.TARGET_SET in prepared.strategies[Slot(Kind.SELECTOR)].needs else {}
+    found = _budget(prepared, global_batch=4, max_steps=50, pool=1000, **targets)
+    assert (found.judged, found.exact) == (judged, exact)
+    assert found.decision_cost * found.global_batch == pytest.approx(cost * FORWARD)
+
+
+def test_a_selection_budget_under_the_fewest_scores_is_refused_and_the_hint_is_enough():
+    def budget(share: float) -> Budget:
+        config = {"update_steps": 100, "selection_budget": share}
+        return _budget(_prepared(Kind.SELECTOR, None, config, True, needs={Need.GRADIENTS}), max_steps=100, pool=1000)
+
+    with pytest.raises(InvalidConfig, match="does not pay") as raised:
+        budget(0.05)
+    assert raised.value.hint is not None
+    assert "at least 0.10" in raised.value.hint
+    assert budget(0.1).exact == 40, "a tenth of the 400 chosen"
 
 
 def test_a_strategy_reckons_its_own_cost_by_its_parameters_and_the_decision():

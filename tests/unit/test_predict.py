@@ -74,6 +74,12 @@ def test_scores_that_have_nothing_to_do_with_them_are_all_taken_each_once(column
         assert len(np.unique(asked.ids)) == len(asked.ids) == SIZE
 
 
+def test_a_probe_that_is_paid_for_up_to_a_number_ends_there():
+    *_, (found, asked) = decisions(NOISE, how=Probing(ratio=0.25, floor=0.2, most=150))
+    assert found.exact.sum() == len(asked.ids) == 150
+    assert np.isfinite(found.scores).all()
+
+
 def test_what_was_scored_keeps_its_score_and_what_was_not_gets_the_spread_of_what_was():
     for found, asked in decisions(PLANTED[:, 0] * 5 + 3):
         np.testing.assert_array_equal(np.sort(asked.ids), np.flatnonzero(found.exact))

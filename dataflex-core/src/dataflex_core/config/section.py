@@ -56,8 +56,9 @@ class DataflexConfig:
 
     ``warmup_steps`` come before the first decision, ``update_steps`` lie between decisions; ``updates`` is the number
     of decisions (None: until LLaMA-Factory's ``max_steps`` or ``num_train_epochs``). A selector judges ``candidates``:
-    ``"all"`` of the pool at each decision, or that multiple of what it chooses; ``selection_budget`` derives the
-    multiple from the share of the training cost that decisions may take. Of these a scoring selector scores ``exact``:
+    ``"all"`` of the pool at each decision, or that multiple of what it chooses; ``selection_budget`` is the
+    share of the training cost that decisions may take: as many scores are taken as it pays for, the others are
+    predicted, or where they cannot be there are fewer candidates. Of these a scoring selector scores ``exact``:
     ``"all"``, or that multiple of what it chooses, and more while the rank correlation of scores with what was
     predicted of them is under ``exact_floor``; the others' scores are predicted. ``spread`` lets a choice by scores
     repeat itself less (None: only where scores are predicted). ``exhaustion`` says what happens when a
@@ -148,13 +149,12 @@ class DataflexConfig:
 
     @property
     def predicts(self) -> bool:
-        """Whether scores of candidates are predicted."""
+        """Whether scores of candidates are to be predicted; a selection budget may have them predicted as well."""
         return self.exact != "all"
 
-    @property
-    def spreading(self) -> Spread | None:
-        """How choices by scores are spread; None where they are not."""
-        return Spread() if self.spread is None and self.predicts else self.spread
+    def spreading(self, *, predicts: bool) -> Spread | None:
+        """How choices by scores are spread, where scores are predicted or not; None where they are not spread."""
+        return Spread() if self.spread is None and predicts else self.spread
 
     @property
     def active(self) -> tuple[Kind, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataflex_core.domains import Domain
 from dataflex_core.journal.events import Decision
 from dataflex_core.journal.facts import ScoresFact, ShortageFact
-from dataflex_core.journal.figures import overlap, rank_correlation, spread
+from dataflex_core.journal.figures import break_even, overlap, rank_correlation, rounded, spread
 from dataflex_core.planning.exhaustion import Shortage
 from dataflex_core.planning.plan import Plan
 from dataflex_core.requests import Progress
@@ -66,6 +66,7 @@ def decision_of(
         seconds=round(took.seconds, 3),
         signal_seconds=round(took.signals, 3),
         cost=round(took.cost, 3),
+        break_even=rounded(break_even(took.cost, plan.interval.steps)) if took.cost else None,
         epoch=progress.epoch,
         learning_rate=progress.learning_rate,
         loss_weights=None if weights is None else dict(zip(names, weights.tolist(), strict=True)),

@@ -53,6 +53,9 @@ class Start(Event):
     rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``; ``target_dropped`` and
     ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
 
+    ``break_even`` is what a chosen sample must be worth, in random ones, to pay for the decision: 1 + ``decision_cost``
+    by the steps that it holds for; None where deciding costs nothing.
+
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
     defaults included, and ``versions`` what is installed, by distribution.
     """
@@ -82,6 +85,7 @@ class Start(Event):
     model: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    break_even: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,9 @@ class Decision(Event):
     those of the judged samples in short, None where the selector gives none. ``exact`` counts the judged samples whose
     scores are the selector's own, None where all are; ``correlation`` is the rank correlation of the last of these with
     what had been predicted of them, None where nothing was. ``explained`` counts the samples of which it was worked out
-    which target sample they help most; ``cost`` and ``seconds`` have that in them.
+    which target sample they help most; ``cost`` and ``seconds`` have that in them. ``break_even`` is what a chosen
+    sample must be worth, in random ones, to pay for this decision: 1 + ``cost`` by the interval's steps; None where it
+    cost nothing.
     """
 
     decision: int
@@ -161,6 +167,7 @@ class Decision(Event):
     exact: int | None = None
     correlation: float | None = None
     explained: int = 0
+    break_even: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

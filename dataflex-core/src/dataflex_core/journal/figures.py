@@ -92,6 +92,11 @@ def break_even(cost: float, steps: float) -> float | None:
     return 1 + cost / steps if steps > 0 else None
 
 
+def rounded(figure: float | None) -> float | None:
+    """To a thousandth, for a journal."""
+    return None if figure is None else round(figure, 3)
+
+
 def finite(figures: Mapping[str, Any]) -> dict[str, float]:
     """Those that are finite numbers, as floats: a journal holds no others."""
     return {name: float(v) for name, v in figures.items() if isinstance(v, Real) and np.isfinite(float(v))}

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from dataflex_core.config.params import plain_values
 from dataflex_core.journal.events import Start
 from dataflex_core.journal.facts import StrategyFact
+from dataflex_core.journal.figures import break_even, rounded
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
@@ -47,6 +48,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         step_cost=round(budget.step_cost, 3),
         seed=seed,
         exact=budget.exact,
+        break_even=rounded(break_even(budget.decision_cost, budget.longest)) if budget.decision_cost else None,
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
         model=RunArgs(written=prepared.config.args).model,

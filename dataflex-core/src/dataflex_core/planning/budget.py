@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataflex_core.config.section import SECTION
+from dataflex_core.config.section import SECTION, DataflexConfig
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.explaining import most_of, reckoned
-from dataflex_core.planning.probe import Probing
-from dataflex_core.planning.schedule import Schedule, candidates_for_budget, total_steps
+from dataflex_core.planning.probe import SMALLEST, Probing
+from dataflex_core.planning.schedule import Schedule, affordable, candidates_for_budget, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
 from dataflex_core.requests import SetupContext
 from dataflex_core.spec import FORWARD, Kind, Need
 
 _LONGEST = 10**9  # samples of an interval
+LEAST_EXACT = 0.1
+"""How few of what is chosen a selection budget lets a decision score before it judges fewer candidates instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,8 @@ class Budget:
 
     ``global_batch`` counts samples per optimizer step over all ranks. ``judged`` is how many samples a decision judges
     (0 without a selector) and ``decision_cost`` what that costs, in training steps. ``exact`` is how many of them are
-    scored where the others' scores are predicted, and that holds: else None. ``step_cost`` is what weighing the
-    loss adds to each step, in training steps, by passes of its own.
+    scored where the others' scores are predicted, and that holds, ``probing`` how that is done: else None.
+    ``step_cost`` is what weighing the loss adds to each step, in training steps, by passes of its own.
     """
 
     schedule: Schedule
@@ -38,6 +40,12 @@ class Budget:
     decision_cost: float
     step_cost: float = 0.0
     exact: int | None = None
+    probing: Probing | None = None
+
+    @property
+    def longest(self) -> int:
+        """Optimizer steps of the longest interval that a decision is taken for."""
+        return min(self.schedule.update_steps, self.schedule.total_steps - self.schedule.warmup_steps)
 
     @property
     def pool(self) -> int:
@@ -86,7 +94,7 @@ def budget_of(
     _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
     _check_targets(prepared, targets)
-    judged, exact, cost = _selection(prepared, pool, targets, global_batch, schedule)
+    judged, probing, cost = _selection(prepared, pool, targets, global_batch, schedule)
     return Budget(
         schedule=schedule,
         domains=tuple(domains),
@@ -95,7 +103,8 @@ def budget_of(
         judged=judged,
         decision_cost=cost / global_batch,
         step_cost=_step_cost(prepared, micro_batches) + _preparing(prepared, targets, schedule, global_batch),
-        exact=exact,
+        exact=None if probing is None else min(judged, probing.size(_chosen(schedule, global_batch))),
+        probing=probing,
     )
 
 
@@ -111,15 +120,20 @@ def _full_steps(pool: int, global_batch: int, micro_batches: int) -> int:
     return math.ceil(full / micro_batches)
 
 
+def _chosen(schedule: Schedule, global_batch: int) -> int:
+    """The samples that a decision chooses."""
+    return min(schedule.update_steps, schedule.total_steps - schedule.warmup_steps) * global_batch
+
+
 def _selection(
     prepared: PreparedRun, pool: int, targets: Mapping[str, int], global_batch: int, schedule: Schedule
-) -> tuple[int, int | None, float]:
-    """Candidates per decision, how many of them are scored if not all, and the cost in samples trained on."""
+) -> tuple[int, Probing | None, float]:
+    """Candidates per decision, how some of them are scored if not all, and the cost in samples trained on."""
     config, selector = prepared.config.dataflex, prepared.strategies.get(SELECTOR)
     if selector is None:
         return 0, None, 0.0
     spec = selector.record.spec
-    chosen = min(schedule.update_steps, schedule.total_steps - schedule.warmup_steps) * global_batch
+    chosen = _chosen(schedule, global_batch)
     if chosen > pool:
         raise DataError(
             f"an interval trains on {chosen} samples ({chosen // global_batch} steps of {global_batch}), "
@@ -133,12 +147,13 @@ def _selection(
     explained = most_of(schedule.decisions) if prepared.explains else 0
     # The first decision, and so the dearest where answers of frozen models are kept.
     cost = selector.cost(decision=1)
-    if config.selection_budget is not None:
-        multiple = candidates_for_budget(
-            budget=config.selection_budget, chosen=chosen, cost=cost, fixed=fixed * cost, explained=explained
-        )
-    else:
+    if config.selection_budget is None:
         multiple = math.inf if config.candidates == "all" else config.candidates
+        probing = _asked_for(config)
+    else:
+        multiple, probing = _paid_for(
+            selector, config, pool=pool, chosen=chosen, cost=cost, fixed=fixed, explained=explained
+        )
     judged = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
     if spec.whole_pool and judged < pool:
         key = "candidates" if config.selection_budget is None else "selection_budget"
@@ -147,9 +162,44 @@ def _selection(
             hint="set dataflex.candidates: all",
             key=(SECTION, key),
         )
-    exact = None if config.exact == "all" else min(judged, Probing(ratio=config.exact, floor=0).size(chosen))
-    taken = (judged if exact is None else exact) + fixed
-    return judged, exact, taken * cost + int(reckoned(taken, explained))
+    scored = judged if probing is None else min(judged, probing.size(chosen))
+    taken = scored + fixed
+    return judged, probing, taken * cost + int(reckoned(taken, explained))
+
+
+def _asked_for(config: DataflexConfig) -> Probing | None:
+    """What the configuration says of scores that are predicted."""
+    return None if config.exact == "all" else Probing(ratio=config.exact, floor=config.exact_floor)
+
+
+def _paid_for(
+    selector: Chosen, config: DataflexConfig, *, pool: int, chosen: int, cost: float, fixed: int, explained: int
+) -> tuple[float, Probing | None]:
+    """Candidates, as a multiple of the ``chosen``, and how they are scored, for a selection budget.
+
+    Where the budget does not pay for scoring all candidates, and scores can be predicted, all stay candidates and as
+    many are scored as it pays for, down to `LEAST_EXACT` of the chosen; only under that, or where they cannot be
+    predicted, there are fewer candidates, all of them scored. It pays for having ``explained`` so many samples, too.
+    """
+    assert config.selection_budget is not None
+    asked, budget = _asked_for(config), config.selection_budget
+    paid = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed * cost, explained=explained)
+    if paid >= (pool if asked is None else min(pool, asked.size(chosen))):
+        return math.inf, asked
+    least = max(SMALLEST, math.ceil(LEAST_EXACT * chosen))
+    can_predict = selector.scores and selector.record.spec.predictable
+    if can_predict and paid >= least:
+        scored = math.floor(paid)
+        return math.inf, Probing(ratio=scored / chosen, floor=config.exact_floor, most=scored)
+    multiple = candidates_for_budget(
+        budget=budget,
+        chosen=chosen,
+        cost=cost,
+        fixed=fixed * cost,
+        explained=explained,
+        least=least if can_predict else None,
+    )
+    return multiple, None
 
 
 def judged_with_targets(selector: Chosen, budget: Budget, judged: int) -> int:

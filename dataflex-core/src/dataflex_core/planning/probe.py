@@ -27,10 +27,14 @@ SMALLEST = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probing:
-    """How: ``ratio`` x the samples chosen are scored, and more while the rank correlation is under ``floor``."""
+    """How: ``ratio`` x the samples chosen are scored, and more while the rank correlation is under ``floor``.
+
+    Never more than ``most``, where it is given: then the prediction is used, poor as it is.
+    """
 
     ratio: float
     floor: float
+    most: int | None = None
 
     def size(self, chosen: int) -> int:
         """Samples of the probe of a decision that chooses ``chosen``."""
@@ -91,6 +95,7 @@ def judge(
     """
     every = np.sort(np.concatenate(groups))
     deck, goal = Deck(groups, wanted, rng), probing.size(int(wanted.sum()))
+    most = len(every) if probing.most is None else max(goal, probing.most)
     ids, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
     known, correlation = memory, float("nan")
     while len(ids) < len(every):
@@ -101,9 +106,9 @@ def judge(
         known = memory.with_scores(ids, scores, decision)
         correlation = float("nan") if guess is None else rank_correlation(guess, as_table(answer))
         if len(ids) >= goal:
-            if holds(correlation, len(part), probing.floor):
+            if len(ids) >= most or holds(correlation, len(part), probing.floor):
                 break
-            goal = 2 * len(ids)
+            goal = min(2 * len(ids), most)
     if len(ids) < len(every):
         rest = np.setdiff1d(every, ids, assume_unique=True)
         guess = brought_to(dealt(Regression(known, features, decision), rest), as_table(scores))

@@ -91,23 +91,30 @@ def total_steps(
     return steps
 
 
-def candidates_for_budget(*, budget: float, chosen: int, cost: float, fixed: float, explained: int = 0) -> float:
-    """The candidate multiple K that a selection budget pays for.
+def affordable(*, budget: float, chosen: int, cost: float, fixed: float, explained: int = 0) -> float:
+    """How many samples a selection budget pays for judging; negative where it does not even pay for what is fixed.
 
     ``budget`` is the share of the interval's training cost that a decision may take; ``chosen`` the samples it
     chooses; ``cost`` the declared cost of judging one candidate and ``fixed`` that of the target set, both in plain
-    training steps of one sample. It pays for having ``explained`` so many samples, too. Raises
-    `InvalidConfig` when not even one candidate per chosen sample is paid for.
+    training steps of one sample. It pays for having ``explained`` so many samples, too.
     """
-    if cost == 0.0:
-        return float("inf")
-    room = left_of(budget * chosen, explained)
-    multiple = (room - fixed) / (cost * chosen)
+    return (left_of(budget * chosen, explained) - fixed) / cost if cost else math.inf
+
+
+def candidates_for_budget(
+    *, budget: float, chosen: int, cost: float, fixed: float, explained: int = 0, least: int | None = None
+) -> float:
+    """The candidate multiple K that a selection budget pays for, all of them being scored: see `affordable`.
+
+    Raises `InvalidConfig` when not even one candidate per chosen sample is paid for. ``least`` samples would do where
+    the others' scores can be predicted, if they are fewer: that is for the hint.
+    """
+    multiple = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed, explained=explained) / chosen
     if multiple < 1.0:
-        needed = cost * chosen + fixed
-        least = math.ceil((needed + reckoned(needed, explained)) / chosen * 100) / 100
+        needed = cost * (chosen if least is None else min(least, chosen)) + fixed
+        needed = math.ceil((needed + reckoned(needed, explained)) / chosen * 100) / 100
         raise InvalidConfig(
             f"selection_budget {budget:g} does not pay for judging as many samples as an interval trains on",
-            hint=f"give at least {least:.2f}, or set candidates instead",
+            hint=f"give at least {needed:.2f}, or set candidates instead",
         )
     return multiple

@@ -18,7 +18,6 @@ from dataflex_core.planning.budget import cost_of_decision, judged_with_targets
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
-from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import MIXER, SELECTOR, Slot
 from dataflex_core.requests import Progress
@@ -48,8 +47,8 @@ class PlannedTrainer(SignalTrainer):
             Rules(
                 exhaustion=Exhaustion(config.exhaustion),
                 warmup_proportions=config.warmup_proportions,
-                probing=None if config.exact == "all" else Probing(ratio=config.exact, floor=config.exact_floor),
-                spread=config.spreading,
+                probing=run.budget.probing,
+                spread=config.spreading(predicts=run.budget.probing is not None),
             ),
             seed=run.seed,
             chosen=run.prepared.strategies,
