@@ -11,6 +11,7 @@ import pytest
 from dataflex_cli.console import say
 from dataflex_cli.header import show_plan
 from dataflex_cli.main import show_error
+from dataflex_cli.rows_told import of_pool, repeated
 from dataflex_core.errors import DataflexError
 from dataflex_core.journal import RowsFact, Start, StrategyFact
 
@@ -41,9 +42,11 @@ def test_what_weighing_costs_is_said_where_it_costs(capsys):
 
 def test_what_decisions_judge_and_cost(capsys):
     selector = StrategyFact(kind="selector", name="loss", distribution="d", version="1")
-    show_plan(replace(START, strategies=(selector,), judged=36, decision_cost=3.0))
-    said = "a decision judges 36 samples, at the cost of about 3.0 training steps: 6 in all, 0.75x the training itself"
-    assert said in capsys.readouterr().out
+    show_plan(replace(START, strategies=(selector,), judged=36, decision_cost=3.0, break_even=2.0))
+    said = capsys.readouterr().out
+    cost = "a decision judges 36 samples, at the cost of about 3.0 training steps: 6 in all, 0.75x the training itself"
+    assert cost in said
+    assert "DataFlex: to break even a chosen sample must be worth 2.0 random ones, by that cost\n" in said
 
 
 def test_rows_that_are_left_out_or_cut_are_told_with_the_first_and_its_reason(capsys):
@@ -59,6 +62,29 @@ def test_rows_that_are_left_out_or_cut_are_told_with_the_first_and_its_reason(ca
     said = capsys.readouterr().out
     order = ["target set of 4 samples: held 4\n", "2 rows of held are left out", "1 row of held is cut"]
     assert [said.find(words) for words in order] == sorted(said.index(words) for words in order)
+
+
+def test_what_becomes_of_the_rows_is_told_with_its_share():
+    wrong = RowsFact(count=2, dataset="words", file="w.jsonl", row=17, reason="Invalid role tag")
+    long = RowsFact(count=9, dataset="words", file="w.jsonl", row=3, reason="longer than 64 tokens")
+    start = replace(START, rows={"words": 78, "numbers": 40}, dropped={"words": wrong}, cut={"words": long})
+    assert [(remark.key, remark.text) for remark in of_pool(start)] == [
+        ("dataset", "2 rows (2%) of words are left out, the first is row 17 of w.jsonl: Invalid role tag"),
+        ("cutoff_len", "9 rows (12%) of words are cut, the first is row 3 of w.jsonl: longer than 64 tokens"),
+        ("packing", "the 78 rows of words are packed into 60 samples"),
+    ]
+    few = replace(start, dropped={}, cut={"words": replace(long, count=1)}, rows={"words": 1000})
+    assert next(of_pool(few)).text.startswith("1 row (under 1%) of words is cut")
+
+
+def test_a_run_longer_than_its_pool_is_told():
+    selector = StrategyFact(kind="selector", name="loss", distribution="d", version="1")
+    long = replace(START, strategies=(selector,), steps=50)
+    assert [remark.text for remark in repeated(long)] == [
+        "the run trains on 200 samples, 2.0 times the pool: samples come again"
+    ]
+    assert not list(repeated(replace(long, steps=25)))
+    assert not list(repeated(replace(START, steps=50))), "a weighter alone leaves LLaMA-Factory's order"
 
 
 class _Pipe(io.RawIOBase):

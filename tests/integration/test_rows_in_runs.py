@@ -90,6 +90,7 @@ def test_a_dry_run_tells_the_same(model, folder, strategies):
     start = dry_run(prepare(config, catalog()), ranks=1)
     assert (start.dropped["some"].count, start.dropped["some"].row) == (2, 3)
     assert (start.cut["some"].count, start.cut["some"].row) == (1, 6)
+    assert dict(start.rows) == dict(start.domains), "each sample is made of one row"
 
 
 @pytest.mark.parametrize("strategies", [{"selector": "random"}, {"weighter": "loss"}], ids=["selector", "weighter"])
@@ -107,6 +108,7 @@ def test_what_is_missing_of_target_sets_is_told_too(model, folder, strategies):
     lost, cut = start.target_dropped[name], start.target_cut[name]
     assert (lost.count, lost.row, lost.dataset, lost.file) == (3, 1, "held", f"{folder}/held.json")
     assert (cut.count, cut.row, cut.reason) == (1, 10, "longer than 64 tokens")
+    assert start.target_rows == {name: 7}
     assert start.dropped["some"].count == 2
 
 

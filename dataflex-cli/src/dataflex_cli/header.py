@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
 
 import click
 
 from dataflex_cli.console import counted, say
+from dataflex_cli.rows_told import of_pool, of_targets, repeated
 from dataflex_core import __version__
 from dataflex_core.config.section import SECTION
 from dataflex_core.errors import InvalidConfig, UsageError
-from dataflex_core.journal import RowsFact, Start
+from dataflex_core.journal import Start
 from dataflex_core.prepared import PreparedRun
 
 
@@ -46,26 +46,33 @@ def show_plan(start: Start) -> None:
         say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
     pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
     say(f"pool of {sum(start.domains.values())} samples: {pool}")
-    _say_what_is_missing(start.dropped, start.cut)
+    for remark in (*of_pool(start), *repeated(start)):
+        say(remark.text)
     if start.targets:
         parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
-        _say_what_is_missing(start.target_dropped, start.target_cut)
+        for remark in of_targets(start):
+            say(remark.text)
     if start.step_cost:
         say(f"weighing adds {start.step_cost:.0%} to each step")
     if start.judged:
-        cost = start.decision_cost
-        total = cost * start.decisions
-        share = total / start.steps
-        scored = "" if start.exact is None else f", scores {start.exact} of them and predicts the rest"
-        say(
-            f"a decision judges {start.judged} samples{scored}, at the cost of about {cost:.1f} training steps: "
-            f"{total:.0f} in all, {share:.2f}x the training itself"
-            if cost
-            else f"a decision draws from {start.judged} samples, at no cost"
-        )
+        say(what_a_decision_costs(start))
+        if start.break_even is not None:
+            say(f"to break even a chosen sample must be worth {start.break_even:.1f} random ones, by that cost")
         if (idle := nothing_to_choose(start)) is not None:
             say(str(idle))
+
+
+def what_a_decision_costs(start: Start) -> str:
+    """Of a selector: what it judges, and what that costs next to the training."""
+    if not start.decision_cost:
+        return f"a decision draws from {start.judged} samples, at no cost"
+    total = start.decision_cost * start.decisions
+    scored = "" if start.exact is None else f", scores {start.exact} of them and predicts the rest"
+    return (
+        f"a decision judges {start.judged} samples{scored}, at the cost of about {start.decision_cost:.1f} training "
+        f"steps: {total:.0f} in all, {total / start.steps:.2f}x the training itself"
+    )
 
 
 def nothing_to_choose(start: Start) -> UsageError | None:
@@ -78,14 +85,3 @@ def nothing_to_choose(start: Start) -> UsageError | None:
         hint=f"raise {SECTION}.candidates or selection_budget, or lower update_steps",
         key=[SECTION, "candidates"],
     )
-
-
-def _say_what_is_missing(dropped: Mapping[str, RowsFact], cut: Mapping[str, RowsFact]) -> None:
-    for name, fact in dropped.items():
-        say(f"{_of(fact, name)} left out, the first is row {fact.row} of {fact.file}: {fact.reason}")
-    for name, fact in cut.items():
-        say(f"{_of(fact, name)} cut, the first is row {fact.row} of {fact.file}: {fact.reason}")
-
-
-def _of(fact: RowsFact, domain: str) -> str:
-    return f"{counted(fact.count, 'row')} of {domain} {'is' if fact.count == 1 else 'are'}"

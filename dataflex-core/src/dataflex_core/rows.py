@@ -96,6 +96,17 @@ class Origins:
         which = int(np.searchsorted(self._first, row, side="right")) - 1
         return self.sources[which].row(row - int(self._first[which]))
 
+    def count(self, start: int, stop: int) -> int:
+        """How many rows the samples from ``start`` to before ``stop`` are made of; one that is in several counts once.
+
+        Rows that nobody knows count each time.
+        """
+        import numpy as np
+
+        rows = self.rows[self.starts[start] : self.starts[stop]]
+        known = rows[rows >= 0]
+        return len(np.unique(known)) + len(rows) - len(known)
+
     def located(self) -> tuple[list[tuple[str, str]], Ids, Ids]:
         """Where all `rows` lie: data sets and files, which of them each row is of, Int64[M], and its number there.
 

@@ -19,6 +19,7 @@ from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
 from dataflex_core.errors import DataError, DataflexError, InvalidConfig, ManyFaults, UsageError
+from dataflex_core.journal import Start
 from dataflex_core.llamafactory.datasets.index import KEYS, Named
 from dataflex_core.llamafactory.datasets.look import Findings
 from dataflex_core.llamafactory.environment import log_from
@@ -167,11 +168,22 @@ def _heavy_faults(
             start = dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
         if (idle := nothing_to_choose(start)) is not None:
             notices.append(idle)
+        notices.extend(_of_rows(start, notices))
     except DataflexError as error:
         of_data = list(_loading_faults(prepared, data_sets)) if _is_of_data(error) else []
         if isinstance(error, UsageError) and not error.key:
             error.key = _named(error.message, prepared.config.args)
         yield from of_data or [error]
+
+
+def _of_rows(start: Start, told: Errors) -> Iterator[DataflexError]:
+    """What becomes of the rows, but for those left out where the look into the files has told of such already."""
+    from dataflex_cli.rows_told import of_pool, of_targets, repeated
+
+    known = {getattr(notice, "key", ())[:1] for notice in told if isinstance(notice, DataError)}
+    for remark in (*of_pool(start), *of_targets(start), *repeated(start)):
+        if (remark.key,) not in known or "left out" not in remark.text:
+            yield DataError(remark.text, hint=remark.hint, key=(remark.key,))
 
 
 def _named(message: str, args: Mapping[str, Any]) -> tuple[str, ...]:

@@ -54,7 +54,8 @@ class Start(Event):
     ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
 
     ``break_even`` is what a chosen sample must be worth, in random ones, to pay for the decision: 1 + ``decision_cost``
-    by the steps that it holds for; None where deciding costs nothing.
+    by the steps that it holds for; None where deciding costs nothing. ``rows`` gives the rows that the
+    samples of each domain are made of, ``target_rows`` those of each target set: empty where that is not known.
 
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
     defaults included, and ``versions`` what is installed, by distribution.
@@ -86,6 +87,8 @@ class Start(Event):
     config: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     break_even: float | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    target_rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

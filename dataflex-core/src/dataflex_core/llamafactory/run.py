@@ -214,12 +214,17 @@ def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
 
 
 def _with_losses(start: Start, loaded: LoadedData) -> Start:
-    """With what is missing of the rows, of target sets too."""
+    """With the rows, and what is missing of them, of target sets too."""
     held = {name: rows for name, rows in loaded.target_rows.items() if rows is not None}
     lost = {name: fact for name, rows in held.items() for fact in summed([rows.dropped], name).values()}
     cut = {name: fact for name, rows in held.items() for fact in summed([rows.cut], name).values()}
-    start = replace(start, target_dropped=lost, target_cut=cut)
-    return start if loaded.rows is None else replace(start, dropped=loaded.rows.dropped, cut=loaded.rows.cut)
+    counts = {name: rows.origins.count(0, len(rows.origins)) for name, rows in held.items()}
+    start = replace(start, target_dropped=lost, target_cut=cut, target_rows=counts)
+    if loaded.rows is None:
+        return start
+    origins = loaded.rows.origins
+    rows = {domain.name: origins.count(domain.start, domain.start + domain.size) for domain in loaded.domains}
+    return replace(start, dropped=loaded.rows.dropped, cut=loaded.rows.cut, rows=rows)
 
 
 def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Iterator[str]:
