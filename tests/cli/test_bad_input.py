@@ -415,6 +415,34 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(dataflex, config, t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_plan_compares_what_a_few_settings_cost_and_writes_nothing(dataflex, config, tmp_path):
+    section = {"warmup_steps": 2, "update_steps": 10, "candidates": 2}
+    path = config(max_steps=22, eval_dataset="held", dataflex=section)
+    code, out, _ = dataflex("plan", path, "--selector", "less", "--json")
+    assert not code
+    told = json.loads(out)
+    assert (told["steps"], told["decisions"], told["pool"], told["estimated"]) == (22, 2, 100, True)
+    rows = {row.pop("setting"): row for row in told["settings"]}
+    assert list(rows) == [
+        "as configured",
+        *(f"candidates {n}" for n in ("2", "4", "all")),
+        *(f"exact {n}" for n in ("0.1", "0.25", "0.5")),
+        "random",
+    ]
+    assert rows["as configured"] == rows["candidates 2"]
+    # 40 are chosen of 80, and of 32 scores at least; the target set of 6 is added.
+    costs = {"decision_cost": 21.5, "total_cost": 43.0, "share": 1.9545, "break_even": 3.15}
+    assert rows["as configured"] == {"judged": 80, "scored": 80, **costs, "refused": None}
+    few = rows["exact 0.1"]
+    assert (few["judged"], few["scored"], few["break_even"]) == (100, 32, 1.95)
+    assert (rows["random"]["total_cost"], rows["random"]["break_even"]) == (0, 1)
+    code, out, _ = dataflex("plan", path, "--selector", "loss")
+    assert not code
+    assert "exact" not in out, "the scores of loss cannot be predicted"
+    assert "For the same work random trains 35 steps." in out
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_without_a_strategy(dataflex, config, tmp_path):
     code, out, _ = dataflex("run", config(max_steps=5), "--dry-run")
     assert not code

@@ -18,6 +18,7 @@ from dataflex_core.wording import first_line
 _COMMANDS = {
     "run": ("dataflex_cli.commands.run:run", "Fine-tune, with strategies deciding about the data."),
     "train": ("dataflex_cli.commands.run:run", "The same as run."),
+    "plan": ("dataflex_cli.commands.plan:plan", "Compare what decisions would cost with a few settings."),
     "report": (
         "dataflex_cli.commands.report:report",
         "Write a page about a run: what it decided, and whether it paid.",

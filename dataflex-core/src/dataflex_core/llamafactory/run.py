@@ -51,7 +51,7 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
     """Load tokenizer and data, but no model: what a run on ``ranks`` ranks would begin with. Writes nothing."""
     with llamafactory_errors():
         load, data_args, training_args = loader_of(prepared)
-        loaded = _load(prepared, load, data_args, training_args)
+        loaded = load_data(prepared, load, data_args, training_args)
         known = outline(prepared, loaded, training_args, ranks=ranks)
         start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
         return _with_losses(start, loaded)
@@ -132,7 +132,7 @@ def _deciding(prepared: PreparedRun, report: Report) -> Iterator[None]:
 def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> dict[str, Any]:
     """The data, loaded; the run knows it, and its journal is begun or gone on with."""
     prepared, ranks = run.prepared, training_args.world_size
-    loaded = _load(prepared, load, data_args, training_args)
+    loaded = load_data(prepared, load, data_args, training_args)
     known = outline(prepared, loaded, training_args, ranks=ranks)
     set_up(run, known, loaded)
     if training_args.resume_from_checkpoint:
@@ -195,7 +195,8 @@ def _seed(training_args: Any) -> int:
     return int(training_args.seed if training_args.data_seed is None else training_args.data_seed)
 
 
-def _load(prepared: PreparedRun, load: Load, data_args: Any, training_args: Any) -> LoadedData:
+def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: Any) -> LoadedData:
+    """The data, by domain where strategies plan. Raises `DataError` where a mixer gets none."""
     by = load_by_domain if prepared.plans else load_whole
     loaded = by(load, data_args, how_to_load(prepared, training_args))
     if loaded.merged and MIXER in prepared.strategies:

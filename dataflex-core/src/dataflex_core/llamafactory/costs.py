@@ -1,0 +1,30 @@
+"""What several settings of one run would cost: its data is loaded once, and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dataflex_core.errors import UsageError
+from dataflex_core.llamafactory.run import llamafactory_errors, load_data, loader_of, outline
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import PreparedRun
+
+
+def budgets_of(
+    prepared: PreparedRun, settings: Sequence[PreparedRun], *, ranks: int
+) -> tuple[Budget, list[Budget | UsageError]]:
+    """What the run has to work with on ``ranks`` ranks, and what with each of ``settings``, or why that cannot be.
+
+    They differ from the run in what is decided, and not in its data. Raises as a dry run does.
+    """
+    with llamafactory_errors():
+        load, data_args, training_args = loader_of(prepared)
+        loaded = load_data(prepared, load, data_args, training_args)
+        own = outline(prepared, loaded, training_args, ranks=ranks)
+        found: list[Budget | UsageError] = []
+        for setting in settings:
+            try:
+                found.append(outline(setting, loaded, training_args, ranks=ranks))
+            except UsageError as error:
+                found.append(error)
+        return own, found
