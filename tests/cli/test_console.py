@@ -11,9 +11,9 @@ import pytest
 from dataflex_cli.console import say
 from dataflex_cli.header import show_plan
 from dataflex_cli.main import show_error
-from dataflex_cli.rows_told import of_pool, repeated
 from dataflex_core.errors import DataflexError
 from dataflex_core.journal import RowsFact, Start, StrategyFact
+from dataflex_core.llamafactory.rows_told import of_pool, repeated
 
 START = Start(
     run="",

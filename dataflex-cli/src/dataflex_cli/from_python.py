@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.console import say
+from dataflex_cli.console import warn
 from dataflex_cli.header import header
 from dataflex_cli.options import chosen_plugins
 from dataflex_cli.training import train as train_prepared
@@ -38,12 +38,12 @@ def train(
     """As `dataflex_cli.run`."""
     asked = Overrides(values=overrides, strategies={_kind(kind): _names(names) for kind, names in strategies.items()})
     with _as_file(config) as path:
-        loaded = load_config(path, asked, notice=say)
+        loaded = load_config(path, asked, notice=warn)
     if resume:
         loaded = asked_to_resume(loaded)
     admitted = chosen_plugins(plugins, no_plugins=False)
     prepared = prepare(loaded, discover(plugins=admitted))
-    prepared = replace(prepared, config=resolved(loaded, say))
+    prepared = replace(prepared, config=resolved(loaded, warn))
     header(prepared)
     train_prepared(prepared, admitted, nproc, debug=False)
     return open_run(RunArgs(written=prepared.config.args).output) if prepared.strategies else None

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 
 import click
 
 from dataflex_cli.console import counted, say
-from dataflex_cli.rows_told import of_pool, of_targets, repeated
 from dataflex_core import __version__
 from dataflex_core.config.section import SECTION
 from dataflex_core.errors import InvalidConfig, UsageError
-from dataflex_core.journal import Start
+from dataflex_core.journal import Start, to_record
+from dataflex_core.llamafactory.rows_told import of_pool, of_targets, repeated
 from dataflex_core.prepared import PreparedRun
 
 
@@ -19,18 +20,24 @@ def header(prepared: PreparedRun) -> None:
     """Before anything heavy is loaded: which strategies, with which parameters, when."""
     from importlib.metadata import version
 
-    click.echo(click.style(f"DataFlex {__version__}", bold=True) + f" on LLaMA-Factory {version('llamafactory')}")
+    title, on = f"DataFlex {__version__}", f" on LLaMA-Factory {version('llamafactory')}"
+    say(f"{title}{on}", event="header", plain=click.style(title, bold=True) + on)
+    for line in _header_lines(prepared):
+        say(line.strip(), event="header", plain=line)
+
+
+def _header_lines(prepared: PreparedRun) -> Iterator[str]:
     if not prepared.strategies:
-        click.echo("  no strategy: the run is LLaMA-Factory's own")
+        yield "  no strategy: the run is LLaMA-Factory's own"
         return
     for slot, chosen in prepared.strategies.items():
         spec, record = chosen.record.spec, chosen.record
         given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
-        click.echo(f"  {slot!s:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip())
+        yield f"  {slot!s:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip()
     config = prepared.config.dataflex
     end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
     every = counted(config.update_steps, "step")
-    click.echo(f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}")
+    yield f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}"
 
 
 def show_plan(start: Start) -> None:
@@ -41,18 +48,19 @@ def show_plan(start: Start) -> None:
     warmup = f"{start.warmup_steps} of warm-up"
     if planned:
         decisions, length = counted(start.decisions, "decision"), counted(update, "step")
-        say(f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)")
-    else:
-        say(f"{steps}: {warmup}, then weighted losses" if start.strategies else steps)
+        steps = f"{steps}: {warmup}, then {decisions} for {length} each ({update * batch} samples)"
+    elif start.strategies:
+        steps = f"{steps}: {warmup}, then weighted losses"
+    say(steps, event="start", fields=to_record(start))
     pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
     say(f"pool of {sum(start.domains.values())} samples: {pool}")
     for remark in (*of_pool(start), *repeated(start)):
-        say(remark.text)
+        say(remark.text, level="warning")
     if start.targets:
         parts = ", ".join(f"{name} {size}" for name, size in start.targets.items())
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
         for remark in of_targets(start):
-            say(remark.text)
+            say(remark.text, level="warning")
     if start.step_cost:
         say(f"weighing adds {start.step_cost:.0%} to each step")
     if start.judged:
@@ -60,7 +68,7 @@ def show_plan(start: Start) -> None:
         if start.break_even is not None:
             say(f"to break even a chosen sample must be worth {start.break_even:.1f} random ones, by that cost")
         if (idle := nothing_to_choose(start)) is not None:
-            say(str(idle))
+            say(str(idle), level="warning")
 
 
 def what_a_decision_costs(start: Start) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from dataflex_cli.speaking import FORMATS, asked, speaking
+from dataflex_cli.streams import keep_streams_open
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.errors import DataflexError
 from dataflex_core.spec import Kind
@@ -61,6 +63,28 @@ def chosen_plugins(files: Iterable[str], *, no_plugins: bool) -> Plugins:
     admitted = Plugins.of(os.environ)
     found = tuple(dict.fromkeys(Path(file).absolute() for file in files))
     return replace(admitted, only=frozenset() if no_plugins else admitted.only, files=found)
+
+
+def voice_options(command: Command) -> Command:
+    """``--quiet`` and ``--log-format``; the command speaks so."""
+
+    @click.option("--quiet", is_flag=True, help="Print warnings, errors and the last line alone.")
+    @click.option(
+        "--log-format",
+        type=click.Choice(FORMATS),
+        default=None,
+        help="json: standard output has a JSON object a line, and what others print goes to standard error.",
+    )
+    @wraps(command)
+    def given(*args: Any, quiet: bool, log_format: str | None, **others: Any) -> Any:
+        wanted = asked()
+        wanted.quiet = wanted.quiet or quiet
+        wanted.as_json = wanted.as_json if log_format is None else log_format == "json"
+        keep_streams_open()
+        with speaking(wanted):
+            return command(*args, **others)
+
+    return given
 
 
 def strategy_names(kind: Kind | None = None, *others: str) -> Completer:

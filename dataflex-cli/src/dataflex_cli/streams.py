@@ -28,8 +28,47 @@ class _Raw(io.FileIO):
             return len(view)
 
 
+class _Lines(io.TextIOWrapper):
+    """Text that is written above bars of tqdm, whole lines at a time, while any is up.
+
+    A bar is written anew below. What tqdm writes itself, to move the cursor and draw bars, passes as it is.
+    """
+
+    _begun = ""
+    """The beginning of a line that a bar has no room for."""
+    _above = False
+
+    def write(self, text: str) -> int:
+        if self._above or not text:
+            return super().write(text)
+        tqdm = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        of_bar = text.startswith(("\r", "\x1b")) or (not self._begun and text.startswith("\n"))
+        if tqdm is None or (of_bar and self.fileno() == 2) or not getattr(tqdm, "_instances", ()):
+            begun, self._begun = self._begun, ""
+            super().write(begun + text)
+            return len(text)
+        lines, end, self._begun = (self._begun + text).rpartition("\n")
+        if end:
+            with tqdm.external_write_mode(file=self):
+                self._above = True
+                try:
+                    super().write(lines + end)
+                    super().flush()
+                finally:
+                    self._above = False
+        return len(text)
+
+    def close(self) -> None:
+        if self._begun and not self.closed:
+            begun, self._begun = self._begun, ""
+            super().write(begun)
+        super().close()
+
+
 def keep_streams_open() -> None:
     """Let nothing that is printed raise: what an encoding lacks is escaped, what cannot be written is dropped.
+
+    Nor can it break a bar, or be broken by one: see `_Lines`.
 
     Where the streams are the process's own; those that somebody has put in their place are left alone. One that is
     closed is opened, to nowhere.
@@ -65,7 +104,7 @@ def _text(raw: _Raw, stream: TextIO) -> TextIO:
     lines = raw.isatty() or getattr(stream, "line_buffering", False) or raw.fileno() == 2
     buffer = io.BufferedWriter(raw)
     errors = stream.errors if stream.errors == "backslashreplace" else "replace"
-    return io.TextIOWrapper(buffer, encoding=stream.encoding, errors=errors, line_buffering=lines, newline=None)
+    return _Lines(buffer, encoding=stream.encoding, errors=errors, line_buffering=lines, newline=None)
 
 
 def _raw_of(stream: Any) -> _Raw | None:

@@ -10,11 +10,12 @@ import sys
 import threading
 from pathlib import Path
 
-from dataflex_cli.console import say
+from dataflex_cli.console import warn
 from dataflex_cli.failures import errors_in_one_line
 from dataflex_cli.leaving import Leaving
 from dataflex_cli.narrator import Narrator
 from dataflex_cli.rank_exits import leave_error, stopped_by_signal
+from dataflex_cli.speaking import asked, speaking
 from dataflex_cli.streams import keep_streams_open
 from dataflex_core.errors import DataflexError
 from dataflex_core.handover import Handover
@@ -44,7 +45,7 @@ def judge_here(prepared: PreparedRun, judging: Judging, *, debug: bool) -> None:
 
     def report(event: Event, *, past: bool) -> None:
         if isinstance(event, Notice):
-            say(event.text)
+            warn(event.text)
 
     try:
         with errors_in_one_line(debug=debug):
@@ -71,6 +72,11 @@ def _close(narrator: Narrator) -> None:
 def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it, and exit with its code."""
     keep_streams_open()
+    with speaking(asked()):
+        _main()
+
+
+def _main() -> None:
     handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
     try:
         handover = Handover.from_json(handed_over.read_text(encoding="utf-8"))

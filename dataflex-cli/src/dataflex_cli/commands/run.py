@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from dataflex_cli.options import Once, files, plugin_options, strategy_options
+from dataflex_cli.options import Once, files, plugin_options, strategy_options, voice_options
 from dataflex_cli.request import Request
-from dataflex_cli.streams import keep_streams_open
 from dataflex_cli.training import train
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
@@ -42,6 +41,7 @@ DEMO = Path("dataflex-demo")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; load no model.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @plugin_options
+@voice_options
 def run(
     words: tuple[str, ...],
     flags: Mapping[Kind, tuple[str, ...]],
@@ -58,19 +58,18 @@ def run(
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
     its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
     """
-    keep_streams_open()
     request = Request.of(words, flags, parameter_words)
-    from dataflex_cli.console import say
+    from dataflex_cli.console import warn
     from dataflex_cli.header import header
     from dataflex_core.llamafactory.resume import asked_to_resume, resolved
 
-    config = load_config(request.path or _demo(), _overrides(request, allowed=allowed), notice=say)
+    config = load_config(request.path or _demo(), _overrides(request, allowed=allowed), notice=warn)
     for remark in request.remarks():
-        say(str(remark))
+        warn(str(remark))
     if resume:
         config = asked_to_resume(config)
     prepared = prepare(config, discover(plugins=plugins))
-    prepared = replace(prepared, config=resolved(config, say))
+    prepared = replace(prepared, config=resolved(config, warn))
     header(prepared)
     if request.path is None or dry_run:
         # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
@@ -95,15 +94,17 @@ def _demo() -> Path:
     """The demo's configuration, written first where it is not there."""
     config = DEMO / "config.yaml"
     if not config.is_file():
+        from dataflex_cli.console import say
         from dataflex_cli.demo.write import write_demo
 
-        click.echo(f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model")
+        said = f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model"
+        say(said, plain=said)
         write_demo(DEMO)
     return config
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
-    from dataflex_cli.console import say
+    from dataflex_cli.console import say, warn
     from dataflex_cli.failures import errors_in_one_line
     from dataflex_cli.header import show_plan
     from dataflex_cli.launch import processes
@@ -111,7 +112,8 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     from dataflex_core.llamafactory.unheard import remarks
 
     for remark in remarks(prepared.config):
-        say(str(remark))
+        warn(str(remark))
     with errors_in_one_line(debug=debug):
         show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
-    click.echo("Nothing was trained or written.")
+    said = "Nothing was trained or written."
+    say(said, level="result", event="end", plain=said)

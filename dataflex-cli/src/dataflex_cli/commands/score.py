@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from dataflex_cli.options import Once, files, plugin_options, strategy_names
+from dataflex_cli.options import Once, files, plugin_options, strategy_names, voice_options
 from dataflex_cli.request import Request
-from dataflex_cli.streams import keep_streams_open, others_write
+from dataflex_cli.streams import others_write
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
 from dataflex_core.errors import InvalidConfig, UnmetNeed
@@ -45,6 +45,7 @@ from dataflex_core.spec import Kind
 @click.option("--nproc", type=click.IntRange(min=1), help="Processes on this machine. Default: one per device.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @plugin_options
+@voice_options
 def score(
     words: tuple[str, ...],
     selector: str | None,
@@ -62,8 +63,7 @@ def score(
     judges. Several checkpoints are weighed by their learning rates. A command that was cut short goes on when it is
     given once more.
     """
-    keep_streams_open()
-    from dataflex_cli.console import say
+    from dataflex_cli.console import say, warn
     from dataflex_core.llamafactory.environment import log_from
     from dataflex_core.prepare_judging import prepare_judging
 
@@ -75,14 +75,14 @@ def score(
     judging = Judging(out=str(out), checkpoints=tuple(map(str, checkpoints)), signal=signal)
     if (wrong := barrier(str(out), folder=False)) is not None:
         raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as scores.parquet")
-    config = load_config(request.path, request.overrides, notice=say)
+    config = load_config(request.path, request.overrides, notice=warn)
     from dataflex_core.llamafactory.judging import for_judging, judges_of
 
     judges_of(judging)
     prepared = prepare_judging(for_judging(config, judging), judging, discover(plugins=plugins))
     log_from("WARN")
     _judge(prepared, plugins, judging, nproc, debug=debug)
-    say(f"written: {out}")
+    say(f"written: {out}", level="result", event="end", fields={"out": str(out)})
 
 
 def _judge(prepared: PreparedRun, plugins: Plugins, judging: Judging, nproc: int | None, *, debug: bool) -> None:

@@ -178,7 +178,7 @@ def _heavy_faults(
 
 def _of_rows(start: Start, told: Errors) -> Iterator[DataflexError]:
     """What becomes of the rows, but for those left out where the look into the files has told of such already."""
-    from dataflex_cli.rows_told import of_pool, of_targets, repeated
+    from dataflex_core.llamafactory.rows_told import of_pool, of_targets, repeated
 
     known = {getattr(notice, "key", ())[:1] for notice in told if isinstance(notice, DataError)}
     for remark in (*of_pool(start), *of_targets(start), *repeated(start)):

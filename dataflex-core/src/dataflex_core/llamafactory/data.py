@@ -63,10 +63,11 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     if is_tokenized(data_args):
         return load_whole(load, data_args, how)
     names = list(dict.fromkeys(data_args.dataset or []))
-    parts, told = [], []
+    parts: list[Any] = []
+    told: list[Traced | None] = []
     for name in names:
         alone = narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)
-        known = load_known(load, alone, how)
+        known = load_known(load, alone, replace(how, shows=how.shows and not parts))
         parts.append(_nonempty(known.module.get("train_dataset"), name, data_args))
         told.append(known.rows)
     train = concatenate_datasets(parts)
@@ -77,7 +78,7 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
         names = values.tolist()
         order = np.argsort(owners, kind="stable")
         train, rows, owners = train.select(order), rows.select(order), owners[order]
-    targets, target_rows = _load_targets(load, data_args, replace(how, wanted=Wanted()))
+    targets, target_rows = _load_targets(load, data_args, replace(how, wanted=Wanted(), shows=False))
     made: dict[str, Any] = {}
     if targets:
         each = data_args.eval_on_each_dataset

@@ -19,6 +19,9 @@ VARIABLES = frozenset(
 )
 """Every variable that this module names."""
 
+WARNING_LINES = ("[WARNING", "[ERROR", "[CRITICAL")
+"""How those lines of its log begin that are warnings or worse."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchEnvironment:
@@ -102,3 +105,8 @@ def allows_extra_args(env: Mapping[str, str] = os.environ) -> bool:
 def log_from(level: str, env: MutableMapping[str, str] = os.environ) -> None:
     """Have LLaMA-Factory log ``level`` and above in this process and its children, unless somebody chose already."""
     env.setdefault(_VERBOSITY, level)
+
+
+def logs_details(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether it logs more than warnings."""
+    return env.get(_VERBOSITY, "INFO").upper() in {"DEBUG", "INFO", "NOTSET"}

@@ -22,12 +22,14 @@ Load = Callable[[Any], dict[str, Any]]
 class Loading:
     """How data is loaded: ``seed`` is of the draw of what ``val_size`` holds out, ``wanted`` what to know of rows.
 
-    ``saves`` is whether this rank is the one that saves tokenised data.
+    ``saves`` is whether this rank is the one that saves tokenised data, ``shows`` whether LLaMA-Factory prints a
+    sample.
     """
 
     seed: int
     wanted: Wanted = field(default_factory=Wanted)
     saves: bool = True
+    shows: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def load_known(load: Load, data_args: Any, how: Loading) -> Known:
     """Load. Columns are of training samples alone. Raises `DataError` where a row lacks what is wanted of it."""
     if is_tokenized(data_args):
         return _kept(load(data_args), Path(data_args.tokenized_path), how.wanted)
-    with tracing(how.wanted) as watch:
+    with tracing(how.wanted, shows=how.shows) as watch:
         try:
             module = load(data_args)
         except (RuntimeError, StopIteration) as error:

@@ -18,6 +18,7 @@ from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.args import dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
+from dataflex_core.llamafactory.environment import logs_details
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Load, Loading
 from dataflex_core.llamafactory.traced import Wanted, summed
@@ -208,10 +209,10 @@ def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: 
 
 
 def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
-    """With the columns that the configuration names."""
+    """With the columns that the configuration names; a sample is printed where more than warnings are logged."""
     config = prepared.config.dataflex
     wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
-    return Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save)
+    return Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save, shows=logs_details())
 
 
 def _with_losses(start: Start, loaded: LoadedData) -> Start:

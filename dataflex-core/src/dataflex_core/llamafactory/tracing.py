@@ -9,9 +9,10 @@ that LLaMA-Factory gave it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,14 @@ Ids = NDArray[np.int64]
 
 
 @contextmanager
-def tracing(wanted: Wanted) -> Iterator[Tracing]:
-    """While the block runs, LLaMA-Factory's ``get_dataset`` is watched; nothing that it gives is any different."""
+def tracing(wanted: Wanted, *, shows: bool = True) -> Iterator[Tracing]:
+    """While the block runs, LLaMA-Factory's ``get_dataset`` is watched; nothing that it gives is any different.
+
+    ``shows`` is whether it prints a sample of each data set, with its token ids.
+    """
     from llamafactory.data import loader
 
-    watch = Tracing(wanted=wanted, raw=RawRows(domain_column=wanted.domain_column))
+    watch = Tracing(wanted=wanted, raw=RawRows(domain_column=wanted.domain_column), shows=shows)
     steps = {
         "load_dataset": watch.load_dataset,
         "_get_merged_dataset": watch.merged,
@@ -73,6 +77,7 @@ class Tracing:
 
     wanted: Wanted
     raw: RawRows
+    shows: bool = True
     stock: dict[str, Callable[..., Any]] = field(default_factory=dict)
     train: list[Made] = field(default_factory=list)
     """The training set, where one was tokenised whose rows are known."""
@@ -128,7 +133,8 @@ class Tracing:
     def preprocessed(self, dataset: Any, *args: Any, is_eval: bool = False, **kwargs: Any) -> Any:
         """A data set is tokenised; what was told of its samples is taken out again."""
         self._given = dataset
-        made = self.stock["_get_preprocessed_dataset"](dataset, *args, is_eval=is_eval, **kwargs)
+        with nullcontext() if self.shows else redirect_stdout(StringIO()):
+            made = self.stock["_get_preprocessed_dataset"](dataset, *args, is_eval=is_eval, **kwargs)
         if not isinstance(made, Dataset) or ROWS not in made.column_names:
             return made
         starts, rows = _lists(made, ROWS)

@@ -177,7 +177,9 @@ class Engine:
         )
         total = sum(map(len, batches))
         looks = Looks(self.ranks)
-        with tqdm(total=total, desc=title, unit="sample", disable=not self._shows(), leave=False) as bar:
+        # Where it is shown, tqdm's own default stands: TQDM_DISABLE means all bars.
+        hidden = {} if self._shows() else {"disable": True}
+        with tqdm(total=total, desc=title, unit="sample", leave=False, **hidden) as bar:
             for index, tensors in enumerate(self._load(samples, schedule)):
                 if looks.any_wants(self.asked_to_end()):
                     raise Interrupted(f"{title} were cut short", hint="dataflex run … --resume goes on")

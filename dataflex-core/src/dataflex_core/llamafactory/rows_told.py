@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dataflex_cli.console import counted
-from dataflex_core.journal import RowsFact, Start
+from dataflex_core.journal.events import Start
+from dataflex_core.journal.facts import RowsFact
 
 _LEFT_OUT = "correct them, or take them out"
 
@@ -55,7 +55,7 @@ def _packed(rows: Mapping[str, int], samples: Mapping[str, int]) -> Iterator[Rem
     for name, count in rows.items():
         size = samples.get(name, count)
         if size != count:
-            text = f"the {counted(count, 'row')} of {name} are packed into {counted(size, 'sample')}"
+            text = f"the {_counted(count, 'row')} of {name} are packed into {_counted(size, 'sample')}"
             yield Remark(text=text, hint="set packing: false to keep rows apart", key="packing")
 
 
@@ -67,8 +67,12 @@ def _share(count: int, of: int) -> str:
 
 
 def _of(fact: RowsFact, domain: str, share: str) -> str:
-    return f"{counted(fact.count, 'row')}{share} of {domain} {'is' if fact.count == 1 else 'are'}"
+    return f"{_counted(fact.count, 'row')}{share} of {domain} {'is' if fact.count == 1 else 'are'}"
 
 
 def _first(fact: RowsFact) -> str:
     return f"the first is row {fact.row} of {fact.file}: {fact.reason}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

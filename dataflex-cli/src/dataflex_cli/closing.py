@@ -1,0 +1,114 @@
+"""What a run came to, for its last lines: figures from its events, and what can be said of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataflex_cli.console import counted
+from dataflex_core.journal import Decision, Evaluated, Event, Logged, Start, Step
+from dataflex_core.journal.figures import break_even, cost_in_steps, enrichment
+from dataflex_core.journal.tally import Tally
+
+_LOSS = "loss"
+
+
+@dataclass(slots=True, kw_only=True)
+class Closing:
+    """Is given every event of a run, in order, those of before a resume too."""
+
+    chosen: Counter[str] = field(default_factory=Counter)
+    """Samples that decisions chose, by domain."""
+    decisions: int = 0
+    steps: int = 0
+    samples: int = 0
+    losses: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """The first and the last of each loss that was logged, by its name: that of training, and evaluations'."""
+    _tally: Tally = field(default_factory=Tally)
+    _seconds: float = 0.0
+    _first: int = 0
+    _cost: float = 0.0
+    _training: float = 0.0
+    _in_all: float = 0.0
+
+    def add(self, event: Event) -> None:
+        """The next event."""
+        self._tally.add(event)
+        match event:
+            case Decision() if event.decision > 0:
+                self._first = self._first if self.decisions else event.step
+                self.decisions += 1
+                self.chosen.update(event.chosen)
+                self._seconds, self._cost = self._seconds + event.seconds, self._cost + event.cost
+            case Step():
+                self.steps, self.samples = event.step, self.samples + len(event.samples)
+            case Logged():
+                self._in_all += event.seconds
+                self._training += event.seconds - event.deciding
+                self._lost({name: value for name, value in event.training.items() if name == _LOSS})
+            case Evaluated():
+                self._lost({name: value for name, value in event.figures.items() if name.endswith(f"_{_LOSS}")})
+
+    @property
+    def unique(self) -> int:
+        """Samples of the pool that were trained on at least once."""
+        return round((self._tally.coverage or 0.0) * len_of(self._tally.start))
+
+    @property
+    def measured(self) -> float | None:
+        """What a chosen sample had to be worth, in random ones, by the time that deciding took; None if untimed."""
+        cost = cost_in_steps(self._seconds, self._training, self.steps)
+        return None if cost is None else break_even(cost, self.steps - self._first)
+
+    @property
+    def declared(self) -> float | None:
+        """The same by what the selector declares, and what decisions scored; None where they scored nothing."""
+        return break_even(self._cost, self.steps - self._first) if self._cost else None
+
+    def fields(self) -> dict[str, Any]:
+        """All of it, for programs."""
+        pool = {} if self._tally.start is None else self._tally.start.domains
+        return {
+            "steps": self.steps,
+            "samples": self.samples,
+            "unique_samples": self.unique,
+            "decisions": self.decisions,
+            "losses": {name: {"first": first, "last": last} for name, (first, last) in self.losses.items()},
+            "deciding_seconds": round(self._seconds, 3),
+            "deciding_share": round(self._seconds / self._in_all, 4) if self._in_all else None,
+            "break_even": {"measured": self.measured, "declared": self.declared},
+            "chosen": dict(self.chosen),
+            "enrichment": enrichment(self.chosen, pool) if self.chosen and pool else {},
+        }
+
+    def done(self) -> str:
+        """Steps, samples and losses, in one line."""
+        said = f"done: {counted(self.steps, 'step')}, {self.samples} samples trained on, {self.unique} different ones"
+        told = [f"{name} {first:.3f} at first, {last:.3f} at last" for name, (first, last) in self.losses.items()]
+        return "; ".join([said, *told])
+
+    def told(self, output: str | None) -> Iterator[str]:
+        """What deciding took, what it had to gain, and what was reached, a line each."""
+        if not self.decisions:
+            return
+        share = f", {self._seconds / self._in_all:.0%} of the time" if self._in_all else ""
+        yield f"{counted(self.decisions, 'decision')} in {self._seconds:.1f} s{share}"
+        if self.declared is None:
+            return
+        worth = self.declared if self.measured is None else self.measured
+        how = f"as declared; {self.measured:.1f} by the time it took" if self.measured is not None else "as declared"
+        yield f"to break even a chosen sample had to be worth {self.declared:.1f} random ones, {how}"
+        with_what = "" if output is None else f": dataflex report {output} --against RUN"
+        if worth > 1.05:
+            yield f"what one was worth is not known without a run of random to compare with{with_what}"
+
+    def _lost(self, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self.losses[name] = (self.losses.get(name, (value,))[0], value)
+
+
+def len_of(start: Start | None) -> int:
+    """Samples of the pool that a run began with."""
+    return 0 if start is None else sum(start.domains.values())
