@@ -76,9 +76,12 @@ def install(session: nox.Session, *tools: str) -> None:
 
 @nox.session(python=PYTHON)
 def demo(session: nox.Session) -> None:
-    """Train the demo in ./dataflex-demo; arguments replace `--selector less`."""
+    """Train the demo in ./dataflex-demo; arguments replace `--selector less`, or `--against random` is beside it."""
     install(session)
-    session.run("dataflex", "run", *(session.posargs or ("--selector", "less")))
+    if session.posargs[:1] == ["--against"]:
+        session.run("python", "-m", "dataflex_cli.demo.against", *session.posargs[1:])
+    else:
+        session.run("dataflex", "run", *(session.posargs or ("--selector", "less")))
 
 
 @nox.session(python=PYTHON)
@@ -108,7 +111,7 @@ def docs(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that take no minutes, on up to four cores; arguments go to pytest, `-m slow` chooses the others."""
     # A new plugin is to pass ruff and mypy.
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", *TRACKERS)
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "pyte", "ruff", "mypy", *TRACKERS)
     with tempfile.TemporaryDirectory(prefix="dataflex-tests-") as scratch:
         env = {
             **QUIET,
@@ -136,7 +139,7 @@ def browser(session: nox.Session) -> None:
 @nox.session(python=PYTHON)
 def elsewhere(session: nox.Session) -> None:
     """Run the tests marked numeric as on three other machines, one after the other; arguments go to pytest."""
-    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "ruff", "mypy", *TRACKERS)
+    install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "pyte", "ruff", "mypy", *TRACKERS)
     failed = []
     for number, machine in enumerate(MACHINES, start=1):
         session.log(f"machine {number}: {machine}")

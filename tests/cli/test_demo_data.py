@@ -59,6 +59,7 @@ def test_enough_samples_in_domains_of_equal_size(texts: DemoTexts) -> None:
     assert sum(sizes.values()) >= 1500
     assert max(sizes.values()) <= 1.5 * min(sizes.values())
     assert len(texts.target) >= 40
+    assert len(texts.held_out) >= 40
 
 
 def test_every_answer_is_short_and_given_once(texts: DemoTexts) -> None:
@@ -67,11 +68,13 @@ def test_every_answer_is_short_and_given_once(texts: DemoTexts) -> None:
     assert all(24 <= len(output) <= 400 for _, output in outputs)
 
 
-def test_the_target_is_disjoint_from_training(texts: DemoTexts) -> None:
+def test_training_the_target_and_what_is_held_out_are_disjoint(texts: DemoTexts) -> None:
     training = [sample for samples in texts.domains.values() for sample in samples]
-    assert {s.topic for s in texts.target}.isdisjoint(s.topic for s in texts.domains[TARGET_DOMAIN])
-    assert {s.instruction for s in texts.target}.isdisjoint(s.instruction for s in training)
-    assert {s.output for s in texts.target}.isdisjoint(s.output for s in training)
+    for one, other in ((texts.target, training), (texts.held_out, training), (texts.held_out, texts.target)):
+        assert {s.topic for s in one}.isdisjoint(s.topic for s in other if s in texts.domains[TARGET_DOMAIN])
+        assert {s.instruction for s in one}.isdisjoint(s.instruction for s in other)
+        assert {s.output for s in one}.isdisjoint(s.output for s in other)
+    assert {s.topic for s in texts.held_out}.isdisjoint(s.topic for s in texts.target)
 
 
 def test_collecting_twice_gives_the_same(texts: DemoTexts) -> None:
@@ -116,7 +119,7 @@ def test_long_text_is_cut_where_something_ends() -> None:
 def test_the_files_are_what_the_configuration_names(config: Path, settings: dict[str, Any]) -> None:
     folder = config.parent
     info = json.loads((folder / "data" / "dataset_info.json").read_text(encoding="utf-8"))
-    names = [*settings["dataset"].split(","), settings["eval_dataset"]]
+    names = [*settings["dataset"].split(","), *settings["eval_dataset"].split(",")]
     assert sorted(info) == sorted(names)
     assert all((folder / "data" / info[name]["file_name"]).is_file() for name in names)
     assert all(set(row) == {"instruction", "input", "output"} for name in names for row in rows(config, name))
@@ -128,6 +131,7 @@ def test_the_files_are_what_the_configuration_names(config: Path, settings: dict
         "update_steps": 10,
         "updates": 4,
         "candidates": 4,
+        "targets": ["target"],
         "selector": {"name": "less"},
     }
 

@@ -100,7 +100,9 @@ def test_no_bar_and_no_code_reaches_a_file(tmp_path):
     assert "\r" not in text
     assert "\x1b" not in text
     assert "|" not in text, "no bar"
-    assert sorted(text.splitlines()) == sorted([line for step in range(3) for line in expected(step)] + ["DataFlex: done"])
+    assert sorted(text.splitlines()) == sorted(
+        [line for step in range(3) for line in expected(step)] + ["DataFlex: done"]
+    )
 
 
 def test_as_json_standard_output_is_ours_alone():

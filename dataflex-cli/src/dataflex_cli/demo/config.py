@@ -25,9 +25,11 @@ finetuning_type: full  # or lora
 ### data: every data set named here is a domain; data/dataset_info.json says which file each one is
 dataset_dir: {data}
 dataset: {domains}
-# The target set: examples of what the model should become good at, here signatures from modules that training leaves
-# out. LESS scores training samples against it.
-eval_dataset: {target}
+# Examples of what the model should become good at, here signatures from modules that training leaves out. LESS scores
+# training samples against the first set, the target set (`targets:` below); the run is evaluated on both, and the loss
+# on the second tells what the choice was worth, for nothing was chosen by it.
+eval_dataset: {target},{held_out}
+eval_on_each_dataset: true
 cutoff_len: 160  # tokens; longer samples are cut
 overwrite_cache: true
 
@@ -42,6 +44,11 @@ bf16: false  # true on a GPU
 disable_gradient_checkpointing: true  # faster, while memory suffices
 dataloader_pin_memory: false  # true on a GPU
 
+### evaluation
+eval_strategy: steps
+eval_steps: 10
+per_device_eval_batch_size: 30
+
 ### output
 output_dir: {output}
 overwrite_output_dir: true
@@ -55,12 +62,13 @@ dataflex:
   update_steps: 10  # from one decision to the next
   updates: 4        # decisions; the run is 10 + 4 * 10 = 50 steps long
   candidates: 4     # a decision judges 4 times as many fresh samples as it chooses; `all` judges every one
+  targets: [{target}]
   selector:
     name: less      # `dataflex list-strategies` shows the others
 """
 
 
-def config_text(folder: Path, *, domains: Iterable[str], target: str, seed: int) -> str:
+def config_text(folder: Path, *, domains: Iterable[str], target: str, held_out: str, seed: int) -> str:
     """The YAML of a demo that lies in ``folder``, an absolute path."""
     return _TEMPLATE.format(
         config_name="config.yaml",
@@ -68,6 +76,7 @@ def config_text(folder: Path, *, domains: Iterable[str], target: str, seed: int)
         data=_quoted(folder / "data"),
         domains=",".join(domains),
         target=target,
+        held_out=held_out,
         seed=seed,
         output=_quoted(folder / "output"),
     )

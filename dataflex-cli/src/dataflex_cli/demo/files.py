@@ -9,13 +9,13 @@ from pathlib import Path
 from dataflex_cli.demo.sample import Sample
 from dataflex_cli.demo.texts import DemoTexts
 
-TARGET = "target"
+TARGET, HELD_OUT = "target", "held_out"
 
 
 def write_data(folder: Path, texts: DemoTexts) -> None:
-    """One alpaca-format JSON file a domain, one for the target set, and the ``dataset_info.json`` that names them."""
+    """One alpaca-format JSON file a data set, and the ``dataset_info.json`` that names them."""
     folder.mkdir()
-    sets = {**texts.domains, TARGET: texts.target}
+    sets = {**texts.domains, TARGET: texts.target, HELD_OUT: texts.held_out}
     for name, samples in sets.items():
         write_json(folder / f"{name}.json", _rows(samples))
     write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})

@@ -1,6 +1,7 @@
 """What the demo trains on: short question-and-answer samples from the documentation that ships inside Python.
 
-Four domains that a reader can tell apart at a glance, and a target set of held-out questions of one of them. The
+Four domains that a reader can tell apart at a glance, a target set of held-out questions of one of them, and more such
+questions, on which the run is evaluated and by which nothing is chosen. The
 same interpreter always gives the same samples in the same order, whatever was imported or hashed before.
 """
 
@@ -17,19 +18,23 @@ from dataflex_core.errors import DataError
 
 TARGET_DOMAIN = "signatures"
 PER_DOMAIN = 450
-TARGET_SIZE = 60
+TARGET_SIZE = HELD_OUT_SIZE = 60
 _FEWEST_PER_DOMAIN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoTexts:
-    """Training samples by domain, sorted, and the target questions; no topic, question or answer is in both."""
+    """Training samples by domain, the target and the held-out questions, sorted; no topic or answer is in two of them.
+
+    Topics of the target's domain, that is, and no question either.
+    """
 
     domains: Mapping[str, tuple[Sample, ...]]
     target: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
 
     def everything(self) -> tuple[Sample, ...]:
-        """All samples, the target's last."""
+        """All samples but the held-out ones, the target's last."""
         return (*(sample for samples in self.domains.values() for sample in samples), *self.target)
 
 
@@ -37,9 +42,11 @@ def collect_texts() -> DemoTexts:
     """Read the running interpreter's documentation. Raises `DataError` where it was stripped (``python -OO``)."""
     found = {"reference": reference_samples(), **library_samples()}
     domains = {domain: _distinct(samples) for domain, samples in found.items()}
-    held_out = _target_topics(domains[TARGET_DOMAIN])
-    target = [sample for sample in domains[TARGET_DOMAIN] if sample.topic in held_out]
-    domains[TARGET_DOMAIN] = tuple(sample for sample in domains[TARGET_DOMAIN] if sample.topic not in held_out)
+    of_target, of_held_out = _small_topics(domains[TARGET_DOMAIN], (TARGET_SIZE, HELD_OUT_SIZE))
+    target, held_out = (
+        [sample for sample in domains[TARGET_DOMAIN] if sample.topic in topics] for topics in (of_target, of_held_out)
+    )
+    domains[TARGET_DOMAIN] = tuple(s for s in domains[TARGET_DOMAIN] if s.topic not in of_target | of_held_out)
     for domain, samples in domains.items():
         if len(samples) < _FEWEST_PER_DOMAIN:
             raise DataError(
@@ -49,6 +56,7 @@ def collect_texts() -> DemoTexts:
     return DemoTexts(
         domains={domain: tuple(sorted(_draw(samples, PER_DOMAIN))) for domain, samples in domains.items()},
         target=tuple(sorted(_draw(target, TARGET_SIZE))),
+        held_out=tuple(sorted(_draw(held_out, HELD_OUT_SIZE))),
     )
 
 
@@ -61,17 +69,19 @@ def _distinct(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(by_output.values())
 
 
-def _target_topics(samples: Iterable[Sample]) -> frozenset[str]:
-    """As many topics as hold ``TARGET_SIZE`` samples, large topics left to the training set."""
+def _small_topics(samples: Iterable[Sample], wanted: Iterable[int]) -> list[frozenset[str]]:
+    """As many topics as hold so many samples, for each of ``wanted``; large topics are left to the training set."""
     sizes: dict[str, int] = {}
     for sample in samples:
         sizes[sample.topic] = sizes.get(sample.topic, 0) + 1
-    topics: list[str] = []
-    for topic in sorted((t for t, size in sizes.items() if size <= TARGET_SIZE // 4), key=_fingerprint):
-        if sum(sizes[t] for t in topics) >= TARGET_SIZE:
-            break
-        topics.append(topic)
-    return frozenset(topics)
+    small = iter(sorted((t for t, size in sizes.items() if size <= TARGET_SIZE // 4), key=_fingerprint))
+    found = []
+    for count in wanted:
+        topics: list[str] = []
+        while sum(sizes[t] for t in topics) < count and (topic := next(small, None)) is not None:
+            topics.append(topic)
+        found.append(frozenset(topics))
+    return found
 
 
 def _draw(samples: Iterable[Sample], count: int) -> list[Sample]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dataflex_cli.demo.config import config_text
-from dataflex_cli.demo.files import TARGET, write_data
+from dataflex_cli.demo.files import HELD_OUT, TARGET, write_data
 from dataflex_cli.demo.model import write_model
 from dataflex_cli.demo.texts import collect_texts
 from dataflex_cli.folders import new_folder
@@ -28,5 +28,5 @@ def _fill(folder: Path, *, final: Path, seed: int) -> None:
     texts = collect_texts()
     write_data(folder / "data", texts)
     write_model(folder / "model", (f"{s.instruction}\n{s.output}" for s in texts.everything()), seed=seed)
-    yaml = config_text(final, domains=texts.domains, target=TARGET, seed=seed)
+    yaml = config_text(final, domains=texts.domains, target=TARGET, held_out=HELD_OUT, seed=seed)
     (folder / "config.yaml").write_text(yaml, encoding="utf-8")

@@ -71,6 +71,8 @@ class DataflexConfig:
     strategies may read; the values of ``domain_column`` are the domains, in place of the data sets. ``loss_by_domain``
     is whether the training loss is told by domain: ``"auto"`` where a strategy has losses of tokens taken anyway.
     ``report_texts`` is how many texts of chosen samples each decision shows in trackers that have tables of text.
+    ``targets`` are the evaluation data sets that strategies are given as the target set, all of them where none is
+    named; by the others the run is evaluated, and nothing is decided.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -129,6 +131,10 @@ class DataflexConfig:
     domain_column: Annotated[
         Annotated[str, MinLen(1)] | None, Doc("the column whose values are the domains; null: the data sets are")
     ] = None
+    targets: Annotated[
+        tuple[Annotated[str, MinLen(1)], ...],
+        Doc("the evaluation data sets that are the target set; none named: all, and others are evaluated on alone"),
+    ] = ()
     selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
     mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
     weighter: Annotated[
@@ -182,6 +188,7 @@ class RunConfig:
             section[kind.value] = None if choice is None else StrategyChoice(**choice)
         section[Kind.WEIGHTER.value] = tuple(StrategyChoice(**choice) for choice in section[Kind.WEIGHTER.value])
         section["allow_changed"], section["columns"] = tuple(section["allow_changed"]), tuple(section["columns"])
+        section["targets"] = tuple(section["targets"])
         section["keep"] = Keep(**section["keep"])
         section["spread"] = None if section["spread"] is None else Spread(**section["spread"])
         args = {key: value for key, value in plain.items() if key != SECTION}

@@ -13,6 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
+from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.loading import Load, Loading, is_tokenized, load_known, no_sample_left, targets_of
 from dataflex_core.llamafactory.traced import Traced, Wanted, summed, together
 
@@ -57,11 +58,12 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     """Each data set of ``dataset`` a domain, each of ``eval_dataset`` a subtask of the target set.
 
     With a ``domain_column`` its values are the domains, ordered by name, whatever data set they are in. A share or
-    number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does. Raises
-    `DataError` for a data set that leaves no sample.
+    number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does. The run is
+    evaluated on all evaluation sets; ``how.targets`` says which of them are target sets. Raises `DataError` for a data
+    set that leaves no sample.
     """
     if is_tokenized(data_args):
-        return load_whole(load, data_args, how)
+        return _targeted(load_whole(load, data_args, how), how)
     names = list(dict.fromkeys(data_args.dataset or []))
     parts: list[Any] = []
     told: list[Traced | None] = []
@@ -93,7 +95,25 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     sizes = np.bincount(owners, minlength=len(names))
     starts = np.cumsum(sizes) - sizes
     domains = tuple(Domain(name=n, start=int(s), size=int(k)) for n, s, k in zip(names, starts, sizes, strict=True))
-    return LoadedData(module=made, domains=domains, targets=targets, rows=rows, target_rows=target_rows)
+    loaded = LoadedData(module=made, domains=domains, targets=targets, rows=rows, target_rows=target_rows)
+    return _targeted(loaded, how)
+
+
+def _targeted(loaded: LoadedData, how: Loading) -> LoadedData:
+    """With those target sets alone that are asked for."""
+    if lacking := [name for name in how.targets if name not in loaded.targets]:
+        held = ", ".join(loaded.targets) or "nothing"
+        raise DataError(
+            f"dataflex.targets names {lacking[0]}, and the run is evaluated on {held}",
+            hint="name data sets of eval_dataset; of data that is tokenised already, set eval_on_each_dataset: true",
+        )
+    if not how.targets:
+        return loaded
+    return replace(
+        loaded,
+        targets={name: loaded.targets[name] for name in how.targets},
+        target_rows={name: loaded.target_rows.get(name) for name in how.targets},
+    )
 
 
 def _load_targets(load: Load, data_args: Any, how: Loading) -> tuple[dict[str, Any], dict[str, Traced | None]]:

@@ -22,12 +22,13 @@ Load = Callable[[Any], dict[str, Any]]
 class Loading:
     """How data is loaded: ``seed`` is of the draw of what ``val_size`` holds out, ``wanted`` what to know of rows.
 
-    ``saves`` is whether this rank is the one that saves tokenised data, ``shows`` whether LLaMA-Factory prints a
-    sample.
+    ``targets`` are the evaluation sets that strategies are given, all where none is named. ``saves`` is whether this
+    rank is the one that saves tokenised data, ``shows`` whether LLaMA-Factory prints a sample.
     """
 
     seed: int
     wanted: Wanted = field(default_factory=Wanted)
+    targets: tuple[str, ...] = ()
     saves: bool = True
     shows: bool = True
 

@@ -212,7 +212,13 @@ def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
     """With the columns that the configuration names; a sample is printed where more than warnings are logged."""
     config = prepared.config.dataflex
     wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
-    return Loading(seed=training_args.seed, wanted=wanted, saves=training_args.should_save, shows=logs_details())
+    return Loading(
+        seed=training_args.seed,
+        wanted=wanted,
+        targets=config.targets,
+        saves=training_args.should_save,
+        shows=logs_details(),
+    )
 
 
 def _with_losses(start: Start, loaded: LoadedData) -> Start:

@@ -19,6 +19,7 @@ from dataflex_core.llamafactory.packages import TRACKERS
 from dataflex_core.llamafactory.written import is_on, number
 from dataflex_core.packages import Package
 from dataflex_core.spec import Kind
+from dataflex_core.wording import did_you_mean
 
 _PLANNING = (Kind.SELECTOR, Kind.MIXER)
 _DECIDED = "the strategies decide what is trained on next"
@@ -57,6 +58,7 @@ _OF_KINDS: Mapping[str, Collection[Kind]] = {
     "spread": (Kind.SELECTOR,),
     "exhaustion": _PLANNING,
     "warmup_proportions": _PLANNING,
+    "targets": _PLANNING,
 }
 
 
@@ -69,6 +71,12 @@ def check_asked(config: RunConfig) -> Iterator[UsageError]:
             for name in dict.fromkeys(each for each in names if names.count(each) > 1):
                 hint = "name it once; a mixer gives a domain more weight"
                 yield DataError(f"{key} names {name} {names.count(name)} times", hint=hint, key=[key])
+    if any(kind in active for kind in _PLANNING) and not args.get("tokenized_path"):
+        held = list(dict.fromkeys(listed_names(args.get("eval_dataset"))))
+        for name in config.dataflex.targets:
+            if name not in held:
+                said = f"{SECTION}.targets names {name}, which is not in eval_dataset"
+                yield InvalidConfig(said, hint=did_you_mean(name, held), key=[SECTION, "targets"])
     if active and _accelerating(args).get("split_batches"):
         hint = "leave it out, and set per_device_train_batch_size to each device's share"
         said = "accelerator_config: split_batches changes the batch that an interval is planned for"
