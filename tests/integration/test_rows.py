@@ -101,7 +101,7 @@ def jsonl(path, rows):
 def loading(model, folder, tmp_path):
     """Load as a run does: what was loaded, and what LLaMA-Factory loads with the same draws, alone."""
 
-    def loaded(how, wanted=NOTHING, *, compare=True, cutoff_len=32, data=folder, generate=False, **changes):
+    def loaded(how, wanted=NOTHING, *, compare=True, cutoff_len=32, data=folder, generate=False, targets=(), **changes):
         from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
         from llamafactory.hparams import get_train_args
         from llamafactory.model import load_tokenizer
@@ -116,7 +116,7 @@ def loading(model, folder, tmp_path):
             return get_dataset(template, model_args, narrowed, training_args, stage=finetuning_args.stage, **tokenizer)
 
         np.random.seed(0)  # what `num_samples` draws from
-        ours = how(load, data_args, Loading(seed=training_args.seed, wanted=wanted))
+        ours = how(load, data_args, Loading(seed=training_args.seed, wanted=wanted, targets=targets))
         np.random.seed(0)
         return ours, load(data_args) if compare else None, tokenizer["tokenizer"]
 
@@ -247,6 +247,16 @@ def test_target_sets_know_their_rows(loading):
         check(held, ours.target_rows[name].origins, tokenizer)
     ours, _, tokenizer = loading(load_whole, dataset="chat", eval_dataset="plain", generate=True, compare=False)
     check(ours.targets["eval"], ours.target_rows["eval"].origins, tokenizer)
+
+
+def test_a_set_that_is_no_target_is_evaluated_on_alone(loading, capfd):
+    sets = {"dataset": "chat,plain", "eval_dataset": "several,csv", "eval_on_each_dataset": True, "compare": False}
+    ours, _, _ = loading(load_by_domain, **sets, targets=("csv",))
+    assert list(ours.module["eval_dataset"]) == ["several", "csv"]
+    assert (list(ours.targets), list(ours.target_rows)) == (["csv"], ["csv"])
+    assert capfd.readouterr().out.count("input_ids:") == 1, "a sample is shown once, not once a data set"
+    with pytest.raises(DataError, match="targets names chat, and the run is evaluated on several, csv"):
+        loading(load_by_domain, **sets, targets=("chat",))
 
 
 def test_a_row_is_named_by_data_set_file_and_number(loading, folder):

@@ -64,6 +64,7 @@ def test_what_asks_for_nothing_is_no_remark(args):
     [
         ("mixer", {"candidates": 2.0}, ["dataflex.candidates"]),
         ("mixer", {"selection_budget": 1.0}, ["dataflex.selection_budget"]),
+        ("weighter", {"targets": ("held",)}, ["dataflex.targets"]),
         ("weighter", {"exhaustion": "error", "warmup_proportions": "uniform"}, 2),
         ("selector", {"candidates": 2.0, "exhaustion": "error", "warmup_proportions": "uniform"}, []),
     ],

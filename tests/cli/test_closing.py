@@ -1,0 +1,88 @@
+"""closing.py: what a run came to, from its events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dataflex_cli.closing import Closing
+from dataflex_core.journal import Decision, Evaluated, Logged, Start, Step, StrategyFact
+
+pytestmark = pytest.mark.numeric
+
+START = Start(
+    run="",
+    strategies=(StrategyFact(kind="selector", name="less", distribution="d", version="1"),),
+    domains={"words": 60, "numbers": 40},
+    targets={},
+    steps=8,
+    warmup_steps=2,
+    update_steps=3,
+    decisions=2,
+    global_batch=4,
+    ranks=1,
+    judged=36,
+    decision_cost=9.0,
+    step_cost=0.0,
+    seed=7,
+)
+DECISION = Decision(
+    decision=1,
+    step=2,
+    until=5,
+    chosen={"words": 3, "numbers": 9},
+    proportions=None,
+    judged=36,
+    shortages=(),
+    plan="",
+    seconds=6.0,
+    cost=9.0,
+)
+WARMUP = replace(DECISION, decision=0, step=0, until=2, cost=0.0, seconds=0.5, chosen={"words": 5, "numbers": 3})
+EVENTS = (
+    START,
+    WARMUP,
+    *(Step(step=n, samples=(0, 1, 2, n)) for n in (1, 2)),
+    Logged(step=2, means={}, training={"loss": 3.0, "epoch": 0.1}, seconds=4.0, deciding=0.0),
+    Evaluated(step=2, figures={"eval_held_out_loss": 5.0, "eval_runtime": 1.0}),
+    DECISION,
+    replace(DECISION, decision=2, step=5, until=8, cost=3.0),
+    *(Step(step=n, samples=(50, 51, 52, 53)) for n in range(3, 9)),
+    Logged(step=8, means={}, training={"loss": 2.0}, seconds=24.0, deciding=12.0),
+    Evaluated(step=8, figures={"eval_held_out_loss": 4.5}),
+)
+
+
+def closing(*events):
+    made = Closing()
+    for event in events:
+        made.add(event)
+    return made
+
+
+def test_samples_losses_and_time_are_told():
+    made = closing(*EVENTS)
+    assert made.done() == (
+        "done: 8 steps, 32 samples trained on, 7 different ones; loss 3.000 at first, 2.000 at last; "
+        "eval_held_out_loss 5.000 at first, 4.500 at last"
+    )
+    took, had_to_be, worth = made.told("out")
+    assert took == "2 decisions in 12.0 s, 43% of the time"
+    assert had_to_be == (
+        "to break even a chosen sample had to be worth 3.0 random ones, as declared; 2.0 by the time it took"
+    )
+    assert worth.endswith("without a run of random to compare with: dataflex report out --against RUN")
+
+
+def test_programs_are_told_the_same():
+    told = closing(*EVENTS).fields()
+    assert told["break_even"] == {"measured": pytest.approx(2.0), "declared": pytest.approx(3.0)}
+    assert told["enrichment"] == pytest.approx({"words": 0.25 / 0.6, "numbers": 0.75 / 0.4})
+    assert (told["unique_samples"], told["deciding_share"]) == (7, pytest.approx(12 / 28, abs=1e-4))
+
+
+def test_deciding_that_costs_nothing_has_nothing_to_gain():
+    free = replace(DECISION, cost=0.0)
+    assert list(closing(START, WARMUP, free).told("out")) == ["1 decision in 6.0 s"]
+    assert list(closing(START).told("out")) == []
