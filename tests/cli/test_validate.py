@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -233,10 +234,15 @@ def test_notes_are_no_faults_and_have_their_lines(write):
 
 
 def test_a_note_of_what_the_data_makes_of_a_decision(write, model, data, tmp_path):
-    args = base_args(model, data, tmp_path / "out", dataflex={"warmup_steps": 1, "update_steps": 3, "candidates": 1})
+    section = {"warmup_steps": 1, "update_steps": 3, "candidates": 1}
+    args = base_args(model, data, tmp_path / "out", cutoff_len=24, max_steps=40, dataflex=section)
     done = _validate(write(json.dumps(args), "run.json"), "--selector", "loss")
     assert done.exit_code == 0
     assert "note: a decision chooses 12 of the 12 samples that it judges" in done.stdout
+    assert re.search(
+        r"note: \d+ rows \(\d+%\) of words are cut, the first is row \d+ of .*: longer than 24", done.stdout
+    )
+    assert "note: the run trains on 160 samples, 1.6 times the pool: samples come again" in done.stdout
 
 
 REFERRING = """\
