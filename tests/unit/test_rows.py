@@ -34,6 +34,11 @@ def origins(sources, *samples):
     )
 
 
+def test_rows_of_samples_are_counted_once_where_they_are_known():
+    packed = origins((source("a", 6),), [0, 1], [1, 2], [3], [-1], [-1])
+    assert (packed.count(0, 5), packed.count(0, 2), packed.count(3, 5), packed.count(2, 2)) == (6, 3, 2, 0)
+
+
 def test_a_row_is_counted_from_one_in_its_own_file():
     several = source("a", 3, 0, 2)
     assert [several.row(i) for i in range(5)] == [

@@ -17,6 +17,7 @@ from dataflex_cli.console import say
 from dataflex_cli.demo.files import HELD_OUT, TARGET
 from dataflex_cli.demo.texts import TARGET_DOMAIN
 from dataflex_core.errors import RunFailed
+from dataflex_core.llamafactory.args import OUTPUT
 
 DEMO = Path("dataflex-demo")
 METRIC = f"eval_{HELD_OUT}_loss"
@@ -45,7 +46,7 @@ def main(words: Sequence[str]) -> int:
     if code := _dataflex("run", str(config), *rest):
         return code
     updates = decisions_for(own)
-    flags = ("--selector", other, f"dataflex.updates={updates}", "dataflex.exact=all", f"output_dir={theirs}")
+    flags = ("--selector", other, f"dataflex.updates={updates}", "dataflex.exact=all", f"{OUTPUT}={theirs}")
     if code := _dataflex("run", str(config), *flags):
         return code
     if code := _dataflex("report", str(own), "--against", str(theirs)):

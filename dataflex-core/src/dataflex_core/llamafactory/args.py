@@ -20,9 +20,9 @@ Args = Mapping[str, Any]
 
 LEARNING_RATE = "learning_rate"
 MAX_STEPS, RESUME, OVERWRITE = "max_steps", "resume_from_checkpoint", "overwrite_output_dir"
-_OUTPUT, _RAY_WORKERS = "output_dir", "ray_num_workers"
+OUTPUT, _RAY_WORKERS = "output_dir", "ray_num_workers"
 
-PLACES = frozenset({_OUTPUT, OVERWRITE, RESUME})
+PLACES = frozenset({OUTPUT, OVERWRITE, RESUME})
 """Where a run writes and from where it goes on: no such key changes what it computes."""
 
 
@@ -70,7 +70,7 @@ class RunArgs:
     @property
     def output(self) -> Path:
         """The folder that the run writes to: transformers names one where nobody does."""
-        return Path(str(self.written.get(_OUTPUT) or "./trainer_output")).expanduser()
+        return Path(str(self.written.get(OUTPUT) or "./trainer_output")).expanduser()
 
     @property
     def ray_workers(self) -> int:
