@@ -21,6 +21,7 @@ from dataflex_core.llamafactory.args import OUTPUT
 
 DEMO = Path("dataflex-demo")
 METRIC = f"eval_{HELD_OUT}_loss"
+_MOST = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,9 @@ def decisions_for(run: Path) -> int:
 
     seen = read_run(run, texts=False)
     start, cost = seen.start, cost_of(seen)
-    work = seen.step + (cost.declared if cost.measured is None else cost.measured)
+    measured = cost.declared if cost.measured is None else cost.measured
+    # A machine that is busy with something else while decisions are taken measures much too much.
+    work = seen.step + min(measured, _MOST * cost.declared)
     return max(1, -(-round(work - start.warmup_steps) // start.update_steps))
 
 
