@@ -14,9 +14,9 @@ FILES = tuple(sorted(FOLDER.glob("*.py")))
 NAMES = {
     "rho_1": "my-rho-1",
     "exp3": "exp3",
-    "rho_loss": "rho-loss",
+    "rho_loss": "reducible-loss",
     "k_center": "k-center",
-    "curriculum": "curriculum",
+    "curriculum": "easy-first",
 }
 
 

@@ -10,7 +10,7 @@ def dataflex_strategies():
     """The one strategy of this file."""
     yield StrategySpec(
         kind=Kind.SELECTOR,
-        name="curriculum",
+        name="easy-first",
         target="curriculum:Curriculum",
         summary="from low to high loss, in an order that is made once",
         needs={Need.LOSSES},

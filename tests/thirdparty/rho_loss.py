@@ -15,7 +15,7 @@ def dataflex_strategies():
     """The one strategy of this file."""
     yield StrategySpec(
         kind=Kind.SELECTOR,
-        name="rho-loss",
+        name="reducible-loss",
         target="rho_loss:RhoLoss",
         params="rho_loss:Params",
         summary="the samples whose loss exceeds a reference model's by most",

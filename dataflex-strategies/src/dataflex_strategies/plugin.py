@@ -45,6 +45,52 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         predictable=False,
     )
     yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="curriculum",
+        target=f"{_HERE}.selectors.curriculum:CurriculumSelector",
+        params=f"{_HERE}.selectors.curriculum:CurriculumParams",
+        summary="the whole pool in one order, by loss, length or a column, arranged by a pattern",
+        reference="arXiv:2605.30334",
+        needs_for=f"{_HERE}.selectors.curriculum:needs",
+        cost_of=f"{_HERE}.selectors.curriculum:cost",
+        whole_pool=True,
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="delta-loss",
+        target=f"{_HERE}.selectors.delta_loss:DeltaLossSelector",
+        params=f"{_HERE}.selectors.delta_loss:DeltaLossParams",
+        summary="draws more from a window that moves from what is learnt fastest to what is learnt slowest",
+        needs={Need.LOSSES},
+        predictable=False,
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="near",
+        target=f"{_HERE}.selectors.near:NearSelector",
+        params=f"{_HERE}.selectors.near:NearParams",
+        summary="the nearest neighbours of the target set's samples, every target in turn",
+        needs_for=f"{_HERE}.selectors.near:needs",
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="rho-loss",
+        target=f"{_HERE}.selectors.rho_loss:RhoLossSelector",
+        params=f"{_HERE}.selectors.rho_loss:RhoLossParams",
+        summary="the samples whose loss exceeds a reference model's by most",
+        reference="arXiv:2206.07137",
+        needs={Need.LOSSES},
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="tsds",
+        target=f"{_HERE}.selectors.tsds:TsdsSelector",
+        params=f"{_HERE}.selectors.tsds:TsdsParams",
+        summary="a draw that fits the pool to the target set, near duplicates counting as one",
+        reference="arXiv:2410.11303",
+        needs_for=f"{_HERE}.selectors.tsds:needs",
+    )
+    yield StrategySpec(
         kind=Kind.MIXER,
         name="random",
         target=f"{_HERE}.mixers.random:RandomMixer",

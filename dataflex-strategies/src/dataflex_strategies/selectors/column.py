@@ -10,6 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from typing_extensions import Doc
 
 from dataflex_core import RowScores, ScoringSelector, Selection, SelectionRequest, SetupContext, UsageError, top
+from dataflex_strategies.columns import numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,10 +78,7 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
             self._values = np.zeros(context.pool, dtype=np.float32)
             self._known = np.zeros(context.pool, dtype=np.bool_)
             return
-        values = context.column(params.column)
-        if values.dtype.kind not in "fiub":
-            raise UsageError(f"column: {params.column} holds no numbers", hint="name another column")
-        self._values = values.astype(np.float32)
+        self._values = numbers(context, params.column, "column").astype(np.float32)
 
     def score(self, request: SelectionRequest, shard: Ids) -> Scores:
         """What each sample brings along; NaN where it brings nothing."""
