@@ -17,7 +17,7 @@ from dataflex_core import Domain, SetupContext, StepFacts
 from dataflex_core.testing import parametrize_with_checks
 
 SPECS = [record.spec for record in catalog().of_kind() if record.distribution.endswith(".py")]
-REFERENCED = {"my-rho-1", "rho-loss"}
+REFERENCED = {"my-rho-1", "reducible-loss"}
 TWO = ("mixer.proportions=[1,3]",)
 
 

@@ -27,6 +27,7 @@ from dataflex_core.spec import Kind
 OLD = Path(__file__).parents[1] / "old"
 SELECT = {"train_type": "dynamic_select", "component_name": "random", "warmup_step": 3, "update_step": 4}
 MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 3, "update_step": 4, "dataset": "a, b"}
+REORDER = {**SELECT, "train_type": "dynamic_reorder", "component_name": "sorting"}
 WEIGHT = {"train_type": "dynamic_weight", "component_name": "loss", "warmup_step": 3}
 ONCE = {"num_train_epochs": 1}
 
@@ -170,8 +171,12 @@ COMPONENTS = {
               {"name": "joint-update", "rho": 1.0, "iterations": 5, "objective": "full"}, ["pooling", "weighter"]),
     "joint, uniform": (WEIGHT, "joint_update_aware", {"objective_mode": "uniform"}, {"name": "uniform"},
                        ["objective_mode", "weighter"]),
-    "of somebody else": (SELECT, "delta_loss", {"window_size": 0.2, "cache_dir": "x"},
-                         {"name": "delta-loss", "window_size": 0.2}, ["cache_dir"]),
+    "delta_loss": (SELECT, "delta_loss", {"window_size": 0.3, "cache_dir": "x", "score_batch_size": 8},
+                   {"name": "delta-loss", "share": 0.3}, ["cache_dir", "score_batch_size", "selector"]),
+    "near": (SELECT, "near", {"indices_path": "top.npy"}, {"name": "near", "from_file": "top.npy"}, []),
+    "tsds": (SELECT, "tsds", {"probs_path": "p.npy"}, {"name": "tsds", "from_file": "p.npy"}, []),
+    "of somebody else": (SELECT, "zeroth", {"window_size": 0.2, "cache_dir": "x"},
+                         {"name": "zeroth", "window_size": 0.2}, ["cache_dir"]),
 }  # fmt: skip
 
 
@@ -195,6 +200,9 @@ def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
     [
         (SELECT, "loss", {"name": "loss", "focus": "medium"}),
         (SELECT, "less", {"name": "less", "gradient": "adam"}),
+        (SELECT, "delta_loss", {"name": "delta-loss", "share": 0.2}),
+        (SELECT, "near", {"name": "near", "from_file": "./src/dataflex/offline_selector/top_indices.npy"}),
+        (REORDER, "zigzag", {"name": "curriculum", "column": "score", "pattern": "zigzag", "cycles": 3}),
         (MIX, "static", {"name": "static", "proportions": [0.5, 0.5]}),
         (WEIGHT, "loss", {"name": "loss", "strategy": "linupper", "delta": 1.0}),
     ],
@@ -213,6 +221,65 @@ def test_names_of_1x_are_known_in_either_spelling(kind, name):
     assert any(is_of_old(each, name) for each in Kind)
 
 
+STATIC, DYNAMIC = {"kind": "static"}, {"kind": "dynamic"}
+REORDERS = {
+    "sorting": ({**STATIC, "pattern": "sorting", "ascending": True, "apply_at": "raw", "window_size": 0},
+                {"column": "score", "pattern": "sort"}, []),
+    "the other way": ({**STATIC, "polarity": "higher_earlier", "window_size": 50,
+                       "score_params": {"score_field": "ppl"}},
+                      {"column": "ppl", "pattern": "sort", "hardest_first": True, "window": 50}, []),
+    "and back": ({**STATIC, "polarity": "lower_is_better", "ascending": False},
+                 {"column": "score", "pattern": "sort"}, []),
+    "shuffle": ({**STATIC, "pattern": "shuffle", "seed": 42}, {"score": "length", "pattern": "shuffle"}, ["seed"]),
+    "folding": ({**STATIC, "pattern": "folding"}, {"column": "score", "pattern": "fold", "cycles": 5}, []),
+    "zigzag": ({**STATIC, "pattern": "zigzag", "pattern_params": {"zigzag_layer": 3}},
+               {"column": "score", "pattern": "zigzag", "cycles": 3}, []),
+    "segment": ({**STATIC, "pattern": "segment", "pattern_params": {"x_pct": 5}},
+                {"column": "score", "pattern": "segment", "low": 0.05, "high": 0.1}, ["segment:"]),
+    "segment, high first": ({**STATIC, "pattern": "segment", "front_is_high": True, "back_is_high": False},
+                            {"column": "score", "pattern": "segment", "low": 0.1, "high": 0.1, "hardest_first": True},
+                            ["segment, high first:"]),
+    "stair": ({**STATIC, "pattern": "stair", "pattern_params": {"folding_ratio": 0.2, "layers": 3}},
+              {"column": "score", "pattern": "stair", "cycles": 3, "sections": 2, "rho": 0.2}, []),
+    "dynamic saw": ({**DYNAMIC, "pattern": "saw", "polarity": "higher_later", "num_sections": 3, "folding_ratio": 0.1,
+                     "score_params": {"batch_size": 8}, "reorder_every": 1, "consume_once": True},
+                    {"score": "loss", "pattern": "saw", "cycles": 2, "sections": 3, "rho": 0.1, "refresh": True},
+                    ["batch_size", "dynamic saw:"]),
+    "dynamic": ({}, {"score": "loss", "pattern": "sort", "hardest_first": True, "refresh": True}, ["dynamic:"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "strategy", "told"), list(REORDERS.values()), ids=REORDERS)
+@pytest.mark.parametrize("bucket", ["reorders", "reorderers"])
+def test_a_reorder_is_a_curriculum(params, strategy, told, bucket, request):
+    name = request.node.callspec.id.split("-")[-1]
+    held = {bucket: {name: {"name": name, "params": params}}}
+    made = spelt({**REORDER, **ONCE, "component_name": name}, components=held)
+    column = strategy.get("column")
+    assert made.section == {
+        # An order that is made once begins with the first step, as the warm-up does in 1.x.
+        **({"warmup_steps": 3, "update_steps": 4, "updates": 1} if "refresh" in strategy else {}),
+        **({"warmup_steps": 0, "update_steps": 4} if "refresh" not in strategy else {}),
+        **({"columns": [column]} if column else {}),
+        "selector": {"name": "curriculum", **strategy},
+    }
+    assert made.args.get("max_steps") == (None if "refresh" in strategy else 7)
+    said = [line.removeprefix("reorder ") for line in made.notices]
+    assert len(said) == len(told)
+    assert all(line.startswith(begin) for line, begin in zip(said, told, strict=True))
+
+
+def test_a_reorder_gives_way_to_what_is_asked_for_in_todays_keys():
+    made = spelt({**REORDER, **ONCE}, strategies={Kind.SELECTOR: "random"}, components={})
+    assert made.section == {"warmup_steps": 3, "update_steps": 4, "updates": 1}
+    made = spelt(
+        {**REORDER, **ONCE},
+        {"selector": {"name": "curriculum", "window": 9}},
+        components={"reorders": {"sorting": {"params": {"pattern": "sorting", "kind": "static"}}}},
+    )
+    assert made.section["selector"] == {"name": "curriculum", "column": "score", "pattern": "sort", "window": 9}
+
+
 # ------------------------------------------------------------------------------------------- what is said and refused
 
 SAID = {
@@ -224,6 +291,8 @@ SAID = {
     "a static mixture": ({**MIX, "static_mix": True}, "component_name, warmup_step, update_step: without effect"),
     "a rule that fixes": ({**MIX, **ONCE, "mixture_sample_rule": "stratified"}, "component_name is without effect"),
     "max_steps": ({**SELECT, **ONCE, "max_steps": 5}, "max_steps: without effect with dynamic_select"),
+    "other windows": ({**SELECT, **ONCE, "component_name": "delta_loss"}, "window at t/T; in 1.x at t/(T - 1)"),
+    "no repeats": ({**SELECT, **ONCE, "component_name": "near"}, "what was chosen goes last at later decisions"),
     "stages": (SELECT, "the 21 steps are 1.x's stages of 7"),
     "passes": ({**MIX, "update_times": -1}, "update_times -1: the run ends after num_train_epochs passes"),
     "epochs of a mixer": ({**MIX, "num_train_epochs": 2}, "num_train_epochs: without effect"),
@@ -246,7 +315,6 @@ def test_other_configurations_are_left_alone(args):
 
 REFUSED = {
     "an unknown train_type": ({"train_type": "dynamic_selct"}, "did you mean 'dynamic_select'?"),
-    "reordering": ({"train_type": "dynamic_reorder"}, "dynamic_reorder of DataFlex 1.x is not offered"),
     "a pipeline": ({"train_type": "dynamic_lego"}, "dynamic_lego of DataFlex 1.x is not offered"),
     "steps that are words": ({**SELECT, "warmup_step": "many"}, "warmup_step='many': "),
     "steps below zero": ({**SELECT, "update_step": -1}, "update_step=-1: "),
@@ -259,6 +327,30 @@ REFUSED = {
     "epochs that are words": ({**SELECT, "num_train_epochs": "few"}, "'few' is no number"),
     "no components file": ({**SELECT, "components_cfg_file": "mine.yaml"}, "components_cfg_file mine.yaml does not"),
 }
+
+
+SHIPPED = {**REORDER, **ONCE, "components_cfg_file": "src/dataflex/configs/components.yaml"}
+REFUSED |= {
+    "a part of the scores": ({**SHIPPED, "component_name": "dynamic_saw"}, "max_samples scores a part of the pool"),
+    "a part, folded": ({**SHIPPED, "component_name": "dynamic_folding"}, "leave it out: all that is left is scored"),
+    "a selector's scores": ({**SHIPPED, "component_name": "reuse_selector_scores"}, "cached_selection reads what"),
+    "an unknown reorder": ({**SHIPPED, "component_name": "saws", "components_cfg_file": "mine.yaml"}, "does not exist"),
+}
+REFUSED_REORDERS = {
+    "a file of scores": ({"score_params": {"score_path": "x.npy"}, **STATIC}, "put the scores into the data"),
+    "now and then": ({**DYNAMIC, "reorder_every": 2}, "reorder_every 2 has no counterpart"),
+    "repeats": ({**DYNAMIC, "consume_once": False}, "consume_once false has no counterpart"),
+    "both ends": ({**STATIC, "pattern": "segment", "front_is_high": True}, "both ends are high"),
+    "no kind": ({"kind": "online"}, "kind 'online'"),
+    "no pattern": ({**STATIC, "pattern": "sort"}, "pattern 'sort' (did you mean 'sorting'?"),
+    "no parameter": ({**STATIC, "windw_size": 3}, "has no windw_size (did you mean 'window_size'?"),
+    "no section": ({**STATIC, "pattern_params": 3}, "pattern_params is no section"),
+}
+
+
+@pytest.mark.parametrize(("params", "line"), REFUSED_REORDERS.values(), ids=REFUSED_REORDERS)
+def test_a_reorder_without_a_counterpart_is_refused(params, line):
+    assert line in refused({**REORDER, **ONCE}, components={"reorders": {"sorting": {"params": params}}})
 
 
 @pytest.mark.parametrize(("args", "line"), REFUSED.values(), ids=REFUSED)
@@ -383,6 +475,13 @@ def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
     ) as caught:
         prepare(config, discover())
     assert "list-strategies" in caught.value.hint
+
+
+def test_code_of_ones_own_becomes_a_plugin(old):
+    config = old("select_loss", "component_name=custom", "components_cfg_file=configs/components.yaml")
+    with pytest.raises(UnknownStrategy, match=r"'custom' of DataFlex 1\.x") as caught:
+        prepare(config, discover())
+    assert "dataflex new" in caught.value.hint
 
 
 def test_every_key_is_in_the_documentation_and_its_example_is_what_migrate_prints(tmp_path, monkeypatch):

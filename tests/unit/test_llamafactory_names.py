@@ -33,6 +33,7 @@ ELSEWHERE = {
     "deepspeed": "a distribution",
     "max_length": "a bound of annotated-types",
     "cache_dir": "a parameter of 1.x's components",
+    "max_samples": "a parameter of 1.x's reorders",
 }
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from dataflex_core.catalog.records import Fault, Record, RuleRecord
-from dataflex_core.compat.components import is_of_old
+from dataflex_core.compat.components import is_of_old, what_to_do
 from dataflex_core.errors import AmbiguousStrategy, UnknownStrategy, WrongKind
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
@@ -52,7 +52,7 @@ class Catalog:
         if self.of_kind(kind) and is_of_old(kind, name):
             raise UnknownStrategy(
                 f"no installed plugin offers the {kind} {name!r} of DataFlex 1.x",
-                hint="dataflex list-strategies shows what is installed",
+                hint=what_to_do(name),
             )
         raise self.unknown(name, kind)
 

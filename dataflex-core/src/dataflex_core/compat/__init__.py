@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.compat.components import Read, component, today
-from dataflex_core.compat.keys import NAMES, OldKeys, given, idle, read, refuse_alone
+from dataflex_core.compat.keys import NAMES, REORDER, OldKeys, given, idle, read, refuse_alone
 from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
-from dataflex_core.compat.steps import steps_of
+from dataflex_core.compat.reorder import CURRICULUM, reordering
+from dataflex_core.compat.steps import steps_of, without_warmup
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import MAX_STEPS, RunArgs
 from dataflex_core.spec import Kind
@@ -48,11 +49,13 @@ def translate(
         raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
     beside = RunArgs(written=args)
     steps = steps_of(old, epochs=beside.epochs, max_steps=beside.max_steps)
+    made, said, ordered_at_once = _decisions(old, beside.datasets, _elsewhere(section, strategies), components)
+    if ordered_at_once:
+        steps = without_warmup(steps)
     notices = list(steps.notices)
     if unused := idle(old, args):
         setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
         notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
-    made, said = _decisions(old, beside.datasets, _elsewhere(section, strategies), components)
     notices.extend(said)
     if old.early_stopping_min_delta:
         notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
@@ -67,25 +70,34 @@ def translate(
 
 def _decisions(
     old: OldKeys, domains: Sequence[str], elsewhere: Mapping[Kind, str | None], components: Read
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Proportions of the warm-up and the strategy, unless that is named elsewhere; and notices."""
+) -> tuple[dict[str, Any], tuple[str, ...], bool]:
+    """Proportions of the warm-up and the strategy, unless that is named elsewhere; notices; whether it orders at once.
+
+    An order that is made once begins with the first step, and needs no warm-up.
+    """
     kind = old.kind
     if kind is None:
-        return {}, ()
+        return {}, (), False
+    if old.train_type == REORDER:
+        if elsewhere.get(kind, CURRICULUM) != CURRICULUM:
+            return {}, (), False
+        order = reordering(old, components)
+        columns = {"columns": list(order.columns)} if order.columns else {}
+        return {**columns, kind.value: order.strategy}, order.notices, order.at_once
     made: dict[str, Any] = {}
     if kind is Kind.MIXER and not old.static_mix:
         made["warmup_proportions"] = warmup_of(old, domains)
     fixed = fixed_mixer(old, domains) if kind is Kind.MIXER and ignores_its_mixer(old) else None
     name = today(old.component_name or "") if fixed is None else fixed["name"]
     if elsewhere.get(kind, name) != name:
-        return made, ()
+        return made, (), False
     if fixed is None:
         strategy, beside, notices = component(old, kind, domains, components)
-        return {**made, **beside, kind.value: strategy}, notices
+        return {**made, **beside, kind.value: strategy}, notices, False
     if old.static_mix:
-        return {**made, kind.value: fixed}, ()
+        return {**made, kind.value: fixed}, (), False
     said = f"mixture_sample_rule {old.mixture_sample_rule}: fixes the proportions, so component_name is without effect"
-    return {**made, kind.value: fixed}, (f"{said}, as in 1.x",)
+    return {**made, kind.value: fixed}, (f"{said}, as in 1.x",), False
 
 
 def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str | None]) -> dict[Kind, str | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from dataflex_core.compat.keys import KINDS, OldKeys
+from dataflex_core.compat.keys import FAMILIES, OldKeys
 from dataflex_core.compat.mixture import equal
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
@@ -23,8 +23,11 @@ _NAMES = {
 }
 # 1.1.0's own components file, for what is offered here. A run names it by where it lies in 1.x's checkout.
 _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
+    (Kind.SELECTOR, "delta_loss"): {"window_size": 0.2},
     (Kind.SELECTOR, "less"): {"gradient_type": "adam"},
     (Kind.SELECTOR, "loss"): {"focus": "medium"},
+    (Kind.SELECTOR, "near"): {"indices_path": "./src/dataflex/offline_selector/top_indices.npy"},
+    (Kind.SELECTOR, "tsds"): {"probs_path": "./src/dataflex/offline_selector/tsds_probs.npy"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
     (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
@@ -49,8 +52,11 @@ class _Lost:
 
 
 _RENAMED = {
+    (Kind.SELECTOR, "delta_loss"): {"window_size": "share"},
     (Kind.SELECTOR, "less"): {"gradient_type": "gradient"},
     (Kind.SELECTOR, "loss"): {"focus_weight": "boost"},
+    (Kind.SELECTOR, "near"): {"indices_path": "from_file"},
+    (Kind.SELECTOR, "tsds"): {"probs_path": "from_file"},
     (Kind.WEIGHTER, "joint_update_aware"): {
         "fixed_point_iters": "iterations",
         "damping": "rho",
@@ -64,6 +70,8 @@ _OF_SECTION = {
 }
 # What is computed otherwise than in 1.x, whatever the parameters.
 _DIFFERS = {
+    (Kind.SELECTOR, "delta_loss"): "decision t + 1 of T has its window at t/T; in 1.x at t/(T - 1)",
+    (Kind.SELECTOR, "near"): "what was chosen goes last at later decisions; in 1.x each decision is the same",
     (Kind.WEIGHTER, "adapt"): (
         "the weights of a step have a mean of one here; 1.x did not normalise them, which halved the learning rate"
     ),
@@ -78,13 +86,15 @@ _EVERYWHERE = {
     "cache_dir": _Lost(why="decisions are kept in output_dir/dataflex"),
     "save_interval": _Lost(why="dataflex.flush_seconds says how often results are written"),
 }
+_BATCHES = _Lost(why="dataflex.token_budget bounds a batch of losses")
 _LOST = {
+    (Kind.SELECTOR, "delta_loss"): {"score_batch_size": _BATCHES, "score_num_workers": _BATCHES},
     (Kind.SELECTOR, "less"): {"proj_dim": _Lost(why="scores are exact, without a projection"), "seed": _SEED},
     (Kind.SELECTOR, "loss"): {
         "replacement": _ONCE,
         "quantiles": _Lost(why="the bands are cut at .33 and .66", same=[0.33, 0.66]),
-        "score_batch_size": _Lost(why="dataflex.token_budget bounds a batch of losses"),
-        "score_num_workers": _Lost(why="dataflex.token_budget bounds a batch of losses"),
+        "score_batch_size": _BATCHES,
+        "score_num_workers": _BATCHES,
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
     (Kind.WEIGHTER, "adapt"): {"anchor_batch_size": _BATCHES, "eps": _Lost(why="nothing is divided by it")},
@@ -112,6 +122,13 @@ def is_of_old(kind: Kind, name: str) -> bool:
     return name in known
 
 
+def what_to_do(name: str) -> str:
+    """What to do about a component of 1.x that nobody offers here."""
+    if name == "custom":
+        return "it is code of your own: dataflex new writes a plugin to put it into"
+    return "dataflex list-strategies shows what is installed"
+
+
 def component(
     old: OldKeys, kind: Kind, domains: Sequence[str], read: Read
 ) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
@@ -120,38 +137,51 @@ def component(
     Parameters of names that are not offered here go through as they are. Raises `InvalidConfig` for a component that
     its file does not have.
     """
-    if old.component_name is None:
-        raise InvalidConfig(f"{old.train_type} needs component_name", hint=f"set it to a {kind} of components_cfg_file")
-    notices = []
-    found = read(old.components_cfg_file)
-    if found is not None:
-        name, params = _entry(*found, kind, old.component_name)
-    elif _is_shipped(old.components_cfg_file):
-        name, params = old.component_name, _SHIPPED.get((kind, old.component_name), {})
-        notices.append(f"{old.components_cfg_file} does not exist: {name} runs as in the file that came with 1.1.0")
-    else:
-        raise InvalidConfig(
-            f"components_cfg_file {old.components_cfg_file} does not exist",
-            hint="it is looked for in the working directory and beside the configuration",
-        )
+    shipped = {name: params for (of, name), params in _SHIPPED.items() if of is kind}
+    name, params, notices = written(old, shipped, read)
     moved = _OF_SECTION.get((kind, name), {})
     made, lost = _params(kind, name, {key: value for key, value in params.items() if key not in moved}, domains)
     return made, {moved[key]: params[key] for key in moved if key in params}, (*notices, *lost)
 
 
-def _entry(file: str, held: Mapping[str, Any], kind: Kind, name: str) -> tuple[str, Mapping[str, Any]]:
+def written(
+    old: OldKeys, shipped: Mapping[str, Mapping[str, Any]], read: Read
+) -> tuple[str, Mapping[str, Any], tuple[str, ...]]:
+    """The name and the parameters of the component that ``old`` names, as its file has them; and notices.
+
+    ``shipped`` are the parameters of those that came with 1.1.0, whose file need not be there. Raises `InvalidConfig`
+    for a component that its file does not have.
+    """
+    family = FAMILIES[old.train_type]
+    if old.component_name is None:
+        raise InvalidConfig(
+            f"{old.train_type} needs component_name", hint=f"set it to a {family} of components_cfg_file"
+        )
+    file, name = old.components_cfg_file, old.component_name
+    found = read(file)
+    if found is not None:
+        return *_entry(*found, family, name), ()
+    if _is_shipped(file):
+        said = f"{file} does not exist: {name} runs as in the file that came with 1.1.0"
+        return name, shipped.get(name, {}), (said,)
+    hint = "it is looked for in the working directory and beside the configuration"
+    raise InvalidConfig(f"components_cfg_file {file} does not exist", hint=hint)
+
+
+def _entry(file: str, held: Mapping[str, Any], family: str, name: str) -> tuple[str, Mapping[str, Any]]:
     """The name and the parameters of one component of a file."""
-    buckets = {each: held.get(f"{each}s") or {} for each in Kind}
+    # 1.x had another name for its reorders, and reads it still.
+    buckets = {each: held.get(f"{each}s") or held.get(f"{each}ers") or {} for each in FAMILIES.values()}
     if odd := next((f"{each}s" for each, bucket in buckets.items() if not isinstance(bucket, Mapping)), None):
         raise InvalidConfig(f"{file}: {odd} is no section", hint="write 'NAME: {name: NAME, params: {...}}' below it")
-    if name not in buckets[kind]:
-        others = [f"train_type {train_type}" for train_type, other in KINDS.items() if name in buckets[other]]
-        hint = f"{name} there is for {' or '.join(others)}" if others else did_you_mean(name, buckets[kind])
-        raise InvalidConfig(f"{file} has no {kind} {name!r}", hint=hint)
-    entry = buckets[kind][name] or {}
+    if name not in buckets[family]:
+        others = [f"train_type {train_type}" for train_type, other in FAMILIES.items() if name in buckets[other]]
+        hint = f"{name} there is for {' or '.join(others)}" if others else did_you_mean(name, buckets[family])
+        raise InvalidConfig(f"{file} has no {family} {name!r}", hint=hint)
+    entry = buckets[family][name] or {}
     params = entry.get("params") or {} if isinstance(entry, Mapping) else None
     if not isinstance(params, Mapping):
-        raise InvalidConfig(f"{file}: {kind}s.{name} is no component", hint="write name: and params: below it")
+        raise InvalidConfig(f"{file}: {family}s.{name} is no component", hint="write name: and params: below it")
     return str(entry.get("name") or name), params
 
 

@@ -15,10 +15,17 @@ from dataflex_core.llamafactory.args import MAX_STEPS
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
 
-KINDS = {"dynamic_select": Kind.SELECTOR, "dynamic_mix": Kind.MIXER, "dynamic_weight": Kind.WEIGHTER}
+REORDER = "dynamic_reorder"
+KINDS = {
+    "dynamic_select": Kind.SELECTOR,
+    "dynamic_mix": Kind.MIXER,
+    "dynamic_weight": Kind.WEIGHTER,
+    REORDER: Kind.SELECTOR,
+}
+FAMILIES = {**{train_type: kind.value for train_type, kind in KINDS.items()}, REORDER: "reorder"}
+"""What 1.x calls the components of a ``train_type``; its files have a section of each, in the plural."""
 _TYPES = ("static", *KINDS)
-# 1.x trains in an order of samples with the first, and in a pipeline of its components with the second.
-_ELSEWHERE = {"dynamic_reorder": "a selector decides which samples come next", "dynamic_lego": "name a strategy a kind"}
+_ELSEWHERE = {"dynamic_lego": "name a strategy a kind"}  # a pipeline of components
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,18 @@ def steps_of(old: OldKeys, *, epochs: Any, max_steps: Any) -> Steps:
     return replace(end, section={**made, **end.section}, notices=notices)
 
 
+def without_warmup(steps: Steps) -> Steps:
+    """The same steps, each after a decision: for an order that is made once, and that the warm-up begins in 1.x."""
+    section = {**steps.section, "warmup_steps": 0}
+    if not steps.section.get("warmup_steps"):
+        return steps
+    updates = section.pop("updates", None)
+    end = steps.max_steps
+    if updates is not None:
+        end = steps.section["warmup_steps"] + updates * section["update_steps"]
+    return replace(steps, section=section, max_steps=end)
+
+
 def _of_selector(old: OldKeys, epochs: Any) -> Steps:
     """Stages of a warm-up and ``update_times`` decisions, ``num_train_epochs`` of them, or ``train_step`` steps."""
     if old.update_times <= 0:
