@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dataflex_core import Kind, Need, StrategySpec
+from dataflex_core import Kind, Need
 from dataflex_core.catalog import Record, discover
 from dataflex_core.config.params import Parameter, describe
-from dataflex_core.spec import with_implied
+from dataflex_core.references import reference_parameters
+from dataflex_core.spec import FORWARD, cost_of_needs, with_implied
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -25,7 +26,7 @@ FOLDER = "strategies"
 WHEN = "When to use: "
 """How the paragraph of a strategy's docstring begins that becomes a section of its own."""
 
-_FRACTIONS = {1 / 3: "a third of a training step", 1.0: "one training step"}
+_FRACTIONS = {0.0: "nothing", 1 / 3: "a third of a training step", 1.0: "one training step"}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -62,8 +63,8 @@ def page(record: Record) -> str:
         title=f"{record.spec.kind.capitalize()} {record.spec.name}",
         what=what,
         when=when,
-        cost=cost(record.spec),
-        needs=", ".join(sorted(need.value for need in with_implied(record.spec.kind, record.spec.needs))),
+        cost=cost(record),
+        needs=", ".join(sorted(need.value for need in with_implied(record.spec.kind, record.load_needs()))),
         paper=paper(record.spec.reference),
         parameters=[_row(parameter) for parameter in parameters],
         required=[parameter.name for parameter in parameters if parameter.required],
@@ -77,25 +78,37 @@ def split(docstring: str) -> tuple[str, str]:
     return "\n\n".join(text for text in paragraphs if not text.startswith(WHEN)), "\n\n".join(when)
 
 
-def cost(spec: StrategySpec) -> str:
-    """What decisions cost, in training steps, and what weighing does."""
+def cost(record: Record) -> str:
+    """What decisions cost, in training steps, and what weighing does; with the default parameters."""
+    spec = record.spec
     if spec.kind is Kind.WEIGHTER and spec.compares:
         return (
             "With ``gradient_accumulation_steps`` above 1 a forward pass of each step's samples, a third of a training "
             "step; nothing beyond training itself with 1."
         )
-    if spec.cost == 0:
+    kind = record.load_params()
+    models = () if kind is None else reference_parameters(kind)
+    once = cost_of_needs(record.load_needs()) + len(models) * FORWARD
+    if once == 0:
         return "Nothing beyond training itself: it asks the model for nothing more."
-    each = _FRACTIONS.get(spec.cost, f"{spec.cost:.2g} training steps")
-    said = [f"Each sample that it judges costs {each} of one sample."]
-    if spec.kind is Kind.SELECTOR:
+    said = [f"Each sample that it judges costs {_fraction(once)} of one sample."]
+    if models:
+        said.append("Those of the reference model count once a sample: its answers are stored.")
+    later = once if spec.cost_of is None else record.load_from(spec.cost_of)(record.load_defaults(), 2)
+    if later != once:
+        said = [said[0].removesuffix(".") + f" at the first decision, and {_fraction(later)} at later ones."]
+    elif spec.kind is Kind.SELECTOR:
         said.append(
-            f"With ``candidates: 4`` a decision costs {4 * spec.cost:.2g} times the training of the interval "
+            f"With ``candidates: 4`` a decision costs {4 * once:.2g} times the training of the interval "
             "that follows it; ``selection_budget`` sets that ratio instead."
         )
-    if Need.TARGET_SET in spec.needs:
+    if Need.TARGET_SET in record.load_needs():
         said.append("The samples of the target set are judged at each decision too.")
     return " ".join(said)
+
+
+def _fraction(cost: float) -> str:
+    return _FRACTIONS.get(cost, f"{cost:.2g} training steps")
 
 
 def paper(reference: str) -> str:

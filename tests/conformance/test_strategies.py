@@ -20,9 +20,8 @@ PARAMS = {
     "selector-curriculum": [
         {"pattern": "saw", "window": 3},
         {"refresh": True, "hardest_first": True},
-        {"column": "quality", "pattern": "segment"},
     ],
-    "selector-near": [{}, {"metric": "euclidean", "pooling": "last"}],
+    "selector-near": [{"metric": "euclidean", "pooling": "last"}],
     "selector-tsds": [{"kde_k": 3}],
     "selector-less": [{}, {"gradient": "sgd"}],
     "mixer-random": [{}, {"concentration": 0.05}],

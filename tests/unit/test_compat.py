@@ -478,7 +478,7 @@ def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
 
 
 def test_code_of_ones_own_becomes_a_plugin(old):
-    config = old("select_loss", "component_name=custom", "components_cfg_file=configs/components.yaml")
+    config = old("select_loss", "component_name=custom")
     with pytest.raises(UnknownStrategy, match=r"'custom' of DataFlex 1\.x") as caught:
         prepare(config, discover())
     assert "dataflex new" in caught.value.hint

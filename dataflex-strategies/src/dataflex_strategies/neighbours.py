@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dataflex_core import UsageError
 
@@ -59,16 +60,23 @@ def blocks(
 ) -> Iterator[tuple[Distances, Ids]]:
     """What `nearest` answers, a block of queries at a time."""
     import numpy as np
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # no types
 
     size = max(1, _BLOCK // k)
+    search = _SEARCHES[library](points)
     # Several threads may keep others of several points at the same distance.
-    with threadpool_limits(1):
-        search = _SEARCHES[library](points)
+    with _threads().limit(limits=1):
         for start in range(0, len(queries), size):
             distances, rows = search(queries[start : start + size], k)
             order = np.lexsort((rows, distances), axis=1)
             yield np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+@cache
+def _threads() -> Any:
+    """The thread pools of the libraries that are loaded: looked up once, for that takes longer than a small search."""
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # no types
+
+    return ThreadpoolController()
 
 
 _Search = Callable[["Points", int], tuple["Distances", "Ids"]]

@@ -78,9 +78,9 @@ def _print(record: Record) -> None:
 
 
 def _needs(record: Record) -> list[str]:
-    """Those declared, and what follows from them, from the kind and from overriding ``observe``."""
+    """Those with its default parameters, and what follows from them, from the kind and from overriding ``observe``."""
     observes = getattr(record.load(), "observe", Strategy.observe) is not Strategy.observe
-    return sorted(need.value for need in with_implied(record.spec.kind, record.spec.needs, observes=observes))
+    return sorted(need.value for need in with_implied(record.spec.kind, record.load_needs(), observes=observes))
 
 
 def _type(p: Parameter) -> str:

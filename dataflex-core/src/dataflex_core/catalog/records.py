@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from contextlib import redirect_stdout
@@ -10,7 +11,7 @@ from typing import Any
 
 from dataflex_core.catalog.watch import importing
 from dataflex_core.errors import StrategyFault
-from dataflex_core.spec import GradientRule, StrategySpec
+from dataflex_core.spec import GradientRule, Need, StrategySpec
 from dataflex_core.strategy_faults import place_in
 
 
@@ -39,6 +40,23 @@ class Record:
     def load_params(self) -> Any | None:
         """Import the parameter dataclass, or None where the strategy takes no parameters."""
         return None if self.spec.params is None else self.load_from(self.spec.params)
+
+    def load_defaults(self) -> Any | None:
+        """Its parameters as they are by default; None where it takes none, or has required ones."""
+        kind = self.load_params()
+        required = kind is None or any(
+            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+            for f in dataclasses.fields(kind)
+        )
+        return None if required or kind is None else kind()
+
+    def load_needs(self) -> frozenset[Need]:
+        """What it needs with its default parameters; those of every use where it has required ones."""
+        defaults = None if self.spec.needs_for is None else self.load_defaults()
+        if defaults is None or self.spec.needs_for is None:
+            return frozenset(self.spec.needs)
+        more = self.load_from(self.spec.needs_for)(defaults)
+        return frozenset(self.spec.needs) | {Need(need) for need in more}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
