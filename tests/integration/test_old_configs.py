@@ -19,6 +19,8 @@ OLD = Path(__file__).parents[1] / "old"
 # The steps, and where each interval begins and ends. The words are 60 samples, 15 batches of 4.
 RUNS = {
     "select_less": (2 * (1 + 2 * 2), [(0, 1), (1, 3), (3, 5), (5, 7), (7, 9), (9, 10)]),
+    "reorder": (2 + 3 * 2, [(0, 2), (2, 5), (5, 8)]),
+    "select_delta_loss": (1 * 15, [(0, 3), (3, 7), (7, 11), (11, 15)]),
     "select_loss": (1 * 15, [(0, 3), (3, 7), (7, 11), (11, 15)]),
     "mix_random": (2 + 3 * 2, [(0, 2), (2, 5), (5, 8)]),
     "mix_static": (6, [(0, 6)]),

@@ -90,6 +90,14 @@ def test_a_selector_that_asks_at_every_decision_pays_once(model, data, reference
     assert asked.taken() == [], "the folder's own store serves the next run in it"
 
 
+def test_choosing_at_each_step_asks_the_reference_about_no_sample_twice(model, data, reference, tmp_path, monkeypatch):
+    asked = Asked(monkeypatch)
+    section = {"warmup_steps": 0, "update_steps": 1, "candidates": 10}
+    output = run(model, data, tmp_path / "out", reference, "selector", section=section, max_steps=6)
+    assert [event["judged"] for event in of_kind(journalled(output), "decision")] == [40] * 6, "two passes of the pool"
+    assert sum(asked.taken()) == POOL
+
+
 def test_what_may_not_lie_on_disk_does_not_and_is_asked_once_a_run(model, data, reference, tmp_path, monkeypatch):
     asked = Asked(monkeypatch)
     section = {"keep": {"scores": False}, "flush_seconds": 0}

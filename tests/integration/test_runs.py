@@ -40,7 +40,7 @@ def test_each_kind_alone_and_all_together(model, data, tmp_path, strategies):
     assert any("dataflex/effective_share" in entry for entry in history) == ("weighter" in strategies)
 
 
-_NEEDS = {"static": ("mixer.proportions=[1,3]",)}
+_NEEDS = {"rho-loss": ("selector.reference_model=base",), "static": ("mixer.proportions=[1,3]",)}
 _COLUMNS = {"column": ("score",)}
 
 
