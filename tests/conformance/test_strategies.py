@@ -17,10 +17,7 @@ PARAMS = {
         {"take": "band", "low": 0.2, "high": 0.9},
         {"take": "threshold", "threshold": 0.0},
     ],
-    "selector-curriculum": [
-        {"pattern": "saw", "window": 3},
-        {"refresh": True, "hardest_first": True},
-    ],
+    "selector-curriculum": [{"pattern": "saw", "window": 3}],
     "selector-near": [{"metric": "euclidean", "pooling": "last"}],
     "selector-tsds": [{"kde_k": 3}],
     "selector-less": [{}, {"gradient": "sgd"}],

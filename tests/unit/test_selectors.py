@@ -19,7 +19,7 @@ from dataflex_strategies.selectors.curriculum import CurriculumParams, Curriculu
 from dataflex_strategies.selectors.delta_loss import DeltaLossParams, DeltaLossSelector, drawing_weights, window
 from dataflex_strategies.selectors.near import NearParams, NearSelector, walk
 from dataflex_strategies.selectors.rho_loss import reducible
-from dataflex_strategies.selectors.tsds import TsdsParams, TsdsSelector, densities, probabilities
+from dataflex_strategies.selectors.tsds import Densities, TsdsParams, TsdsSelector, probabilities
 
 pytestmark = pytest.mark.numeric
 
@@ -392,7 +392,7 @@ def test_near_duplicates_share_what_one_would_be_given():
     many = {**ASKED, "max_k": 29}
     spread = [np.count_nonzero(probabilities(circle(*range(0, 90, 3)), q, **{**many, "alpha": a})) for a in (0.9, 0.3)]
     assert spread[0] < spread[1]
-    assert densities(circle(0, 0, 90), np.array([[0, 2]]), 0.5, 3).tolist() == [[pytest.approx(2), pytest.approx(1)]]
+    assert Densities(circle(0, 0, 90), 0.5, 3).of(np.array([[0, 2]]))[0] == pytest.approx([2, 1])
 
 
 def test_tsds_draws_by_its_probabilities_and_not_beyond():

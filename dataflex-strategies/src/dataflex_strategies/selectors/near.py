@@ -45,7 +45,7 @@ class NearSelector(Selector[NearParams]):
     Each of M targets has its candidates in a row, the nearest first. This table is walked column by column: first the
     nearest candidate of each target, then the second nearest of each, and so on, without repeats. What was chosen at
     an earlier decision goes last, until all candidates have been chosen; so decisions differ. The score of a chosen
-    sample is its cosine with the nearest target, or its distance to it below zero.
+    sample is its cosine with the nearest target in whose row it stands, or its distance to it below zero.
 
     Costs a forward pass of each candidate and of each target, and a search that compares all of them. Embeddings of the
     candidates are held in memory, four bytes a number; a table of neighbours as wide as is needed; distances of all
@@ -79,19 +79,19 @@ class NearSelector(Selector[NearParams]):
         import numpy as np
 
         if self._listed is None:
-            points = self._embedded(self._embedder.candidates(request))
-            targets = self._embedded(self._embedder.targets(request))
-            order = request.candidates[self._walked(points, targets, request)]
+            order, distances = self._walked(request)
         else:
-            order = self._listed[np.isin(self._listed, request.candidates)]
+            order, distances = self._listed[np.isin(self._listed, request.candidates)], None
         fresh, old = order[~self._chosen[order]], order[self._chosen[order]]
         ids = np.concatenate([fresh, old])[: request.count]
         if len(fresh) < request.count:
             self._chosen[request.candidates] = False
         self._chosen[ids] = True
-        if self._listed is not None:
+        if distances is None:
             return Selection(ids=ids)
-        return Selection(ids=ids, scores=self._scores(points[np.searchsorted(request.candidates, ids)], targets))
+        near = distances[np.searchsorted(request.candidates, ids)]
+        scores = 1 - near**2 / 2 if self.params.metric == "cosine" else -near
+        return Selection(ids=ids, scores=scores.astype(np.float32))
 
     def state_dict(self) -> dict[str, Any]:
         """What was chosen, Bool[pool]."""
@@ -101,24 +101,27 @@ class NearSelector(Selector[NearParams]):
         """Go on with what was not."""
         self._chosen = state["chosen"].copy()
 
-    def _embedded(self, rows: Rows) -> Rows:
-        return unit(rows) if self.params.metric == "cosine" else rows
+    def _walked(self, request: SelectionRequest) -> tuple[Ids, NDArray[np.float64]]:
+        """Candidates in the order of the walk, enough of them or all; and how far each, Float64[N], is from a target.
 
-    def _walked(self, points: Rows, targets: Rows, request: SelectionRequest) -> Ids:
-        """Rows of ``points`` in the order of the walk: enough of them, or all."""
-        fresh = ~self._chosen[request.candidates]
-        width = min(len(points), 1 + 2 * request.count // len(targets))
+        That is the nearest target in whose row it stands; inf for those in none.
+        """
+        import numpy as np
+
+        points, targets = self._embedder.candidates(request), self._embedder.targets(request)
+        if self.params.metric == "cosine":
+            points, targets = unit(points), unit(targets)
+        used = self._chosen[request.candidates]
+        width = min(len(points), 1 + 2 * (request.count + int(used.sum())) // len(targets))
         while True:
-            _, table = nearest(points, targets, width, library=self.params.library)
+            distances, table = nearest(points, targets, width, library=self.params.library)
             order = walk(table, len(points))
-            if width == len(points) or fresh[order].sum() >= request.count:
-                return order
+            if width == len(points) or np.count_nonzero(~used[order]) >= request.count:
+                break
             width = min(len(points), 2 * width)
-
-    def _scores(self, chosen: Rows, targets: Rows) -> NDArray[np.float32]:
-        distances, _ = nearest(targets, chosen, 1, library=self.params.library)
-        score = 1 - distances[:, 0] ** 2 / 2 if self.params.metric == "cosine" else -distances[:, 0]
-        return score.astype("f4")
+        near = np.full(len(points), np.inf)
+        np.minimum.at(near, table, distances)
+        return request.candidates[order], near
 
 
 def walk(neighbours: Ids, count: int) -> Ids:

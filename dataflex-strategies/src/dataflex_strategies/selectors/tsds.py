@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
     Ids = NDArray[np.int64]
 
+_FIRST = 16  # neighbours of each target whose densities are worked out at first
+_BLOCK = 2**22  # numbers of a block of targets: 32 MB an array
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TsdsParams:
@@ -63,10 +66,10 @@ class TsdsSelector(Selector[TsdsParams]):
     to 1/M to the next one. The sums are the probabilities; the draw is without replacement (Gumbel top-k). Candidates
     that no target has among its nearest are not drawn: where fewer than asked for are left, that is a shortage.
 
-    Costs a forward pass of each candidate and of each target, and searches that compare targets with candidates, and
-    the candidates near some target with each other. Embeddings of the candidates are held in memory, four bytes a
-    number, and ``max_k`` neighbours of each target, sixteen bytes each; distances of all pairs never. Where a mixer
-    sets quotas each domain is fitted by itself.
+    Costs a forward pass of each candidate and of each target, and searches: of the targets among the candidates, and of
+    the candidates that enter, whose densities are needed, among all. Embeddings of the candidates are held in memory,
+    four bytes a number, and ``max_k`` neighbours of each target, sixteen bytes each; distances of all pairs never.
+    Where a mixer sets quotas each domain is fitted by itself.
 
     When to use: with examples of the task, and a pool with many near duplicates, of which it would be a waste to train
     on all. Not for a pool that is hardly larger than what is trained on: the support is small.
@@ -130,56 +133,78 @@ def probabilities(
 
     most = max(1, len(candidates) - 1)
     distances, rows = nearest(candidates, targets, min(max_k, most), library=library)
-    density = densities(candidates, rows, sigma, min(kde_k, most), library=library)
-    mass = _level(distances, density, (1 - alpha) * len(targets) * c / alpha)
-    p = np.zeros(len(candidates))
-    share = 1 / len(targets)
-    given = np.minimum(share / (mass * density), share)
-    # What a target has to give is used up from its nearest on; the last neighbour takes what is left.
-    left = np.clip(share - np.cumsum(given, axis=1), 0, None)
-    before = np.concatenate([np.full((len(targets), 1), share), left[:, :-1]], axis=1)
-    given = np.minimum(given, before)
-    given[:, -1] = before[:, -1]
-    np.add.at(p, rows, given)
+    density = Densities(candidates, sigma, min(kde_k, most), library)
+    level, width = _level(distances, rows, density, (1 - alpha) * len(targets) * c / alpha)
+    p, size = np.zeros(len(candidates)), max(1, _BLOCK // width)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size, :width]
+        np.add.at(p, part, _given(1 / (len(targets) * level * density.of(part)), 1 / len(targets)))
     return _normalised(p)
 
 
-def densities(candidates: Points, rows: Ids, sigma: float, kde_k: int, *, library: Library = "scikit-learn") -> Numbers:
-    """Densities Float64[M, K] of the candidates that ``rows`` Int64[M, K] name; of others none are worked out."""
-    import numpy as np
+class Densities:
+    """Densities of candidates Float[N, H], each worked out when it is first asked for."""
 
-    if sigma == 0:
-        return np.ones(rows.shape)
-    named, place = np.unique(rows, return_inverse=True)
-    sums = [
-        np.maximum(0, 1 - near**2 / sigma**2).sum(axis=1)
-        for near, _ in blocks(candidates, candidates[named], kde_k, library=library)
-    ]
-    # A candidate is its own nearest, up to rounding, so that no density is below one.
-    found: Numbers = np.maximum(1.0, np.concatenate(sums))[place].reshape(rows.shape)
-    return found
+    def __init__(self, candidates: Points, sigma: float, kde_k: int, library: Library = "scikit-learn") -> None:
+        import numpy as np
+
+        self._candidates, self._sigma, self._kde_k, self._library = candidates, sigma, kde_k, library
+        self._known = np.full(len(candidates), 1.0 if sigma == 0 else np.nan)
+
+    def of(self, rows: Ids) -> Numbers:
+        """Of the candidates that ``rows`` Int64[M, K] name, Float64[M, K]."""
+        import numpy as np
+
+        asked = np.zeros(len(self._known), dtype=np.bool_)
+        asked[rows] = True
+        fresh, done = np.flatnonzero(asked & np.isnan(self._known)), 0
+        for near, _ in blocks(self._candidates, self._candidates[fresh], self._kde_k, library=self._library):
+            sums = np.maximum(0, 1 - near**2 / self._sigma**2).sum(axis=1)
+            # A candidate is its own nearest, up to rounding, so that no density is below one.
+            self._known[fresh[done : done + len(near)]] = np.maximum(1.0, sums)
+            done += len(near)
+        return self._known[rows]
 
 
-def _level(distances: Numbers, density: Numbers, bound: float) -> float:
-    """The mass at which costs reach ``bound``; where they never do, that of the last candidate to enter."""
-    masses = 1 / density
-    width = distances.shape[1]
+def _level(distances: Numbers, rows: Ids, density: Densities, bound: float) -> tuple[float, int]:
+    """The mass at which costs reach ``bound``, and how many neighbours of a target have entered by then, at most.
+
+    Where costs never reach it, the mass is that of the last candidate to enter.
+    """
+    width = min(_FIRST, rows.shape[1])
+    masses = 1 / density.of(rows[:, :width])
     queue = [(mass, j, 0) for j, mass in enumerate(masses[:, 0].tolist())]
     heapify(queue)
     entered = (distances[:, 0] * masses[:, 0]).tolist()  # Σ d/ρ of each target
-    costs, total, level = [0.0] * len(distances), 0.0, float(queue[0][0])
+    costs, total, level = [0.0] * len(rows), 0.0, float(queue[0][0])
     while queue:
         level, j, k = heappop(queue)
-        if k + 1 == width:
+        if k + 1 == rows.shape[1]:
             continue
-        cost = float(distances[j, k + 1]) * level - entered[j]
+        following = float(distances[j, k + 1])
+        cost = following * level - entered[j]
         total += cost - costs[j]
         costs[j] = cost
         if total >= bound:
             break
-        entered[j] += float(distances[j, k + 1] * masses[j, k + 1])
-        heappush(queue, (level + float(masses[j, k + 1]), j, k + 1))
-    return level
+        if k + 1 == width:
+            width = min(2 * width, rows.shape[1])
+            masses = 1 / density.of(rows[:, :width])
+        mass = float(masses[j, k + 1])
+        entered[j] += following * mass
+        heappush(queue, (level + mass, j, k + 1))
+    return level, width
+
+
+def _given(most: Numbers, share: float) -> Numbers:
+    """What targets give their neighbours, Float64[M, K], ``most`` or what is left of a ``share``; the last takes it."""
+    import numpy as np
+
+    left = np.clip(share - np.cumsum(most, axis=1), 0, None)
+    before = np.concatenate([np.full((len(most), 1), share), left[:, :-1]], axis=1)
+    given: Numbers = np.minimum(most, before)
+    given[:, -1] = before[:, -1]
+    return given
 
 
 def _normalised(p: Numbers) -> Numbers:
