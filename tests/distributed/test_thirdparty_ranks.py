@@ -1,4 +1,4 @@
-"""Strategies that others wrote, and windows of one global batch, are the same on one, two and four gloo ranks."""
+"""Strategies that others wrote, selectors of ours, and windows of one global batch, are the same on one, two and four gloo ranks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMON = {
     "adam_epsilon": 1e-3,
     # One decision, from the very same model state: the next may fall otherwise, models agree to rounding only.
     "dataflex": {"warmup_steps": 0, "update_steps": 4},
+    "eval_dataset": "held",
 }
 SETS = {
     "my-rho-1": {"weighter": "my-rho-1", "selector": "random"},
@@ -27,6 +28,8 @@ SETS = {
     "rho-loss": {"selector": "rho-loss"},
     "k-center": {"selector": "k-center", "weighter": "loss"},
     "curriculum": {"selector": "curriculum", "mixer": "temperature"},
+    "near": {"selector": "near", "mixer": "temperature"},
+    "tsds": {"selector": "tsds"},
 }
 
 
@@ -69,7 +72,7 @@ def _compare(model, data, folder, ranks, split, strategies, settings=()):
 
 
 # Those that are not slow show a step's facts, a reference's losses and weights; the others meet the same seams again.
-SLOW = ("exp3", "k-center")
+SLOW = ("exp3", "k-center", "near", "tsds")
 
 
 @pytest.mark.parametrize(

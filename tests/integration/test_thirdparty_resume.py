@@ -1,4 +1,4 @@
-"""Strategies that others wrote go on from a checkpoint as if nothing had happened, bit for bit."""
+"""Strategies that others wrote, and selectors of ours, go on from a checkpoint as if nothing had happened, bit for bit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ COMMON = {
     "lora_dropout": 0.1,
     "per_device_train_batch_size": 2,
     "gradient_accumulation_steps": 2,
+    "eval_dataset": "held",
 }
 SETS = {
     "my-rho-1": ({"weighter": "my-rho-1"}, ("weighter.reference_model=base",)),
@@ -27,10 +28,17 @@ SETS = {
     "rho-loss": ({"selector": "rho-loss"}, ("selector.reference_model=base",)),
     "k-center": ({"selector": "k-center", "weighter": "loss"}, ()),
     "curriculum": ({"selector": "curriculum", "mixer": "static"}, ("mixer.proportions=[1,3]",)),
+    "delta-loss": ({"selector": "delta-loss"}, ()),
+    "near": ({"selector": "near", "mixer": "random"}, ()),
+    "tsds": ({"selector": "tsds"}, ("selector.alpha=0.2",)),
 }
+# Those that are not slow meet the same seams.
+SLOW = ("delta-loss", "near", "tsds")
 
 
-@pytest.fixture(scope="module", params=SETS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETS]
+)
 def whole(request, model, data, tmp_path_factory):
     """A run that was never stopped, with all its checkpoints."""
     strategies, settings = SETS[request.param]

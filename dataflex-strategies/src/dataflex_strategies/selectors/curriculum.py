@@ -103,7 +103,7 @@ class CurriculumSelector(Selector[CurriculumParams]):
             chosen = np.concatenate([chosen, more])
             self._trained[request.candidates] = False
             self._trained[more] = True
-        missing = float(np.isnan(self._scores[request.candidates]).sum()) if not self.params.refresh else 0.0
+        missing = float(np.isnan(self._scores[request.candidates]).sum())
         return Selection(ids=chosen, ordered=True, scores=self._scores[chosen], notes={"missing": missing})
 
     def state_dict(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class DeltaLossSelector(ScoringSelector[DeltaLossParams]):
         return first - now
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
-        """A weighted draw; the note ``inside`` is the share of it that lies in the window."""
+        """A weighted draw; from the second decision on the note ``inside`` is the share of it that has weight 1."""
         import numpy as np
 
         progress, known = request.progress, ~np.isnan(scores)
@@ -92,8 +92,10 @@ class DeltaLossSelector(ScoringSelector[DeltaLossParams]):
             weights = drawing_weights(scores, start, stop, self.params.outside)
         with np.errstate(divide="ignore"):
             ids = gumbel_top(request.candidates, np.log(weights), request.count, request.rng)
+        if progress.decision <= 1 or len(ids) == 0:
+            return Selection(ids=ids)
         inside = np.isin(ids, request.candidates[weights == 1])
-        return Selection(ids=ids, notes={"inside": float(inside.mean())} if len(ids) else {})
+        return Selection(ids=ids, notes={"inside": float(inside.mean())})
 
     def state_dict(self) -> dict[str, Any]:
         """The losses of the first decision, Float32[pool], NaN where there is none."""
