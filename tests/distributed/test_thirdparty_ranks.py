@@ -1,4 +1,4 @@
-"""Strategies that others wrote, selectors of ours, and windows of one global batch, are the same on one, two and four gloo ranks."""
+"""Strategies of others, selectors of ours, and windows of one global batch: the same on one, two and four gloo ranks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strategies that others wrote, and selectors of ours, go on from a checkpoint as if nothing had happened, bit for bit."""
+"""Strategies of others, and selectors of ours, go on from a checkpoint as if nothing had happened, bit for bit."""
 
 from __future__ import annotations
 
