@@ -1,4 +1,4 @@
-"""Strategies of others, selectors of ours, and windows of one global batch: the same on one, two and four gloo ranks."""
+"""Strategies of others, selectors of ours, and windows of one global batch: the same on 1, 2 and 4 gloo ranks."""
 
 from __future__ import annotations
 
