@@ -86,6 +86,7 @@ def test_the_windows_of_the_worked_numbers():
     assert [window(t, 5, 10, 0.2) for t in range(6)] == [(0, 2), (0, 2), (2, 4), (5, 7), (7, 9), (7, 9)]
 
 
+@settings(deadline=None)
 @given(t=st.integers(0, 40), decisions=st.integers(1, 40), pool=st.integers(0, 10**6), share=st.floats(0.01, 1))
 def test_a_window_lies_in_the_pool_and_is_as_wide_as_its_share(t, decisions, pool, share):
     start, stop = window(min(t, decisions), decisions, pool, share)
@@ -164,6 +165,7 @@ def test_the_patterns_of_the_worked_numbers(pattern, size, asked, wanted):
     assert sorted(made.tolist()) == list(range(size))
 
 
+@settings(deadline=None)
 @given(
     size=st.integers(0, 60),
     pattern=st.sampled_from(["sort", "fold", "zigzag", "stair", "saw", "segment", "shuffle"]),

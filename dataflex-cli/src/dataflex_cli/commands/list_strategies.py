@@ -58,7 +58,9 @@ def _print(catalog: Catalog, kind: Kind | None) -> None:
     ambiguous = catalog.ambiguous()
     for record in catalog.of_kind(kind):
         name = record.id if record in ambiguous else record.spec.name
-        needs = ", ".join([*_needs(record.spec), *(["more by its parameters"] if record.spec.needs_for else [])])
+        needs = ", ".join(_needs(record.spec))
+        if record.spec.needs_for is not None:
+            needs = f"{needs}, more by its parameters" if needs else "by its parameters"
         provider = f"{record.distribution} {record.version}"
         table.add_row(record.spec.kind.value, name, record.spec.summary, needs or "nothing", provider)
     print_table(table, width=140)
