@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from dataflex_core import Kind, Need
+from dataflex_core import Kind, Need, NoParams
 from dataflex_core.catalog import Record, discover
 from dataflex_core.config.params import Parameter, describe
+from dataflex_core.prepared import choose
 from dataflex_core.references import reference_parameters
 from dataflex_core.spec import FORWARD, cost_of_needs, with_implied
 
@@ -86,25 +87,38 @@ def cost(record: Record) -> str:
             "With ``gradient_accumulation_steps`` above 1 a forward pass of each step's samples, a third of a training "
             "step; nothing beyond training itself with 1."
         )
-    kind = record.load_params()
-    models = () if kind is None else reference_parameters(kind)
-    once = cost_of_needs(record.load_needs()) + len(models) * FORWARD
+    once, later, of_target = _declared(record)
     if once == 0:
         return "Nothing beyond training itself: it asks the model for nothing more."
     said = [f"Each sample that it judges costs {_fraction(once)} of one sample."]
-    if models:
+    kind = record.load_params()
+    if kind is not None and reference_parameters(kind):
         said.append("Those of the reference model count once a sample: its answers are stored.")
-    later = once if spec.cost_of is None else record.load_from(spec.cost_of)(record.load_defaults(), 2)
     if later != once:
         said = [said[0].removesuffix(".") + f" at the first decision, and {_fraction(later)} at later ones."]
     elif spec.kind is Kind.SELECTOR:
         said.append(
             f"With ``candidates: 4`` a decision costs {4 * once:.2g} times the training of the interval "
-            "that follows it; ``selection_budget`` sets that ratio instead."
+            "that follows it; ``selection_budget`` bounds that ratio instead."
         )
     if Need.TARGET_SET in record.load_needs():
-        said.append("The samples of the target set are judged at each decision too.")
+        said.append("The samples of the target set are judged at each decision too")
+        said[-1] += "." if of_target == once else f", each for {_fraction(of_target)}."
     return " ".join(said)
+
+
+def _declared(record: Record) -> tuple[float, float, float]:
+    """What a candidate costs at the first decision and at later ones, and a sample of the target set.
+
+    By the needs alone where parameters are required.
+    """
+    kind = record.load_params()
+    if any(parameter.required for parameter in describe(kind)):
+        models = () if kind is None else reference_parameters(kind)
+        once = cost_of_needs(record.load_needs()) + len(models) * FORWARD
+        return once, once, once
+    chosen = choose(record, NoParams() if kind is None else kind())
+    return chosen.cost(1), chosen.cost(2), chosen.target_cost(1)
 
 
 def _fraction(cost: float) -> str:

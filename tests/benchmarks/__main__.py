@@ -25,6 +25,7 @@ NAMES = (
     "less-memory",
     "loss-eval",
     "bank-rank",
+    "greats-overlap",
     "train-step",
     "decide-step",
     "store",

@@ -127,7 +127,7 @@ LIGHT = {
         [],
         "no number of epochs",
     ),
-    "a component of 1.x that nobody offers": ({**OLD, "component_name": "nice"}, [], "offers the selector 'nice'"),
+    "a component of 1.x that nobody offers": ({**OLD, "component_name": "coincide"}, [], "the selector 'coincide'"),
     "a component of 1.x of another kind": ({**OLD, "component_name": "static"}, [], "'static' here is a mixer"),
     "no components file": ({**OLD, "components_cfg_file": "x.yaml"}, ["component_name=less"], "x.yaml does not exist"),
     "a component without a target set": ({**OLD, "component_name": "less"}, [], "needs a target set"),

@@ -88,10 +88,20 @@ def test_a_file_that_cannot_be_written_is_one_line(here):
 
 
 def test_a_strategy_that_nobody_offers_is_said(here):
-    (here / "nice.yaml").write_text((here / "select_loss.yaml").read_text().replace("name: loss", "name: nice"))
-    text, said = migrate("nice.yaml")
-    assert yaml.safe_load(text)["dataflex"]["selector"] == {"name": "nice", "mc_samples": 4}
-    assert any("no installed plugin offers the selector 'nice'" in line for line in said)
+    (here / "more.yaml").write_text((here / "select_loss.yaml").read_text().replace("name: loss", "name: coincide"))
+    text, said = migrate("more.yaml")
+    assert yaml.safe_load(text)["dataflex"]["selector"] == {"name": "coincide", "num_clusters": 10}
+    assert any("no installed plugin offers the selector 'coincide'" in line for line in said)
+
+
+@pytest.mark.parametrize("name", ["cluster_less", "icons", "nice"])
+def test_selectors_by_gradients_are_the_same_run(here, name):
+    text = (here / "select_less.yaml").read_text().replace("name: less", f"name: {name}")
+    (here / "old.yaml").write_text(text + "dataflex: {selector: {reward: rouge-l}}\n" * (name == "nice"))
+    (here / "new.yaml").write_text(migrate("old.yaml")[0])
+    old, new = (prepare(load_config(Path(file)), discover()) for file in ("old.yaml", "new.yaml"))
+    assert old == new
+    assert new.config.dataflex.selector.name == name.replace("_", "-")
 
 
 def test_values_are_read_back_as_they_were(here):

@@ -55,6 +55,7 @@ ROWS = {
     "gradients": lambda facts, shard: facts.gradients(shard, dim=64),
     "embeddings": lambda facts, shard: facts.embeddings(shard, layer=1, pooling="last"),
     "lengths": lambda facts, shard: facts.lengths(shard),
+    "target tokens": lambda facts, shard: facts.target_tokens(shard),
     "texts": lambda facts, shard: np.array([len(text) for text in facts.texts(shard)]),
     "generations": lambda facts, shard: np.array([len(runs[0]) for runs in facts.generations(shard).completions]),
 }

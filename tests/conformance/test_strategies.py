@@ -21,6 +21,10 @@ PARAMS = {
     "selector-near": [{"metric": "euclidean", "pooling": "last"}],
     "selector-tsds": [{"kde_k": 3}],
     "selector-less": [{}, {"gradient": "sgd"}],
+    "selector-icons": {},
+    "selector-greats": {"exact_up_to": 30, "temperature": 1e-3},
+    "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},
+    "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
     "mixer-random": [{}, {"concentration": 0.05}],
     "mixer-static": [
         {"proportions": {"words": 2, "code": 0, "numbers": 1}},

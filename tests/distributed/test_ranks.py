@@ -17,6 +17,13 @@ pytestmark = pytest.mark.numeric
 SECTION = {"warmup_steps": 0, "update_steps": 3}
 ALL = {"selector": "loss", "mixer": "temperature", "weighter": "loss"}
 PREDICTED = {"selector": "less", "mixer": "temperature"}
+SETTINGS = {
+    "cluster-less": {"cluster_size": 20},
+    "greats": {"exact_up_to": 60},
+    "icons": {},
+    "nice": {"mc_samples": 3, "max_new_tokens": 4, "reward": "rouge-l"},
+}
+"""Of selectors by gradients that are slow to test."""
 CASES = [
     pytest.param(2, ALL, id="all three on 2"),
     pytest.param(2, {"selector": "less"}, id="less on 2"),
@@ -25,6 +32,7 @@ CASES = [
     pytest.param(4, ALL, id="all three on 4", marks=pytest.mark.slow),
     pytest.param(4, {"selector": "less"}, id="less on 4", marks=pytest.mark.slow),
     pytest.param(4, {"mixer": "random", "weighter": "loss"}, id="mixer and weighter on 4", marks=pytest.mark.slow),
+    *(pytest.param(2, {"selector": name}, id=f"{name} on 2", marks=pytest.mark.slow) for name in SETTINGS),
 ]
 
 
@@ -64,6 +72,8 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
         "save_strategy": "steps",
         "dataflex": SECTION if strategies is not PREDICTED else {**SECTION, "exact": 0.5, "exact_floor": 0},
     }
+    if (name := strategies.get("selector")) in SETTINGS:
+        common["dataflex"] = {**SECTION, "selector": {"name": name, **SETTINGS[name]}}
     one: list[dict] = []
     train(base_args(model, uneven, tmp_path / "1", **common), events=one, **strategies)
     args = base_args(model, uneven, tmp_path / "n", per_device_train_batch_size=4 // ranks, **common)

@@ -49,8 +49,20 @@ SETS = {
     "remember": {"mixer": "remembering"},
     "all": {"selector": "less", "mixer": "random", "weighter": "loss"},
 }
+SLOW = {
+    "cluster-less": {"selector": "cluster-less"},
+    "greats": {"selector": "greats", "mixer": "random"},
+    "icons": {"selector": "icons", "mixer": "static", "weighter": "loss"},
+    "nice": {"selector": "nice"},
+}
 
-SECTIONS = {"predicted": {"exact": 0.5, "exact_floor": 0, "spread": {"temperature": 0.3}}}
+SECTIONS = {
+    "predicted": {"exact": 0.5, "exact_floor": 0, "spread": {"temperature": 0.3}},
+    "cluster-less": {"selector": {"name": "cluster-less", "cluster_size": 20}},
+    "greats": {"selector": {"name": "greats", "exact_up_to": 50, "temperature": 1e-3}},
+    "icons": {"mixer": {"name": "static", "proportions": [1, 2]}},
+    "nice": {"selector": {"name": "nice", "mc_samples": 3, "max_new_tokens": 4, "reward": "rouge-l"}},
+}
 
 
 def _catalog() -> Catalog:
@@ -67,11 +79,11 @@ def _losses(output):
     return [(entry["step"], entry["loss"], entry["grad_norm"]) for entry in history if "loss" in entry]
 
 
-@pytest.fixture(scope="module", params=SETS)
+@pytest.fixture(scope="module", params=[*SETS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def whole(request, model, data, tmp_path_factory):
     """A run that was never stopped, with all its checkpoints."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    strategies = SETS[request.param]
+    strategies = {**SETS, **SLOW}[request.param]
     events: list[dict] = []
     args = base_args(model, data, output, **COMMON, dataflex=SECTIONS.get(request.param, {}))
     train(args, events=events, catalog=_catalog(), **strategies)

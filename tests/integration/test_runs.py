@@ -40,7 +40,13 @@ def test_each_kind_alone_and_all_together(model, data, tmp_path, strategies):
     assert any("dataflex/effective_share" in entry for entry in history) == ("weighter" in strategies)
 
 
-_NEEDS = {"rho-loss": ("selector.reference_model=base",), "static": ("mixer.proportions=[1,3]",)}
+_NEEDS = {
+    "cluster-less": ("selector.cluster_size=20", "selector.samples_per_cluster=2"),
+    "greats": ("selector.exact_up_to=50",),
+    "nice": ("selector.mc_samples=2", "selector.max_new_tokens=3", "selector.reward=rouge-l"),
+    "rho-loss": ("selector.reference_model=base",),
+    "static": ("mixer.proportions=[1,3]",),
+}
 _COLUMNS = {"column": ("score",)}
 
 

@@ -13,7 +13,7 @@ from signal_support import SIZE, build, make_samples, reference_scores, set_up, 
 from support import build_model
 
 from dataflex_core.errors import DataError, RunFailed
-from dataflex_core.scoring.batching import deal, lengths_of, pack
+from dataflex_core.scoring.batching import deal, lengths_of, pack, target_tokens_of
 from dataflex_core.scoring.gradients import SampleGradients
 from dataflex_core.scoring.influence import batch_cosines
 from dataflex_core.scoring.moments import Moments, adam_direction
@@ -314,3 +314,8 @@ def test_lengths_are_read_column_wise_from_an_arrow_table():
     table = Dataset.from_list(rows).select([3, 1, 20, 7])
     assert lengths_of(table).tolist() == [len(rows[i]["input_ids"]) for i in (3, 1, 20, 7)]
     assert lengths_of(rows).tolist() == [len(row["input_ids"]) for row in rows]
+    counts = [sum(label != -100 for label in row["labels"][1:]) for row in rows]
+    assert target_tokens_of(table).tolist() == [counts[i] for i in (3, 1, 20, 7)]
+    assert target_tokens_of(rows).tolist() == counts
+    bare = table.remove_columns("labels")
+    assert target_tokens_of(bare).tolist() == [length - 1 for length in lengths_of(bare)], "all tokens but the first"

@@ -140,6 +140,21 @@ def test_a_strategy_reckons_its_own_cost_by_its_parameters_and_the_decision():
     assert _budget(prepared).decision_cost == 100 * 0.25 / 4, "the first decision's: the dearest"
 
 
+def test_a_sample_of_the_target_set_may_cost_something_else():
+    declared = {"needs": {Need.TARGET_SET}, "cost_of": f"{__name__}:price"}
+    params, targets = Params(price=0.25), {"held": 8, "more": 4}
+    same = _prepared(Kind.SELECTOR, params, **declared)
+    assert _budget(same, **targets).decision_cost == (100 + 12) * 0.25 / 4
+    other = _prepared(Kind.SELECTOR, params, **declared, target_cost_of=f"{__name__}:dear")
+    assert _budget(other, **targets).decision_cost == (100 * 0.25 + 12 * 3) / 4
+    bounded = _prepared(Kind.SELECTOR, params, {"selection_budget": 6.0}, **declared, target_cost_of=f"{__name__}:dear")
+    assert _budget(bounded, **targets).judged == (6 * 8 - 36) / 0.25
+
+
+def dear(params: Params, decision: int) -> float:
+    return 3.0
+
+
 def test_needs_that_parameters_add_are_checked():
     def run(params: Params) -> Budget:
         return _budget(_prepared(Kind.SELECTOR, params, needs_for=f"{__name__}:more_needs"))

@@ -177,6 +177,21 @@ COMPONENTS = {
     "tsds": (SELECT, "tsds", {"probs_path": "p.npy"}, {"name": "tsds", "from_file": "p.npy"}, []),
     "of somebody else": (SELECT, "zeroth", {"window_size": 0.2, "cache_dir": "x"},
                          {"name": "zeroth", "window_size": 0.2}, ["cache_dir"]),
+    "cluster_less": (SELECT, "cluster_less",
+                     {"gradient_type": "sgd", "cluster_size": 8, "clustering_method": "lsh", "embedding_layer": 4,
+                      "embedding_model_name_or_path": "encoder", "embedding_model_dtype": "auto", "num_clusters": None,
+                      "clustering_max_iter": 20, "seed": 42},
+                     {"name": "cluster-less", "gradient": "sgd", "cluster_size": 8, "samples_per_cluster": 3,
+                      "layer": 4, "embedding_model": "encoder"},
+                     ["clustering_method", "representative_strategy", "seed"]),
+    "icons": (SELECT, "icons", {"gradient_type": "adam", "proj_dim": 4096, "seed": 1, "task_boundaries": None},
+              {"name": "icons", "gradient": "adam"}, ["proj_dim", "seed"]),
+    "nice": (SELECT, "nice", {"gradient_type": "adam", "max_prompt_length": 9},
+             {"name": "nice", "gradient": "adam", "mc_samples": 4, "max_new_tokens": 512, "temperature": 0.7},
+             ["max_prompt_length", "reward"]),
+    "nice with a reward": (SELECT, "nice", {"reward": "rouge-l", "reward_model_path": "m", "mc_samples": 8},
+                           {"name": "nice", "reward": "rouge-l", "mc_samples": 8, "max_new_tokens": 512,
+                            "temperature": 0.7}, ["reward_model_path"]),
 }  # fmt: skip
 
 
@@ -203,6 +218,8 @@ def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
         (SELECT, "delta_loss", {"name": "delta-loss", "share": 0.2}),
         (SELECT, "near", {"name": "near", "from_file": "./src/dataflex/offline_selector/top_indices.npy"}),
         (REORDER, "zigzag", {"name": "curriculum", "column": "score", "pattern": "zigzag", "cycles": 3}),
+        (SELECT, "cluster_less", {"name": "cluster-less", "gradient": "adam", "samples_per_cluster": 4}),
+        (SELECT, "icons", {"name": "icons", "gradient": "adam"}),
         (MIX, "static", {"name": "static", "proportions": [0.5, 0.5]}),
         (WEIGHT, "loss", {"name": "loss", "strategy": "linupper", "delta": 1.0}),
     ],
@@ -212,6 +229,24 @@ def test_the_file_that_came_with_1x_need_not_be_there(base, name, strategy):
     made = spelt(args)
     assert strategy in made.section.values()
     assert any("src/dataflex/configs/components.yaml does not exist" in line for line in made.notices)
+
+
+@pytest.mark.parametrize("given", ["backend", "params", "path"])
+def test_a_nice_that_names_a_model_for_rewards_is_refused_unless_a_reward_is_given(given):
+    key = {"backend": "reward_model_backend", "params": "reward_backend_params", "path": "reward_model_path"}[given]
+    held = {"selectors": {"nice": {"params": {key: "x"}}}}
+    args = {**SELECT, **ONCE, "component_name": "nice"}
+    assert f"selector nice of DataFlex 1.x has {key}" in refused(args, components=held)
+    made = spelt(args, {"selector": {"reward": "rouge-l"}}, components=held)
+    assert made.section["selector"]["reward"] == "rouge-l"
+    assert any(line.startswith(f"{key} of selector nice: without effect") for line in made.notices)
+
+
+def test_a_reward_that_is_set_beside_the_file_counts(old):
+    config = old("select_loss", "component_name=nice", parameter_words=("selector.reward=rouge-l",))
+    assert config.dataflex.selector.params["reward"] == "rouge-l"
+    with pytest.raises(InvalidConfig, match="has reward_model_backend"):
+        old("select_loss", "component_name=nice")
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -325,6 +360,10 @@ REFUSED = {
     "proportions of other data": ({**MIX, "init_mixture_proportions": [1]}, "1 shares for 2 data sets"),
     "frozen gates": ({**SELECT, "freeze_gate": True}, "freeze_gate has no counterpart"),
     "epochs that are words": ({**SELECT, "num_train_epochs": "few"}, "'few' is no number"),
+    "tasks within a data set": (
+        {**SELECT, "component_name": "icons"},
+        "task_boundaries [3, 4] within one data set",
+    ),
     "no components file": ({**SELECT, "components_cfg_file": "mine.yaml"}, "components_cfg_file mine.yaml does not"),
 }
 
@@ -355,7 +394,8 @@ def test_a_reorder_without_a_counterpart_is_refused(params, line):
 
 @pytest.mark.parametrize(("args", "line"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_is_refused(args, line):
-    assert line in refused(args)
+    tasks = {"selectors": {"icons": {"params": {"task_boundaries": [3, 4]}}}}
+    assert line in refused(args, components=tasks if args.get("component_name") == "icons" else None)
 
 
 @pytest.mark.parametrize(
@@ -467,9 +507,9 @@ def test_what_is_said_is_said_once_and_the_ranks_read_the_new_form(old):
     assert RunConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
 
 
-@pytest.mark.parametrize("name", ["nice", "doremi"])
+@pytest.mark.parametrize("name", ["coincide", "doremi"])
 def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
-    config = old("select_loss" if name == "nice" else "mix_random", f"component_name={name}")
+    config = old("select_loss" if name == "coincide" else "mix_random", f"component_name={name}")
     with pytest.raises(
         UnknownStrategy, match=rf"no installed plugin offers the \w+ '{name}' of DataFlex 1.x"
     ) as caught:

@@ -33,6 +33,29 @@ class Columns(ScoringSelector):
         return Selection(ids=request.candidates[np.lexsort((scores[:, 1], scores[:, 0] > 0))[: request.count]])
 
 
+class Drawn(Selector):
+    """A draw, where there was nothing to choose by."""
+
+    def select(self, request):
+        return Selection(ids=request.candidates[: request.count], instead="drawn: there was nothing to choose by")
+
+
+@pytest.mark.parametrize("mixer", [None, Shares([1, 1])], ids=["alone", "with a mixer"])
+def test_what_is_no_choice_is_a_shortage_of_all(mixer):
+    planner, budget = made([40, 40], batch=4, steps=1, mixer=mixer, selector=Drawn(None))
+    (plan,) = decided(planner, budget)
+    told = [(short.wanted, short.had, short.action) for short in plan.shortages]
+    count = 4 if mixer is None else 2
+    assert told == [(count, 0, "drawn: there was nothing to choose by")] * (4 // count)
+    with pytest.raises(StrategyFault, match="instead of a choice, which is no line of text"):
+        list(decided(*made([9], batch=4, steps=1, selector=NotALine(None))))
+
+
+class NotALine(Selector):
+    def select(self, request):
+        return Selection(ids=request.candidates[: request.count], instead="two\nlines")
+
+
 @pytest.mark.parametrize("selector", [None, Ordered(None)], ids=["mixer alone", "with a selector"])
 @pytest.mark.parametrize(
     ("shares", "batch", "steps", "expected"),

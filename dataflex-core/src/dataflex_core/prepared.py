@@ -63,11 +63,21 @@ class Chosen:
     def cost(self, decision: int = 1) -> float:
         """What judging one sample costs at a decision, in plain training steps of one sample."""
         if self.record.spec.cost_of is not None:
-            cost = self.record.load_from(self.record.spec.cost_of)
-            with named({self.title: cost}, "asked what it costs"):
-                return float(cost(self.params, decision))
+            return self._declared_cost(self.record.spec.cost_of, decision)
         forwards = len(self.references) if self.needs & _JUDGING else 0
         return cost_of_needs(self.needs) + forwards * FORWARD
+
+    def target_cost(self, decision: int = 1) -> float:
+        """What a sample of the target set costs at a decision, in plain training steps of one; 0 without that need."""
+        if Need.TARGET_SET not in self.needs:
+            return 0.0
+        target_cost_of = self.record.spec.target_cost_of
+        return self.cost(decision) if target_cost_of is None else self._declared_cost(target_cost_of, decision)
+
+    def _declared_cost(self, function: str, decision: int) -> float:
+        cost = self.record.load_from(function)
+        with named({self.title: cost}, "asked what it costs"):
+            return float(cost(self.params, decision))
 
     @property
     def scores(self) -> bool:

@@ -129,13 +129,16 @@ class Selection:
 
     ``ordered=True`` trains them in this order, interleaved by quota where a mixer sets quotas; otherwise the order of
     training is a seeded shuffle. ``scores`` Float32[n], one for each of ``ids``, say why, where the selector is no
-    `ScoringSelector`. ``notes`` are figures to journal and log.
+    `ScoringSelector`. ``notes`` are figures to journal and log. ``instead`` is for where there was nothing to choose
+    by: it says in a few words what ``ids`` are instead of a choice, such as ``drawn at random: all scores are alike``,
+    and makes it a journalled shortage of all that was asked for.
     """
 
     ids: Ids
     ordered: bool = False
     scores: Scores | None = None
     notes: Notes = field(default_factory=dict)
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

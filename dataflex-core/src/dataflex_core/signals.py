@@ -6,7 +6,7 @@ Neither torch nor numpy is imported here; `dataflex_core.scoring` computes the a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dataflex_core.errors import StrategyFault
@@ -28,13 +28,14 @@ class Generations:
     """C completions of each of n samples' prompts: token ids, end token included, and their text without it.
 
     A prompt is what the run's template makes of everything before a sample's last answer; ``references`` are those
-    answers' texts, for a reward to compare with.
+    answers' texts, for a reward to compare with, and ``prompt_texts`` the prompts', without special tokens.
     """
 
     prompts: list[list[int]]
     completions: list[list[list[int]]]
     texts: list[list[str]]
     references: list[str]
+    prompt_texts: list[str] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, list[int]]]:
         """Tokenised samples, n x C, whose target is the completion: for `Signals.over`, to take its gradient."""
@@ -124,6 +125,12 @@ class Signals(Protocol):
 
     def lengths(self, ids: Ids) -> Ids:
         """Tokens of each sample, prompt and target, Int64[n]. Costs no pass. Not collective; raises nothing."""
+
+    def target_tokens(self, ids: Ids) -> Ids:
+        """Target tokens of each sample, Int64[n]: 0 where it has no loss and no gradient, and is not to be chosen.
+
+        Costs no pass. Not collective; raises nothing.
+        """
 
     def texts(self, ids: Ids) -> list[str]:
         """Each sample decoded, without special tokens: n texts. Costs no pass. Not collective; raises nothing."""

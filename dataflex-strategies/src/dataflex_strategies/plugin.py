@@ -38,6 +38,48 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,
+        name="icons",
+        target=f"{_HERE}.selectors.icons:IconsSelector",
+        params=f"{_HERE}.selectors.icons:IconsParams",
+        summary="the samples that most of the target subtasks agree on",
+        reference="arXiv:2501.00654",
+        needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="greats",
+        target=f"{_HERE}.selectors.greats:GreatsSelector",
+        params=f"{_HERE}.selectors.greats:GreatsParams",
+        summary="one sample after the other by what it adds for the target set to those already taken",
+        reference="Wang et al., GREATS, NeurIPS 2024",
+        needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+        cost_of=f"{_HERE}.selectors.greats:cost",
+        target_cost_of=f"{_HERE}.selectors.greats:target_cost",
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="cluster-less",
+        target=f"{_HERE}.selectors.cluster_less:ClusterLessSelector",
+        params=f"{_HERE}.selectors.cluster_less:ClusterLessParams",
+        summary="clusters of samples, by the influence of a few samples of each on the target set",
+        reference="arXiv:2402.04333",
+        needs={Need.EMBEDDINGS, Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+        cost_of=f"{_HERE}.selectors.cluster_less:cost",
+        target_cost_of=f"{_HERE}.selectors.cluster_less:target_cost",
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
+        name="nice",
+        target=f"{_HERE}.selectors.nice:NiceSelector",
+        params=f"{_HERE}.selectors.nice:NiceParams",
+        summary="the samples that make the model's own answers on the target set better, by a reward",
+        reference="Wang et al., NICE, ICML 2025",
+        needs={Need.GENERATIONS, Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+        cost_of=f"{_HERE}.selectors.nice:cost",
+        target_cost_of=f"{_HERE}.selectors.nice:target_cost",
+    )
+    yield StrategySpec(
+        kind=Kind.SELECTOR,
         name="column",
         target=f"{_HERE}.selectors.column:ColumnSelector",
         params=f"{_HERE}.selectors.column:ColumnParams",

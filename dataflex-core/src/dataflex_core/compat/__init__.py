@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,17 @@ class Translation:
 
 
 def translate(
-    args: Mapping[str, Any], section: Mapping[str, Any], *, strategies: Mapping[Kind, str | None], components: Read
+    args: Mapping[str, Any],
+    section: Mapping[str, Any],
+    *,
+    strategies: Mapping[Kind, str | None],
+    components: Read,
+    settings: Iterable[str] = (),
 ) -> Translation:
     """``args`` and ``section`` with the keys of 1.x among ``args`` spelt anew; without any, as they are.
 
     What the section says in today's keys, and the ``strategies`` that are asked for, win over the keys of 1.x; None
-    stands for several of a kind.
+    stands for several of a kind. ``settings`` are the parameters, as ``kind.name``, that are set beside both.
     Raises `InvalidConfig` for what 1.x would refuse too, and for what has no counterpart.
     """
     if not given(args):
@@ -49,7 +54,9 @@ def translate(
         raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
     beside = RunArgs(written=args)
     steps = steps_of(old, epochs=beside.epochs, max_steps=beside.max_steps)
-    made, said, ordered_at_once = _decisions(old, beside.datasets, _elsewhere(section, strategies), components)
+    made, said, ordered_at_once = _decisions(
+        old, beside.datasets, _elsewhere(section, strategies), components, beside=_set_for(old.kind, section, settings)
+    )
     if ordered_at_once:
         steps = without_warmup(steps)
     notices = list(steps.notices)
@@ -69,11 +76,17 @@ def translate(
 
 
 def _decisions(
-    old: OldKeys, domains: Sequence[str], elsewhere: Mapping[Kind, str | None], components: Read
+    old: OldKeys,
+    domains: Sequence[str],
+    elsewhere: Mapping[Kind, str | None],
+    components: Read,
+    *,
+    beside: Collection[str],
 ) -> tuple[dict[str, Any], tuple[str, ...], bool]:
     """Proportions of the warm-up and the strategy, unless that is named elsewhere; notices; whether it orders at once.
 
-    An order that is made once begins with the first step, and needs no warm-up.
+    An order that is made once begins with the first step, and needs no warm-up. ``beside`` are the parameters of the
+    strategy that are given in today's keys.
     """
     kind = old.kind
     if kind is None:
@@ -92,12 +105,21 @@ def _decisions(
     if elsewhere.get(kind, name) != name:
         return made, (), False
     if fixed is None:
-        strategy, beside, notices = component(old, kind, domains, components)
-        return {**made, **beside, kind.value: strategy}, notices, False
+        strategy, of_run, notices = component(old, kind, domains, components, beside=beside)
+        return {**made, **of_run, kind.value: strategy}, notices, False
     if old.static_mix:
         return {**made, kind.value: fixed}, (), False
     said = f"mixture_sample_rule {old.mixture_sample_rule}: fixes the proportions, so component_name is without effect"
     return {**made, kind.value: fixed}, (f"{said}, as in 1.x",), False
+
+
+def _set_for(kind: Kind | None, section: Mapping[str, Any], settings: Iterable[str]) -> set[str]:
+    """The parameters of the strategy of ``kind`` that are given in today's keys."""
+    if kind is None:
+        return set()
+    written = section.get(kind.value)
+    of_kind = (name.partition(".") for name in settings)
+    return {*(written if isinstance(written, Mapping) else ()), *(name for who, _, name in of_kind if who == kind)}
 
 
 def _elsewhere(section: Mapping[str, Any], strategies: Mapping[Kind, str | None]) -> dict[Kind, str | None]:

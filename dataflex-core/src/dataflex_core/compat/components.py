@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from dataflex_core.compat.keys import FAMILIES, OldKeys
 from dataflex_core.compat.mixture import equal
+from dataflex_core.compat.refused import refuse_component
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
@@ -28,6 +29,9 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
     (Kind.SELECTOR, "loss"): {"focus": "medium"},
     (Kind.SELECTOR, "near"): {"indices_path": "./src/dataflex/offline_selector/top_indices.npy"},
     (Kind.SELECTOR, "tsds"): {"probs_path": "./src/dataflex/offline_selector/tsds_probs.npy"},
+    (Kind.SELECTOR, "cluster_less"): {"gradient_type": "adam", "samples_per_cluster": 4},
+    (Kind.SELECTOR, "icons"): {"gradient_type": "adam"},
+    (Kind.SELECTOR, "nice"): {"gradient_type": "adam", "reward_model_backend": "local_vllm"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
     (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
@@ -41,6 +45,13 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
 }
 # What is called otherwise here, beyond its underscores.
 _TODAY = {"joint_update_aware": "joint-update"}
+
+
+# What 1.x takes where a file says nothing, and what is taken here is something else.
+_DEFAULTS: dict[tuple[Kind, str], dict[str, Any]] = {
+    (Kind.SELECTOR, "cluster_less"): {"samples_per_cluster": 3, "representative_strategy": "random"},
+    (Kind.SELECTOR, "nice"): {"mc_samples": 4, "max_new_tokens": 512, "generation_temperature": 0.7},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +73,13 @@ _RENAMED = {
         "damping": "rho",
         "objective_mode": "objective",
     },
+    (Kind.SELECTOR, "cluster_less"): {
+        "gradient_type": "gradient",
+        "embedding_layer": "layer",
+        "embedding_model_name_or_path": "embedding_model",
+    },
+    (Kind.SELECTOR, "icons"): {"gradient_type": "gradient"},
+    (Kind.SELECTOR, "nice"): {"gradient_type": "gradient", "generation_temperature": "temperature"},
 }
 # Parameters that belong to the run here, by their keys in its section.
 _OF_SECTION = {
@@ -82,6 +100,8 @@ _DIFFERS = {
 _BATCHES = _Lost(why="dataflex.token_budget bounds a batch")
 _SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
 _ONCE = _Lost(why="samples are drawn without replacement", same=False)
+_EXACT = _Lost(why="scores are exact, without a projection")
+_REWARDED = _Lost(why="reward says what rewards a completion")
 _EVERYWHERE = {
     "cache_dir": _Lost(why="decisions are kept in output_dir/dataflex"),
     "save_interval": _Lost(why="dataflex.flush_seconds says how often results are written"),
@@ -97,6 +117,31 @@ _LOST = {
         "score_num_workers": _BATCHES,
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
+    (Kind.SELECTOR, "cluster_less"): {
+        "proj_dim": _Lost(why="gradients are projected to 8192 numbers"),
+        "seed": _SEED,
+        "num_clusters": _Lost(why="cluster_size says how many there are"),
+        "clustering_batch_size": _BATCHES,
+        "assignment_chunk_size": _Lost(why="scikit-learn bounds what lies in memory"),
+        "clustering_max_iter": _Lost(why="k-means makes 20 rounds at most", same=20),
+        "clustering_method": _Lost(why="clusters are made by k-means", same="kmeans"),
+        "lsh_num_bits": _Lost(why="clusters are made by k-means"),
+        "representative_strategy": _Lost(why="the samples nearest to its centre stand for a cluster"),
+        "embedding_model_dtype": _Lost(why="a frozen model computes as its files say", same="auto"),
+    },
+    (Kind.SELECTOR, "icons"): {"proj_dim": _EXACT, "seed": _SEED, "task_boundaries": _Lost(why="refused before")},
+    (Kind.SELECTOR, "nice"): {
+        "proj_dim": _EXACT,
+        "seed": _SEED,
+        "max_prompt_length": _Lost(why="cutoff_len bounds a prompt"),
+        "prompt_template": _Lost(why="prompts are those of the run's template"),
+        "policy_model_path": _Lost(why="completions are those of the model in training"),
+        "reward_prompt_with_ref": _REWARDED,
+        "reward_prompt_without_ref": _REWARDED,
+        "reward_model_backend": _REWARDED,
+        "reward_backend_params": _REWARDED,
+        "reward_model_path": _REWARDED,
+    },
     (Kind.WEIGHTER, "adapt"): {"anchor_batch_size": _BATCHES, "eps": _Lost(why="nothing is divided by it")},
     (Kind.WEIGHTER, "joint_update_aware"): {
         "target_batch_size": _BATCHES,
@@ -130,15 +175,19 @@ def what_to_do(name: str) -> str:
 
 
 def component(
-    old: OldKeys, kind: Kind, domains: Sequence[str], read: Read
+    old: OldKeys, kind: Kind, domains: Sequence[str], read: Read, *, beside: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
     """The strategy that ``old`` names, with parameters as they are called here; what goes into the section; notices.
 
-    Parameters of names that are not offered here go through as they are. Raises `InvalidConfig` for a component that
-    its file does not have.
+    ``beside`` are the parameters that are given in today's keys. Parameters of names that are not offered here go
+    through as they are. Raises `InvalidConfig` for a component that its file does not have, and for one that would
+    compute something else here.
     """
     shipped = {name: params for (of, name), params in _SHIPPED.items() if of is kind}
     name, params, notices = written(old, shipped, read)
+    refuse_component(kind, name, params, beside)
+    if (kind, name) == (Kind.SELECTOR, "nice") and "reward" not in {*beside, *params}:
+        notices = (*notices, "reward of selector nice: exact-match, for none is named")
     moved = _OF_SECTION.get((kind, name), {})
     made, lost = _params(kind, name, {key: value for key, value in params.items() if key not in moved}, domains)
     return made, {moved[key]: params[key] for key in moved if key in params}, (*notices, *lost)
@@ -193,6 +242,7 @@ def _params(
     kind: Kind, name: str, params: Mapping[str, Any], domains: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
     here = (kind, name)
+    params = {**_DEFAULTS.get(here, {}), **params}
     lost = {**_EVERYWHERE, **_LOST.get(here, {})}
     notices = [
         f"{key} of {kind} {name}: without effect, {lost[key].why}"

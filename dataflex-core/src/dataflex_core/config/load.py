@@ -114,7 +114,13 @@ def merged_config(path: Path | None, overrides: Overrides = NO_OVERRIDES) -> Tra
     if (written := section.get(Kind.WEIGHTER.value)) is not None:
         section[Kind.WEIGHTER.value] = listed(written)
     named = {kind: names[0] if len(names) == 1 else None for kind, names in overrides.named.items()}
-    return translate(merged, section, strategies=named, components=lambda name: _components(name, folders))
+    return translate(
+        merged,
+        section,
+        strategies=named,
+        components=lambda name: _components(name, folders),
+        settings=[word.partition("=")[0] for word in overrides.parameter_words],
+    )
 
 
 def _components(name: str, folders: Iterable[Path]) -> tuple[str, dict[str, Any]] | None:

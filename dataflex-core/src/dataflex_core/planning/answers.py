@@ -113,6 +113,8 @@ def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
             return f"gives scores that are no numbers: {error}"
         if scores.shape != ids.shape:
             return f"gives scores of shape {scores.shape} for {len(ids)} chosen samples"
+    if not isinstance(selection.instead, str) or len(selection.instead.splitlines()) > 1:
+        return f"says {selection.instead!r} instead of a choice, which is no line of text"
     return wrong_notes(selection.notes)
 
 
@@ -138,6 +140,9 @@ def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judge
         chosen = np.asarray(part.selection.ids, dtype=np.int64)
         if part.wanted > part.asked and part.group not in told:
             shortages.append(Shortage(domain=part.group, wanted=part.wanted, had=part.asked, action=str(policy)))
+        if part.selection.instead:
+            instead = part.selection.instead
+            shortages.append(Shortage(domain=part.group, wanted=part.asked, had=0, action=instead))
         if len(chosen) < part.asked:
             shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action="repeat"))
         filled.append(stretched(chosen, part.wanted))

@@ -143,10 +143,9 @@ def _selection(
             else "use a smaller batch, or more data",
             key=(SECTION, "update_steps"),
         )
-    fixed = sum(targets.values()) if Need.TARGET_SET in selector.needs else 0
     explained = most_of(schedule.decisions) if prepared.explains else 0
     # The first decision, and so the dearest where answers of frozen models are kept.
-    cost = selector.cost(decision=1)
+    cost, fixed = selector.cost(decision=1), sum(targets.values()) * selector.target_cost(decision=1)
     if config.selection_budget is None:
         multiple = math.inf if config.candidates == "all" else config.candidates
         probing = _asked_for(config)
@@ -163,8 +162,8 @@ def _selection(
             key=(SECTION, key),
         )
     scored = judged if probing is None else min(judged, probing.size(chosen))
-    taken = scored + fixed
-    return judged, probing, taken * cost + int(reckoned(taken, explained))
+    spent = scored * cost + fixed
+    return judged, probing, spent + int(reckoned(spent, explained))
 
 
 def _asked_for(config: DataflexConfig) -> Probing | None:
@@ -173,7 +172,7 @@ def _asked_for(config: DataflexConfig) -> Probing | None:
 
 
 def _paid_for(
-    selector: Chosen, config: DataflexConfig, *, pool: int, chosen: int, cost: float, fixed: int, explained: int
+    selector: Chosen, config: DataflexConfig, *, pool: int, chosen: int, cost: float, fixed: float, explained: int
 ) -> tuple[float, Probing | None]:
     """Candidates, as a multiple of the ``chosen``, and how they are scored, for a selection budget.
 
@@ -183,7 +182,7 @@ def _paid_for(
     """
     assert config.selection_budget is not None
     asked, budget = _asked_for(config), config.selection_budget
-    paid = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed * cost, explained=explained)
+    paid = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed, explained=explained)
     if paid >= (pool if asked is None else min(pool, asked.size(chosen))):
         return math.inf, asked
     least = max(SMALLEST, math.ceil(LEAST_EXACT * chosen))
@@ -195,7 +194,7 @@ def _paid_for(
         budget=budget,
         chosen=chosen,
         cost=cost,
-        fixed=fixed * cost,
+        fixed=fixed,
         explained=explained,
         least=least if can_predict else None,
     )
@@ -216,8 +215,8 @@ def cost_of_decision(
     """
     if selector is None or not judged:
         return 0.0
-    judging = judged_with_targets(selector, budget, judged) * selector.cost(decision)
-    return (judging + explaining) / budget.global_batch
+    targets = sum(size for _, size in budget.targets) * selector.target_cost(decision)
+    return (judged * selector.cost(decision) + targets + explaining) / budget.global_batch
 
 
 def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:

@@ -60,6 +60,10 @@ class ModelSignals(GradientSignals):
         """Tokens of each sample, Int64[n]."""
         return self._samples.lengths()[np.asarray(ids, dtype=np.int64)]
 
+    def target_tokens(self, ids: Ids) -> Ids:
+        """Target tokens of each sample, Int64[n]."""
+        return self._samples.target_tokens()[np.asarray(ids, dtype=np.int64)]
+
     def texts(self, ids: Ids) -> list[str]:
         """Each sample decoded, without special tokens."""
         dataset, decode = self._samples.dataset, self._context.models.tokenizer.decode
@@ -189,6 +193,7 @@ class ModelSignals(GradientSignals):
             completions=completions,
             texts=[[text(ids) for ids in runs] for runs in completions],
             references=[text(answer) for _, answer in split],
+            prompt_texts=[text(prompt) for prompt, _ in split],
         )
 
     def _check_losses(self, shard: Ids, losses: Rows) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataflex_core.errors import DataError
 from dataflex_core.rows import Origins, Row
 from dataflex_core.scoring.answer_files import KEY
-from dataflex_core.scoring.batching import lengths_of
+from dataflex_core.scoring.batching import lengths_of, target_tokens_of
 from dataflex_core.scoring.feed import Feed
 from dataflex_core.scoring.fingerprint import digest_of_samples
 from dataflex_core.scoring.sample_keys import Keys, keys_of
@@ -51,6 +51,7 @@ class Samples:
     dealt: tuple[Ids, list[Ids]] | None = field(default=None, init=False)
     feed: Feed | None = field(default=None, init=False)
     _lengths: NDArray[np.int64] | None = field(default=None, init=False)
+    _target_tokens: NDArray[np.int64] | None = field(default=None, init=False)
     _digest: str | None = field(default=None, init=False)
     _keys: Keys | None = field(default=None, init=False)
     _keyed: NDArray[np.int8] | None = field(default=None, init=False)
@@ -63,6 +64,12 @@ class Samples:
         if self._lengths is None:
             self._lengths = lengths_of(self.dataset)
         return self._lengths
+
+    def target_tokens(self) -> NDArray[np.int64]:
+        """Target tokens of each sample, Int64[N]."""
+        if self._target_tokens is None:
+            self._target_tokens = target_tokens_of(self.dataset)
+        return self._target_tokens
 
     def rows(self, ids: Ids) -> list[tuple[Row, ...]]:
         """The rows that samples were made of; none of a strategy's own. Raises `DataError` where nobody knows."""

@@ -73,6 +73,10 @@ class FakeSignals:
         """Tokens of each sample, Int64[n]."""
         return np.array([len(sample.tokens) for sample in self._asked(ids)], dtype=np.int64)
 
+    def target_tokens(self, ids: Ids) -> Ids:
+        """Target tokens of each sample, Int64[n]."""
+        return np.array([len(sample.answer) for sample in self._asked(ids)], dtype=np.int64)
+
     def texts(self, ids: Ids) -> list[str]:
         """A word for each token of each sample."""
         return [fakes.text_of(sample.tokens) for sample in self._asked(ids)]
@@ -190,6 +194,7 @@ class FakeSignals:
             completions=completions,
             texts=[[fakes.text_of(run) for run in runs] for runs in completions],
             references=[fakes.text_of(sample.answer) for sample in asked],
+            prompt_texts=[fakes.text_of(sample.prompt) for sample in asked],
         )
 
     def _directions(
@@ -225,9 +230,10 @@ class FakeSignals:
 
 
 def _compared(own: Sequence[fakes.Vector], others: Sequence[fakes.Vector]) -> Rows:
-    # One product a pair: a matrix product's rounding may depend on how many samples a rank has.
-    products = [[vector @ other for other in others] for vector in own]
-    return np.array(products, dtype=np.float32).reshape(len(own), len(others))
+    # One sum a pair: a matrix product's rounding may depend on how many samples a rank has.
+    rows, columns = (np.array(vectors).reshape(len(vectors), fakes.PARAMETERS) for vectors in (own, others))
+    products: Rows = (rows[:, None] * columns).sum(axis=-1).astype(np.float32)
+    return products
 
 
 def _digest(*told: object) -> str:
