@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from report_runs import Shape, write_run
 
+from dataflex_cli.pages.figures import Chart
 from dataflex_cli.report.build import report_of
-from dataflex_cli.report.charts import Chart, charts_of
+from dataflex_cli.report.charts import charts_of
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
 

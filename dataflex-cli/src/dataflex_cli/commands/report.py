@@ -6,9 +6,6 @@ from pathlib import Path
 
 import click
 
-from dataflex_core.errors import RunFailed
-from dataflex_core.wording import first_line
-
 
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN")
@@ -29,27 +26,21 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     RUN is its output_dir. It may be going on, or have been killed. The page needs no network; the same numbers are
     written as JSON beside it.
     """
+    from dataflex_cli.pages.html import document_of, write_page
     from dataflex_cli.report.build import report_of
-    from dataflex_cli.report.page import document_of, page_of
+    from dataflex_cli.report.page import page_of
     from dataflex_cli.report.reading import read_run
 
     seen = read_run(run, texts=not no_texts)
     page = output or seen.journal.parent / "report.html"
     named = names_of(others)
     data = report_of(seen, [(name, read_run(path, texts=False)) for name, path in zip(named, others, strict=True)])
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(page_of(data), encoding="utf-8")
-        page.with_suffix(".json").write_text(document_of(data), encoding="utf-8")
-    except OSError as error:
-        raise RunFailed(
-            f"{page} could not be written: {first_line(error)}", hint="name another place with -o"
-        ) from error
+    numbers = write_page(page, page_of(data), document_of(data))
     for text in data.words:
         click.echo(text)
     for alert in data.alerts:
         click.secho(f"{alert.level}: {alert.title}", fg="red" if alert.level == "problem" else "yellow")
-    click.echo(f"Wrote {page} and {page.with_suffix('.json').name}")
+    click.echo(f"Wrote {page} and {numbers.name}")
     if open_it:
         click.launch(str(page.resolve()))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.choice import by_decision
 from dataflex_cli.report.curves import curve
-from dataflex_cli.report.model import Against, Cost, Curve, Verdict
+from dataflex_cli.report.model import Against, Cost, Verdict
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal.figures import break_even, cost_in_steps
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.choice import by_decision
-from dataflex_cli.report.model import Curve, Lengths
+from dataflex_cli.report.model import Lengths
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged
 

@@ -6,19 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataflex_cli.pages.figures import Curve
+
 SCHEMA = 1
 """The version of the JSON. Counted up when what a key means changes, or one goes."""
 
 ByName = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """``values`` over optimizer ``steps``; None where there is none."""
-
-    name: str
-    steps: tuple[float, ...]
-    values: tuple[float | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

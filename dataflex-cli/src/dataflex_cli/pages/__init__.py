@@ -1,0 +1,1 @@
+"""What the pages that commands write share: their frame, their charts, and plotly.js."""

@@ -1,0 +1,102 @@
+"""Charts of the course of a run: losses, proportions, weights, other runs at equal work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dataflex_cli.pages.figures import Chart, Curve, Trace, few_of, line, marks, titled, together
+from dataflex_cli.report.model import ReportData
+
+
+def course_charts(data: ReportData) -> list[Chart | None]:
+    """In the order of the page; None for those of which there is nothing to show."""
+    return [_loss(data), *_work(data), _proportions(data), _domain_losses(data), *_weights(data.weights)]
+
+
+def _loss(data: ReportData) -> Chart | None:
+    if not data.losses.steps and not data.evaluations:
+        return None
+    lines = [line(data.losses, "@accent")] if data.losses.steps else []
+    lines += [line(one, f"@{i + 1}") for i, one in enumerate(data.evaluations)]
+    decided = [one for one in data.decisions if one.decision > 0]
+    says = f"Dotted lines mark the {len(decided)} decisions." if decided else "The loss of what was trained on."
+    layout = titled("step", "loss", shapes=marks([one.step for one in decided]))
+    return Chart(id="loss", title="Loss", says=says, data=lines, layout=layout, wide=True)
+
+
+def _work(data: ReportData) -> Iterable[Chart]:
+    """Over work in place of steps, a chart for each metric that was compared."""
+    for metric in dict.fromkeys(one.metric for one in data.against):
+        others = [one for one in data.against if one.metric == metric]
+        lines = [line(others[0].own, "@accent")]
+        lines += [
+            line(one.curve, f"@{(i + 1) % 12}", line={"color": f"@{(i + 1) % 12}", "dash": "dash", "width": 2})
+            for i, one in enumerate(others)
+        ]
+        yield Chart(
+            id=f"work-{metric}",
+            title=f"{metric} at equal work",
+            says="Against everything that was computed, decisions included: further left is cheaper, lower is better.",
+            data=lines,
+            layout=titled("work, in training steps", metric),
+            wide=True,
+        )
+
+
+def _proportions(data: ReportData) -> Chart | None:
+    if not data.decisions or len(data.pool_shares) < 2:
+        return None
+    weight = {one.name: max(one.chosen, one.pool) for one in data.enrichment} or dict(data.pool_shares)
+    shown = few_of(data.pool_shares, weight)
+    rows = [together(one.shares, shown) for one in data.decisions]
+    steps = [one.step for one in data.decisions] + [data.decisions[-1].until]
+    areas: list[Trace] = []
+    for i, name in enumerate(rows[0]):
+        shares = [row[name] for row in rows]
+        areas.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": steps,
+                "y": [*shares, shares[-1]],
+                "stackgroup": "one",
+                "line": {"shape": "hv", "width": 0.5, "color": f"@{i}"},
+                "hovertemplate": "%{y:.1%}",
+            }
+        )
+    total, dotted = 0.0, {"color": "@text", "width": 1.5, "dash": "dot"}
+    lines = []
+    for share in list(together(data.pool_shares, shown).values())[:-1]:
+        total += share
+        lines.append({"type": "line", "x0": steps[0], "x1": steps[-1], "y0": total, "y1": total, "line": dotted})
+    return Chart(
+        id="proportions",
+        title="Proportions of domains",
+        says="What each interval trained on. Dotted: where the borders would be if it were as the pool is.",
+        data=areas,
+        layout=titled("step", "share of samples", shapes=lines, hovermode="x unified")
+        | {"yaxis": {"range": [0, 1], "tickformat": ".0%", "title": {"text": "share of samples"}}},
+        wide=True,
+    )
+
+
+def _domain_losses(data: ReportData) -> Chart | None:
+    if not data.domain_losses:
+        return None
+    shown = few_of([one.name for one in data.domain_losses], data.pool_shares)
+    lines = [line(one, f"@{i}") for i, one in enumerate(c for c in data.domain_losses if c.name in shown)]
+    says = "Mean loss of a target token, unweighted, of what was trained on."
+    return Chart(
+        id="domain-loss", title="Loss by domain", says=says, data=lines, layout=titled("step", "loss"), wide=True
+    )
+
+
+def _weights(curves: Sequence[Curve]) -> Iterable[Chart]:
+    if not curves:
+        return
+    lines = [line(one, f"@{i}") for i, one in enumerate(curves)]
+    says = "Effective share: how many samples of a step really count, 1 where all weigh the same."
+    layout = titled("step", "")
+    layout["yaxis"]["rangemode"] = "tozero"
+    yield Chart(id="weights", title="Weights", says=says, data=lines, layout=layout, wide=True)
