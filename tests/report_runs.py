@@ -52,6 +52,9 @@ class Shape:
     evaluation: float = 0.0
     """What is added to its evaluations."""
     leaked: tuple[int, ...] = ()
+    pool: int | None = None
+    """The seed of its data, where it is another than that of the run."""
+    step_cost: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -64,11 +67,12 @@ def write_run(folder: Path, shape: Shape) -> Path:
     rng = np.random.default_rng(shape.seed)
     names = [f"domain {chr(97 + i)}" for i in range(len(shape.sizes))]
     events: list[Event] = [_start(shape, names)]
-    lengths = rng.integers(20, 200, sum(shape.sizes))
+    of_data = rng if shape.pool is None else np.random.default_rng(shape.pool)
+    lengths = of_data.integers(20, 200, sum(shape.sizes))
     told: list[str] = []
     scores = ScoreFiles(folder / "dataflex", run=lambda: "r1", notice=told.append)
     texts = TextFile(folder / "dataflex", "r1", told.append)
-    texts.write([_text(i, rng, int(lengths[i]), target="held") for i in range(3)])
+    texts.write([_text(i, of_data, int(lengths[i]), target="held") for i in range(3)])
     last = shape.steps if shape.stop is None else shape.stop
     for decision in range(shape.decisions + 1):
         step = 0 if decision == 0 else shape.warmup + (decision - 1) * shape.update
@@ -113,7 +117,7 @@ def _start(shape: Shape, names: list[str]) -> Start:
         ranks=1,
         judged=4 * shape.update * shape.batch if "selector" in shape.kinds else 0,
         decision_cost=3.5 * shape.update if "selector" in shape.kinds else 0.0,
-        step_cost=0.0,
+        step_cost=shape.step_cost,
         seed=shape.seed,
         cut={names[0]: RowsFact(count=50, dataset=names[0], file="a.json", row=3, reason="longer than 190 tokens")},
         model="a/model",

@@ -23,6 +23,10 @@ _COMMANDS = {
         "dataflex_cli.commands.report:report",
         "Write a page about a run: what it decided, and whether it paid.",
     ),
+    "compare": (
+        "dataflex_cli.commands.compare:compare",
+        "Show runs side by side, at equal steps and at equal work.",
+    ),
     "score": ("dataflex_cli.commands.score:score", "Judge the whole pool without training, and write the scores."),
     "inspect": ("dataflex_cli.commands.inspect:inspect", "Show which samples a run chose, with their scores and rows."),
     "export": ("dataflex_cli.commands.export:export", "Write the rows that a run chose, or the best by their scores."),

@@ -29,7 +29,7 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     from dataflex_cli.pages.html import document_of, write_page
     from dataflex_cli.report.build import report_of
     from dataflex_cli.report.page import page_of
-    from dataflex_cli.report.reading import read_run
+    from dataflex_cli.report.reading import names_of, read_run
 
     seen = read_run(run, texts=not no_texts)
     page = output or seen.journal.parent / "report.html"
@@ -43,12 +43,3 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     click.echo(f"Wrote {page} and {numbers.name}")
     if open_it:
         click.launch(str(page.resolve()))
-
-
-def names_of(runs: tuple[Path, ...]) -> list[str]:
-    """What runs are called: the names of their folders, with those above where these are the same."""
-    names = [path.resolve().name for path in runs]
-    return [
-        name if names.count(name) == 1 else str(Path(*path.resolve().parts[-2:]))
-        for name, path in zip(names, runs, strict=True)
-    ]

@@ -59,12 +59,17 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
     return replace(data, alerts=alerts_of(data))
 
 
+def state_of(seen: Seen) -> str:
+    """``finished``, ``failed``, or ``unfinished``: going on, or killed."""
+    return "finished" if isinstance(seen.end, End) else "failed" if isinstance(seen.end, Failed) else "unfinished"
+
+
 def _facts(seen: Seen) -> RunFacts:
     start, end = seen.start, seen.end
     return RunFacts(
         name=seen.folder.resolve().name,
         run=start.run,
-        state="finished" if isinstance(end, End) else "failed" if isinstance(end, Failed) else "unfinished",
+        state=state_of(seen),
         step=seen.step,
         steps=start.steps,
         error=end.error if isinstance(end, Failed) else None,

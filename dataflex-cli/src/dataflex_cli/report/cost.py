@@ -46,16 +46,16 @@ def training_seconds(seen: Seen) -> float | None:
 
 
 def work_at(seen: Seen, steps: Sequence[float]) -> list[float]:
-    """The work done by the end of each step, decisions and all, in training steps."""
+    """The work done by the end of each step, decisions and all, in training steps of a run without a weighter."""
     training = training_seconds(seen)
-    each = None if training is None or not seen.step else training / seen.step
+    own = 1 + seen.start.step_cost
+    each = None if training is None or not seen.step else training / seen.step / own
     at = np.array([event.step for event in seen.decisions], dtype=np.float64)
     costs = [
         seen.start.decision_cost * (event.decision > 0) if each is None else event.seconds / each
         for event in seen.decisions
     ]
     total = np.concatenate([[0.0], np.cumsum(costs)])
-    own = 1 + seen.start.step_cost
     return [step * own + float(total[np.searchsorted(at, step, side="left")]) for step in steps]
 
 

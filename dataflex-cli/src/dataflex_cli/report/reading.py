@@ -122,6 +122,18 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
     )
 
 
+def names_of(runs: Sequence[Path]) -> list[str]:
+    """What runs are called: the names of their folders, with as many above as set them apart."""
+    parts = [path.resolve().parts for path in runs]
+    depth = [1] * len(runs)
+    while True:
+        names = [str(Path(*one[-deep:])) for one, deep in zip(parts, depth, strict=True)]
+        deeper = [d + (names.count(n) > 1 and d < len(p)) for n, d, p in zip(names, depth, parts, strict=True)]
+        if deeper == depth:
+            return names
+        depth = deeper
+
+
 def _without_words(texts: Texts) -> Texts:
     """What was shown, and where it is, without a word of it."""
     samples = {sample: replace(text, pieces=()) for sample, text in texts.samples.items()}

@@ -1,0 +1,80 @@
+"""What runs chose, side by side: shares of domains, and samples that they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataflex_cli.compare.model import Overlap
+from dataflex_cli.report.choice import by_decision, pool_size
+from dataflex_cli.report.reading import Ids, Seen
+from dataflex_core.journal.figures import overlap, shares
+
+
+def chosen_until(seen: Seen, step: int) -> Ids:
+    """What a run trained on after its warm-up up to ``step``; all of it where nobody decided which samples."""
+    events = by_decision(seen)
+    return seen.trace.between(events[0].step if events else 0, step)
+
+
+def shares_of(seen: Seen) -> dict[str, float]:
+    """Each domain's share of what a run trained on after its warm-up."""
+    names = list(seen.start.domains)
+    owners = np.searchsorted(np.cumsum(list(seen.start.domains.values())), chosen_until(seen, seen.step), side="right")
+    counts = np.bincount(owners[owners < len(names)], minlength=len(names))
+    return shares(dict(zip(names, counts.tolist(), strict=True)))
+
+
+def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
+    """Of what was chosen up to the last step that all runs have done, or why it cannot be told."""
+    why_not = pools_differ(names, runs) or _same_pool_later(names, runs)
+    if why_not is not None:
+        return Overlap(why_not=why_not)
+    step = min(seen.step for seen in runs)
+    sets = [np.unique(chosen_until(seen, step)) for seen in runs]
+    if not all(map(len, sets)):
+        early = names[[len(one) for one in sets].index(0)]
+        return Overlap(step=step, why_not=f"{early} has chosen nothing up to step {step}, as far as all runs went")
+    pool = pool_size(runs[0])
+    matrix = [[overlap(one, other) for other in sets] for one in sets]
+    chance = [[by_chance(len(one), len(other), pool) for other in sets] for one in sets]
+    return Overlap(step=step, matrix=tuple(map(tuple, matrix)), chance=tuple(map(tuple, chance)))
+
+
+def by_chance(one: int, other: int, pool: int) -> float:
+    """The Jaccard index of two draws without replacement, of ``one`` and ``other`` samples, as it is expected."""
+    common = one * other / pool
+    return common / (one + other - common)
+
+
+def pools_differ(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
+    """How the pools of runs differ from that of the first, as far as is kept: domains, sizes, lengths of samples."""
+    first = runs[0]
+    for name, seen in zip(names[1:], runs[1:], strict=True):
+        here, there = dict(first.start.domains), dict(seen.start.domains)
+        if list(here.items()) != list(there.items()):
+            return f"{name} has another pool than {names[0]}: {_sizes(there)} in place of {_sizes(here)} samples"
+        if first.pool is not None and seen.pool is not None:
+            changed = not np.array_equal(first.pool.lengths, seen.pool.lengths)
+            if changed:
+                return f"{name} has another pool than {names[0]}: of the same sizes, with samples of other lengths"
+    return None
+
+
+def targets_differ(one: Seen, other: Seen) -> bool:
+    """Whether runs have other target sets, as far as is kept: names, sizes, and texts of some samples."""
+    texts, others = ([(text.target, text.sample, text.pieces) for text in seen.texts.targets] for seen in (one, other))
+    return dict(one.start.targets) != dict(other.start.targets) or bool(texts and others and texts != others)
+
+
+def _same_pool_later(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
+    for name, seen in zip(names, runs, strict=True):
+        if any(event.domains is not None and dict(event.domains) != dict(seen.start.domains) for event in seen.resumes):
+            return f"{name} went on with other data than it began with"
+    return None
+
+
+def _sizes(domains: dict[str, int]) -> str:
+    told = ", ".join(f"{name} {size:,}" for name, size in list(domains.items())[:4])
+    return told + (" and others" if len(domains) > 4 else "")
