@@ -34,8 +34,8 @@ def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
     step = min(seen.step for seen in runs)
     sets = [np.unique(chosen_until(seen, step)) for seen in runs]
     if not all(map(len, sets)):
-        early = names[[len(one) for one in sets].index(0)]
-        return Overlap(step=step, why_not=f"{early} has chosen nothing up to step {step}, as far as all runs went")
+        early = names[[seen.step for seen in runs].index(step)]
+        return Overlap(step=step, why_not=f"{early} has chosen nothing yet, at step {step}")
     pool = pool_size(runs[0])
     matrix = [[overlap(one, other) for other in sets] for one in sets]
     chance = [[by_chance(len(one), len(other), pool) for other in sets] for one in sets]

@@ -46,7 +46,9 @@ def _evaluations(names: Sequence[str], metrics: Sequence[Metric]) -> Iterator[st
         )
     for metric in metrics:
         without = [name for name in names if name not in metric.runs]
-        if len(metric.runs) > 1 and without:
+        if len(metric.runs) == 1:
+            yield f"{metric.name} is not compared: of {metric.runs[0]} alone it is known."
+        elif without:
             yield f"{metric.name} is compared without {', '.join(without)}, which {_has(without)} none."
         for at, what in ((metric.step, "step"), (metric.work, "work")):
             if len(metric.runs) > 1 and at is None:

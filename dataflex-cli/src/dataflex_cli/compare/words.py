@@ -38,7 +38,7 @@ def _ranked(data: Comparison, metric: Metric, where: str, place: str) -> str:
             found.append((group, figures[metric.name]))
     found.sort(key=lambda pair: pair[1].mean)
     told = [f"{shown(figure)} with {group.name}" for group, figure in found[:_TOLD]]
-    said = f"{place}, as far as all of them went, {metric.name} is {listed(told)}."
+    said = f"{place}, as far as all of them went, {metric.name} is {'; '.join(told)}."
     return said if len(found) < 2 else f"{said} {ahead([figure for _, figure in found])}"
 
 
