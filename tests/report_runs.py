@@ -55,6 +55,8 @@ class Shape:
     pool: int | None = None
     """The seed of its data, where it is another than that of the run."""
     step_cost: float = 0.0
+    exact: float | None = None
+    """What share of what a decision judges it scores; the rest is predicted, less well from decision to decision."""
 
     @property
     def steps(self) -> int:
@@ -119,6 +121,8 @@ def _start(shape: Shape, names: list[str]) -> Start:
         decision_cost=3.5 * shape.update if "selector" in shape.kinds else 0.0,
         step_cost=shape.step_cost,
         seed=shape.seed,
+        exact=None if shape.exact is None else 9,
+        config={} if shape.exact is None else {"exact": shape.exact, "exact_floor": 0.2},
         cut={names[0]: RowsFact(count=50, dataset=names[0], file="a.json", row=3, reason="longer than 190 tokens")},
         model="a/model",
         versions={"torch": "2.11.0"},
@@ -163,6 +167,8 @@ def _planned(
         judged=len(candidates) if by_score else 0,
         shortages=(),
         plan=plan.digest,
+        exact=_exact(shape, decision, len(candidates)) if by_score else None,
+        correlation=None if shape.exact is None or not by_score else round(0.8 - 0.12 * decision, 2),
         seconds=3.0 if by_score else 0.01,
         signal_seconds=2.5 if by_score else 0.0,
         notes={"selector": {"quality": 0.5}} if by_score else {},
@@ -177,6 +183,13 @@ def _with_reasons(one: Shown) -> Shown:
     score = one.score or 0.0
     helps = Helps(target="held", sample=one.sample % 3, cosine=score + 0.25, means={"held": score, "more": score - 1})
     return replace(one, loss=1 + one.sample / 1000, helps=helps)
+
+
+def _exact(shape: Shape, decision: int, judged: int) -> int | None:
+    """All of it, where the correlation is below the floor."""
+    if shape.exact is None:
+        return None
+    return judged if 0.8 - 0.12 * decision < 0.2 else round(shape.exact * judged)
 
 
 def _trained(

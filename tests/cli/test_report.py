@@ -19,11 +19,12 @@ from report_runs import SCRIPT, Shape, write_run
 from dataflex_cli.commands.report import report
 from dataflex_cli.pages.figures import Curve
 from dataflex_cli.pages.html import PLOTLY, PLOTLY_SHA256, document_of
-from dataflex_cli.report.alerts import CHECKS, alerts_of, alike
+from dataflex_cli.report.alerts import CHECKS, alerts_of
+from dataflex_cli.report.alike import pairs_alike, twins_of
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
 from dataflex_cli.report.judged import BANDS, judged_of
-from dataflex_cli.report.model import Alert, Enrichment, Lengths, Sample, Scores
+from dataflex_cli.report.model import Alert, Enrichment, Leaks, Lengths, Sample, Scores, Twins
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_core.errors import DataError
@@ -278,8 +279,9 @@ ODD = {
     "constant-scores": {"scores": (scores(spread=0.0),)},
     "nan-scores": {"scores": (scores(lost=3),)},
     "chosen-truncated": {"lengths": lengths(chosen_cut=0.4)},
-    "near-duplicates": {"samples": (sample(1, WORDS), sample(2, f"{WORDS} more"), sample(3, "something else"))},
-    "leak": {"in_target": 2},
+    "near-duplicates": {"twins": (Twins(sample=1, other=2, same=False),)},
+    "leak": {"leaks": Leaks(pool=2, trained=1, some=(4, 7))},
+    "near-leak": {"leaks": Leaks(near=(Twins(sample=1, other=0, same=False),))},
     "lengths": {"lengths": lengths(chosen_mean=30.0)},
     "effective-share": {"weights": (Curve(name="effective share", steps=(1,), values=(0.05,)),)},
 }
@@ -292,6 +294,8 @@ CALM = {
     "samples": (sample(1, WORDS), sample(2, "something else")),
     "weights": (Curve(name="effective share", steps=(1,), values=(0.5,)),),
     "provenance": {},
+    "twins": (),
+    "leaks": Leaks(),
 }
 
 
@@ -316,14 +320,79 @@ def test_rows_shortages_fallbacks_and_failures_are_alerts(tmp_path, data):
 
 def test_a_calm_run_has_no_alert(data):
     assert _alerts(data, **CALM) == {}
-    assert len(CHECKS) == 13
+    assert len(CHECKS) == 14
 
 
-def test_near_duplicates_are_found_among_many_samples():
+def texts_of(count: int, words: int = 40, before: str = "") -> list[str]:
     rng = np.random.default_rng(0)
-    rows = [sample(i, " ".join(map(str, rng.integers(0, 9999, 40)))) for i in range(1000)]
-    twin = replace(rows[7], sample=5000, pieces=(("answer", rows[7].pieces[0][1] + " end"),))
-    assert alike([*rows, twin]) == [(7, 5000)]
+    return [" ".join([before, *map(str, rng.integers(0, 9999, words))]) for _ in range(count)]
+
+
+def test_the_same_text_is_found_whatever_its_case_and_spaces():
+    given = [*texts_of(20), "One two  THREE", "one\ntwo three ", "one two four"]
+    assert pairs_alike(given) == [(20, 21, True)]
+    assert pairs_alike(["a b"] * 500) == [(0, i, True) for i in range(1, 500)]
+
+
+def test_texts_that_share_four_fifths_of_their_shingles_are_nearly_the_same():
+    given = texts_of(1000)
+    twin, cousin = f"{given[7]} end", " ".join([*given[9].split()[:20], *given[11].split()[:20]])
+    assert pairs_alike([*given, twin, cousin]) == [(7, 1000, False)]
+
+
+def test_what_many_texts_begin_with_makes_no_two_alike():
+    assert pairs_alike(texts_of(100, words=8, before=WORDS)) == []
+    twins = texts_of(100, words=20, before=WORDS)
+    assert pairs_alike([*twins, f"{twins[3]} end"]) == [(3, 100, False)]
+
+
+def test_all_that_a_run_keeps_is_held_against_each_other_in_time():
+    given = texts_of(1900, words=600) + [f"{text} and more" for text in texts_of(200, words=600)]
+    began = time.process_time()
+    found = pairs_alike(given)
+    assert time.process_time() - began < 10
+    assert found == [(i, 1900 + i, False) for i in range(200)]
+
+
+def test_twins_are_of_what_was_chosen():
+    rows = [sample(1, WORDS), sample(2, f"{WORDS} more"), sample(3, "something else"), sample(1, WORDS)]
+    assert twins_of(rows) == (Twins(sample=1, other=2, same=False),)
+    assert twins_of([rows[0], replace(rows[1], chosen=False)]) == ()
+
+
+def test_samples_shown_are_held_against_the_target_set(tmp_path):
+    run = write_run(tmp_path / "run", Shape(leaked=(0, 1, 899)))
+    file = next((run / "dataflex" / "texts").iterdir())
+    records = [json.loads(line) for line in file.read_text().split("\n") if line]
+    target = next(r["text"] for r in records if "text" in r and r["text"]["target"])
+    text = next(r["text"] for r in records if "text" in r and not r["text"]["target"])
+    for piece in text["pieces"]:
+        piece["text"] = WORDS
+    target["pieces"] = [{"role": "answer", "text": f"{WORDS} {WORDS} more"}]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    data = report_of(read_run(run))
+    assert data.leaks.near == (Twins(sample=text["sample"], other=target["sample"], same=False),)
+    trained = set(read_run(run).trace.ids.tolist())
+    assert (data.leaks.pool, data.leaks.trained) == (3, len({0, 1, 899} & trained))
+    assert {"leak", "near-leak"} <= {alert.id for alert in data.alerts}
+
+
+@pytest.mark.parametrize(("decisions", "word", "alert"), [(3, "0.56", None), (7, "2 of 7", "predictions-unused")])
+def test_predicted_scores_are_told_in_words_and_drawn(tmp_path, decisions, word, alert):
+    data = report_of(read_run(write_run(tmp_path, Shape(exact=0.25, decisions=decisions))))
+    (said,) = (text for text in data.words if "predicted the rest" in text)
+    assert said.startswith("It scored 25% of what it judged")
+    assert word in said
+    chart = next(chart for chart in charts_of(data) if chart.id == "prediction")
+    assert chart.data[0]["y"] == [round(0.8 - 0.12 * (i + 1), 2) for i in range(decisions)]
+    assert chart.layout["shapes"][0]["y0"] == 0.2
+    found = {one.id for one in data.alerts}
+    assert {name for name in found if name.startswith("predictions")} == ({alert} if alert else set())
+
+
+def test_rough_predictions_are_an_alert(data):
+    rough = tuple(replace(one, exact=10, judged=100, correlation=0.25) for one in data.decisions)
+    assert _alerts(data, **CALM, decisions=rough)["predictions-weak"].level == "hint"
 
 
 def test_many_domains_are_drawn_as_the_largest_and_all_others(tmp_path):

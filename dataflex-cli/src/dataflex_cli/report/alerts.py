@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Callable, Iterator
-from itertools import combinations
 
-from dataflex_cli.report.model import Alert, ReportData, Sample
+from dataflex_cli.report.data_alerts import chosen_truncated, leak, lengths_differ, near_duplicates, rows_dropped
+from dataflex_cli.report.model import Alert, ReportData
 
 Check = Callable[[ReportData], Iterator[Alert]]
 
 _DULL = 1e-9
 _ALIKE = 0.8
-_LONGER = 1.5
-_ONCE_IN = 8
-_SHINGLE = 5
+_WEAK = 0.3
 
 
 def alerts_of(data: ReportData) -> tuple[Alert, ...]:
@@ -102,6 +98,33 @@ def dull_scores(data: ReportData) -> Iterator[Alert]:
         )
 
 
+def poor_predictions(data: ReportData) -> Iterator[Alert]:
+    """Scores were predicted, and the predictions were of little use."""
+    asked = [one for one in data.decisions if one.exact is not None and one.judged]
+    poor = [one.decision for one in asked if not one.predicted]
+    known = [one.correlation for one in asked if one.predicted and one.correlation is not None]
+    todo = (
+        "Raise dataflex.exact, so that predictions have more to learn from. Scores that have little to do with the "
+        "words of a sample cannot be predicted: then set exact: all, and fewer candidates."
+    )
+    if poor:
+        yield Alert(
+            id="predictions-unused",
+            level="problem" if len(poor) > len(asked) / 2 else "hint",
+            title=f"Predictions were too poor at {_decisions(poor)}",
+            detail="These scored all that they judged, and cost as much as without dataflex.exact.",
+            todo=todo,
+        )
+    if known and (mean := sum(known) / len(known)) < _WEAK:
+        yield Alert(
+            id="predictions-weak",
+            level="hint",
+            title=f"Predicted scores are rough: a rank correlation of {mean:.2f} with the exact ones",
+            detail="Most of what was chosen was chosen by a prediction that orders samples little better than chance.",
+            todo=f"{todo} dataflex.exact_floor says below which correlation predictions are not used.",
+        )
+
+
 def shortages(data: ReportData) -> Iterator[Alert]:
     """Domains, or the pool, that had fewer samples than wanted."""
     told = list(dict.fromkeys(text for one in data.decisions for text in one.shortages))
@@ -113,81 +136,6 @@ def shortages(data: ReportData) -> Iterator[Alert]:
             title="Too few samples for what was wanted",
             detail=f"{told[0]}{more}.",
             todo="dataflex.exhaustion says what happens then: next-epoch repeats, renormalise gives to others.",
-        )
-
-
-def rows_dropped(data: ReportData) -> Iterator[Alert]:
-    """Rows that became no sample, or were cut."""
-    for key, words in (("dropped", "became no sample"), ("cut", "were cut at cutoff_len")):
-        for domain, fact in data.provenance.get(key, {}).items():
-            size = data.run.domains.get(domain, 0)
-            share = fact["count"] / max(size + fact["count"] * (key == "dropped"), 1)
-            if share < 0.01 and fact["count"] < 10:
-                continue
-            yield Alert(
-                id=f"rows-{key}-{domain}",
-                level="problem" if share > 0.2 else "hint",
-                title=f"{fact['count']:,} rows of {domain} {words} ({share:.0%})",
-                detail=f"The first is row {fact['row']} of {fact['file']}: {fact['reason']}.",
-                todo="Mend the rows, or leave them out." if key == "dropped" else "Raise cutoff_len, or shorten them.",
-            )
-
-
-def chosen_truncated(data: ReportData) -> Iterator[Alert]:
-    """Much of what was chosen is as long as fits."""
-    lengths = data.lengths
-    if lengths is not None and lengths.chosen_cut > 0.1:
-        yield Alert(
-            id="chosen-truncated",
-            level="problem" if lengths.chosen_cut > 0.3 else "hint",
-            title=f"{lengths.chosen_cut:.0%} of what was chosen fills cutoff_len ({lengths.cutoff_len} tokens)",
-            detail=f"Of the pool it is {lengths.pool_cut:.0%}. Such samples may lack the end of their answer.",
-            todo="Raise cutoff_len, or split long rows.",
-        )
-
-
-def near_duplicates(data: ReportData) -> Iterator[Alert]:
-    """Among the chosen samples that are shown, ones with nearly the same text."""
-    rows = list({row.sample: row for row in data.samples if row.chosen and row.pieces}.values())
-    pairs = alike(rows)
-    if pairs:
-        many = len({sample for pair in pairs for sample in pair})
-        share = many / len(rows)
-        yield Alert(
-            id="near-duplicates",
-            level="problem" if share > 0.2 else "hint",
-            title=f"Near-duplicates: {many} of the {len(rows)} chosen samples shown have a twin",
-            detail=f"Samples {pairs[0][0]} and {pairs[0][1]}, say: at least {_ALIKE:.0%} of their text is the same.",
-            todo="Remove duplicates from the data; a choice by score likes one as much as the other.",
-        )
-
-
-def leak(data: ReportData) -> Iterator[Alert]:
-    """Samples of a target set that stand in the pool, too."""
-    if data.in_target:
-        yield Alert(
-            id="leak",
-            level="problem",
-            title=f"{data.in_target} samples of the pool are in the target set, too",
-            detail="The run may train on what it is measured by: its evaluation says less than it seems to.",
-            todo="Take them out of the pool, and train again.",
-        )
-
-
-def lengths_differ(data: ReportData) -> Iterator[Alert]:
-    """What was chosen is much longer, or shorter, than the pool."""
-    lengths = data.lengths
-    if lengths is None or not lengths.pool_mean:
-        return
-    ratio = lengths.chosen_mean / lengths.pool_mean
-    if not 1 / _LONGER < ratio < _LONGER:
-        how = "longer" if ratio > 1 else "shorter"
-        yield Alert(
-            id="lengths",
-            level="hint",
-            title=f"Chosen samples are {how}: {lengths.chosen_mean:.0f} tokens, {lengths.pool_mean:.0f} in the pool",
-            detail="A score that follows length chooses by length, whatever the samples say.",
-            todo="Look at score against length below; normalise the score by length if it only follows it.",
         )
 
 
@@ -217,30 +165,9 @@ def few_count(data: ReportData) -> Iterator[Alert]:
 
 
 CHECKS: tuple[Check, ...] = (
-    failed, leak, dull_scores, by_chance, same_again, never_chosen, shortages, rows_dropped, chosen_truncated,
-    near_duplicates, lengths_differ, few_count, fallbacks,
+    failed, leak, dull_scores, by_chance, poor_predictions, same_again, never_chosen, shortages, rows_dropped,
+    chosen_truncated, near_duplicates, lengths_differ, few_count, fallbacks,
 )  # fmt: skip
-
-
-def alike(rows: list[Sample]) -> list[tuple[int, int]]:
-    """Pairs of samples that share at least four fifths of their shingles, five words each."""
-    shingles = {row.sample: _shingles(" ".join(text for _, text in row.pieces)) for row in rows}
-    holders: dict[int, list[int]] = {}
-    for sample, found in shingles.items():
-        # Two sets this much alike share most of their smallest hashes: only those are looked up.
-        for piece in sorted(found)[:_ONCE_IN]:
-            holders.setdefault(piece, []).append(sample)
-    pairs = {pair for held in holders.values() if 1 < len(held) <= 50 for pair in combinations(sorted(held), 2)}
-    return sorted(
-        (one, other)
-        for one, other in pairs
-        if len(shingles[one] & shingles[other]) >= _ALIKE * len(shingles[one] | shingles[other])
-    )
-
-
-def _shingles(text: str) -> set[int]:
-    words = re.findall(r"\w+", text.lower())
-    return {zlib.crc32(" ".join(words[i : i + _SHINGLE]).encode()) for i in range(max(1, len(words) - _SHINGLE + 1))}
 
 
 def _listed(names: list[str]) -> str:

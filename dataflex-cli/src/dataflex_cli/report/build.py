@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataflex_cli.report.alerts import alerts_of
+from dataflex_cli.report.alike import leaks_of, twins_of
 from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
 from dataflex_cli.report.cost import compared, cost_of, verdict_of
 from dataflex_cli.report.curves import curve, domain_losses, lengths_of, token_shares, weight_curves
@@ -49,7 +50,8 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         samples=samples,
         targets=targets,
         weighed=weighed_of(seen),
-        in_target=0 if seen.pool is None else len(seen.pool.in_target),
+        leaks=leaks_of(seen),
+        twins=twins_of(samples),
         verdict=verdict_of(against),
         against=against,
         proportions=_proportions(counts, seen.start.domains),
@@ -88,6 +90,7 @@ def _facts(seen: Seen) -> RunFacts:
         resumes=tuple(event.step for event in seen.resumes),
         samples=len(seen.trace.ids),
         unique=len(np.unique(seen.trace.ids)),
+        exact_floor=None if start.exact is None else start.config.get("exact_floor"),
     )
 
 

@@ -42,6 +42,8 @@ def taken_of(seen: Seen) -> tuple[Taken, ...]:
                     for short in event.shortages
                 ),
                 learning_rate=event.learning_rate,
+                exact=event.exact,
+                correlation=event.correlation,
             )
         )
     return tuple(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataflex_cli.pages.figures import Chart, Trace, histogram, titled
+from dataflex_cli.pages.figures import Chart, Curve, Trace, histogram, line, titled
 from dataflex_cli.report.model import Enrichment, ReportData, Scores
 
 
@@ -14,6 +14,7 @@ def choice_charts(data: ReportData) -> list[Chart | None]:
         _enrichment("enrichment", "Domains against the pool", data.enrichment),
         _enrichment("bands", "Scores against what was judged", data.bands),
         _scores(data.scores),
+        _prediction(data),
         _lengths(data),
         _score_length(data.scores),
     ]
@@ -56,6 +57,26 @@ def _scores(scores: Sequence[Scores]) -> Chart | None:
         layout=titled("score", "samples", barmode="overlay", bargap=0.02),
         wide=True,
     )
+
+
+def _prediction(data: ReportData) -> Chart | None:
+    known = [one for one in data.decisions if one.correlation is not None]
+    if not known:
+        return None
+    told = Curve(
+        name="rank correlation",
+        steps=tuple(float(one.decision) for one in known),
+        values=tuple(one.correlation for one in known),
+    )
+    floor = data.run.exact_floor
+    drawn = {"color": "@text", "width": 1.5, "dash": "dot"}
+    below = {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": floor, "y1": floor, "line": drawn}
+    layout = titled("decision", "rank correlation", shapes=[] if floor is None else [below], showlegend=False)
+    layout["yaxis"]["range"] = [min(0.0, *(value or 0.0 for value in told.values)), 1]
+    says = "Of the scores of the last samples scored with what had been predicted of them: 1 is a perfect order."
+    if floor is not None:
+        says += f" At the dotted line ({floor:g}) or below, all are scored."
+    return Chart(id="prediction", title="Predicted scores", says=says, data=[line(told, "@accent")], layout=layout)
 
 
 def _lengths(data: ReportData) -> Chart | None:

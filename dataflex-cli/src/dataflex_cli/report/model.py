@@ -39,11 +39,17 @@ class RunFacts:
     resumes: tuple[int, ...]
     samples: int
     unique: int
+    exact_floor: float | None = None
+    """The rank correlation below which predicted scores are not used; None where none are predicted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A decision as it was taken. ``shares`` are realised; ``wanted`` those asked for, of domains with quotas."""
+    """A decision as it was taken. ``shares`` are realised; ``wanted`` those asked for, of domains with quotas.
+
+    ``exact`` of what was ``judged`` was scored where the rest was predicted, with the rank correlation ``correlation``;
+    both None where nothing is predicted.
+    """
 
     decision: int
     step: int
@@ -59,6 +65,13 @@ class Taken:
     notes: Mapping[str, ByName]
     shortages: tuple[str, ...]
     learning_rate: float
+    exact: int | None = None
+    correlation: float | None = None
+
+    @property
+    def predicted(self) -> bool:
+        """Whether it chose by predictions; not where these were too poor, and all was scored."""
+        return self.exact is not None and self.exact < self.judged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +244,29 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Twins:
+    """Two texts that are the same but for case and spaces (``same``), or nearly. ``other`` may be of a target set."""
+
+    sample: int
+    other: int
+    same: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaks:
+    """Samples of the target set in the pool: how many are there, ``trained`` of which were trained on, and ``some``.
+
+    These are the same but for case and spaces. ``near`` are samples shown that are the same or nearly, with the number
+    of the target set's sample.
+    """
+
+    pool: int = 0
+    trained: int = 0
+    some: tuple[int, ...] = ()
+    near: tuple[Twins, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """All numbers of the page."""
 
@@ -255,10 +291,12 @@ class ReportData:
     lengths: Lengths | None
     weights: tuple[Curve, ...]
     samples: tuple[Sample, ...]
+    leaks: Leaks
     targets: tuple[Target, ...] = ()
     """Target samples that one of ``samples`` helps most."""
     weighed: tuple[WeighedSample, ...] = ()
-    in_target: int
+    twins: tuple[Twins, ...] = ()
+    """Chosen samples whose texts are nearly the same, a pair each, of those that are shown."""
     verdict: Verdict
     against: tuple[Against, ...]
     proportions: str

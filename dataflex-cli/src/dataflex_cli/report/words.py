@@ -16,6 +16,7 @@ def _sentences(data: ReportData) -> Iterator[str]:
     yield _ran(data)
     if (decided := _decided(data)) is not None:
         yield decided
+        yield from _predicted(data)
         yield _cost(data.cost)
     yield _paid(data)
 
@@ -51,6 +52,23 @@ def _decided(data: ReportData) -> str | None:
     return said
 
 
+def _predicted(data: ReportData) -> Iterator[str]:
+    """How well scores were predicted, where some were to be."""
+    asked = [one for one in data.decisions if one.exact is not None and one.judged]
+    if not asked:
+        return
+    used, known = [one for one in asked if one.predicted], [one.correlation for one in asked if one.predicted]
+    said = "Scores were to be predicted from those of a few samples, and never were: the predictions were too poor."
+    if used:
+        share = sum(one.exact or 0 for one in used) / sum(one.judged for one in used)
+        mean = sum(value or 0.0 for value in known) / len(known)
+        said = f"It scored {share:.0%} of what it judged and predicted the rest, at a rank correlation of {mean:.2f}."
+        if len(used) < len(asked):
+            too_poor = len(asked) - len(used)
+            said += f" At {too_poor} of {counted(len(asked), 'decision')} predictions were too poor: all was scored."
+    yield said
+
+
 def times(ratio: float) -> str:
     """How often, for people."""
     if ratio < 0.005:
@@ -81,6 +99,8 @@ def _paid(data: ReportData) -> str:
     said = {True: "It paid", False: "It did not pay", None: "Whether it paid cannot be told"}[verdict.paid]
     said += f": at {verdict.at:,.0f} training steps' worth of work, as far as all of them went, "
     said += f"{figures} than that of {over}{spread}."
+    if verdict.spread is None:
+        said += " This is one run of each: another seed may make as much of a difference."
     work = data.run.step + data.cost.steps
     if verdict.at is not None and verdict.at < 0.9 * work:
         said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."

@@ -23,13 +23,12 @@ from dataflex_core.rng import derive
 from dataflex_core.rows import Origins
 from dataflex_core.scoring.batching import lengths_of
 from dataflex_core.scoring.losses import IGNORE
-from dataflex_core.scoring.sample_keys import keys_of
 from dataflex_core.trainer.active_run import ActiveRun
+from dataflex_core.trainer.leaks import samples_in
 from dataflex_core.trainer.weighed_tokens import weighed_of
 
 _CHARACTERS = 4000
 _TARGETS = 100
-_COMPARED = 20_000
 
 
 class KeptTexts:
@@ -55,9 +54,9 @@ class KeptTexts:
         journal = self._run.journal
         if self._keep.scores:
             facts = PoolFacts(
-                lengths=(lengths := lengths_of(self._run.pool)).astype(np.int32),
+                lengths=lengths_of(self._run.pool).astype(np.int32),
                 cutoff_len=self._cutoff,
-                in_target=samples_in(self._run.pool, lengths, self._run.targets.values()),
+                in_target=samples_in(self._run.pool, self._run.targets.values(), self._decoded),
                 machine=machine(self._device),
             )
             write_pool_facts(journal.path.parent, journal.run, facts, journal.notice)
@@ -138,19 +137,8 @@ class KeptTexts:
             target=target,
         )
 
-    def _decoded(self, tokens: list[int]) -> str:
+    def _decoded(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
-
-
-def samples_in(pool: Any, lengths: NDArray[np.int64], targets: Iterable[Any]) -> NDArray[np.int64]:
-    """Samples of the pool, Int64[n], whose content is that of one of ``targets``; of very many as long, some only."""
-    sets = [(data, lengths_of(data)) for data in targets]
-    if not sets:
-        return np.zeros(0, dtype=np.int64)
-    known = np.concatenate([keys_of(data, np.arange(len(data))[:_COMPARED])[0] for data, _ in sets])
-    alike = np.flatnonzero(np.isin(lengths, np.concatenate([found for _, found in sets])))[:_COMPARED]
-    keys, has_one = keys_of(pool, alike)
-    return alike[has_one & np.isin(keys, known)]
 
 
 def machine(device: torch.device) -> dict[str, Any]:
