@@ -71,7 +71,7 @@ def test_samples_of_the_target_set_in_the_pool_are_found(model, tmp_path):
     rows[5] = json.loads((data / "held.json").read_text())[2]
     (data / "words.json").write_text(json.dumps(rows))
     made = report_of(read_run(train(args_of(model, data, tmp_path / "out"), mixer="temperature")))
-    assert made.in_target == 1
+    assert (made.leaks.pool, made.leaks.some) == (1, (5,))
     assert made.alerts[0].id == "leak"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -16,6 +17,7 @@ ALIKE = 0.8
 """The Jaccard index of their shingles from which on two texts are nearly the same."""
 _SHINGLE = 5
 _SKETCH = 64
+_PAIRS = 20_000
 _COMMON = 0.2
 _FEW = 10
 _NAMED = 3
@@ -40,21 +42,21 @@ def leaks_of(seen: Seen) -> Leaks:
     texts = [" ".join(piece.text for piece in text.pieces) for text in (*pool, *seen.texts.targets)]
     near = (
         Twins(sample=pool[one].sample, other=seen.texts.targets[other - len(pool)].sample, same=same)
-        for one, other, same in pairs_alike(texts if seen.texts.targets else [])
-        if one < len(pool) <= other
+        for one, other, same in pairs_alike(texts if seen.texts.targets else [], across=len(pool))
     )
     trained = found[np.isin(found, seen.trace.ids)]
     some = (*trained[:_NAMED].tolist(), *np.setdiff1d(found, trained)[:_NAMED].tolist())[:_NAMED]
     return Leaks(pool=len(found), trained=len(trained), some=some, near=tuple(near))
 
 
-def pairs_alike(texts: Sequence[str]) -> list[Pair]:
+def pairs_alike(texts: Sequence[str], *, across: int | None = None) -> list[Pair]:
     """Pairs of places of ``texts``, the lower first, and whether these are the same but for case and spaces.
 
     Others share at least four fifths of their shingles, five words each, but for those that a fifth of all texts have,
-    as templates and system prompts do. Which pairs are looked at is told by the 64 smallest hashes of each, a sketch of
-    fixed size, so that time and memory grow with the number of texts (Broder, 1997). Of texts that are the same, each
-    is paired with the first.
+    as templates and system prompts do. With ``across`` only pairs of one text before that place with one from there on.
+    Not each pair is named: every text that has a twin is in one. Of texts that are the same, each is paired with the
+    first. The time is bounded: which pairs are looked at, 20,000 at most, is told by the 64 smallest hashes of each
+    text, its sketch (Broder, 1997).
     """
     first: dict[str, int] = {}
     pairs: list[Pair] = []
@@ -64,12 +66,28 @@ def pairs_alike(texts: Sequence[str]) -> list[Pair]:
             pairs.append((before, place, True))
     kept = list(first.values())
     shingles = _told_apart([_shingles(texts[place]) for place in kept])
-    pairs += [(kept[one], kept[other], False) for one, other in _near(shingles)]
+    found = ((kept[one], kept[other], False) for one, other in _likely(shingles))
+    pairs = [pair for pair in pairs if _crosses(pair, across)]
+    pairs += _alike((pair for pair in found if _crosses(pair, across)), dict(zip(kept, shingles, strict=True)))
     return sorted(pairs)
 
 
-def _near(shingles: Sequence[frozenset[int]]) -> Iterator[tuple[int, int]]:
-    """Pairs that share half of their sketches, as most that are alike do, and are then found to be alike."""
+def _crosses(pair: Pair, across: int | None) -> bool:
+    return across is None or pair[0] < across <= pair[1]
+
+
+def _alike(likely: Iterable[Pair], shingles: Mapping[int, frozenset[int]]) -> Iterator[Pair]:
+    """Those that are alike, but for pairs of texts that both have a twin already."""
+    twins: set[int] = set()
+    for pair in islice(likely, _PAIRS):
+        one, other = shingles[pair[0]], shingles[pair[1]]
+        if not twins.issuperset(pair[:2]) and len(one & other) >= ALIKE * len(one | other):
+            twins.update(pair[:2])
+            yield pair
+
+
+def _likely(shingles: Sequence[frozenset[int]]) -> Iterator[tuple[int, int]]:
+    """Pairs that share half of their sketches, as nearly all that are alike do; those that share most first."""
     from scipy.sparse import csr_array, triu  # type: ignore[import-untyped]  # scipy has no types
 
     sketches = [sorted(found)[:_SKETCH] for found in shingles]
@@ -80,10 +98,10 @@ def _near(shingles: Sequence[frozenset[int]]) -> Iterator[tuple[int, int]]:
     starts = np.concatenate([[0], np.cumsum(sizes)])
     table = csr_array((np.ones(len(columns), dtype=np.int32), columns, starts))
     shared = triu(table @ table.T, k=1).tocoo()
-    likely = shared.data >= 0.5 * np.minimum(sizes[shared.row], sizes[shared.col])
-    for one, other in zip(shared.row[likely].tolist(), shared.col[likely].tolist(), strict=True):
-        if len(shingles[one] & shingles[other]) >= ALIKE * len(shingles[one] | shingles[other]):
-            yield one, other
+    share = shared.data / np.minimum(sizes[shared.row], sizes[shared.col])
+    order = np.argsort(-share, kind="stable")
+    order = order[share[order] >= 0.5]
+    yield from zip(shared.row[order].tolist(), shared.col[order].tolist(), strict=True)
 
 
 def _told_apart(shingles: Sequence[frozenset[int]]) -> list[frozenset[int]]:
