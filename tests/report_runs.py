@@ -55,6 +55,8 @@ class Shape:
     pool: int | None = None
     """The seed of its data, where it is another than that of the run."""
     step_cost: float = 0.0
+    words: int = 12
+    """In the answer of a sample."""
     exact: float | None = None
     """What share of what a decision judges it scores; the rest is predicted, less well from decision to decision."""
 
@@ -74,7 +76,7 @@ def write_run(folder: Path, shape: Shape) -> Path:
     told: list[str] = []
     scores = ScoreFiles(folder / "dataflex", run=lambda: "r1", notice=told.append)
     texts = TextFile(folder / "dataflex", "r1", told.append)
-    texts.write([_text(i, of_data, int(lengths[i]), target="held") for i in range(3)])
+    texts.write([_text(i, of_data, int(lengths[i]), shape.words, target="held") for i in range(3)])
     last = shape.steps if shape.stop is None else shape.stop
     for decision in range(shape.decisions + 1):
         step = 0 if decision == 0 else shape.warmup + (decision - 1) * shape.update
@@ -155,7 +157,7 @@ def _planned(
     if by_score:
         shown = [_with_reasons(one) for one in shown]
     new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
-    texts.write([_text(i, rng, int(lengths[i])) for i in new], shown)
+    texts.write([_text(i, rng, int(lengths[i]), shape.words) for i in new], shown)
     if by_score:
         kept.write(decision, candidates, scores, plan.ids)
     event = Decision(
@@ -222,9 +224,12 @@ def _trained(
     return events
 
 
-def _text(sample: int, rng: np.random.Generator, tokens: int, target: str = "") -> Text:
-    words = " ".join(f"w{n}" for n in rng.integers(0, 5000, 12))
-    pieces = (Piece(role="prompt", text=f"Sample {sample}? {SCRIPT}"), Piece(role="answer", text=f"{words} \u2028 ünï"))
+def _text(sample: int, rng: np.random.Generator, tokens: int, words: int, target: str = "") -> Text:
+    answer = " ".join(f"w{n}" for n in rng.integers(0, 5000, words))
+    pieces = (
+        Piece(role="prompt", text=f"Sample {sample}? {SCRIPT}"),
+        Piece(role="answer", text=f"{answer} \u2028 ünï"),
+    )
     return Text(
         sample=sample,
         pieces=pieces,

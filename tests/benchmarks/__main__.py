@@ -30,6 +30,7 @@ NAMES = (
     "decide-step",
     "store",
     "journal",
+    "report-page",
 )
 MODELS = ("hidden256", "smollm2")
 
