@@ -313,6 +313,7 @@ def test_rows_shortages_fallbacks_and_failures_are_alerts(tmp_path, data):
     assert "the pool had 3 of 4" in found["shortages"].detail
     assert "row 3 of a.json: no answer" in found["rows-dropped-domain a"].detail
     assert found["fallback-batches-halved"].detail == "out of memory"
+    assert "token_budget" in found["fallback-batches-halved"].todo
     failed = report_of(read_run(write_run(tmp_path / "failed", Shape(stop=9, error="disk full"))))
     assert failed.alerts[0].id == "failed"
     assert (failed.alerts[0].detail, failed.alerts[0].todo) == ("disk full", "mend it")

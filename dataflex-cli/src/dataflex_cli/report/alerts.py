@@ -14,6 +14,15 @@ _ALIKE = 0.8
 _WEAK = 0.3
 
 
+_INSTEAD = {
+    "gradients-one-by-one": "To take fewer of them lower dataflex.candidates, or set dataflex.exact.",
+    "batches-halved": "Set a smaller dataflex.token_budget, so that no batch is begun twice.",
+    "plain-gradients": "Train with an optimizer that keeps Adam's moments, such as adamw_torch.",
+    "rule-left-out": "dataflex doctor names the plugin and its fault: update it, or uninstall it.",
+}
+"""What to do about a fallback, by its kind."""
+
+
 def alerts_of(data: ReportData) -> tuple[Alert, ...]:
     """All alerts, problems first."""
     found = [alert for check in CHECKS for alert in check(data)]
@@ -147,7 +156,7 @@ def fallbacks(data: ReportData) -> Iterator[Alert]:
             level="hint",
             title="Something was done in a slower or rougher way",
             detail=told["text"],
-            todo="Nothing has to be done; it says what would make it fast.",
+            todo=_INSTEAD.get(told["kind"], "Nothing has to be done: what was decided is the same."),
         )
 
 
