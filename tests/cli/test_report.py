@@ -235,7 +235,7 @@ def test_what_is_no_run_is_refused(tmp_path, missing):
 
 
 def test_a_large_run_makes_a_small_page(tmp_path):
-    shape = Shape(sizes=(60_000, 30_000, 10_000), batch=40, update=49, decisions=50, warmup=50, words=400)
+    shape = Shape(sizes=(60_000, 30_000, 10_000), batch=40, update=49, decisions=50, warmup=50, words=200)
     data = report_of(read_run(write_run(tmp_path, shape)))
     assert len({row.sample for row in data.samples}) > 500
     assert data.samples[0].decision == 50, "the latest have their texts where not all fit"
