@@ -66,7 +66,7 @@ def _print(sheet: Sheet) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(sheet.columns):
-        table.add_column(name, justify="left" if i < sheet.words else "right")
+        table.add_column(name, justify="left" if i < sheet.words else "right", overflow="fold")
     for row in sheet.rows:
         table.add_row(*row)
     click.echo()

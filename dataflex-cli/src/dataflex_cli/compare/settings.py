@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,8 +17,8 @@ _INDIFFERENT = {
     "token_budget", "weighter",
 }  # fmt: skip
 """Of the `dataflex:` section: what changes nothing that is decided, and strategies, which stand by themselves."""
-_LISTS = {"domains", "targets"}
-"""Of what sets runs apart: too long for a name."""
+_UNNAMED = {"decisions", "domains", "targets", "updates"}
+"""Too long for a name, or told by the steps."""
 _TOLD = 3
 _LONG = 24
 
@@ -69,8 +70,9 @@ def _names(groups: Sequence[Settings]) -> list[str]:
         name = str(one["strategies"])
         if count[name] > 1:
             alike = [other for other in groups if other["strategies"] == name]
-            keys = dict.fromkeys(key for other in alike for key in other if key not in _LISTS)
-            apart = [key for key in keys if _differs(key, alike)]
+            keys = dict.fromkeys(key for other in alike for key in other if key not in _UNNAMED)
+            differing = [key for key in keys if _differs(key, alike)]
+            apart = [key for key in differing if key != "model"] or differing  # paths of models are long
             told = [f"{key} {_short(one[key])}" for key in apart if one.get(key) is not None][:_TOLD]
             name = ", ".join([name, *told])
         names.append(name)
@@ -87,7 +89,9 @@ def _key(value: Any) -> str:
 
 def _short(value: Any) -> str:
     text = str(value)
-    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+    if len(text) <= _LONG:
+        return text
+    return f"…{text[-_LONG:]}" if os.sep in text else f"{text[:_LONG]}…"  # of a path the end says more
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> Settings:

@@ -20,7 +20,7 @@ def _sentences(data: Comparison) -> Iterator[str]:
     said = counted(len(data.runs), "run")
     if several:
         told = [f"{len(group.members)} of {group.name}" for group in several[:_TOLD]]
-        said += f", of which {listed(told)} differ in nothing but the seed: they are one group"
+        said += f", of which {listed(told)} differ in the seed at most: they are one group"
         said += " each" if len(several) > 1 else ""
     yield f"{said}."
     for metric in data.metrics[:1]:
