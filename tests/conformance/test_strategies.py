@@ -20,7 +20,11 @@ PARAMS = {
     "selector-curriculum": [{"pattern": "saw", "window": 3}],
     "selector-near": [{"metric": "euclidean", "pooling": "last"}],
     "selector-tsds": [{"kde_k": 3}],
-    "selector-less": [{}, {"gradient": "sgd"}],
+    "selector-less": [
+        {"gradient": "sgd", "layers": "last-2", "refresh_target": 3},
+        {"layers": 0.25, "prefilter": "losses"},
+        {"prefilter": "embeddings", "prefilter_share": 0.3},
+    ],
     "selector-icons": {},
     "selector-greats": {"exact_up_to": 30, "temperature": 1e-3},
     "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},

@@ -24,6 +24,7 @@ SETTINGS = {
     "nice": {"mc_samples": 3, "max_new_tokens": 4, "reward": "rouge-l"},
 }
 """Of selectors by gradients that are slow to test."""
+PREDICTING = {"exact": 0.5, "exact_floor": 0, "features": "both"}
 CASES = [
     pytest.param(2, ALL, id="all three on 2"),
     pytest.param(2, {"selector": "less"}, id="less on 2"),
@@ -70,7 +71,7 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
         # The second decision may fall otherwise: the models it looks at agree to rounding only.
         "save_steps": SECTION["update_steps"],
         "save_strategy": "steps",
-        "dataflex": SECTION if strategies is not PREDICTED else {**SECTION, "exact": 0.5, "exact_floor": 0},
+        "dataflex": SECTION if strategies is not PREDICTED else {**SECTION, **PREDICTING},
     }
     if (name := strategies.get("selector")) in SETTINGS:
         common["dataflex"] = {**SECTION, "selector": {"name": name, **SETTINGS[name]}}

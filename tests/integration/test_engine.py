@@ -226,7 +226,7 @@ def test_a_batch_that_does_not_fit_is_halved_once_a_shape(folder, tmp_path, name
     assert len(set(scarce.failed)) == len(scarce.failed), "no shape twice"
     assert len([text for text in run.notices if "needs more memory" in text]) == len(scarce.failed)
     before = len(scarce.failed)
-    run.signals._context.directions.clear()
+    run.signals._context.directions.new_decision()
     run(name)
     assert len(scarce.failed) == before, "nor in the next pass"
 

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from signal_support import make_samples, set_up, signals_of
 from support import build_model
 from transformers import LlamaForCausalLM, LlamaModel
 
 from dataflex_core.scoring.store import Store
+from dataflex_core.trainer.pool_features import PoolFeatures
 
 pytestmark = pytest.mark.numeric
 
@@ -96,6 +98,45 @@ def test_three_decisions_pay_for_one_and_a_second_run_for_none(folder, reference
     assert again.notices == []
     kept = run.signals._context.store
     assert {len(shelf) for shelf in kept._shelves.values()} == {len(run.pool)}
+
+
+class Features(PoolFeatures):
+    """Those of a run's pool, with the tables in ``tables``."""
+
+    def __init__(self, run, tables, kind="both"):
+        pool = Dataset.from_list(run.pool)
+        ranks = run.signals._context.engine.ranks
+        super().__init__(pool, 0, kind=kind, signals=lambda: run.signals, folder=tables, ranks=ranks)
+
+
+def test_features_of_the_starting_model_are_made_once_for_every_run(folder, tmp_path, monkeypatch):
+    every, store = np.arange(40), tmp_path / "store"
+    run = Run(folder, store)
+    run.train()  # it is asked as it was before
+    features = Features(run, tmp_path / "a")
+    with forwards(monkeypatch) as counted:
+        rows = features(every)
+    assert sum(counted) == features.passed() == len(run.pool)
+    assert features.passed() == 0
+    np.testing.assert_allclose(np.linalg.norm(rows.astype("f8"), axis=1), 1, rtol=1e-2)
+    start = Features(run, tmp_path / "a", "start")
+    elsewhere = Run(folder, store)
+    states = elsewhere.signals.embeddings(every, model="base").astype("f8")
+    plain = (states - states.mean(axis=0)) / states.std(axis=0)
+    plain /= np.linalg.norm(plain, axis=1, keepdims=True)
+    with forwards(monkeypatch) as counted:
+        found = start(every)
+        np.testing.assert_allclose(found.astype("f8"), plain, atol=5e-3)
+        assert found.dtype == np.float16
+        np.testing.assert_array_equal(Features(run, tmp_path / "a")(every), rows)  # a run that goes on
+        for tables in (tmp_path / "b", None):  # another run, and one that keeps no table
+            np.testing.assert_array_equal(Features(elsewhere, tables)(every), rows)
+    assert counted == []
+    other = Run(folder, store, how="lora")
+    with torch.no_grad():
+        other.model.get_base_model().lm_head.weight.mul_(2)
+    Features(other, tmp_path / "a")(every)
+    assert len(list((tmp_path / "a").glob("start-*.npy"))) == 2, "another model has a table of its own"
 
 
 def test_the_model_in_training_is_asked_every_time(folder, tmp_path, monkeypatch):

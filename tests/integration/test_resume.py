@@ -57,12 +57,14 @@ SLOW = {
 }
 
 SECTIONS = {
-    "predicted": {"exact": 0.5, "exact_floor": 0, "spread": {"temperature": 0.3}},
+    "predicted": {"exact": 0.5, "exact_floor": 0, "features": "both", "spread": {"temperature": 0.3}},
     "cluster-less": {"selector": {"name": "cluster-less", "cluster_size": 20}},
     "greats": {"selector": {"name": "greats", "exact_up_to": 50, "temperature": 1e-3}},
     "icons": {"mixer": {"name": "static", "proportions": [1, 2]}},
     "nice": {"selector": {"name": "nice", "mc_samples": 3, "max_new_tokens": 4, "reward": "rouge-l"}},
 }
+# The second decision, after both checkpoints, looks along the first one's directions.
+SETTINGS = {"predicted": ("selector.refresh_target=2", "selector.layers=last-1", "selector.prefilter=losses")}
 
 
 def _catalog() -> Catalog:
@@ -71,7 +73,9 @@ def _catalog() -> Catalog:
 
 def _told(events):
     kept = [e for e in events if e["event"] in ("start", "decision", "step", "end")]
-    return [{k: v for k, v in e.items() if k not in ("seconds", "signal_seconds", "past")} for e in kept]
+    # Features cost the run that makes them, and one that finds them nothing.
+    apart = {"seconds", "signal_seconds", "past", *(["cost"] if kept[0]["features_cost"] else [])}
+    return [{k: v for k, v in e.items() if k not in apart} for e in kept]
 
 
 def _losses(output):
@@ -83,9 +87,9 @@ def _losses(output):
 def whole(request, model, data, tmp_path_factory):
     """A run that was never stopped, with all its checkpoints."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    strategies = {**SETS, **SLOW}[request.param]
     events: list[dict] = []
     args = base_args(model, data, output, **COMMON, dataflex=SECTIONS.get(request.param, {}))
+    strategies = {**{**SETS, **SLOW}[request.param], "settings": SETTINGS.get(request.param, ())}
     train(args, events=events, catalog=_catalog(), **strategies)
     return args, strategies, events
 

@@ -19,9 +19,9 @@ def dataflex_strategies():
     )
 
 
-def cost(params, decision):
+def cost(params, request):
     """A forward pass of each sample, once."""
-    return 1 / 3 if decision == 1 else 0.0
+    return 1 / 3 if request.decision == 1 else 0.0
 
 
 class Curriculum(Selector[NoParams]):

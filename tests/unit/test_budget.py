@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import Doc
 
-from dataflex_core import ReferenceModel, ScoringSelector, Selection, Selector, Weighter
+from dataflex_core import Cost, CostRequest, ReferenceModel, ScoringSelector, Selection, Selector, Weighter
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
-from dataflex_core.planning.budget import Budget, budget_of
+from dataflex_core.planning.budget import Budget, budget_of, cost_of_decision
 from dataflex_core.prepared import PreparedRun, Slot, choose
 from dataflex_core.spec import FORWARD, Kind, Need, StrategySpec
 
@@ -47,8 +47,12 @@ class Weighing(Weighter[Params]):
         return losses.values.new_ones(len(losses.values))
 
 
-def price(params: Params, decision: int) -> float:
-    return params.price / decision
+def price(params: Params, request: CostRequest) -> float:
+    return params.price / request.decision
+
+
+def every_other(params: Params, request: CostRequest) -> Cost:
+    return Cost(candidate=0.5, target=0.5 if request.decision % 2 else 0.0)
 
 
 def more_needs(params: Params) -> set[Need]:
@@ -141,18 +145,33 @@ def test_a_strategy_reckons_its_own_cost_by_its_parameters_and_the_decision():
 
 
 def test_a_sample_of_the_target_set_may_cost_something_else():
-    declared = {"needs": {Need.TARGET_SET}, "cost_of": f"{__name__}:price"}
+    declared = {"needs": {Need.TARGET_SET}, "cost_of": f"{__name__}:dear"}
     params, targets = Params(price=0.25), {"held": 8, "more": 4}
-    same = _prepared(Kind.SELECTOR, params, **declared)
-    assert _budget(same, **targets).decision_cost == (100 + 12) * 0.25 / 4
-    other = _prepared(Kind.SELECTOR, params, **declared, target_cost_of=f"{__name__}:dear")
-    assert _budget(other, **targets).decision_cost == (100 * 0.25 + 12 * 3) / 4
-    bounded = _prepared(Kind.SELECTOR, params, {"selection_budget": 6.0}, **declared, target_cost_of=f"{__name__}:dear")
+    assert _budget(_prepared(Kind.SELECTOR, params, **declared), **targets).decision_cost == (100 * 0.25 + 12 * 3) / 4
+    bounded = _prepared(Kind.SELECTOR, params, {"selection_budget": 6.0}, **declared)
     assert _budget(bounded, **targets).judged == (6 * 8 - 36) / 0.25
 
 
-def dear(params: Params, decision: int) -> float:
-    return 3.0
+def dear(params: Params, request: CostRequest) -> Cost:
+    return Cost(candidate=params.price, target=3.0)
+
+
+@pytest.mark.numeric
+def test_the_target_sets_pass_is_reckoned_by_how_often_it_is_made():
+    needs = {Need.GRADIENTS, Need.TARGET_SET}
+    prepared = _prepared(Kind.SELECTOR, config={"updates": 4}, needs=needs, cost_of=f"{__name__}:every_other")
+    budget, (chosen,) = _budget(prepared, exam=40), prepared.strategies.values()
+    judging = 100 * 0.5 + 40 * 0.25
+    assert budget.decision_cost == pytest.approx((judging + judging // 10) / 4), "a tenth goes to saying why"
+    costs = [cost_of_decision(chosen, budget, decision=decision, judged=100) for decision in (1, 2)]
+    assert costs == pytest.approx([(100 * 0.5 + 40 * 0.5) / 4, 100 * 0.5 / 4])
+
+
+@pytest.mark.parametrize(("features", "cost"), [("tokens", 0), ("start", 100 * FORWARD / 4)])
+def test_features_cost_a_pass_over_the_pool_once(features, cost):
+    config = {"exact": 0.5, "features": features}
+    assert _budget(_prepared(Kind.SELECTOR, config=config, needs={Need.LOSSES})).features_cost == cost
+    assert _budget(_prepared(Kind.SELECTOR, config={"features": features})).features_cost == 0
 
 
 def test_needs_that_parameters_add_are_checked():

@@ -266,8 +266,8 @@ def test_cluster_less_at_its_edges(gradients, count, wanted):
 
 
 def test_cluster_less_costs_a_forward_and_a_part_of_a_gradient():
-    assert cluster_cost(ClusterLessParams(), 1) == pytest.approx(1 / 3 + 1 / 16)
-    assert cluster_cost(ClusterLessParams(cluster_size=2), 1) == pytest.approx(4 / 3)
+    assert cluster_cost(ClusterLessParams(), CostRequest()).candidate == pytest.approx(1 / 3 + 1 / 16)
+    assert cluster_cost(ClusterLessParams(cluster_size=2), CostRequest()).candidate == pytest.approx(4 / 3)
 
 
 # ------------------------------------------------------------------------------------------------------------- nice

@@ -216,8 +216,8 @@ class CannotBeBuilt(Fits):
         self.table = {}["none"]
 
 
-def costs(params, decision):
-    return 1 / (decision - 1)
+def costs(params, request):
+    return 1 / (request.decision - 1)
 
 
 def needs(params):

@@ -1,4 +1,4 @@
-"""Features of samples by their tokens."""
+"""Features of samples by their tokens, and tables of features."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from dataflex_core.planning.token_features import WIDTH, read_token_features, write_token_features
+from dataflex_core.planning.feature_tables import read_table, side_by_side, standardise, write_table
+from dataflex_core.planning.token_features import WIDTH, token_features
 
 pytestmark = pytest.mark.numeric
 
@@ -23,9 +24,9 @@ def texts(count=900, seed=0):
 
 def features(folder, rows, **how):
     path = folder / "features.npy"
-    write_token_features(path, lambda start, stop: rows[start:stop], len(rows), **how)
+    write_table(path, len(rows), WIDTH, lambda table: token_features(lambda i, j: rows[i:j], table, **how))
     assert [file.name for file in folder.iterdir()] == ["features.npy"]
-    return read_token_features(path)
+    return read_table(path)
 
 
 def test_products_are_those_of_tf_idf_but_for_the_folding(tmp_path):
@@ -65,3 +66,27 @@ def test_tokens_beyond_the_buckets_count_too(tmp_path):
     found = features(tmp_path, [[5, 2**18 + 1], [5, 2**18 + 1], [6, 9]])
     np.testing.assert_array_equal(found[0], found[1])
     assert not np.array_equal(found[0], found[2])
+
+
+def test_states_are_brought_to_one_scale_whatever_their_blocks(monkeypatch):
+    """Whatever all rows share, and however large one of their numbers is, says nothing."""
+    rows = np.random.default_rng(0).standard_normal((60, 8)) * [1, 1, 1, 1, 1, 1, 1, 300] + 5
+    table = rows.astype("f2")
+    standardise(table)
+    np.testing.assert_allclose(np.linalg.norm(table.astype("f8"), axis=1), 1, rtol=1e-2)
+    assert np.abs(table.mean(axis=0, dtype="f8")).max() < 0.1
+    assert table.std(axis=0, dtype="f8").max() < 1.5 * table.std(axis=0, dtype="f8").min()
+    again = rows.astype("f2")
+    monkeypatch.setattr("dataflex_core.planning.feature_tables._BLOCK", 7)
+    standardise(again)
+    np.testing.assert_allclose(again.astype("f4"), table.astype("f4"), atol=1e-3)
+    constant = np.ones((5, 3), dtype="f2")
+    standardise(constant)
+    assert not constant.any()
+
+
+def test_features_of_two_kinds_weigh_alike():
+    a, b = np.eye(3, 5, dtype="f2"), np.eye(3, 9, dtype="f2")
+    both = side_by_side([a, b])
+    np.testing.assert_allclose(both @ both.T, (a @ a.T + b @ b.T) / 2, atol=1e-6)
+    assert side_by_side([a]) is a

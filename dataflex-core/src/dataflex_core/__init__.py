@@ -8,8 +8,11 @@ from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Weighter
 from dataflex_core.domains import Domain, count_by_domain, domain_of, mean_by_domain, sum_by_domain
 from dataflex_core.errors import DataflexError, StrategyFault, UsageError
 from dataflex_core.hooks import hookimpl
+from dataflex_core.layers import last_layers
 from dataflex_core.references import ReferenceModel
 from dataflex_core.requests import (
+    Cost,
+    CostRequest,
     IntervalRequest,
     MixRequest,
     Mixture,
@@ -31,6 +34,8 @@ from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
 __version__ = "2.0.0"
 
 __all__ = [
+    "Cost",
+    "CostRequest",
     "DataflexError",
     "Direction",
     "Domain",
@@ -65,6 +70,7 @@ __all__ = [
     "domain_of",
     "gumbel_top",
     "hookimpl",
+    "last_layers",
     "mean_by_domain",
     "sum_by_domain",
     "top",

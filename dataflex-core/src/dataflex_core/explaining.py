@@ -9,7 +9,7 @@ LIMIT = 2000
 MOST = 40
 """Samples of which a decision shows the text, and so explains."""
 SHARE = 10
-"""Of so many gradients that a decision takes, one more may be taken to explain it."""
+"""For a decision that costs so many gradients, one more may be taken to explain it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +21,10 @@ class Paid:
 
 
 def paid_for(wanted: int, taken: int, *, targets: int | None = None, held: int = 1) -> Paid:
-    """As many of ``wanted`` samples as a tenth of ``taken`` gradients pays for: a gradient each, where that is all.
+    """As many of ``wanted`` samples as a tenth of ``taken`` pays for: a gradient each, where that is all.
 
     Else ``targets`` gradients come with each block of ``held`` samples: those of all target samples, made anew.
+    ``taken`` is what the decision costs otherwise, in gradients.
     """
     room, wanted = taken // SHARE, min(wanted, MOST)
     if targets is None:
@@ -45,7 +46,7 @@ def most_of(decisions: int) -> int:
 def reckoned(taken: float, most: int) -> float:
     """The gradients that explaining ``most`` samples takes where those of the target set are kept, by those ``taken``.
 
-    Where they are not it may be more, up to a tenth of them.
+    Where they are not it may be more, up to a tenth of these.
     """
     return min(float(most), taken / SHARE)
 

@@ -13,6 +13,7 @@ from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy, Weighter
 from dataflex_core.errors import StrategyFault
 from dataflex_core.references import reference_models
+from dataflex_core.requests import Cost, CostRequest
 from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
 from dataflex_core.strategy_faults import named, place_of_class
 
@@ -60,24 +61,28 @@ class Chosen:
         """The reference models that its parameters name, by parameter."""
         return reference_models(self.params)
 
-    def cost(self, decision: int = 1) -> float:
-        """What judging one sample costs at a decision, in plain training steps of one sample."""
-        if self.record.spec.cost_of is not None:
-            return self._declared_cost(self.record.spec.cost_of, decision)
-        forwards = len(self.references) if self.needs & _JUDGING else 0
-        return cost_of_needs(self.needs) + forwards * FORWARD
+    def cost(self, decision: int = 1, *, layers: int | None = None) -> float:
+        """What judging one candidate costs at a decision, in plain training steps of one sample.
 
-    def target_cost(self, decision: int = 1) -> float:
-        """What a sample of the target set costs at a decision, in plain training steps of one; 0 without that need."""
+        ``layers`` are the model's transformer layers, where they are known.
+        """
+        return self._cost(decision, layers).candidate
+
+    def target_cost(self, decision: int = 1, *, layers: int | None = None) -> float:
+        """Likewise one sample of the target set; 0 where none is needed."""
         if Need.TARGET_SET not in self.needs:
             return 0.0
-        target_cost_of = self.record.spec.target_cost_of
-        return self.cost(decision) if target_cost_of is None else self._declared_cost(target_cost_of, decision)
+        cost = self._cost(decision, layers)
+        return cost.candidate if cost.target is None else cost.target
 
-    def _declared_cost(self, function: str, decision: int) -> float:
-        cost = self.record.load_from(function)
-        with named({self.title: cost}, "asked what it costs"):
-            return float(cost(self.params, decision))
+    def _cost(self, decision: int, layers: int | None) -> Cost:
+        if self.record.spec.cost_of is not None:
+            cost = self.record.load_from(self.record.spec.cost_of)
+            with named({self.title: cost}, "asked what it costs"):
+                answer = cost(self.params, CostRequest(decision=decision, layers=layers))
+                return answer if isinstance(answer, Cost) else Cost(candidate=float(answer))
+        forwards = len(self.references) if self.needs & _JUDGING else 0
+        return Cost(candidate=cost_of_needs(self.needs) + forwards * FORWARD)
 
     @property
     def scores(self) -> bool:

@@ -285,5 +285,27 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CostRequest:
+    """Say what judging costs at a ``decision``, from 1, of a model of so many transformer ``layers``.
+
+    ``layers`` is None where nobody knows before the model loads.
+    """
+
+    decision: int = 1
+    layers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What judging costs, in plain training steps of one sample: of a ``candidate``, and of a sample of the target set.
+
+    ``target`` is None where that is the same. It counts only where the strategy needs a target set.
+    """
+
+    candidate: float
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoParams:
     """The parameters of a strategy that takes none."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dataflex_core.errors import StrategyFault
+from dataflex_core.layers import ALL_LAYERS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,35 +165,56 @@ class Signals(Protocol):
         Collective. Raises as `losses`.
         """
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Scores:
+    def influence(self, shard: Ids, *, adam: bool = True, layers: str | float = ALL_LAYERS, refresh: int = 1) -> Scores:
         """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333).
 
         With ``adam`` a sample's gradient becomes the direction that the running Adam would take for it; where the
         optimizer keeps no Adam moments the gradient itself is compared, and the run says so. NaN where a sample has no
         target token.
 
-        Collective. The first call of a decision makes a pass over the target set too. Raises `UnmetNeed` without a
-        target set, and `DataError` where no sample of a subtask has a gradient.
+        ``layers`` is whose gradients count: those of ``all``, or of the last of the model's transformer layers and what
+        lies behind them, ``last-4`` of four, 0.25 of a quarter. The backward pass ends there.
+
+        Collective. The first call of a decision makes a pass over the target set too; with ``refresh`` m, that of every
+        m-th decision at which it is asked, and what was found is kept until then, also in checkpoints. Raises
+        `UnmetNeed` without a target set and where the model has fewer layers, `StrategyFault` for other ``layers`` and
+        for a ``refresh`` below one, and `DataError` where no sample of a subtask has a gradient.
         """
 
-    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Scores:
+    def influences(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Scores:
         """Mean cosine with each target subtask's gradients, Float32[n, K], in order of ``targets``.
 
         With ``directions`` it is the product of the sample's unit gradient with each of these K instead, each the mean
         of unit vectors, and no target set is needed: every call makes a pass over the samples that they are made of,
-        and holds K gradients.
+        and holds K gradients; ``refresh`` is of no account.
 
         Collective; all ranks give the same directions, or `StrategyFault` is raised on all of them, as without any.
         Else, and in what it raises, as `influence`; `DataError` too where a direction has no gradient.
         """
 
-    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Scores:
+    def alignments(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Scores:
         """Product with each target subtask's mean gradient, Float32[n, K]; nothing is made of length one.
 
         To first order, and times the learning rate, what a step on the sample takes off the subtask's mean loss: a step
         of the running Adam, or, without ``adam``, of plain gradient descent. NaN where a sample has no target token.
 
-        ``directions``, and what is raised, as in `influences`. Collective.
+        ``directions``, ``layers`` and ``refresh``, and what is raised, as in `influences`. Collective.
         """
 
     def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:

@@ -35,6 +35,8 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         summary="the samples whose update points where the target set's gradient points",
         reference="arXiv:2402.04333",
         needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
+        needs_for=f"{_HERE}.selectors.less:needs_for",
+        cost_of=f"{_HERE}.selectors.less:cost_of",
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,
@@ -54,7 +56,6 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         reference="Wang et al., GREATS, NeurIPS 2024",
         needs={Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
         cost_of=f"{_HERE}.selectors.greats:cost",
-        target_cost_of=f"{_HERE}.selectors.greats:target_cost",
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,
@@ -65,7 +66,6 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         reference="arXiv:2402.04333",
         needs={Need.EMBEDDINGS, Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
         cost_of=f"{_HERE}.selectors.cluster_less:cost",
-        target_cost_of=f"{_HERE}.selectors.cluster_less:target_cost",
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,
@@ -76,7 +76,6 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         reference="Wang et al., NICE, ICML 2025",
         needs={Need.GENERATIONS, Need.GRADIENTS, Need.MOMENTS, Need.TARGET_SET},
         cost_of=f"{_HERE}.selectors.nice:cost",
-        target_cost_of=f"{_HERE}.selectors.nice:target_cost",
     )
     yield StrategySpec(
         kind=Kind.SELECTOR,

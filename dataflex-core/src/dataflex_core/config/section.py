@@ -60,9 +60,9 @@ class DataflexConfig:
     share of the training cost that decisions may take: as many scores are taken as it pays for, the others are
     predicted, or where they cannot be there are fewer candidates. Of these a scoring selector scores ``exact``:
     ``"all"``, or that multiple of what it chooses, and more while the rank correlation of scores with what was
-    predicted of them is under ``exact_floor``; the others' scores are predicted. ``spread`` lets a choice by scores
-    repeat itself less (None: only where scores are predicted). ``exhaustion`` says what happens when a
-    domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
+    predicted of them is under ``exact_floor``; the others' scores are predicted from ``features``. ``spread`` lets
+    a choice by scores repeat itself less (None: only where scores are predicted). ``exhaustion`` says what happens when
+    a domain has too few samples left, ``warmup_proportions`` how the warm-up mixes domains, ``token_budget`` how many
     tokens, padding included, a batch of signals holds (None: as many as a full training batch), ``flush_seconds`` how
     often the results of a long pass are written, so that a killed one repeats no more than that. ``store`` is the
     folder of the answers of models that do not train (None: one of the run's own), ``store_token_losses`` the numbers
@@ -93,6 +93,10 @@ class DataflexConfig:
     exact_floor: Annotated[
         float, Ge(0), Lt(1), Doc("the rank correlation of prediction and score below which a decision scores more")
     ] = 0.2
+    features: Annotated[
+        Literal["tokens", "start", "both"],
+        Doc("what scores are predicted from: the tokens in a sample, the starting model's hidden states, or both"),
+    ] = "tokens"
     spread: Annotated[
         Spread | None, Doc("lets a choice by scores repeat itself less; null: only where scores are predicted")
     ] = None

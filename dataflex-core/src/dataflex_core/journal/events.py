@@ -48,7 +48,8 @@ class Start(Event):
     training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
     every draw: ``data_seed``, or else ``seed``.
 
-    ``exact`` is how many of what is judged are scored where the scores of the others are predicted, None where all are.
+    ``exact`` is how many of what is judged are scored where the scores of the others are predicted, None where all are;
+    ``features_cost`` is what the features that they are predicted from cost once, in training steps, unless stored.
     ``exhaustion`` and ``warmup_proportions`` are what the configuration says of plans. ``dropped`` tells, by domain, of
     rows that became no sample, and ``cut`` of those that were cut at ``cutoff_len``; ``target_dropped`` and
     ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
@@ -79,6 +80,7 @@ class Start(Event):
     exhaustion: str = "next-epoch"
     warmup_proportions: str | Mapping[str, float] = "size"
     exact: int | None = None
+    features_cost: float = 0.0
     dropped: Mapping[str, RowsFact] = field(default_factory=dict)
     cut: Mapping[str, RowsFact] = field(default_factory=dict)
     target_dropped: Mapping[str, RowsFact] = field(default_factory=dict)

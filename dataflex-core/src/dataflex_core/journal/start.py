@@ -46,6 +46,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         judged=budget.judged,
         decision_cost=round(budget.decision_cost, 3),
         step_cost=round(budget.step_cost, 3),
+        features_cost=round(budget.features_cost, 3),
         seed=seed,
         exact=budget.exact,
         break_even=rounded(break_even(budget.decision_cost, budget.longest)) if budget.decision_cost else None,

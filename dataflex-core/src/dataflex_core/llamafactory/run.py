@@ -15,12 +15,13 @@ from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal, Report
-from dataflex_core.llamafactory.args import dataset_dir
+from dataflex_core.llamafactory.args import RunArgs, dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.environment import logs_details
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Load, Loading
+from dataflex_core.llamafactory.model_size import layers_of_model
 from dataflex_core.llamafactory.traced import Wanted, summed
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
@@ -253,7 +254,12 @@ def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ra
         max_steps=training_args.max_steps,
         epochs=training_args.num_train_epochs,
         drop_last=training_args.dataloader_drop_last,
+        layers=layers_of_model(RunArgs(written=prepared.config.args)) if _asks_for_layers(prepared) else None,
     )
+
+
+def _asks_for_layers(prepared: PreparedRun) -> bool:
+    return any(chosen.record.spec.cost_of is not None for chosen in prepared.strategies.values())
 
 
 def _modules(error: BaseException) -> list[str]:

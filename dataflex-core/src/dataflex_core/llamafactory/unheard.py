@@ -55,6 +55,7 @@ _OF_KINDS: Mapping[str, Collection[Kind]] = {
     "selection_budget": (Kind.SELECTOR,),
     "exact": (Kind.SELECTOR,),
     "exact_floor": (Kind.SELECTOR,),
+    "features": (Kind.SELECTOR,),
     "spread": (Kind.SELECTOR,),
     "exhaustion": _PLANNING,
     "warmup_proportions": _PLANNING,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from dataflex_core.config.section import SECTION, DataflexConfig
@@ -20,6 +21,7 @@ from dataflex_core.spec import FORWARD, Kind, Need
 _LONGEST = 10**9  # samples of an interval
 LEAST_EXACT = 0.1
 """How few of what is chosen a selection budget lets a decision score before it judges fewer candidates instead."""
+_AVERAGED = 1024  # decisions, whose costs are asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,9 @@ class Budget:
     ``global_batch`` counts samples per optimizer step over all ranks. ``judged`` is how many samples a decision judges
     (0 without a selector) and ``decision_cost`` what that costs, in training steps. ``exact`` is how many of them are
     scored where the others' scores are predicted, and that holds, ``probing`` how that is done: else None.
-    ``step_cost`` is what weighing the loss adds to each step, in training steps, by passes of its own.
+    ``step_cost`` is what weighing the loss adds to each step, in training steps, by passes of its own. ``layers`` are
+    the model's transformer layers, None where nobody knows; ``features_cost`` is that of the features that scores are
+    predicted from, once in the run.
     """
 
     schedule: Schedule
@@ -41,6 +45,8 @@ class Budget:
     step_cost: float = 0.0
     exact: int | None = None
     probing: Probing | None = None
+    layers: int | None = None
+    features_cost: float = 0.0
 
     @property
     def longest(self) -> int:
@@ -63,6 +69,7 @@ def budget_of(
     max_steps: int,
     epochs: float,
     drop_last: bool = False,
+    layers: int | None = None,
 ) -> Budget:
     """Work the run out, and refuse what cannot be. ``micro_batches`` make up a rank's accumulation window.
 
@@ -94,7 +101,7 @@ def budget_of(
     _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
     _check_targets(prepared, targets)
-    judged, probing, cost = _selection(prepared, pool, targets, global_batch, schedule)
+    judged, probing, cost = _selection(prepared, pool, targets, global_batch, schedule, layers)
     return Budget(
         schedule=schedule,
         domains=tuple(domains),
@@ -105,6 +112,8 @@ def budget_of(
         step_cost=_step_cost(prepared, micro_batches) + _preparing(prepared, targets, schedule, global_batch),
         exact=None if probing is None else min(judged, probing.size(_chosen(schedule, global_batch))),
         probing=probing,
+        layers=layers,
+        features_cost=0.0 if probing is None or config.features == "tokens" else cost_of_features(pool, global_batch),
     )
 
 
@@ -126,7 +135,12 @@ def _chosen(schedule: Schedule, global_batch: int) -> int:
 
 
 def _selection(
-    prepared: PreparedRun, pool: int, targets: Mapping[str, int], global_batch: int, schedule: Schedule
+    prepared: PreparedRun,
+    pool: int,
+    targets: Mapping[str, int],
+    global_batch: int,
+    schedule: Schedule,
+    layers: int | None,
 ) -> tuple[int, Probing | None, float]:
     """Candidates per decision, how some of them are scored if not all, and the cost in samples trained on."""
     config, selector = prepared.config.dataflex, prepared.strategies.get(SELECTOR)
@@ -143,9 +157,10 @@ def _selection(
             else "use a smaller batch, or more data",
             key=(SECTION, "update_steps"),
         )
+    fixed = sum(targets.values()) * _mean_target_cost(selector, schedule.decisions, layers)
     explained = most_of(schedule.decisions) if prepared.explains else 0
     # The first decision, and so the dearest where answers of frozen models are kept.
-    cost, fixed = selector.cost(decision=1), sum(targets.values()) * selector.target_cost(decision=1)
+    cost = selector.cost(decision=1, layers=layers)
     if config.selection_budget is None:
         multiple = math.inf if config.candidates == "all" else config.candidates
         probing = _asked_for(config)
@@ -162,8 +177,14 @@ def _selection(
             key=(SECTION, key),
         )
     scored = judged if probing is None else min(judged, probing.size(chosen))
-    spent = scored * cost + fixed
-    return judged, probing, spent + int(reckoned(spent, explained))
+    judging = scored * cost + fixed
+    return judged, probing, judging + int(reckoned(judging, explained))
+
+
+def _mean_target_cost(selector: Chosen, decisions: int, layers: int | None) -> float:
+    """Of one sample of the target set, at a decision: not all may make a pass over it."""
+    known = range(1, min(max(decisions, 1), _AVERAGED) + 1)
+    return fmean(selector.target_cost(decision, layers=layers) for decision in known)
 
 
 def _asked_for(config: DataflexConfig) -> Probing | None:
@@ -201,9 +222,13 @@ def _paid_for(
     return multiple, None
 
 
-def judged_with_targets(selector: Chosen, budget: Budget, judged: int) -> int:
-    """The samples of a decision that judges ``judged``, with those of the target set, if it looks at them."""
-    return judged + (sum(size for _, size in budget.targets) if Need.TARGET_SET in selector.needs else 0)
+def cost_of_judging(selector: Chosen, budget: Budget, *, decision: int, judged: int) -> float:
+    """What judging ``judged`` samples costs at a decision, in plain training steps of one sample.
+
+    With the pass over the target set, where one is made at it.
+    """
+    targets = sum(size for _, size in budget.targets) * selector.target_cost(decision, layers=budget.layers)
+    return judged * selector.cost(decision, layers=budget.layers) + targets
 
 
 def cost_of_decision(
@@ -215,8 +240,13 @@ def cost_of_decision(
     """
     if selector is None or not judged:
         return 0.0
-    targets = sum(size for _, size in budget.targets) * selector.target_cost(decision)
-    return (judged * selector.cost(decision) + targets + explaining) / budget.global_batch
+    judging = cost_of_judging(selector, budget, decision=decision, judged=judged)
+    return (judging + explaining) / budget.global_batch
+
+
+def cost_of_features(passed: int, global_batch: int) -> float:
+    """What features cost for which so many samples take a forward pass, in training steps."""
+    return passed * FORWARD / global_batch
 
 
 def _step_cost(prepared: PreparedRun, micro_batches: int) -> float:

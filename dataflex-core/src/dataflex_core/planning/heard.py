@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.layers import ALL_LAYERS
 from dataflex_core.signals import Signals
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Influence:
+    """How influence on the target set was asked for, as `dataflex_core.Signals.influences`."""
+
+    adam: bool
+    layers: str | float
+    refresh: int
+
+
 class Heard:
-    """Of one decision. ``adam`` is how influence on the target set was asked for, None where it was not."""
+    """Of one decision. ``influence`` is how that on the target set was asked for last, None where it was not."""
 
     def __init__(self) -> None:
-        self.adam: bool | None = None
+        self.influence: Influence | None = None
         self._losses: list[tuple[Ids, Scores]] = []
 
     def tell(self, method: str, args: tuple[Any, ...], options: dict[str, Any], answer: Any) -> None:
         """A method of `Signals` was called, and answered."""
         if method in ("influence", "influences") and options.get("directions") is None:
-            self.adam = bool(options.get("adam", True))
+            self.influence = Influence(
+                adam=bool(options.get("adam", True)),
+                layers=options.get("layers", ALL_LAYERS),
+                refresh=int(options.get("refresh", 1)),
+            )
         elif method == "losses" and options.get("model") is None:
             shard = args[0] if args else options["shard"]
             self._losses.append((np.array(shard, dtype=np.int64), np.array(answer, dtype=np.float32)))

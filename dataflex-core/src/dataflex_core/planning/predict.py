@@ -24,7 +24,7 @@ FADING = 0.7
 """The weight of a score of the decision before, beside one of this decision."""
 RIDGE = 1.0
 """The regression's penalty, for features of length one."""
-_BLOCK = 16384
+_BLOCK = 2048  # samples whose features stay in a processor's cache
 _MOST = 8192  # scores that are remembered, the latest
 _FAINT = 0.01  # below this weight they are forgotten
 
@@ -86,7 +86,9 @@ class Regression:
         for start in range(0, len(ids), _BLOCK):
             part = slice(start, start + _BLOCK)
             # A product of matrices rounds by their shapes.
-            found[part] = np.einsum("nd,kd->nk", self._features(ids[part]).astype(np.float32), self._weights)
+            found[part] = np.einsum(
+                "nd,kd->nk", self._features(ids[part]).astype(np.float32, copy=False), self._weights
+            )
         return found + self._offset
 
 

@@ -1,13 +1,11 @@
 """Features of samples by the tokens in them: hashed tf-idf, folded into a few hundred numbers. Made once, and free.
 
-A table of one row a sample, Float16[N, 512], lies in a file and is read as it is asked for: 1 KB a sample.
+A row of 512 numbers in half precision a sample: 1 KB.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,20 +25,6 @@ _BUCKETS = 1 << 18  # tokens above share one
 _BLOCK = 4096
 
 
-def write_token_features(path: Path, tokens: Tokens, size: int, *, seed: int = 0) -> None:
-    """Write what `token_features` gives to ``path``, ``.npy``: under a temporary name, then renamed."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=(size, WIDTH))
-        token_features(tokens, table, seed=seed)
-        table.flush()
-        del table
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def token_features(tokens: Tokens, table: NDArray[np.float16], *, seed: int = 0) -> None:
     """Fill ``table`` Float16[N, 512] with the features of N samples.
 
@@ -56,12 +40,6 @@ def token_features(tokens: Tokens, table: NDArray[np.float16], *, seed: int = 0)
         rows = fold.transform(tfidf.transform(counts))
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         table[start : start + len(rows)] = rows / np.where(lengths > 0, lengths, 1)
-
-
-def read_token_features(path: Path) -> NDArray[np.float16]:
-    """What `write_token_features` wrote, memory-mapped: Float16[N, 512]."""
-    table: NDArray[np.float16] = np.lib.format.open_memmap(path, mode="r")
-    return table
 
 
 def _inverse_frequencies(tokens: Tokens, size: int) -> NDArray[np.float64]:

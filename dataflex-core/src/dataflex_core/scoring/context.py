@@ -9,16 +9,19 @@ from typing import Any
 
 from torch import nn
 
+from dataflex_core.layers import ALL_LAYERS, last_layers
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.scoring.frozen import digest_of_tokenizer, question
 from dataflex_core.scoring.gradients import Gradients
-from dataflex_core.scoring.influence import Counted, Directions
+from dataflex_core.scoring.influence import Directions
+from dataflex_core.scoring.last_layers import layers_of
 from dataflex_core.scoring.models import Models
 from dataflex_core.scoring.moments import Moments
 from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Samples
 from dataflex_core.scoring.store import Shelf, Store
+from dataflex_core.scoring.target_directions import TargetDirections
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,13 +30,13 @@ class ScoringContext:
 
     ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
-    optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step``,
-    ``directions``, the subtasks' mean gradients of the model as it is, of unit vectors (True) or not, and what
-    ``gradients`` are taken of hold for one decision. ``store`` has the answers of models that do not train, those of
-    token losses in numbers of ``tokens_as``; ``precision`` is what the one in training computes in where its weights
-    do not say so. ``notice`` tells the user something, ``fallback`` that something is not done as it is best done: its
-    kind, and why; None: that is a notice. ``explains`` is whether somebody will ask which target samples others help
-    most: then their unit gradients, ``target_units``, stay for the decision, where they fit.
+    optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step`` and what
+    ``gradients`` are taken of hold for one decision, ``directions``, the subtasks' mean gradients, for as many as was
+    asked for. ``store`` has the answers of models that do not train, those of token losses in numbers of ``tokens_as``;
+    ``precision`` is what the one in training computes in where its weights do not say so. ``notice`` tells the user
+    something, ``fallback`` that something is not done as it is best done: its kind, and why; None: that is a notice.
+    ``explains`` is whether somebody will ask which target samples others help most: then their unit gradients, the last
+    ones that were taken at this decision, stay for it where they fit: ``target_units``, and of which layers.
     """
 
     models: Models
@@ -53,26 +56,42 @@ class ScoringContext:
     fallback: Callable[[str, str], None] | None = None
     explains: bool = False
     gradients: Gradients = field(init=False)
-    directions: dict[bool, Counted] = field(default_factory=dict, init=False)
-    target_units: Directions | None = field(default=None, init=False)
+    directions: TargetDirections = field(default_factory=TargetDirections, init=False)
+    target_units: tuple[str | float, Directions] | None = field(default=None, init=False)
+    _of_last: dict[int, Gradients] = field(default_factory=dict, init=False)
     _told: set[str] = field(default_factory=set, init=False)
     _tokenizers: dict[int, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        self.gradients = Gradients(
+        self.gradients = self._gradients(None)
+
+    def new_decision(self, step: int) -> None:
+        """Forget what was computed with the model as it was before ``step``."""
+        self.step = step
+        self.directions.new_decision()
+        self.target_units = None
+        for gradients in (self.gradients, *self._of_last.values()):
+            gradients.new_decision()
+
+    def gradients_of(self, layers: str | float) -> Gradients:
+        """Those of all parameters, or of the last layers. Raises as `last_layers`."""
+        if layers == ALL_LAYERS:
+            return self.gradients
+        last = last_layers(layers, len(layers_of(self.models.training)))
+        assert last is not None, "all are asked for otherwise"
+        if last not in self._of_last:
+            self._of_last[last] = self._gradients(last)
+        return self._of_last[last]
+
+    def _gradients(self, last: int | None) -> Gradients:
+        return Gradients(
             self.models.training,
             self.notice,
             self.rules,
             in_blocks=self.in_blocks,
             fallback=partial(self.fall_back, "gradients-one-by-one"),
+            last=last,
         )
-
-    def new_decision(self, step: int) -> None:
-        """Forget what was computed with the model as it was before ``step``."""
-        self.step = step
-        self.directions.clear()
-        self.target_units = None
-        self.gradients.new_decision()
 
     def state(
         self,
@@ -91,16 +110,25 @@ class ScoringContext:
         }
 
     def state_of_gradients(
-        self, moments: Mapping[nn.Parameter, Moments] | None, targets: Sequence[Samples] = ()
+        self, gradients: Gradients, moments: Mapping[nn.Parameter, Moments] | None, targets: Sequence[Samples] = ()
     ) -> dict[str, str]:
         """The same where results are gradients of the model in training: it matters what trains, too."""
         known = self.state(self.models.training, moments, targets)
-        return {**known, "parameters": digest_of_text(*self.gradients.parameters)}
+        return {**known, "parameters": digest_of_text(*gradients.parameters)}
 
-    def shelf(self, name: str | None, model: nn.Module, what: str, *tokenizers: Any, **asked: object) -> Shelf | None:
+    def shelf(
+        self,
+        name: str | None,
+        model: nn.Module,
+        what: str,
+        *tokenizers: Any,
+        dtype: str = "float32",
+        **asked: object,
+    ) -> Shelf | None:
         """Where the store has the answers of ``model``, called ``name``, to a question; None where it trains.
 
-        ``tokenizers`` are those that samples go through on their way. Collective where ranks share a model.
+        ``tokenizers`` are those that samples go through on their way, ``dtype`` is of the numbers that are kept.
+        Collective where ranks share a model.
         """
         if name is None or self.store is None:
             return None
@@ -112,7 +140,7 @@ class ScoringContext:
         return self.store.shelf(
             question(digest, {"what": what, **asked}, computed=computed, texts=self._digest_of(tokenizers)),
             about={"what": what, "model": self.models.path_of(name), **asked},
-            dtype=self.tokens_as if what == "token losses" else "float32",
+            dtype=dtype,
         )
 
     def _digest_of(self, tokenizers: Sequence[Any]) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import UnmetNeed
+from dataflex_core.scoring.last_layers import layers_of
 from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
 from dataflex_core.scoring.models import Encoder
 
@@ -79,9 +80,7 @@ def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Ten
     if layer in (-1, count):
         handle = inner.register_forward_hook(lambda module, args, output: kept.append(output[0]))
     else:
-        # What is beside a language model may have as many layers.
-        language = inner if inner.config.get_text_config() is inner.config else inner.get_decoder()
-        into = _layers(language, count)[layer % (count + 1)]
+        into = layers_of(model)[layer % (count + 1)]
         handle = into.register_forward_pre_hook(
             lambda module, args, kwargs: kept.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
         )
@@ -90,13 +89,6 @@ def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Ten
     finally:
         handle.remove()
     return kept[-1]
-
-
-def _layers(inner: nn.Module, count: int) -> nn.ModuleList:
-    for module in inner.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise UnmetNeed(f"the layers of {type(inner).__name__} are not found", hint="use layer -1, the last")
 
 
 def _retokenised(tokenizer: Any, batch: Mapping[str, Any], decode: Callable[[list[int]], str]) -> dict[str, Any]:

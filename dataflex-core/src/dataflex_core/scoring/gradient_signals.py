@@ -15,10 +15,12 @@ from torch import nn
 
 from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
 from dataflex_core.explaining import paid_for
+from dataflex_core.layers import ALL_LAYERS
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.each_target import cosines_with_each
 from dataflex_core.scoring.engine import Task
 from dataflex_core.scoring.eval_mode import eval_mode
+from dataflex_core.scoring.gradients import Gradients
 from dataflex_core.scoring.influence import Counted, check_directions, compared, target_directions, zeros_of
 from dataflex_core.scoring.moments import Moments, moments_of
 from dataflex_core.scoring.own_directions import at_once, check_own, directions_of
@@ -26,6 +28,7 @@ from dataflex_core.scoring.products import products
 from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.samples import Ids, Samples
 from dataflex_core.scoring.sharded import shape_of
+from dataflex_core.scoring.target_directions import Taken
 from dataflex_core.signals import Direction, check_ids, direction_of
 
 Rows = NDArray[np.float32]
@@ -41,6 +44,18 @@ class Reasons:
     ids: Ids
     cosines: Rows
     gradients: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Asked:
+    """``what`` samples are compared with: the target set, or ``directions``; the rest as `Signals.influences`."""
+
+    what: str
+    directions: Sequence[Direction] | None
+    adam: bool
+    unit: bool
+    layers: str | float
+    refresh: int
 
 
 class GradientSignals(ABC):
@@ -59,18 +74,36 @@ class GradientSignals(ABC):
         """Names of the target set's subtasks."""
         return tuple(samples.name for samples in self._context.targets)
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+    def influence(self, shard: Ids, *, adam: bool = True, layers: str | float = ALL_LAYERS, refresh: int = 1) -> Rows:
         """Largest mean cosine with a target subtask's gradients, Float32[n]: the LESS score (arXiv:2402.04333)."""
-        found: Rows = self.influences(shard, adam=adam).max(axis=1)
+        found: Rows = self.influences(shard, adam=adam, layers=layers, refresh=refresh).max(axis=1)
         return found
 
-    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+    def influences(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Rows:
         """Mean cosine with each target subtask's gradients, or with each of ``directions``, Float32[n, K]."""
-        return self._compared("influence", shard, directions, adam=adam, unit=True)
+        asked = _Asked(what="influence", directions=directions, adam=adam, unit=True, layers=layers, refresh=refresh)
+        return self._compared(shard, asked)
 
-    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+    def alignments(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Rows:
         """Product with each target subtask's mean gradient, or with each of ``directions``, Float32[n, K]."""
-        return self._compared("alignment", shard, directions, adam=adam, unit=False)
+        asked = _Asked(what="alignment", directions=directions, adam=adam, unit=False, layers=layers, refresh=refresh)
+        return self._compared(shard, asked)
 
     def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
         """A direction for the two, made of these samples' plain gradients."""
@@ -83,7 +116,7 @@ class GradientSignals(ABC):
         for ids in (a, b):
             check_ids(ids, len(self._samples))
         self._check_alike("products of other ids", a, b)
-        moments = self._moments(adam)
+        moments = self._moments(context.gradients, adam=adam)
         with eval_mode(context.models.training):
             found = products(context.gradients, context.engine, self._samples, a, b, moments)
         if a.size and b.size and not np.isfinite(found).any():
@@ -98,7 +131,7 @@ class GradientSignals(ABC):
         plane = len(context.targets) if keep_targets else 0
         if dim <= plane:
             raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
-        moments = self._moments(adam)
+        moments = self._moments(context.gradients, adam=adam)
         parameters = context.gradients.parameters
         projection = Projection(
             {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=context.seed
@@ -106,14 +139,14 @@ class GradientSignals(ABC):
         with eval_mode(context.models.training):
             kept = None
             if plane:
-                q, counts = self._of_targets(unit=True)
+                q, counts = self._of_targets(context.gradients, unit=True).counted
                 self._check(counts, None)
                 kept = KeptPlane.of(q, projection, {p: name for name, p in parameters.items()})
             task = Task(
                 what="gradients",
                 signal="gradients",
                 request={"dim": dim, "adam": adam, "unit": unit, "targets": list(self.targets) if plane else []},
-                state=lambda: context.state_of_gradients(moments, context.targets if plane else ()),
+                state=lambda: context.state_of_gradients(context.gradients, moments, context.targets if plane else ()),
             )
             found = projected(
                 context.gradients, context.engine, self._samples, shard, task, projection, kept, moments, unit=unit
@@ -121,71 +154,88 @@ class GradientSignals(ABC):
         self._check_rows(shard, found)
         return found
 
-    def reasons(self, ids: Ids, taken: int, *, adam: bool) -> Reasons:
-        """The cosines of some of ``ids`` Int64[n], distinct, with each target sample; for `influences` of a decision.
+    def reasons(
+        self, ids: Ids, taken: int, *, adam: bool, layers: str | float = ALL_LAYERS, refresh: int = 1
+    ) -> Reasons:
+        """The cosines of some of ``ids`` Int64[n], distinct, with each target sample, as the decision's `influences`.
 
-        As many of them, from the front, as a tenth of the ``taken`` gradients of the decision pays for
-        (`dataflex_core.explaining`). All ranks give the same. Collective; raises as `influences`.
+        As many of them, from the front, as a tenth of what the decision cost pays for, ``taken`` in gradients
+        (`dataflex_core.explaining`); none where the directions are those of an earlier model, for its gradients are
+        gone. ``layers`` and ``refresh`` are those that influence was asked with. All ranks give the same. Collective;
+        raises as `influences`.
         """
         context = self._context
+        gradients, targets = context.gradients_of(layers), sum(map(len, context.targets))
         kept, context.target_units = context.target_units, None
-        held, targets = at_once(context.gradients), sum(map(len, context.targets))
-        paid = paid_for(len(ids), taken, targets=None if kept is not None else targets, held=held)
+        units = kept[1] if kept is not None and kept[0] == layers else None
+        with eval_mode(context.models.training):
+            now = self._of_targets(gradients, unit=True, layers=layers, refresh=refresh).step == context.step
+        held = at_once(gradients)
+        paid = paid_for(len(ids) if now else 0, taken, targets=None if units is not None else targets, held=held)
         some = np.sort(ids[: paid.samples])
         if not len(some):
             return Reasons(ids=some, cosines=np.zeros((0, targets), dtype=np.float32), gradients=0)
+        moments = self._moments(gradients, adam=adam)
         with eval_mode(context.models.training):
             found = cosines_with_each(
-                context.gradients, context.engine, self._samples, some, context.targets, self._moments(adam), kept=kept
+                gradients, context.engine, self._samples, some, context.targets, moments, kept=units
             )
         return Reasons(ids=some, cosines=found, gradients=paid.gradients)
 
-    def _compared(
-        self, what: str, shard: Ids, directions: Sequence[Direction] | None, *, adam: bool, unit: bool
-    ) -> Rows:
-        context = self._context
-        request: dict[str, object] = {"adam": adam}
+    def _compared(self, shard: Ids, asked: _Asked) -> Rows:
+        context, directions = self._context, asked.directions
+        gradients = context.gradients_of(asked.layers)
+        request: dict[str, object] = {"adam": asked.adam, "layers": asked.layers}
         if directions is None:
             if not context.targets:
-                raise UnmetNeed(f"{what} needs a target set and the run has none", hint="set eval_dataset")
+                raise UnmetNeed(f"{asked.what} needs a target set and the run has none", hint="set eval_dataset")
             made_of = list(context.targets)
             request["targets"] = list(self.targets)
         else:
             if not directions:
-                raise StrategyFault(f"{what} is asked with no direction", hint="give one, or None for the target set")
+                hint = "give one, or None for the target set"
+                raise StrategyFault(f"{asked.what} is asked with no direction", hint=hint)
             made_of = [direction.samples for direction in directions]
             numbers = [array for direction in directions for array in (direction.ids, direction.weights)]
             request["directions"] = self._check_alike("other directions", *numbers)
-        moments = self._moments(adam)
-        task = Task(
-            what=what,
-            signal="gradients",
-            request=request,
-            state=lambda: context.state_of_gradients(moments, made_of),
-        )
+        moments = self._moments(gradients, adam=asked.adam)
         with eval_mode(context.models.training):
             if directions is None:
-                q, counts = self._of_targets(unit=unit)
+                taken = self._of_targets(gradients, unit=asked.unit, layers=asked.layers, refresh=asked.refresh)
+                (q, counts), request["taken"] = taken.counted, taken.step
             else:
-                q, counts = directions_of(context.gradients, context.engine, directions, unit=unit)
-            found = compared(context.gradients, context.engine, self._samples, shard, task, q, moments, unit=unit)
+                q, counts = directions_of(gradients, context.engine, directions, unit=asked.unit)
+            task = Task(
+                what=asked.what,
+                signal="gradients",
+                request=request,
+                state=lambda: context.state_of_gradients(gradients, moments, made_of),
+            )
+            found = compared(gradients, context.engine, self._samples, shard, task, q, moments, unit=asked.unit)
         ranks = context.engine.ranks
         if any(not ranks.largest(int(np.isfinite(column).any())) for column in found.T):
             self._check(counts, directions)
         self._check_rows(shard, found)
         return found
 
-    def _of_targets(self, *, unit: bool) -> Counted:
-        """The target subtasks' mean unit gradients, or their mean gradients, taken once a decision. Collective."""
+    def _of_targets(
+        self, gradients: Gradients, *, unit: bool, layers: str | float = ALL_LAYERS, refresh: int = 1
+    ) -> Taken:
+        """The target subtasks' mean unit gradients, or their mean gradients, taken once a decision. Collective.
+
+        With ``refresh`` m, once in m decisions.
+        """
         context = self._context
-        if unit not in context.directions:
+
+        def take() -> Counted:
             count, each = sum(map(len, context.targets)), None
-            if unit and context.explains and count <= at_once(context.gradients):
-                each = context.target_units = zeros_of(context.gradients, count)
-            context.directions[unit] = target_directions(
-                context.gradients, context.engine, context.targets, unit=unit, each=each
-            )
-        return context.directions[unit]
+            if unit and context.explains and count <= at_once(gradients):
+                each = zeros_of(gradients, count)
+                context.target_units = layers, each
+            return target_directions(gradients, context.engine, context.targets, unit=unit, each=each)
+
+        question = f"{'unit' if unit else 'mean'} {layers}"
+        return context.directions.of(question, gradients.parameters, take, step=context.step, refresh=refresh)
 
     def _check(self, counts: torch.Tensor, directions: Sequence[Direction] | None) -> None:
         """Raise `DataError` where a direction has no gradient, and `RunFailed` where the model is why. Collective."""
@@ -224,9 +274,9 @@ class GradientSignals(ABC):
             )
         return digest.hexdigest()
 
-    def _moments(self, adam: bool) -> dict[nn.Parameter, Moments] | None:
+    def _moments(self, gradients: Gradients, *, adam: bool) -> dict[nn.Parameter, Moments] | None:
         context = self._context
-        moments = moments_of(context.optimizer(), context.gradients.parameters.values()) if adam else None
+        moments = moments_of(context.optimizer(), gradients.parameters.values()) if adam else None
         if adam and moments is None:
             told = "the optimizer keeps no Adam moments: gradients are compared as they are"
             context.fall_back_once("plain-gradients", told)

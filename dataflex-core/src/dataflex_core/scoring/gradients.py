@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import RunFailed
+from dataflex_core.scoring.last_layers import layers_of, parameters_behind
 from dataflex_core.scoring.layouts import layouts_of
 from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
 from dataflex_core.scoring.rules.layout import Unreachable
@@ -51,6 +52,7 @@ class Gradients:
     reach, by name, with the reason; where there is one, gradients are taken one sample at a time. It is decided anew
     where other parameters train.
 
+    ``last`` of several layers, and what lies behind them, are all that counts; the backward pass ends there.
     ``rules`` are plugins' own. ``in_blocks`` is whether the optimizer is known to train one block of layers at a time;
     that, or else the first change of what trains, is told in a ``notice``; that hooks do not reach, by ``fallback``,
     or without one likewise.
@@ -64,6 +66,7 @@ class Gradients:
         *,
         in_blocks: bool = False,
         fallback: Callable[[str], None] | None = None,
+        last: int | None = None,
     ) -> None:
         self.beyond: dict[str, str] = {}
         self._model = model
@@ -71,6 +74,7 @@ class Gradients:
         self._fallback = notice if fallback is None else fallback
         self._registry = Registry(rules)
         self._in_blocks = in_blocks
+        self._last = last
         self._told = False
         self._current: dict[str, nn.Parameter] | None = None
         self._before: list[str] | None = None
@@ -94,10 +98,12 @@ class Gradients:
 
     def _ask(self) -> dict[str, nn.Parameter]:
         every = dict(self._model.named_parameters())
-        found = {name: p for name, p in every.items() if p.requires_grad}
+        behind = set(every.values()) if self._last is None else parameters_behind(self._model, self._last)
+        found = {name: p for name, p in every.items() if p.requires_grad and p in behind}
         if not found:
+            where = "" if self._last is None else f" of the last {self._last} layers, or behind them,"
             raise RunFailed(
-                "no parameter trains at this decision: there is nothing to take gradients of",
+                f"no parameter{where} trains at this decision: there is nothing to take gradients of",
                 hint="look at what freezes layers in this run, or use a strategy that takes losses",
             )
         if self._in_blocks and not self._told:
@@ -132,12 +138,15 @@ class Gradients:
     def _at_once(self, batch: Batch) -> Trace | None:
         """The trace of a batch; None, and a notice, where hooks do not reach."""
         if self._owners is None:
-            self._owners, self.beyond = owners_of(self._model, self._registry)
+            among = set(self.parameters.values())
+            self._owners, self.beyond = owners_of(self._model, self._registry, among)
         found = None
         if not self.beyond:
             layouts = layouts_of(self._model, batch)
             try:
-                found = trace(self._model, self._owners, layouts, lambda: _means(self._model, batch))
+                found = trace(
+                    self._model, self._owners, layouts, lambda: _means(self._model, batch), start=self._start()
+                )
                 self.beyond = self._check(batch, found)
             except Unreachable as error:
                 self.beyond = {"": str(error)}
@@ -145,6 +154,9 @@ class Gradients:
             why = next(iter(self.beyond.values()))
             self._fallback(f"gradients are taken one sample at a time, which is slower: {why}")
         return None if self.beyond else found
+
+    def _start(self) -> nn.Module | None:
+        return None if self._last is None else layers_of(self._model)[-self._last]
 
     def _check(self, batch: Batch, found: Trace) -> dict[str, str]:
         """What is beyond the hooks' reach, looked at where a parameter is used as it was not yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.references import BASE
 from dataflex_core.rows import Row
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.embeddings import POOLINGS, embed
@@ -20,9 +21,20 @@ from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.gradient_signals import GradientSignals, Rows
 from dataflex_core.scoring.losses import IGNORE, at_targets, sample_means, token_losses
+from dataflex_core.scoring.models import Encoder
 from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
+from dataflex_core.scoring.start_states import VERSION, folded, width_of
 from dataflex_core.signals import Gathered, Generations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StartStates:
+    """``rows`` Float32[n, W] of n samples; ``key`` names model and question; ``passed`` samples took a forward pass."""
+
+    rows: Rows
+    key: str
+    passed: int
 
 
 class ModelSignals(GradientSignals):
@@ -51,6 +63,15 @@ class ModelSignals(GradientSignals):
         self._context.new_decision(step)
         if self._context.engine.store is not None:
             self._context.engine.store.begin(step)
+
+    def state(self) -> dict[str, Any]:
+        """What is kept for later decisions, for a checkpoint: the same on every rank."""
+        context = self._context
+        return context.directions.state(dict(context.models.training.named_parameters()))
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self._context.directions.load(state)
 
     def shard(self, ids: Ids) -> Ids:
         """This rank's part of ``ids``, by whole batches."""
@@ -115,7 +136,7 @@ class ModelSignals(GradientSignals):
                 signal="losses",
                 request={"model": model},
                 state=lambda: context.state(judge),
-                shelf=context.shelf(model, judge, "token losses"),
+                shelf=context.shelf(model, judge, "token losses", dtype=context.tokens_as),
             )
             values, lengths = context.engine.map_ragged(self._samples, shard, task, call)
         found = split_runs(Part(ids=shard, values=values, lengths=lengths))
@@ -150,6 +171,41 @@ class ModelSignals(GradientSignals):
                 lambda batch: embed(encoder, batch, decode, layer=layer, pooling=pooling),
                 row=(width,),
             )
+
+    def start_states(self, shard: Ids) -> StartStates:
+        """What the model that the run started from makes of samples, in the store's numbers; no strategy asks for it.
+
+        Raises `UnmetNeed` where that model trains. Collective.
+        """
+        context, passed = self._context, 0
+
+        def call(batch: Batch) -> torch.Tensor:
+            nonlocal passed
+            passed += len(batch["input_ids"])
+            encoder = Encoder(model=judge, tokenizer=None)
+            return folded(embed(encoder, batch, str, layer=-1, pooling="mean"))
+
+        with eval_mode(context.models.training), torch.no_grad(), context.models.reference(BASE) as judge:
+            shelf = context.shelf(BASE, judge, "start states", dtype="float16", version=VERSION)
+            if shelf is None:
+                raise UnmetNeed(
+                    "dataflex.features asks the model that the run started from, and that is being trained",
+                    hint="set dataflex.features: tokens",
+                )
+            task = Task(
+                what="start states",
+                signal="embeddings",
+                request={"model": BASE},
+                state=lambda: context.state(judge),
+                shelf=shelf,
+            )
+            row = (width_of(_hidden_size(judge)),)
+            rows = context.engine.map(self._samples, shard, task, call, row=row)
+        return StartStates(rows=rows, key=shelf.name, passed=passed)
+
+    def forget_start(self) -> None:
+        """No more states are wanted of the model that the run started from, for now."""
+        self._context.models.forget(BASE)
 
     def generations(
         self,

@@ -67,6 +67,13 @@ class Models:
             return Encoder(model=self.training, tokenizer=None)
         return self._load(name, "AutoModel", lambda path, theirs: theirs)
 
+    def forget(self, name: str) -> None:
+        """Let go of a reference that was loaded beside the model in training: whoever asks again loads it again."""
+        loaded = self._loaded.pop(("AutoModelForCausalLM", self.path_of(name)), None)
+        if loaded is not None:  # another model may come to lie where it lay
+            self._digests.pop(id(loaded.model), None)
+            self._frozen.pop(id(loaded.model), None)
+
     def digest(self, model: nn.Module) -> str:
         """Digest of a model's weights; worked out once for a frozen model."""
         if model is self.training:

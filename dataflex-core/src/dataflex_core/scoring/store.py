@@ -49,7 +49,7 @@ class Store:
         name = name_of(described)
         if name not in self._shelves:
             folder = None if self.folder is None else self.folder / name
-            self._shelves[name] = Shelf(folder, described, about, np.dtype(dtype), self._notice)
+            self._shelves[name] = Shelf(name, folder, described, about, np.dtype(dtype), self._notice)
         return self._shelves[name]
 
 
@@ -63,12 +63,15 @@ class Shelf:
 
     def __init__(
         self,
+        name: str,
         folder: Path | None,
         description: Description,
         about: Description,
         dtype: np.dtype[Any],
         notice: Callable[[str], None],
     ) -> None:
+        self.name = name
+        """What the question is known by."""
         self.dtype = dtype
         self._folder, self._description, self._about, self._notice = folder, description, about, notice
         self._index = _Index()

@@ -62,8 +62,17 @@ class Trace:
                 yield parameter, rows, gradients_of(parameter, uses, rows)
 
 
-def trace(model: nn.Module, owners: list[Owner], layouts: Layouts, forward: Callable[[], torch.Tensor]) -> Trace:
+def trace(
+    model: nn.Module,
+    owners: list[Owner],
+    layouts: Layouts,
+    forward: Callable[[], torch.Tensor],
+    *,
+    start: nn.Module | None = None,
+) -> Trace:
     """Run ``forward``, which gives ``model``'s losses of the samples of ``layouts``, Float[B], and differentiate these.
+
+    The backward pass ends at what the layer ``start`` is given, where there is one: no owner lies before it.
 
     Raises `Unreachable` where a layer's use of its parameters cannot be followed.
     """
@@ -90,7 +99,7 @@ def trace(model: nn.Module, owners: list[Owner], layouts: Layouts, forward: Call
             entries.extend(tensor for tensor in outputs if tensor.requires_grad)
         return output
 
-    with _hooked(model, owners, layouts, keep), torch.enable_grad():
+    with _hooked(model, owners, layouts, keep), _starting(start), torch.enable_grad():
         losses = forward()
         if entries:
             torch.autograd.grad(losses.sum(), entries, allow_unused=True)
@@ -155,6 +164,23 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _starting(layer: nn.Module | None) -> Iterator[None]:
+    """Nothing that ``layer`` is given has a gradient, for the time of the block."""
+    if layer is None:
+        yield
+        return
+
+    def before(layer: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        return with_tensors(args, torch.Tensor.detach), with_tensors(options, torch.Tensor.detach)
+
+    handle = layer.register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _without_gradient(layer: nn.Module, args: Any, output: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.layers import ALL_LAYERS, last_layers
 from dataflex_core.rows import Row
 from dataflex_core.signals import Direction, Gathered, Generations, check_ids, direction_of
 from dataflex_core.spec import Need
@@ -121,20 +122,36 @@ class FakeSignals:
         self._ask("token_losses", Need.LOSSES, model=model)
         return [fakes.token_losses(sample, self.step, model) for sample in self._asked(shard)]
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Rows:
+    def influence(self, shard: Ids, *, adam: bool = True, layers: str | float = ALL_LAYERS, refresh: int = 1) -> Rows:
         """Largest mean cosine with a target subtask's gradients, Float32[n]."""
-        largest: Rows = self.influences(shard, adam=adam).max(axis=1)
+        largest: Rows = self.influences(shard, adam=adam, layers=layers, refresh=refresh).max(axis=1)
         return largest
 
-    def influences(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+    def influences(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Rows:
         """Mean cosine with each target subtask's gradients, or with each of ``directions``, Float32[n, K]."""
-        q = self._directions("influences", directions, adam=adam, unit=True)
-        return _compared([fakes.unit(vector) for vector in self._gradients(shard, adam=adam)], q)
+        q = self._directions("influences", directions, adam=adam, unit=True, layers=layers, refresh=refresh)
+        return _compared([fakes.unit(vector) for vector in self._gradients(shard, adam=adam, layers=layers)], q)
 
-    def alignments(self, shard: Ids, *, directions: Sequence[Direction] | None = None, adam: bool = True) -> Rows:
+    def alignments(
+        self,
+        shard: Ids,
+        *,
+        directions: Sequence[Direction] | None = None,
+        adam: bool = True,
+        layers: str | float = ALL_LAYERS,
+        refresh: int = 1,
+    ) -> Rows:
         """Product with each target subtask's mean gradient, or with each of ``directions``, Float32[n, K]."""
-        q = self._directions("alignments", directions, adam=adam, unit=False)
-        return _compared(self._gradients(shard, adam=adam), q)
+        q = self._directions("alignments", directions, adam=adam, unit=False, layers=layers, refresh=refresh)
+        return _compared(self._gradients(shard, adam=adam, layers=layers), q)
 
     def direction(self, ids: Ids, weights: NDArray[np.floating[Any]]) -> Direction:
         """A direction for the two, made of these samples' gradients."""
@@ -198,24 +215,40 @@ class FakeSignals:
         )
 
     def _directions(
-        self, method: str, directions: Sequence[Direction] | None, *, adam: bool, unit: bool
+        self,
+        method: str,
+        directions: Sequence[Direction] | None,
+        *,
+        adam: bool,
+        unit: bool,
+        layers: str | float,
+        refresh: int,
     ) -> list[fakes.Vector]:
-        """What gradients are compared with, once all ranks have asked for it alike."""
-        what = method.removesuffix("s")
+        """What gradients are compared with, once all ranks have asked for it alike.
+
+        There are no earlier decisions here: what ``refresh`` keeps is of the last step that it divides.
+        """
+        what, how = method.removesuffix("s"), {"adam": adam, "layers": layers, "refresh": refresh}
+        last_layers(layers, fakes.LAYERS)
+        if refresh < 1:
+            raise StrategyFault(
+                f"refresh is {refresh}", hint="give the number of decisions, 1 for a fresh pass at each"
+            )
         if directions is None:
-            self._ask(method, Need.GRADIENTS, Need.TARGET_SET, *_moments(adam), adam=adam)
+            self._ask(method, Need.GRADIENTS, Need.TARGET_SET, *_moments(adam), **how)
             if not self.subtasks:
                 raise UnmetNeed(f"{what} needs a target set and the run has none", hint="set eval_dataset")
-            return [fakes.mean_gradient(rows, self.step, unit=unit) for rows in self.subtasks.values()]
+            then = self.step - self.step % refresh
+            return [fakes.mean_gradient(rows, then, unit=unit, layers=layers) for rows in self.subtasks.values()]
         if not directions:
             raise StrategyFault(f"{what} is asked with no direction", hint="give one, or None for the target set")
         made_of = [(sample.key for sample in direction.samples) for direction in directions]
         numbers = [(*keys, d.ids.tolist(), d.weights.tolist()) for keys, d in zip(made_of, directions, strict=True)]
-        self._ask(method, Need.GRADIENTS, *_moments(adam), adam=adam, directions=_digest(*numbers))
-        return [fakes.direction(d.samples, d.ids, d.weights, self.step, unit=unit) for d in directions]
+        self._ask(method, Need.GRADIENTS, *_moments(adam), **how, directions=_digest(*numbers))
+        return [fakes.direction(d.samples, d.ids, d.weights, self.step, unit=unit, layers=layers) for d in directions]
 
-    def _gradients(self, ids: Ids, *, adam: bool) -> list[fakes.Vector]:
-        return [fakes.gradient(sample, self.step, adam=adam) for sample in self._asked(ids)]
+    def _gradients(self, ids: Ids, *, adam: bool, layers: str | float = ALL_LAYERS) -> list[fakes.Vector]:
+        return [fakes.gradient(sample, self.step, adam=adam, layers=layers) for sample in self._asked(ids)]
 
     def _asked(self, shard: Ids) -> list[Sample]:
         return [self.samples[int(i)] for i in shard]

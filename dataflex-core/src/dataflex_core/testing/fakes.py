@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.errors import DataError
+from dataflex_core.layers import ALL_LAYERS, last_layers
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
 
@@ -28,6 +29,8 @@ WIDTH = 16
 """Numbers in an embedding."""
 PARAMETERS = 32
 """Trainable parameters of the model that there is not: gradients have as many numbers."""
+LAYERS = 4
+"""Its transformer layers, which have all of them, one after the other."""
 _SLOWNESS = 40.0
 
 
@@ -68,12 +71,17 @@ def token_losses(sample: Sample, step: int, model: str | None) -> NDArray[np.flo
     return losses.astype(np.float32)
 
 
-def gradient(sample: Sample, step: int, *, adam: bool) -> Vector:
-    """Float64[PARAMETERS]; with ``adam`` the direction that an optimizer with moments of its own would take."""
+def gradient(sample: Sample, step: int, *, adam: bool, layers: str | float = ALL_LAYERS) -> Vector:
+    """Float64[PARAMETERS], or what of it is of the last ``layers``.
+
+    With ``adam`` the direction that an optimizer with moments of its own would take.
+    """
+    last = last_layers(layers, LAYERS)
+    part = slice(0 if last is None else PARAMETERS - last * PARAMETERS // LAYERS, PARAMETERS)
     if not sample.answer:
-        return np.full(PARAMETERS, np.nan)
+        return np.full(PARAMETERS, np.nan)[part]
     turned = _noise(sample.key, "gradient", PARAMETERS) + step / _SLOWNESS * _noise(sample.key, "turn", PARAMETERS)
-    return turned * np.exp(_noise("moments", "scales", PARAMETERS)) if adam else turned
+    return (turned * np.exp(_noise("moments", "scales", PARAMETERS)) if adam else turned)[part]
 
 
 def unit(vector: Vector) -> Vector:
@@ -81,18 +89,26 @@ def unit(vector: Vector) -> Vector:
     return vector / np.linalg.norm(vector)
 
 
-def mean_gradient(samples: Sequence[Sample], step: int, *, unit: bool) -> Vector:
-    """Float64[PARAMETERS], the mean gradient of a target subtask, or mean ``unit`` gradient."""
-    known = np.array([gradient(sample, step, adam=False) for sample in samples if sample.answer])
+def mean_gradient(samples: Sequence[Sample], step: int, *, unit: bool, layers: str | float = ALL_LAYERS) -> Vector:
+    """The mean gradient of a target subtask, or mean ``unit`` gradient, as `gradient`."""
+    known = np.array([gradient(sample, step, adam=False, layers=layers) for sample in samples if sample.answer])
     return _mean(known, unit=unit)
 
 
-def direction(samples: Sequence[Sample], ids: Ids, weights: Vector, step: int, *, unit: bool) -> Vector:
-    """Float64[PARAMETERS], the mean of G weighted sums of gradients, weights Float64[G, m], or of their unit vectors.
+def direction(
+    samples: Sequence[Sample],
+    ids: Ids,
+    weights: Vector,
+    step: int,
+    *,
+    unit: bool,
+    layers: str | float = ALL_LAYERS,
+) -> Vector:
+    """The mean of G weighted sums of gradients, weights Float64[G, m], or of their unit vectors, as `gradient`.
 
     Raises `DataError` where no sum has a length.
     """
-    own = [np.nan_to_num(gradient(samples[i], step, adam=False)) for i in ids.tolist()]
+    own = [np.nan_to_num(gradient(samples[i], step, adam=False, layers=layers)) for i in ids.tolist()]
     sums = weights @ np.array(own)
     sums = sums[np.linalg.norm(sums, axis=1) > 0]
     if not len(sums):

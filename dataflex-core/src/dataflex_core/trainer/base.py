@@ -183,6 +183,13 @@ class FlexTrainer(TransformersTrainer):
     def take_up_plan(self, state: Mapping[str, Any]) -> None:
         """Go on from what `planner_state` gave."""
 
+    def signal_state(self) -> dict[str, Any]:
+        """What signals keep from one decision to a later one."""
+        return {}
+
+    def take_up_signals(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `signal_state` gave."""
+
     def asked_to_end(self) -> bool:
         """Whether this rank is to end as soon as it can."""
         return False

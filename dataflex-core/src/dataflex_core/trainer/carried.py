@@ -64,6 +64,11 @@ def _put_planner(trainer: FlexTrainer, state: Mapping[str, Any] | None) -> None:
         trainer.take_up_plan(state)
 
 
+def _put_signals(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:
+    if "data" not in trainer.run.changed:  # directions are of a target set
+        trainer.take_up_signals(state)
+
+
 def _put_since_log(trainer: FlexTrainer, state: Mapping[str, Any]) -> None:
     if "data" not in trainer.run.changed:  # what other domains were trained on is not told of these
         trainer.since_log.load(state)
@@ -94,6 +99,7 @@ CARRIED = (
     ),
     Carried(name="interval", take=_interval, put=_put_interval),
     Carried(name="planner", take=lambda trainer: trainer.planner_state(), put=_put_planner),
+    Carried(name="signals", take=lambda trainer: trainer.signal_state(), put=_put_signals),
     Carried(
         name="stopped",
         take=lambda trainer: trainer.is_stopped(),

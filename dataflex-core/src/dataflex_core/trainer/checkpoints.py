@@ -204,6 +204,8 @@ def is_brief(prepared: PreparedRun, budget: Budget) -> bool:
     if not asked.get(SELECTOR):
         return True
     passed = budget.judged + sum(size for _, size in budget.targets)
+    if budget.features_cost:  # a decision may make those of the whole pool
+        return False
     return budget.judged < budget.pool and passed <= _BRIEF * budget.global_batch
 
 

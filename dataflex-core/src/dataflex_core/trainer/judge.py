@@ -138,6 +138,8 @@ class JudgingTrainer(CompleteTrainer, SignalTrainer):
         """Float32[N, K] for K > 1 subtasks whose largest influence is the score; else None. Collective."""
         if len(signals.targets) < 2 or self.ranks.largest(int(len(signals.asked) != 1)):
             return None
+        if sum(map(len, self.ranks.gather_arrays(signals.asked[0][0]))) != len(pool):  # some were left out before
+            return None
         ((shard, rows),) = signals.asked
         found: Scores = signals.gather(pool, shard, rows)
         return found if np.array_equal(found.max(axis=1), scores, equal_nan=True) else None
@@ -158,9 +160,9 @@ class BySubtask(DeclaredSignals):
         """As `Signals.targets`."""
         return self._signals.targets
 
-    def influence(self, shard: Ids, *, adam: bool = True) -> Scores:
+    def influence(self, shard: Ids, **options: Any) -> Scores:
         """As `Signals.influence`."""
-        rows: Scores = self.influences(shard, adam=adam)
+        rows: Scores = self.influences(shard, **options)
         self.asked.append((shard, rows))
         largest: Scores = rows.max(axis=1)
         return largest

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from dataflex_core.errors import DataError, StrategyFault
 from dataflex_core.journal.decision import Took, decision_of
-from dataflex_core.planning.budget import cost_of_decision, judged_with_targets
+from dataflex_core.planning.budget import cost_of_decision, cost_of_features, cost_of_judging
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -42,6 +42,14 @@ class PlannedTrainer(SignalTrainer):
         super().__init__(*args, **kwargs)
         run, config = self.run, self.run.prepared.config.dataflex
         self.args.max_steps = run.budget.schedule.total_steps
+        self._features = PoolFeatures(
+            run.pool,
+            run.seed,
+            kind=config.features,
+            signals=self.signals,
+            folder=self._features_folder(),
+            ranks=self.ranks,
+        )
         self.planner = Planner(
             run.budget,
             Rules(
@@ -54,7 +62,7 @@ class PlannedTrainer(SignalTrainer):
             chosen=run.prepared.strategies,
             strategies=run.strategies,
             columns=run.columns,
-            features=PoolFeatures(run.pool, run.seed, folder=self._features_folder(), ranks=self.ranks),
+            features=self._features,
         )
         self._load = plan_feed(self.train_dataset, self.data_collator, self.args)
         self._feed: Iterator[Any] = iter(())
@@ -106,6 +114,7 @@ class PlannedTrainer(SignalTrainer):
             judged=scored,
             explaining=why.gradients,
         )
+        cost += cost_of_features(self._features.passed(), self.run.budget.global_batch)
         seconds = time.monotonic() - began
         took = Took(seconds=seconds, signals=waited.seconds, cost=cost, explained=why.explained)
         self._record(plan, progress, took, before)
@@ -122,10 +131,10 @@ class PlannedTrainer(SignalTrainer):
             shown = self.texts.shown(plan)
         if heard.has_losses and prepared.shows_scores:
             shown = with_losses(shown, heard, self.ranks)
-        if heard.adam is None or not self.explains:
+        if heard.influence is None or not self.explains:
             return Why(shown=shown)
-        budget = self.run.budget
-        taken = judged_with_targets(prepared.strategies[SELECTOR], budget, scored)
+        budget, decision = self.run.budget, plan.interval.decision
+        taken = int(cost_of_judging(prepared.strategies[SELECTOR], budget, decision=decision, judged=scored))
         return with_helps(shown, heard, self.ranks, self.signals(), dict(budget.targets), taken)
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:

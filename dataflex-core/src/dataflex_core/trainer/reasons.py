@@ -44,11 +44,12 @@ def with_helps(
 ) -> Why:
     """With the target sample that each of rank 0's ``shown`` helps most, of as many of these as is paid for.
 
-    ``targets`` are the samples of each target set, and ``taken`` the gradients that the decision took. Collective;
+    ``targets`` are the samples of each target set, and ``taken`` what the decision cost, in gradients. Collective;
     raises as `dataflex_core.Signals.influences`.
     """
-    assert heard.adam is not None, "the selector asked for influence"
-    found = signals.reasons(_of_first(shown, ranks), taken, adam=heard.adam)
+    asked = heard.influence
+    assert asked is not None, "the selector asked for influence"
+    found = signals.reasons(_of_first(shown, ranks), taken, adam=asked.adam, layers=asked.layers, refresh=asked.refresh)
     helps = _helps(found, targets)
     told = [replace(one, helps=helps.get(one.sample)) for one in shown]
     return Why(shown=told, explained=len(found.ids), gradients=found.gradients)

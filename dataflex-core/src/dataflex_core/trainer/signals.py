@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from transformers.integrations import is_deepspeed_zero3_enabled
 
@@ -37,11 +38,13 @@ class SignalTrainer(FlexTrainer):
     _signals: ModelSignals | None = None
     _signals_step = -1
     _store: PartialStore | None = None
+    _signal_state: Mapping[str, Any] | None = None
 
     def signals(self) -> ModelSignals:
         """Signals of the model as it is after the steps made so far; to be asked between two optimizer steps."""
         if self._signals is None:
             self._signals = self._make_signals()
+            self._signals.load(self._signal_state or {})
         if self._signals_step != self.state.global_step:
             self._signals.new_decision(self.state.global_step)
             self._signals_step = self.state.global_step
@@ -56,6 +59,14 @@ class SignalTrainer(FlexTrainer):
         """The same, as far as a strategy has declared that it needs them."""
         chosen = self.run.prepared.strategies[slot]
         return DeclaredSignals(self.signals(), chosen.needs, chosen.title)
+
+    def signal_state(self) -> dict[str, Any]:
+        """What signals keep from one decision to a later one, or what a checkpoint had, before the first."""
+        return dict(self._signal_state or {}) if self._signals is None else self._signals.state()
+
+    def take_up_signals(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `signal_state` gave."""
+        self._signal_state = state
 
     def asked_optimizer(self) -> object:
         """The optimizer whose moments signals ask for."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, MinLen
 from typing_extensions import Doc
 
-from dataflex_core import Selection, SelectionRequest, Selector
+from dataflex_core import Cost, CostRequest, Selection, SelectionRequest, Selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -173,14 +173,12 @@ def cluster_scores(rows: Rows, cluster_ids: Ids, targets: Rows) -> NDArray[np.fl
     return scores
 
 
-def cost(params: ClusterLessParams, decision: int) -> float:
-    """A forward pass of a candidate, and the gradients of its cluster's part."""
-    return 1 / 3 + min(1.0, params.samples_per_cluster / params.cluster_size)
+def cost(params: ClusterLessParams, request: CostRequest) -> Cost:
+    """A forward pass of a candidate, and the gradients of its cluster's part.
 
-
-def target_cost(params: ClusterLessParams, decision: int) -> float:
-    """A gradient for what the projection keeps, and another that is projected."""
-    return 2.0
+    Of a target sample a gradient for what the projection keeps, and another that is projected.
+    """
+    return Cost(candidate=1 / 3 + min(1.0, params.samples_per_cluster / params.cluster_size), target=2.0)
 
 
 @cache

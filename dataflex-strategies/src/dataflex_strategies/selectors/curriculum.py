@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le, Lt, MinLen
 from typing_extensions import Doc
 
-from dataflex_core import Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
+from dataflex_core import CostRequest, Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
 from dataflex_strategies.columns import numbers
 from dataflex_strategies.patterns import Pattern, arranged, overlaps
 
@@ -176,9 +176,9 @@ def needs(params: CurriculumParams) -> set[Need]:
     return {Need.LOSSES} if _by_loss(params) else set()
 
 
-def cost(params: CurriculumParams, decision: int) -> float:
+def cost(params: CurriculumParams, request: CostRequest) -> float:
     """A forward pass of each sample at the first decision, or at each; nothing where the order is not by loss."""
-    return 1 / 3 if _by_loss(params) and (params.refresh or decision == 1) else 0.0
+    return 1 / 3 if _by_loss(params) and (params.refresh or request.decision == 1) else 0.0
 
 
 def _by_loss(params: CurriculumParams) -> bool:

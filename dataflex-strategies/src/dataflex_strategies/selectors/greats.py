@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from dataflex_core import Selection, SelectionRequest, Selector
+from dataflex_core import Cost, CostRequest, Selection, SelectionRequest, Selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,14 +134,9 @@ def greedy(
     return _picked(scores, table.__getitem__, count, temperature, rng)[0]
 
 
-def cost(params: GreatsParams, decision: int) -> float:
-    """A candidate's gradient is made for its alignment, and again for its products."""
-    return 2.0
-
-
-def target_cost(params: GreatsParams, decision: int) -> float:
-    """A gradient."""
-    return 1.0
+def cost(params: GreatsParams, request: CostRequest) -> Cost:
+    """A candidate's gradient is made for its alignment, and again for its products; a target sample's once."""
+    return Cost(candidate=2.0, target=1.0)
 
 
 def _picked(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from dataflex_core import ScoringSelector, Selection, SelectionRequest, UsageError, top
+from dataflex_core import Cost, CostRequest, ScoringSelector, Selection, SelectionRequest, UsageError, top
 from dataflex_strategies.rewards import reward_of
 
 if TYPE_CHECKING:
@@ -178,14 +178,9 @@ def directions(rewards: Numbers, gradients: Numbers) -> NDArray[np.float64]:
     return found
 
 
-def cost(params: NiceParams, decision: int) -> float:
-    """A candidate's gradient."""
-    return 1.0
-
-
-def target_cost(params: NiceParams, decision: int) -> float:
-    """Completions, each reckoned as a training step, and the gradient of each."""
-    return 2.0 * params.mc_samples
+def cost(params: NiceParams, request: CostRequest) -> Cost:
+    """A candidate's gradient; of a target sample completions, each reckoned as a training step, and their gradients."""
+    return Cost(candidate=1.0, target=2.0 * params.mc_samples)
 
 
 def _direction(signals: Signals, rows: list[dict[str, list[int]]], weights: Numbers, name: str) -> Direction:

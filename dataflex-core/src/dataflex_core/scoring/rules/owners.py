@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -23,11 +23,16 @@ class Owner:
     parameters: Mapping[str, nn.Parameter]
 
 
-def owners_of(model: nn.Module, registry: Registry) -> tuple[list[Owner], dict[str, str]]:
-    """The owners, and the parameters that no rule reaches, by their names in ``model``, each with the reason."""
+def owners_of(
+    model: nn.Module, registry: Registry, among: Collection[nn.Parameter]
+) -> tuple[list[Owner], dict[str, str]]:
+    """The owners of parameters ``among`` those that train, and those of these that no rule reaches, with the reason.
+
+    The latter are called by their names in ``model``.
+    """
     owners, beyond = [], {}
     for path, layer in model.named_modules():
-        own = {} if isinstance(layer, _HOLDERS) else dict(_own(layer))
+        own = {} if isinstance(layer, _HOLDERS) else {name: p for name, p in _own(layer) if p in among}
         if not own:
             continue
         rule = registry.find(layer)
