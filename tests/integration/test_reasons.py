@@ -46,6 +46,27 @@ def test_their_means_over_a_subtask_are_the_influence_on_it(folder, monkeypatch,
     assert np.isnan(found.cosines[found.ids == 12]).all()
 
 
+@pytest.mark.parametrize("held", [100, 4], ids=["targets are kept", "in blocks"])
+def test_they_are_of_the_layers_and_of_the_model_that_scores_were_of(folder, monkeypatch, held):
+    model, optimizer, pool, targets = set_up(folder, "lora")
+    signals = signals_of(model, optimizer, pool, targets)
+    signals._context.explains = True
+    size = sum(p.numel() for p in signals._context.gradients_of("last-1").parameters.values())
+    monkeypatch.setattr(own_directions, "_HELD", held * size)
+    ids = np.sort(IDS)
+    for step, options in enumerate([{"layers": "last-1"}, {"layers": "last-1", "refresh": 2}, {"refresh": 3}]):
+        signals.new_decision(10 * step)
+        expected = signals.influences(ids, **options)
+        signals.influences(ids, layers=0.5, adam=False)  # somebody asks for others in between
+        found = signals.reasons(ids, 10_000, adam=True, **options)
+        means = [part.mean(axis=1) for part in np.split(found.cosines, [TARGETS[0]], axis=1)]
+        np.testing.assert_allclose(np.stack(means, axis=1), expected, rtol=1e-4, atol=1e-5)
+        signals.new_decision(10 * step + 5)
+        signals.influences(ids, **options)
+        again = signals.reasons(ids, 10_000, adam=True, **options)
+        assert (len(again.ids), again.gradients > 0) == ((0, False) if "refresh" in options else (len(ids), True))
+
+
 def shown_in(output):
     run = open_run(output)
     return run, read_texts(output / "dataflex" / "texts" / f"{run.start.run}.jsonl")
@@ -71,6 +92,21 @@ def test_a_run_says_whom_its_samples_help_and_what_that_cost(model, data, tmp_pa
         assert {"highest", "lowest", "marginal", "random"} <= {one.why for one in told if one.helps is not None}
     assert all(one.loss is None for one in kept.shown)
     assert all(one.helps is None for one in kept.shown if one.decision == 0)
+
+
+def test_a_decision_that_looks_along_kept_directions_is_not_explained(model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", eval_dataset="held,numbers_held", max_steps=11)
+    settings = ("selector.layers=last-1", "selector.refresh_target=2")
+    run, kept = shown_in(train(args, settings=settings, selector="less"))
+    assert [made.explained > 0 for made in run.decisions] == [False, True, False, True]
+    share = 1 / 3 + 2 / 3 * 0.5  # one of two layers
+    assert run.decisions[2].cost * 4 == pytest.approx(100 * share)
+    for made in run.decisions[1::2]:
+        assert made.cost * 4 == pytest.approx(111 * share + made.explained)
+    told = [one for one in kept.shown if one.helps is not None]
+    assert {one.decision for one in told} == {1, 3}
+    for one in told:
+        assert max(one.helps.means.values()) == pytest.approx(one.score, abs=1e-4)
 
 
 @pytest.mark.parametrize("gone", ["texts", "scores"])

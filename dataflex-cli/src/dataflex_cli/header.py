@@ -69,8 +69,8 @@ def show_plan(start: Start) -> None:
             say(f"to break even a chosen sample must be worth {start.break_even:.1f} random ones, by that cost")
         if start.features_cost:
             say(
-                "it predicts from the starting model's states, which take a forward pass of every sample once, unless "
-                f"they are stored: about {start.features_cost:.1f} training steps"
+                "scores are predicted from the starting model's states, which take a forward pass of every sample "
+                f"once, unless they are stored: about {start.features_cost:.1f} training steps"
             )
         if (idle := nothing_to_choose(start)) is not None:
             say(str(idle), level="warning")
