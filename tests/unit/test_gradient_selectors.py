@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from dataflex_core import CostRequest
 from dataflex_core.config import params
 from dataflex_core.domains import Domain
 from dataflex_core.errors import InvalidParameters, UsageError
