@@ -140,7 +140,7 @@ LIGHT = {
     "parameter out of range": ({}, ["--selector", "loss", "--set", "selector.boost=-1"], "greater than 0"),
     "parameter of the wrong type": ({}, ["--selector", "loss", "--set", "selector.boost=lots"], "valid number"),
     "parameter not among the choices": ({}, ["--selector", "loss", "--set", "selector.focus=top"], "'low', 'medium'"),
-    "a required parameter is missing": ({}, ["--mixer", "static"], "proportions is required"),
+    "a required parameter is missing": ({}, ["--mixer", "doremi"], "reference_model is required"),
     "a setting for no strategy": ({}, ["--set", "mixer.temperature=2"], "the run has no mixer"),
     "two selectors": ({}, ["--selector", "loss", "--selector", "less"], "given as loss and as less"),
     "two mixers": ({}, ["--mixer", "random", "--mixer", "none"], "given as random and as none"),

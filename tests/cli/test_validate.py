@@ -119,7 +119,7 @@ def test_where_the_syntax_breaks(write, text, name, line):
         (["dataflex.updates=0"], "dataflex.updates=0"),
         (["--selector", "les"], "no selector is called 'les'"),
         (["--selector", "loss", "--set", "selector.focus=top"], "focus='top'"),
-        (["--mixer", "static"], "proportions is required"),
+        (["--mixer", "doremi"], "reference_model is required"),
     ],
 )
 def test_what_the_command_line_sets_has_no_line(write, words, said):

@@ -29,7 +29,10 @@ PARAMS = {
     "selector-greats": {"exact_up_to": 30, "temperature": 1e-3},
     "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},
     "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
+    "mixer-doremi": [{}],
+    "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}],
     "mixer-random": [{}, {"concentration": 0.05}],
+    "mixer-sheared": [{"reference_model": "base", "clip": False}],
     "mixer-static": [
         {"proportions": {"words": 2, "code": 0, "numbers": 1}},
         {"proportions": [1e-9, 1.0, 1e9]},

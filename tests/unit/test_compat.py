@@ -160,6 +160,11 @@ COMPONENTS = {
     "static mixer": (MIX, "static", {"proportions": [1, 3]}, {"name": "static", "proportions": [1, 3]}, []),
     "static mixer, equal": (MIX, "static", {"proportions": None},
                             {"name": "static", "proportions": {"a": 1.0, "b": 1.0}}, []),
+    "doremi": (MIX, "doremi", {"reference_model_path": "ref", "reweight_eta": 0.1, "reweight_eps": 0.01},
+               {"name": "doremi", "reference_model": "ref", "eta": 0.1, "smoothing": 0.01}, ["mixer"]),
+    "doremi without a reference": (MIX, "doremi", {"reference_model_path": None}, {"name": "doremi"}, ["mixer"]),
+    "odm": (MIX, "odm", {"alpha": 0.8, "warmup_steps": 10, "num_eval_samples": 5, "reward_scale": 15.0},
+            {"name": "odm", "alpha": 0.8}, ["mixer", "num_eval_samples", "reward_scale", "warmup_steps"]),
     "weighter": (WEIGHT, "loss", {"strategy": "extremes", "delta": 2.0},
                  {"name": "loss", "strategy": "extremes", "delta": 2.0}, []),
     "weighter, uniform": (WEIGHT, "loss", {"strategy": "uniform", "delta": 1.0}, {"name": "uniform"}, ["strategy"]),
@@ -507,9 +512,9 @@ def test_what_is_said_is_said_once_and_the_ranks_read_the_new_form(old):
     assert RunConfig.from_plain(json.loads(json.dumps(config.to_plain()))) == config
 
 
-@pytest.mark.parametrize("name", ["coincide", "doremi"])
+@pytest.mark.parametrize("name", ["coincide", "zeroth"])
 def test_a_component_that_nobody_offers_is_refused_by_its_name(old, name):
-    config = old("select_loss" if name == "coincide" else "mix_random", f"component_name={name}")
+    config = old("select_loss", f"component_name={name}")
     with pytest.raises(
         UnknownStrategy, match=rf"no installed plugin offers the \w+ '{name}' of DataFlex 1.x"
     ) as caught:

@@ -29,6 +29,10 @@ _COMMANDS = {
     ),
     "score": ("dataflex_cli.commands.score:score", "Judge the whole pool without training, and write the scores."),
     "inspect": ("dataflex_cli.commands.inspect:inspect", "Show which samples a run chose, with their scores and rows."),
+    "proportions": (
+        "dataflex_cli.commands.proportions:proportions",
+        "Print the proportions that a run's mixer came to, for a run that keeps to them.",
+    ),
     "export": ("dataflex_cli.commands.export:export", "Write the rows that a run chose, or the best by their scores."),
     "migrate": ("dataflex_cli.commands.migrate:migrate", "Print a configuration of DataFlex 1.x in its new form."),
     "validate": ("dataflex_cli.commands.validate:validate", "Find every fault of a configuration, and its line."),

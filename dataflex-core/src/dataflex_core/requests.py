@@ -6,7 +6,7 @@ inside the training step. Neither library is imported here, so declaring and des
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,16 @@ class SetupContext(_HasColumns):
     judged: int = 0
     mixed: bool = False
     columns: Columns = field(default_factory=dict, repr=False)
+    earlier: Callable[[str], Mapping[str, float]] | None = field(default=None, repr=False)
+
+    def proportions_of(self, folder: str) -> Mapping[str, float]:
+        """The mean proportions, by domain's name, that the mixer of the earlier run in an output folder came to.
+
+        Raises `DataError` where no mixer's are there, `UnmetNeed` where nobody looks for runs: in the conformance kit.
+        """
+        if self.earlier is None:
+            raise UnmetNeed(f"nobody looks for a run in {folder} here", hint="ask for it in a run")
+        return self.earlier(folder)
 
     @property
     def pool(self) -> int:
@@ -180,8 +190,9 @@ class StepFacts:
 
     ``ids`` Int64[B] are in the order of training. ``losses`` Float32[B] are the samples' raw mean losses, before any
     weight, over their ``tokens`` Int64[B] target tokens; NaN where there are none. ``proportions`` Float64[K] are
-    those in force. ``excess`` Float32[B] sums max(loss − reference loss, 0) over each sample's target tokens, where
-    the strategy declares ``Need.REFERENCE_LOSSES``, and is None elsewhere.
+    those in force. ``excess`` Float32[B] sums max(loss − reference loss, 0) over each sample's target tokens, and
+    ``reference_losses`` Float32[B] are the reference model's mean losses over them, where the strategy declares
+    ``Need.REFERENCE_LOSSES``; both are None elsewhere.
     """
 
     progress: Progress
@@ -191,6 +202,7 @@ class StepFacts:
     tokens: Ids
     proportions: Shares
     excess: Scores | None = None
+    reference_losses: Scores | None = None
 
     @property
     def loss_by_domain(self) -> Shares:
@@ -211,6 +223,13 @@ class StepFacts:
     def excess_by_domain(self) -> Shares | None:
         """Sums of `excess`, Float64[K], or None."""
         return None if self.excess is None else sum_by_domain(self.domains, self.ids, self.excess)
+
+    @property
+    def reference_loss_by_domain(self) -> Shares | None:
+        """Sums of the reference model's token losses, Float64[K], or None."""
+        if self.reference_losses is None:
+            return None
+        return sum_by_domain(self.domains, self.ids, self.reference_losses.astype("f8") * self.tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,23 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="doremi",
+        target=f"{_HERE}.mixers.doremi:DoReMiMixer",
+        params=f"{_HERE}.mixers.doremi:DoReMiParams",
+        summary="learns proportions with a proxy model, from what it loses over a reference model",
+        reference="arXiv:2305.10429",
+        needs={Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES},
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
+        name="odm",
+        target=f"{_HERE}.mixers.odm:OdmMixer",
+        params=f"{_HERE}.mixers.odm:OdmParams",
+        summary="a bandit that learns at every step which domains still have much to lose",
+        reference="arXiv:2312.02406",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="random",
         target=f"{_HERE}.mixers.random:RandomMixer",
         params=f"{_HERE}.mixers.random:RandomParams",
@@ -140,10 +157,19 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="sheared",
+        target=f"{_HERE}.mixers.sheared:ShearedMixer",
+        params=f"{_HERE}.mixers.sheared:ShearedParams",
+        summary="draws more from domains that are further from the loss they are to reach",
+        reference="arXiv:2310.06694",
+        needs_for=f"{_HERE}.mixers.sheared:needs",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="static",
         target=f"{_HERE}.mixers.static:StaticMixer",
         params=f"{_HERE}.mixers.static:StaticParams",
-        summary="the proportions that you give",
+        summary="the proportions that you give, or those that another run came to",
     )
     yield StrategySpec(
         kind=Kind.MIXER,

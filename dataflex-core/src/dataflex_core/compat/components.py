@@ -33,6 +33,7 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
     (Kind.SELECTOR, "icons"): {"gradient_type": "adam"},
     (Kind.SELECTOR, "nice"): {"gradient_type": "adam", "reward_model_backend": "local_vllm"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
+    (Kind.MIXER, "odm"): {"alpha": 0.9},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
     (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
     (Kind.WEIGHTER, "joint_update_aware"): {
@@ -68,6 +69,11 @@ _RENAMED = {
     (Kind.SELECTOR, "loss"): {"focus_weight": "boost"},
     (Kind.SELECTOR, "near"): {"indices_path": "from_file"},
     (Kind.SELECTOR, "tsds"): {"probs_path": "from_file"},
+    (Kind.MIXER, "doremi"): {
+        "reference_model_path": "reference_model",
+        "reweight_eta": "eta",
+        "reweight_eps": "smoothing",
+    },
     (Kind.WEIGHTER, "joint_update_aware"): {
         "fixed_point_iters": "iterations",
         "damping": "rho",
@@ -90,6 +96,14 @@ _OF_SECTION = {
 _DIFFERS = {
     (Kind.SELECTOR, "delta_loss"): "decision t + 1 of T has its window at t/T; in 1.x at t/(T - 1)",
     (Kind.SELECTOR, "near"): "what was chosen goes last at later decisions; in 1.x each decision is the same",
+    (Kind.MIXER, "doremi"): (
+        "excess losses count as in the paper, and a domain that was not drawn keeps its last; 1.x took their mean off "
+        "and clipped what was left, of one batch a decision"
+    ),
+    (Kind.MIXER, "odm"): (
+        "rewards are the raw losses of every step, as in the paper; 1.x scaled them by 15, clipped them, kept .03 for "
+        "each domain, and took passes of their own for them"
+    ),
     (Kind.WEIGHTER, "adapt"): (
         "the weights of a step have a mean of one here; 1.x did not normalise them, which halved the learning rate"
     ),
@@ -102,6 +116,7 @@ _SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
 _ONCE = _Lost(why="samples are drawn without replacement", same=False)
 _EXACT = _Lost(why="scores are exact, without a projection")
 _REWARDED = _Lost(why="reward says what rewards a completion")
+_TRAINED = _Lost(why="the losses are those of training")
 _EVERYWHERE = {
     "cache_dir": _Lost(why="decisions are kept in output_dir/dataflex"),
     "save_interval": _Lost(why="dataflex.flush_seconds says how often results are written"),
@@ -115,6 +130,13 @@ _LOST = {
         "quantiles": _Lost(why="the bands are cut at .33 and .66", same=[0.33, 0.66]),
         "score_batch_size": _BATCHES,
         "score_num_workers": _BATCHES,
+    },
+    (Kind.MIXER, "odm"): {
+        "warmup_steps": _Lost(why="dataflex.warmup_steps says how long it is"),
+        "initial_proportions": _Lost(why="dataflex.warmup_proportions are those of the warm-up"),
+        "num_eval_samples": _TRAINED,
+        "eval_batch_size": _TRAINED,
+        "reward_scale": _Lost(why="rewards are the losses, as in the paper", same=1.0),
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
     (Kind.SELECTOR, "cluster_less"): {
@@ -255,6 +277,8 @@ def _params(
     kept = {renamed.get(key, key): value for key, value in params.items() if key not in lost}
     if here == (Kind.MIXER, "static") and kept.get("proportions") is None:
         kept["proportions"] = equal(domains)
+    if here == (Kind.MIXER, "doremi") and kept.get("reference_model") is None:
+        kept.pop("reference_model", None)  # 1.x went by the losses themselves then; it is required here
     if here == (Kind.WEIGHTER, "loss") and kept.get("strategy") == "uniform":
         notices.append("strategy uniform of weighter loss: every sample weighs the same; 1.x's weights follow the loss")
         return {"name": "uniform"}, notices

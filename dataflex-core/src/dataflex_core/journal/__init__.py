@@ -22,6 +22,7 @@ from dataflex_core.journal.events import (
     Trained,
 )
 from dataflex_core.journal.facts import RowsFact, ScoresFact, ShortageFact, StrategyFact, WeightsFact
+from dataflex_core.journal.mixed import Mixed, mixed
 from dataflex_core.journal.reader import read_journal
 from dataflex_core.journal.run import Run, open_run
 from dataflex_core.journal.writer import Report
@@ -35,6 +36,7 @@ __all__ = [
     "Failed",
     "Fallback",
     "Logged",
+    "Mixed",
     "Notice",
     "Report",
     "Resume",
@@ -48,6 +50,7 @@ __all__ = [
     "Trained",
     "WeightsFact",
     "from_record",
+    "mixed",
     "open_run",
     "read_journal",
     "to_record",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -309,8 +309,18 @@ def _check_warmup(proportions: str | Mapping[str, float], domains: Sequence[Doma
         )
 
 
-def context_of(budget: Budget, *, mixed: bool, seed: int, columns: Mapping[str, Any] | None = None) -> SetupContext:
-    """What strategies are told of the run; ``mixed`` is whether a mixer sets quotas, ``columns`` those of the pool."""
+def context_of(
+    budget: Budget,
+    *,
+    mixed: bool,
+    seed: int,
+    columns: Mapping[str, Any] | None = None,
+    earlier: Callable[[str], Mapping[str, float]] | None = None,
+) -> SetupContext:
+    """What strategies are told of the run; ``mixed`` is whether a mixer sets quotas, ``columns`` those of the pool.
+
+    ``earlier`` looks up what the mixer of another run came to.
+    """
     schedule = budget.schedule
     return SetupContext(
         domains=budget.domains,
@@ -325,6 +335,7 @@ def context_of(budget: Budget, *, mixed: bool, seed: int, columns: Mapping[str, 
         mixed=mixed,
         seed=seed,
         columns={} if columns is None else columns,
+        earlier=earlier,
     )
 
 

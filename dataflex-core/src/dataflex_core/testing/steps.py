@@ -97,13 +97,18 @@ class Runner:
         shares: NDArray[np.float64] = sizes / sizes.sum()
         return shares
 
-    def excess(self, sample: int, step: int) -> float | None:
-        """By how much a sample's token losses exceed the reference model's, summed; None without one."""
-        if Need.REFERENCE_LOSSES not in self.chosen.needs:
-            return None
-        row = self.pool.samples[sample]
-        ours, theirs = fakes.token_losses(row, step, None), fakes.token_losses(row, step, self.reference)
-        return float(np.maximum(ours - theirs, 0).sum())
+    def beside_reference(self, samples: Ids, step: int) -> dict[str, NDArray[np.float32]]:
+        """By how much samples' token losses exceed the reference model's, summed, and its means; empty without one."""
+        if Need.REFERENCE_LOSSES not in self.chosen.needs or not len(samples):
+            return {}
+        rows = [self.pool.samples[i] for i in samples.tolist()]
+        theirs = [fakes.token_losses(row, step, self.reference) for row in rows]
+        over = [
+            np.maximum(fakes.token_losses(row, step, None) - other, 0).sum()
+            for row, other in zip(rows, theirs, strict=True)
+        ]
+        means = [other.mean() if other.size else np.nan for other in theirs]
+        return {"excess": np.array(over, dtype=np.float32), "reference_losses": np.array(means, dtype=np.float32)}
 
     @property
     def reference(self) -> str | None:
@@ -209,7 +214,6 @@ class Observing:
             return ()
         found = [fakes.token_losses(runner.pool.samples[i], self.step, None) for i in self.samples.tolist()]
         means = [losses.mean() if losses.size else np.nan for losses in found]
-        excess = [runner.excess(i, self.step) for i in self.samples.tolist()]
         facts = StepFacts(
             progress=runner.progress(self.step),
             domains=runner.pool.domains,
@@ -217,9 +221,10 @@ class Observing:
             losses=np.array(means, dtype=np.float32),
             tokens=np.array([losses.size for losses in found], dtype=np.int64),
             proportions=runner.proportions(),
-            excess=None if None in excess or not excess else np.array(excess, dtype=np.float32),
+            **runner.beside_reference(self.samples, self.step),
         )
-        arrays = {name: getattr(facts, name) for name in ("ids", "losses", "tokens", "proportions", "excess")}
+        names = ("ids", "losses", "tokens", "proportions", "excess", "reference_losses")
+        arrays = {name: getattr(facts, name) for name in names}
         given = {f"step.{name}": array for name, array in arrays.items() if array is not None}
         with runner.watching(given):
             strategy.observe(facts)

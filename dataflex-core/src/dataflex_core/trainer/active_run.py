@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.journal.events import Resume
+from dataflex_core.journal.mixed import mean_proportions
 from dataflex_core.journal.reader import journal_of
 from dataflex_core.journal.scores import FOLDER as SCORES
 from dataflex_core.journal.scores import ScoreFiles
@@ -71,7 +72,7 @@ class ActiveRun:
         for values in self.columns.values():
             values.flags.writeable = False  # all strategies are given the same
         mixed = MIXER in self.prepared.strategies
-        context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns)
+        context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns, earlier=mean_proportions)
         for slot, strategy in self.strategies.items():
             with self.named(slot, "in setup()"):
                 strategy.setup(context)

@@ -194,8 +194,7 @@ class LossTrainer(SignalTrainer):
         with np.errstate(invalid="ignore"):
             means = (table[:, 3] / table[:, 2]).astype(np.float32)
         for slot, strategy in self._learners.items():
-            path = self.reference_of(slot)
-            excess = None if path is None else table[:, 4 + self._references.index(path)].astype(np.float32)
+            excess, theirs = self._beside_reference(table, self.reference_of(slot))
             facts = StepFacts(
                 progress=progress,
                 domains=self.run.budget.domains,
@@ -204,9 +203,18 @@ class LossTrainer(SignalTrainer):
                 tokens=tokens.copy(),
                 proportions=proportions.copy(),
                 excess=excess,
+                reference_losses=theirs,
             )
             with self.run.named(slot, f"step {entry.step}"):
                 strategy.observe(facts)
+
+    def _beside_reference(self, table: Any, path: str | None) -> tuple[Any, Any]:
+        """What a step's losses exceed the reference model's by, and the means of its losses; None without one."""
+        if path is None:
+            return None, None
+        at = 4 + 2 * self._references.index(path)
+        with np.errstate(invalid="ignore"):
+            return table[:, at].astype(np.float32), (table[:, at + 1] / table[:, 2]).astype(np.float32)
 
     def proportions(self) -> Any:
         """Those in force, Float64[K]: of size, where LLaMA-Factory's own order is kept."""
@@ -214,12 +222,13 @@ class LossTrainer(SignalTrainer):
         return sizes / sizes.sum()
 
     def _row(self, micro: MicroBatch) -> torch.Tensor:
-        """Float64[b, 4 + R] of a micro-batch.
+        """Float64[b, 4 + 2R] of a micro-batch.
 
-        Its number, id, target tokens, their summed loss, and for each reference what the losses exceed its by.
+        Its number, id, target tokens, their summed loss; for each reference what the losses exceed its by, and its own.
         """
-        mask = micro.mask
-        over = [((micro.losses - other).clamp(min=0) * mask).sum(dim=1) for other in micro.references.values()]
+        mask, over = micro.mask, []
+        for other in micro.references.values():
+            over += [((micro.losses - other).clamp(min=0) * mask).sum(dim=1), (other * mask).sum(dim=1)]
         index = torch.full_like(micro.ids, self._micro)
         columns = [index, micro.ids, mask.sum(dim=1), micro.losses.sum(dim=1), *over]
         return torch.stack([column.double() for column in columns], dim=1)

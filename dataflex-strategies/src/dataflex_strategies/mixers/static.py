@@ -2,61 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Lt, MinLen
+from annotated_types import MinLen
 from typing_extensions import Doc
 
 from dataflex_core import Mixer, MixRequest, SetupContext, UsageError
+from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_Share = Annotated[float, Ge(0), Lt(float("inf"))]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticParams:
-    """The proportions."""
+    """The proportions, or where they are from. One of the two is given."""
 
     proportions: Annotated[
-        dict[str, _Share] | list[_Share],
-        MinLen(1),
+        Annotated[ByDomain, MinLen(1)] | None,
         Doc("one share per domain, by name or by position; they need not sum to one"),
-    ]
+    ] = None
+    from_run: Annotated[
+        str | None, Doc("the output_dir of an earlier run, whose mixer's mean proportions are taken")
+    ] = None
 
 
 class StaticMixer(Mixer[StaticParams]):
     """The proportions given, normalised, at every decision: ``p_d = s_d / Σ s``.
 
-    They hold from the first decision on; ``dataflex.warmup_proportions`` are those of the warm-up.
+    They hold from the first decision on; ``dataflex.warmup_proportions`` are those of the warm-up. ``from_run`` takes
+    the means that ``dataflex proportions RUN`` prints, once, as the run begins: a run that is resumed keeps them.
 
     When to use: where proportions are known, from an earlier run or from a paper, and as the baseline that says
     whether a mixer's changing them does any good.
     """
 
     def setup(self, context: SetupContext) -> None:
-        """Raises `UsageError` when the proportions do not name every domain exactly once, or are all zero."""
-        given, names = self.params.proportions, [domain.name for domain in context.domains]
-        if isinstance(given, list) and len(given) != len(names):
-            raise UsageError(
-                f"static: {len(given)} proportions for {len(names)} domains", hint=f"the domains are {', '.join(names)}"
-            )
-        if isinstance(given, dict) and set(given) != set(names):
-            odd = ", ".join(sorted(set(given) ^ set(names)))
-            raise UsageError(
-                f"static: proportions and domains differ in {odd}", hint=f"the domains are {', '.join(names)}"
-            )
-        shares = list(given.values()) if isinstance(given, dict) else given
-        if sum(shares) <= 0:
+        """Raises `UsageError` when the proportions do not name every domain exactly once, or are all zero.
+
+        And unless one of the two parameters is given; `DataError` when ``from_run`` has no mixer's proportions.
+        """
+        given, folder = self.params.proportions, self.params.from_run
+        if (given is None) == (folder is None):
+            said = "neither is given" if given is None else "both are given"
+            raise UsageError(f"static takes proportions or from_run: {said}", hint="set mixer.proportions by domain")
+        if given is None:
+            assert folder is not None, "one of the two is given"
+            given = dict(context.proportions_of(folder))
+        check_by_domain(given, context.domains, who="static", what="proportions")
+        self._shares = by_domain(given, context.domains)
+        if not self._shares.any():
             raise UsageError("static: all proportions are zero", hint="give at least one domain a share")
 
     def mix(self, request: MixRequest) -> NDArray[np.float64]:
         """The same at every decision."""
-        import numpy as np
+        return self._shares.copy()
 
-        given = self.params.proportions
-        shares = given if isinstance(given, list) else [given[domain.name] for domain in request.domains]
-        return np.asarray(shares, dtype=np.float64)
+    def state_dict(self) -> dict[str, Any]:
+        """The proportions that were taken from a run, which may have gone on since."""
+        return {} if self.params.from_run is None else {"shares": self._shares.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As it was."""
+        self._shares = state.get("shares", self._shares).copy()

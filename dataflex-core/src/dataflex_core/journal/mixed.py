@@ -1,0 +1,69 @@
+"""In what proportions a run has trained, as its journal tells: what a later run may take over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflex_core.errors import DataError
+from dataflex_core.journal.events import Decision
+from dataflex_core.journal.run import Run, open_run
+from dataflex_core.spec import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixed:
+    """The proportions of a run with a mixer, over the ``steps`` steps that it decided about: no warm-up.
+
+    ``mean`` is the mean over those steps, ``last`` what the last of them trained by, both by domain and of sum one.
+    Where a mixer weighs the loss, a domain's part is its proportion times its weight. ``reference_lead`` is the mean of
+    the figure of that name, where the mixer gives it: by how much a reference model was better than the model in
+    training.
+    """
+
+    mixer: str
+    steps: int
+    mean: Mapping[str, float]
+    last: Mapping[str, float]
+    reference_lead: float | None = None
+
+
+def mixed(run: Run) -> Mixed:
+    """The proportions that a run has trained by so far. Raises `DataError` where no mixer has decided anything."""
+    mixer = next((fact.name for fact in run.start.strategies if fact.kind == Kind.MIXER), None)
+    if mixer is None:
+        raise DataError(f"{run.path} is of a run without a mixer", hint="name the output_dir of a run with a mixer")
+    decided = [(made, min(made.until, run.step) - made.step) for made in run.decisions if made.decision > 0]
+    trained = [(made, steps) for made, steps in decided if steps > 0 and made.proportions is not None]
+    if not trained:
+        raise DataError(
+            f"the mixer of {run.path} has decided about no step yet", hint="wait until the run is past its warm-up"
+        )
+    parts = [(_parts(made), steps) for made, steps in trained]
+    leads = [(made.notes.get(str(Kind.MIXER), {}).get("reference_lead"), steps) for made, steps in trained]
+    return Mixed(
+        mixer=mixer,
+        steps=sum(steps for _, steps in trained),
+        mean={name: _mean([(part[name], steps) for part, steps in parts]) for name in parts[0][0]},
+        last=parts[-1][0],
+        reference_lead=_mean(known) if (known := [(lead, n) for lead, n in leads if lead is not None]) else None,
+    )
+
+
+def mean_proportions(folder: str) -> Mapping[str, float]:
+    """`Mixed.mean` of the run in an output folder. Raises as `open_run` and `mixed` do."""
+    return mixed(open_run(Path(folder).expanduser())).mean
+
+
+def _parts(made: Decision) -> dict[str, float]:
+    """What each domain counted, of sum one."""
+    shares, weights = made.proportions or {}, made.loss_weights or {}
+    parts = {name: share * weights.get(name, 1.0) for name, share in shares.items()}
+    total = sum(parts.values())
+    return {name: part / total for name, part in parts.items()}
+
+
+def _mean(values: Sequence[tuple[float, int]]) -> float:
+    """The mean of values, each of so many steps."""
+    return sum(value * steps for value, steps in values) / sum(steps for _, steps in values)

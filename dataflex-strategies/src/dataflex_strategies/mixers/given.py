@@ -1,0 +1,40 @@
+"""Proportions that the configuration gives, by name or by position, held to the run's domains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Lt
+
+from dataflex_core import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dataflex_core import Domain
+
+Share = Annotated[float, Ge(0), Lt(float("inf"))]
+"""A part of a whole, in any unit."""
+ByDomain = dict[str, Share] | list[Share]
+"""A number for each domain, by name or in the order of domains."""
+
+
+def check_by_domain(given: ByDomain, domains: Sequence[Domain], *, who: str, what: str) -> None:
+    """Raise `UsageError` when ``given`` does not name every domain exactly once."""
+    names = [domain.name for domain in domains]
+    hint = f"the domains are {', '.join(names)}"
+    if isinstance(given, list) and len(given) != len(names):
+        raise UsageError(f"{who}: {len(given)} {what} for {len(names)} domains", hint=hint)
+    if isinstance(given, Mapping) and set(given) != set(names):
+        odd = ", ".join(sorted(set(given) ^ set(names)))
+        raise UsageError(f"{who}: {what} and domains differ in {odd}", hint=hint)
+
+
+def by_domain(given: ByDomain, domains: Sequence[Domain]) -> NDArray[np.float64]:
+    """Float64[K] in the order of domains."""
+    import numpy as np
+
+    values = given if isinstance(given, list) else [given[domain.name] for domain in domains]
+    return np.asarray(values, dtype=np.float64)

@@ -1,0 +1,101 @@
+"""`dataflex proportions`, and a run that takes them over: what a mixer came to, out of its journal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from dataflex_cli.main import cli
+from dataflex_core.domains import Domain
+from dataflex_core.errors import DataError, UsageError
+from dataflex_core.journal import Decision, Start, Step, StrategyFact
+from dataflex_core.journal.mixed import mean_proportions
+from dataflex_core.journal.writer import Journal
+from dataflex_core.requests import SetupContext
+from dataflex_strategies.mixers.static import StaticMixer, StaticParams
+
+pytestmark = pytest.mark.numeric
+
+
+def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5):
+    """The output folder of a run of a warm-up of one step and two intervals of two steps, ``done`` of them trained."""
+    journal = Journal(folder / "dataflex", owner=True, report=lambda event, past: None)
+    counts = {"steps": 5, "warmup_steps": 1, "update_steps": 2, "decisions": 2, "global_batch": 2, "ranks": 1}
+    costs = {"judged": 0, "decision_cost": 0.0, "step_cost": 0.0, "seed": 0}
+    facts = () if mixer is None else (StrategyFact(kind="mixer", name=mixer, distribution="d", version="1"),)
+    journal.write(Start(run=journal.run, strategies=facts, domains={"a": 10, "b": 5}, targets={}, **counts, **costs))
+    weights = [None, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 1.5}]
+    intervals = [(0, 1), (1, 3), (3, 5)]
+    for number, (start, until) in enumerate(intervals):
+        shares = {"a": 0.9, "b": 0.1} if number == 0 else {"a": 0.5, "b": 0.5}
+        asked = {"proportions": shares, "judged": 0, "shortages": (), "plan": "", "seconds": 0.0}
+        notes = {"mixer": {"reference_lead": lead}} if number else {}
+        told = {"chosen": {"a": 2, "b": 2}, "loss_weights": weights[number], "notes": notes}
+        if start < done:
+            journal.write(Decision(decision=number, step=start, until=until, **told, **asked))
+        for step in range(start + 1, min(until, done) + 1):
+            journal.write(Step(step=step, samples=(0, 1)))
+    return folder
+
+
+def called(*words):
+    done = CliRunner().invoke(cli, ["proportions", *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+@pytest.mark.parametrize(
+    ("words", "done", "expected"),
+    [
+        ((), 5, {"a": 0.375, "b": 0.625}),
+        (("--last",), 5, {"a": 0.25, "b": 0.75}),
+        ((), 4, {"a": 0.416667, "b": 0.583333}),
+    ],
+)
+def test_what_is_printed_is_a_section_to_run(tmp_path, words, done, expected):
+    printed = called(mixed_run(tmp_path, done=done), *words)
+    assert yaml.safe_load(printed.stdout) == {"dataflex": {"mixer": {"name": "static", "proportions": expected}}}
+    assert printed.stderr == ""
+
+
+def test_as_json_both_are_there_and_a_reference_that_is_no_better_is_told(tmp_path):
+    printed = called(mixed_run(tmp_path, lead=-0.1), "--json")
+    document = json.loads(printed.stdout)
+    assert document.pop("mean") == pytest.approx({"a": 0.375, "b": 0.625})
+    assert document.pop("last") == {"a": 0.25, "b": 0.75}
+    assert document.pop("reference_lead") == pytest.approx(-0.1)
+    assert document == {"schema": 1, "mixer": "doremi", "steps": 4}
+    assert "no better than this run's" in printed.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "said"), [({"mixer": None}, "without a mixer"), ({"done": 1}, "has decided about no step yet")]
+)
+def test_a_run_that_mixed_nothing(tmp_path, made, said):
+    with pytest.raises(DataError, match=said):
+        called(mixed_run(tmp_path, **made))
+
+
+def begun(folder, *names):
+    domains = tuple(Domain(name=name, start=10 * k, size=10) for k, name in enumerate(names))
+    mixer = StaticMixer(StaticParams(from_run=str(folder)))
+    mixer.setup(SetupContext(domains=domains, targets=(), total_steps=5, seed=0, earlier=mean_proportions))
+    return mixer
+
+
+def test_a_run_takes_over_what_another_came_to_and_keeps_it(tmp_path):
+    mixer = begun(mixed_run(tmp_path / "done"), "b", "a")
+    assert mixer.mix(None).tolist() == pytest.approx([0.625, 0.375])
+    resumed = begun(mixed_run(tmp_path / "going", done=3), "b", "a")
+    assert resumed.mix(None).tolist() == [0.5, 0.5]
+    resumed.load_state_dict(mixer.state_dict())
+    assert resumed.mix(None).tolist() == pytest.approx([0.625, 0.375])
+
+
+def test_a_run_of_other_domains_is_taken_over_by_none(tmp_path):
+    with pytest.raises(UsageError, match="proportions and domains differ in b, c"):
+        begun(mixed_run(tmp_path), "a", "c")

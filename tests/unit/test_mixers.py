@@ -1,0 +1,218 @@
+"""Mixers that learn: the worked numbers of their mathematics, and what each promises at its edges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataflex_core.domains import Domain
+from dataflex_core.errors import UsageError
+from dataflex_core.requests import MixRequest, Progress, SetupContext, StepFacts
+from dataflex_core.rng import derive
+from dataflex_core.spec import Need
+from dataflex_strategies.mixers import doremi, odm, sheared
+from dataflex_strategies.mixers.doremi import DoReMiMixer, DoReMiParams
+from dataflex_strategies.mixers.odm import OdmMixer, OdmParams
+from dataflex_strategies.mixers.sheared import ShearedMixer, ShearedParams
+
+pytestmark = pytest.mark.numeric
+
+MOMENT = Progress(step=10, total_steps=50, decision=1, decisions=4, epoch=0.5, learning_rate=1e-3, seed=0)
+DOMAINS = tuple(Domain(name=name, start=10 * k, size=10) for k, name in enumerate("abc"))
+CONTEXT = SetupContext(domains=DOMAINS, targets=(), total_steps=50, seed=0)
+UNIFORM = np.full(3, 1 / 3)
+numbers = st.lists(st.floats(0, 1e3), min_size=3, max_size=3)
+
+
+def begun(mixer):
+    mixer.setup(CONTEXT)
+    return mixer
+
+
+def trained(*samples, proportions=UNIFORM):
+    """A step that trained ``samples``: (domain, mean loss, target tokens) each, with a loss of 1 by the reference."""
+    domain, losses, tokens = (np.array(column) for column in zip(*samples, strict=True))
+    return StepFacts(
+        progress=MOMENT,
+        domains=DOMAINS,
+        ids=domain * 10,
+        losses=losses.astype("f4"),
+        tokens=tokens,
+        proportions=proportions,
+        excess=(np.maximum(losses - 1, 0) * tokens).astype("f4"),
+        reference_losses=np.ones(len(domain), dtype="f4"),
+    )
+
+
+def decided(mixer, *, steps=1):
+    shared = {"previous": UNIFORM, "mean": UNIFORM, "steps": steps, "global_batch": 4}
+    return mixer.mix(MixRequest(progress=MOMENT, domains=DOMAINS, **shared, rng=derive(0), signals=None))
+
+
+def goes_on(mixer):
+    """Another of the same kind, from the state of this one."""
+    other = begun(type(mixer)(mixer.params))
+    other.load_state_dict(mixer.state_dict())
+    return other
+
+
+# ----------------------------------------------------------------------------------------------------------- doremi
+
+DOREMI = DoReMiParams(reference_model="base")
+
+
+def test_the_update_of_doremi_of_the_worked_numbers():
+    alpha = doremi.updated(UNIFORM, [0.5, 0.1, 0.0], eta=1.0, smoothing=1e-3)
+    np.testing.assert_allclose(alpha, [0.439097, 0.294446, 0.266457], atol=1e-6)
+
+
+@given(numbers, st.floats(1e-3, 1e3), st.floats(1e-6, 0.5))
+def test_exponentiated_proportions_are_proportions_and_follow_the_scores(scores, eta, smoothing):
+    alpha = doremi.updated(UNIFORM, scores, eta=eta, smoothing=smoothing)
+    assert alpha.sum() == pytest.approx(1.0)
+    assert (alpha >= smoothing / 3 * (1 - 1e-9)).all()
+    order = np.argsort(scores)
+    assert (np.diff(alpha[order]) >= -1e-12).all()
+
+
+def test_doremi_samples_uniformly_and_weighs_by_what_exceeds_the_reference():
+    mixer = begun(DoReMiMixer(DOREMI))
+    mixer.observe(trained((0, 1.5, 10), (1, 1.2, 10)))
+    mixer.observe(trained((1, 0.5, 20), (2, 0.8, 5), (2, float("nan"), 0)))
+    made = decided(mixer)
+    alpha = doremi.updated(UNIFORM, [0.5, 2 / 30, 0.0], eta=1.0, smoothing=1e-3)
+    np.testing.assert_allclose(made.proportions, UNIFORM)
+    np.testing.assert_allclose(made.loss_weights, alpha * 3, rtol=1e-6)
+    assert made.notes["reference_lead"] == pytest.approx((5 + 2 - 10 - 1) / 45, rel=1e-5)
+
+
+def test_a_domain_that_was_not_drawn_keeps_its_last_excess():
+    mixer = begun(DoReMiMixer(DOREMI))
+    mixer.observe(trained((0, 1.5, 10)))
+    first = decided(mixer)
+    mixer.observe(trained((1, 1.0, 10)))
+    second = decided(mixer)
+    assert second.notes["excess/a"] == first.notes["excess/a"] == pytest.approx(0.5)
+    assert second.loss_weights[0] > first.loss_weights[0]
+    np.testing.assert_allclose(decided(mixer).loss_weights, second.loss_weights)  # nothing was seen
+
+
+def test_the_mean_of_doremi_is_over_the_steps():
+    mixer = begun(DoReMiMixer(DOREMI))
+    before = decided(mixer, steps=3)
+    mixer.observe(trained((0, 3.0, 10)))
+    after = decided(mixer, steps=1)
+    assert after.notes["mean/a"] == pytest.approx((3 * before.notes["alpha/a"] + after.notes["alpha/a"]) / 4)
+
+
+def test_doremi_divides_by_what_it_samples():
+    mixer = begun(DoReMiMixer(DoReMiParams(reference_model="base", proportions={"a": 2, "b": 1, "c": 1})))
+    np.testing.assert_allclose(decided(mixer).loss_weights, [2 / 3, 4 / 3, 4 / 3])
+    with pytest.raises(UsageError, match="b would never be drawn"):
+        begun(DoReMiMixer(DoReMiParams(reference_model="base", proportions=[1.0, 0.0, 1.0])))
+
+
+# -------------------------------------------------------------------------------------------------------------- odm
+
+
+def test_the_turns_of_odm_of_the_worked_numbers():
+    estimates, shares = np.zeros(3), UNIFORM
+    for turn, (domain, loss) in enumerate([(0, 3.0), (1, 2.0), (2, 2.5), (0, 2.8)], start=1):
+        estimates = odm.rewarded(estimates, domain, loss, shares[domain], 0.9)
+        shares = odm.proportions(estimates, turn)
+        if turn < 4:
+            np.testing.assert_allclose(shares, UNIFORM, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(shares, [0.340308, 0.329164, 0.330528], atol=1e-6)
+
+
+@given(numbers, st.integers(0, 10**6), st.floats(0.01, 1.0))
+def test_no_domain_of_odm_starves(rewards, turn, x):
+    shares, least = odm.proportions(rewards, turn, x), odm.exploration(turn, 3, x)
+    assert shares.sum() == pytest.approx(1.0)
+    assert (shares >= least * (1 - 1e-9)).all()
+    assert 0 < least <= 1 / 3
+
+
+def test_how_long_odm_explores():
+    rewards = np.arange(40.0)
+    assert np.ptp(odm.proportions(rewards, 147)) < 1e-12 < np.ptp(odm.proportions(rewards, 148))
+    assert np.ptp(odm.proportions(rewards, 1, x=0.5)) > 1e-3
+
+
+def test_odm_is_rewarded_with_raw_losses_by_token_at_every_step():
+    mixer = begun(OdmMixer(OdmParams()))
+    shares = np.array([0.5, 0.3, 0.2])
+    mixer.observe(trained((0, 4.0, 10), (0, 1.0, 30), (2, 3.0, 5), (1, float("nan"), 0), proportions=shares))
+    mixer.observe(trained((2, 2.0, 7), proportions=shares))
+    made = decided(mixer)
+    of_c = 0.9 * (0.1 * 3.0 / 0.2) + 0.1 * 2.0 / 0.2
+    expected = {"exploration": 1.0, "reward/a": 0.1 * 1.75 / 0.5, "reward/b": 0.0, "reward/c": of_c}
+    assert made.notes == pytest.approx(expected)
+
+
+# ---------------------------------------------------------------------------------------------------------- sheared
+
+TARGETS = ShearedParams(target_losses={"c": 0.5, "a": 1.0, "b": 2.0}, proportions=[0.4, 0.4, 0.2], smoothing=0.0)
+
+
+def test_the_update_of_sheared_of_the_worked_numbers():
+    made = sheared.updated([0.4, 0.4, 0.2], [0.2, 0.0, 0.1], eta=1.0, smoothing=1e-4)
+    np.testing.assert_allclose(made, [0.440295, 0.360489, 0.199216], atol=1e-6)
+
+
+@pytest.mark.parametrize(("clip", "gaps"), [(True, [0.5, 0.0, 0.0]), (False, [0.5, -1.0, 0.0])])
+def test_sheared_follows_the_distance_to_the_target(clip, gaps):
+    mixer = begun(ShearedMixer(replace(TARGETS, clip=clip)))
+    mixer.observe(trained((0, 2.0, 10), (0, 1.0, 10), (1, 1.0, 3)))
+    np.testing.assert_allclose(
+        decided(mixer).proportions, sheared.updated([0.4, 0.4, 0.2], gaps, eta=1.0, smoothing=0.0), rtol=1e-6
+    )
+
+
+def test_the_target_of_sheared_may_be_a_reference_model():
+    params = ShearedParams(reference_model="base")
+    mixer = begun(ShearedMixer(params))
+    mixer.observe(trained((0, 1.7, 10), (1, 0.5, 10)))
+    assert decided(mixer).notes == pytest.approx({"gap/a": 0.7, "gap/b": 0.0, "gap/c": 0.0}, rel=1e-5)
+    assert sheared.needs(params) == {Need.REFERENCE_LOSSES}
+    assert sheared.needs(TARGETS) == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "neither is given"),
+        ({"target_losses": [1.0] * 3, "reference_model": "base"}, "both are given"),
+        ({"target_losses": [1.0]}, "1 target_losses for 3 domains"),
+        ({"target_losses": {"a": 1.0, "b": 1.0, "d": 1.0}}, "differ in c, d"),
+        ({"target_losses": [1.0] * 3, "proportions": [0.0] * 3}, "all proportions are zero"),
+    ],
+)
+def test_targets_of_sheared_that_fit_no_run(given, said):
+    with pytest.raises(UsageError, match=said):
+        begun(ShearedMixer(ShearedParams(**given)))
+
+
+# -------------------------------------------------------------------------------------------------------------- all
+
+
+@pytest.mark.parametrize(
+    "mixer",
+    [DoReMiMixer(DOREMI), OdmMixer(OdmParams(exploration=0.5)), ShearedMixer(TARGETS)],
+    ids=lambda mixer: type(mixer).__name__,
+)
+def test_a_mixer_that_learns_goes_on_as_if_it_had_not_stopped(mixer):
+    begun(mixer)
+    mixer.observe(trained((0, 1.5, 10), (1, 1.2, 10)))
+    decided(mixer)
+    mixer.observe(trained((2, 1.7, 3)))
+    other = goes_on(mixer)
+    for each in (mixer, other):
+        each.observe(trained((0, 1.1, 3), (2, 2.0, 4)))
+    mine, theirs = decided(mixer), decided(other)
+    np.testing.assert_array_equal(mine.proportions, theirs.proportions)
+    assert mine.notes == theirs.notes
