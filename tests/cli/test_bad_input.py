@@ -200,16 +200,6 @@ LIGHT = {
         ["--selector", "loss"],
         "exclude each other",
     ),
-    "scores of bands, predicted": (
-        {"dataflex": {"exact": 0.5}},
-        ["--selector", "loss"],
-        "cannot be predicted: it says so",
-    ),
-    "scores where there are none": (
-        {"dataflex": {"exact": 0.5}},
-        ["--selector", "random"],
-        "does not score samples one by one, which dataflex.exact is about",
-    ),
     "no share": ({"dataflex": {"exact": 0}}, ["--selector", "less"], "dataflex.exact"),
     "a choice spread that has no scores": (
         {"dataflex": {"spread": {"repeats": 2}}},

@@ -130,7 +130,8 @@ def test_the_files_are_what_the_configuration_names(config: Path, settings: dict
         "warmup_steps": 10,
         "update_steps": 10,
         "updates": 4,
-        "candidates": 4,
+        "candidates": "all",
+        "exact": 0.25,
         "targets": ["target"],
         "selector": {"name": "less"},
     }

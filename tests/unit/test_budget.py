@@ -245,3 +245,20 @@ def test_an_interval_that_does_not_fit_into_memory(key):
     with pytest.raises(InvalidConfig, match=f"dataflex.{key} is 10000000000") as raised:
         _budget(prepared)
     assert raised.value.key == ("dataflex", key)
+
+
+@pytest.mark.parametrize(
+    ("scores", "predictable", "exact", "said"),
+    [
+        (True, True, 32, []),
+        (True, False, None, ["its scores cannot be predicted"]),
+        (False, True, None, ["it does not score samples one by one"]),
+    ],
+)
+def test_scores_are_predicted_where_there_are_some_and_the_run_says_where_not(scores, predictable, exact, said):
+    config = {"exact": 0.25, "candidates": "all"}
+    prepared = _prepared(Kind.SELECTOR, config=config, predictable=predictable, scores=scores)
+    assert _budget(prepared).exact == exact
+    assert (_budget(prepared).probing is not None) == (exact is not None)
+    remarks = list(prepared.remarks())
+    assert [why in str(remark) for why, remark in zip(said, remarks, strict=True)] == [True] * len(said)

@@ -101,18 +101,10 @@ def _check_store(store: str | None) -> Iterator[UsageError]:
 
 
 def check_scoring(config: RunConfig, selector: Chosen | None) -> Iterator[UsageError]:
-    """Scores to predict, and choices to spread, of a selector that has none, or whose scores cannot be predicted."""
-    section = config.dataflex
-    if selector is None:
-        return
-    if not selector.scores:
-        for key, asked in (("exact", section.predicts), ("spread", section.spread is not None)):
-            if asked:
-                said = f"{selector.title} does not score samples one by one, which {SECTION}.{key} is about"
-                yield InvalidConfig(said, hint="leave it out", key=(SECTION, key))
-    elif section.predicts and not selector.record.spec.predictable:
-        said = f"the scores of {selector.title} cannot be predicted: it says so"
-        yield InvalidConfig(said, hint=f"set {SECTION}.exact: all", key=(SECTION, "exact"))
+    """Choices by scores to spread, of a selector that has none."""
+    if selector is not None and config.dataflex.spread is not None and not selector.scores:
+        said = f"{selector.title} does not score samples one by one, which {SECTION}.spread is about"
+        yield InvalidConfig(said, hint="leave it out", key=(SECTION, "spread"))
 
 
 def check_schedule(config: RunConfig) -> Iterator[UsageError]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
 from dataflex_core.catalog import Record, RuleRecord
-from dataflex_core.config.section import RunConfig
+from dataflex_core.config.section import SECTION, RunConfig
 from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy, Weighter
-from dataflex_core.errors import StrategyFault
+from dataflex_core.errors import InvalidConfig, StrategyFault, UsageError
 from dataflex_core.references import reference_models
 from dataflex_core.requests import Cost, CostRequest
 from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
@@ -91,6 +91,11 @@ class Chosen:
         return isinstance(implementation, type) and issubclass(implementation, ScoringSelector)
 
     @property
+    def predictable(self) -> bool:
+        """Whether it scores samples one by one, and scores may be predicted."""
+        return self.scores and self.record.spec.predictable
+
+    @property
     def compares(self) -> bool:
         """Whether it is a weighter whose weights depend on the other samples of their window."""
         return self.record.spec.kind is Kind.WEIGHTER and self.record.spec.compares
@@ -108,6 +113,23 @@ class PreparedRun:
     def plans(self) -> bool:
         """Whether DataFlex, not LLaMA-Factory, decides the order of samples."""
         return SELECTOR in self.strategies or MIXER in self.strategies
+
+    @property
+    def predicts(self) -> bool:
+        """Whether scores of candidates are predicted: asked for, and the selector has some that can be."""
+        selector = self.strategies.get(SELECTOR)
+        return self.config.dataflex.predicts and selector is not None and selector.predictable
+
+    def remarks(self) -> Iterator[UsageError]:
+        """What of our own section has no effect with these strategies. It may have been written for another selector.
+
+        Each is an error that nobody raises.
+        """
+        selector = self.strategies.get(SELECTOR)
+        if selector is not None and self.config.dataflex.predicts and not self.predicts:
+            why = "its scores cannot be predicted" if selector.scores else "it does not score samples one by one"
+            said = f"{SECTION}.exact has no effect beside {selector.title}: {why}"
+            yield InvalidConfig(said, hint=f"leave it out, or set {SECTION}.exact: all", key=(SECTION, "exact"))
 
     @property
     def takes_token_losses(self) -> bool:

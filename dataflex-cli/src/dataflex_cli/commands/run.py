@@ -111,7 +111,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     from dataflex_core.llamafactory.run import dry_run
     from dataflex_core.llamafactory.unheard import remarks
 
-    for remark in remarks(prepared.config):
+    for remark in (*remarks(prepared.config), *prepared.remarks()):
         warn(str(remark))
     with errors_in_one_line(debug=debug):
         show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))

@@ -126,7 +126,7 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
     if faults:
         loadable = not quick and all(map(_is_of_data, faults))
         return (*faults, *(_loading_faults(prepared, data.sound) if loadable else ())), data.notices
-    notices: list[DataflexError] = [*request.remarks(), *remarks(config), *data.notices]
+    notices: list[DataflexError] = [*request.remarks(), *remarks(config), *prepared.remarks(), *data.notices]
     return [] if quick else list(_heavy_faults(prepared, nproc, data.sound, notices)), notices
 
 

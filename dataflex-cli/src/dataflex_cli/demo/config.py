@@ -61,7 +61,8 @@ dataflex:
   warmup_steps: 10  # before the first decision, on all domains
   update_steps: 10  # from one decision to the next
   updates: 4        # decisions; the run is 10 + 4 * 10 = 50 steps long
-  candidates: 4     # a decision judges 4 times as many fresh samples as it chooses; `all` judges every one
+  candidates: all   # a decision judges every sample; 4: 4 times as many fresh ones as it chooses
+  exact: 0.25       # scores a quarter as many as it chooses, and predicts the other scores; all: scores every one
   targets: [{target}]
   selector:
     name: less      # `dataflex list-strategies` shows the others

@@ -146,7 +146,7 @@ def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> di
         _keep_rows(run, loaded, Path(training_args.output_dir) / "dataflex")
     for text in _notices(prepared, loaded, data_args):
         run.journal.notice(text)
-    for remark in remarks(prepared.config):
+    for remark in (*remarks(prepared.config), *prepared.remarks()):
         run.journal.notice(str(remark))
     return loaded.module
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from dataflex_core.config.section import SECTION, DataflexConfig
+from dataflex_core.config.section import SECTION
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.explaining import most_of, reckoned
@@ -163,10 +163,10 @@ def _selection(
     cost = selector.cost(decision=1, layers=layers)
     if config.selection_budget is None:
         multiple = math.inf if config.candidates == "all" else config.candidates
-        probing = _asked_for(config)
+        probing = _asked_for(prepared)
     else:
         multiple, probing = _paid_for(
-            selector, config, pool=pool, chosen=chosen, cost=cost, fixed=fixed, explained=explained
+            selector, prepared, pool=pool, chosen=chosen, cost=cost, fixed=fixed, explained=explained
         )
     judged = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
     if spec.whole_pool and judged < pool:
@@ -187,13 +187,16 @@ def _mean_target_cost(selector: Chosen, decisions: int, layers: int | None) -> f
     return fmean(selector.target_cost(decision, layers=layers) for decision in known)
 
 
-def _asked_for(config: DataflexConfig) -> Probing | None:
-    """What the configuration says of scores that are predicted."""
-    return None if config.exact == "all" else Probing(ratio=config.exact, floor=config.exact_floor)
+def _asked_for(prepared: PreparedRun) -> Probing | None:
+    """What the configuration says of scores that are predicted, where the selector has some that can be."""
+    config = prepared.config.dataflex
+    if config.exact == "all" or not prepared.predicts:
+        return None
+    return Probing(ratio=config.exact, floor=config.exact_floor)
 
 
 def _paid_for(
-    selector: Chosen, config: DataflexConfig, *, pool: int, chosen: int, cost: float, fixed: float, explained: int
+    selector: Chosen, prepared: PreparedRun, *, pool: int, chosen: int, cost: float, fixed: float, explained: int
 ) -> tuple[float, Probing | None]:
     """Candidates, as a multiple of the ``chosen``, and how they are scored, for a selection budget.
 
@@ -201,14 +204,14 @@ def _paid_for(
     many are scored as it pays for, down to `LEAST_EXACT` of the chosen; only under that, or where they cannot be
     predicted, there are fewer candidates, all of them scored. It pays for having ``explained`` so many samples, too.
     """
+    config = prepared.config.dataflex
     assert config.selection_budget is not None
-    asked, budget = _asked_for(config), config.selection_budget
+    asked, budget = _asked_for(prepared), config.selection_budget
     paid = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed, explained=explained)
     if paid >= (pool if asked is None else min(pool, asked.size(chosen))):
         return math.inf, asked
     least = max(SMALLEST, math.ceil(LEAST_EXACT * chosen))
-    can_predict = selector.scores and selector.record.spec.predictable
-    if can_predict and paid >= least:
+    if selector.predictable and paid >= least:
         scored = math.floor(paid)
         return math.inf, Probing(ratio=scored / chosen, floor=config.exact_floor, most=scored)
     multiple = candidates_for_budget(
@@ -217,7 +220,7 @@ def _paid_for(
         cost=cost,
         fixed=fixed,
         explained=explained,
-        least=least if can_predict else None,
+        least=least if selector.predictable else None,
     )
     return multiple, None
 
