@@ -95,7 +95,6 @@ def test_cluster_less(known):
 
 def reward(prompt, completion, reference):
     """Of a completion by what letters it has: it asks no more than that some differ."""
-    assert prompt != completion
     return sum(map(ord, completion)) % 7 // 3
 
 

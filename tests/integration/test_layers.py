@@ -273,15 +273,15 @@ def test_greedy_generations_are_the_argmax_of_a_batch_of_one(folder, how, side):
 def test_sampled_generations_depend_on_the_seed_and_nothing_else(folder):
     model, optimizer, pool, targets = set_up(folder, "lora")
 
-    def draw(seed):
-        signals = signals_of(model, optimizer, pool, targets, seed=seed)
-        return signals.generations(signals.shard(EVERY), count=3, max_new_tokens=5, temperature=1.0)
+    def draw(seed, **options):
+        signals = signals_of(model, optimizer, pool, targets, seed=seed, **options)
+        return signals.generations(EVERY, count=3, max_new_tokens=5, temperature=1.0)
 
     torch.manual_seed(1)
     first = draw(0)
     torch.manual_seed(2)
     again, other = draw(0), draw(1)
-    assert first == again
+    assert first == again == draw(0, budget=32) == draw(0, budget=400, side="left"), "whatever is batched together"
     assert first.completions != other.completions
     assert all(len(runs) == 3 for runs in first.completions)
     assert any(runs[0] != runs[1] for runs in first.completions)

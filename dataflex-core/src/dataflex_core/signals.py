@@ -277,7 +277,7 @@ class Signals(Protocol):
     ) -> Generations:
         """``count`` completions of each sample's prompt, with the run's template; greedy without ``temperature``.
 
-        Draws depend on the seed, the step and the prompts batched together, not on the run's random state.
+        Draws depend on the seed, the step and the prompt, not on the run's random state or on how prompts are batched.
 
         Collective. Raises `StrategyFault` for more than one completion without a ``temperature``, and `UnmetNeed` where
         a sample has no prompt, or is more than text.

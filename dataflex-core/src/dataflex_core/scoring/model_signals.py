@@ -234,7 +234,7 @@ class ModelSignals(GradientSignals):
                     request=asdict(sampling),
                     state=lambda: {**context.state(model), "step": str(context.step)},
                 ),
-                lambda batch: complete(model, batch, config, lockstep=lockstep, seed=key),
+                lambda batch: complete(model, batch, sampling, config, lockstep=lockstep, seed=key),
             )
         runs = np.split(tokens, np.cumsum(lengths.reshape(-1)[:-1])) if len(shard) else []
         completions = [[run.tolist() for run in runs[i * count : (i + 1) * count]] for i in range(len(shard))]
