@@ -163,11 +163,16 @@ def test_a_shortage_is_journalled_and_the_plan_is_whole(model, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "strategies", [{"selector": "loss", "mixer": "random", "weighter": "loss"}, {"selector": "less"}]
+    ("strategies", "packing"),
+    [
+        ({"selector": "loss", "mixer": "random", "weighter": "loss"}, False),
+        ({"selector": "less", "weighter": "uniform"}, None),
+    ],
 )
-def test_pretraining_stage(model, data, tmp_path, strategies):
+def test_pretraining_stage(model, data, tmp_path, strategies, packing):
+    """A weighter of samples wants rows that are not packed: packing leaves no borders there."""
     events: list[dict] = []
-    args = base_args(model, data, tmp_path / "out", stage="pt", cutoff_len=16, eval_dataset="held")
+    args = base_args(model, data, tmp_path / "out", stage="pt", cutoff_len=16, eval_dataset="held", packing=packing)
     train(args, events=events, **strategies)
     assert len(of_kind(events, "step")) == 8
 
