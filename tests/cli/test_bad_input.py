@@ -175,6 +175,7 @@ LIGHT = {
     "a stage that is not supported": ({"stage": "dpo"}, ["--selector", "loss"], "stage dpo is not supported"),
     "nothing is trained": ({"do_train": False}, ["--selector", "loss"], "do_train"),
     "fused loss, weighter": ({"enable_liger_kernel": True}, ["--weighter", "loss"], "enable_liger_kernel"),
+    "packed rows without borders": ({"stage": "pt"}, ["--weighter", "loss"], "leaves no borders between them"),
     "fused loss, selector": ({"use_unsloth": True}, ["--selector", "loss"], "use_unsloth"),
     "another loss": ({"use_dft_loss": True}, ["--weighter", "loss"], "use_dft_loss"),
     "smoothed labels": ({"label_smoothing_factor": 0.1}, ["--weighter", "loss"], "label_smoothing_factor"),
