@@ -264,7 +264,8 @@ class FakeSignals:
 
 def _compared(own: Sequence[fakes.Vector], others: Sequence[fakes.Vector]) -> Rows:
     # One sum a pair: a matrix product's rounding may depend on how many samples a rank has.
-    rows, columns = (np.array(vectors).reshape(len(vectors), fakes.PARAMETERS) for vectors in (own, others))
+    width = next((len(vector) for vector in (*own, *others)), fakes.PARAMETERS)
+    rows, columns = (np.array(vectors).reshape(len(vectors), width) for vectors in (own, others))
     products: Rows = (rows[:, None] * columns).sum(axis=-1).astype(np.float32)
     return products
 
