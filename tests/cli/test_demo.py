@@ -12,7 +12,7 @@ from dataflex_cli.main import cli, main
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_less_enriches_the_targets_domain(tmp_path, monkeypatch, capfd, seed):
     folder = tmp_path / "demo"
     made = CliRunner().invoke(cli, ["init", str(folder), "--seed", str(seed)])

@@ -135,7 +135,11 @@ WRONG = {
 }
 
 
-@every_sketch
+@pytest.mark.parametrize(
+    "sketch",
+    [pytest.param(sketch, marks=[pytest.mark.slow] if number else []) for number, sketch in enumerate(SKETCHES)],
+    ids=lambda s: s.folder,
+)
 def test_its_own_tests_pass_and_can_fail(made, sketch, monkeypatch):
     folder = made(sketch)
     monkeypatch.setenv("PYTHONPATH", f"{folder / 'src'}:" + ":".join(path for path in sys.path if path))

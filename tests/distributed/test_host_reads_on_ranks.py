@@ -34,7 +34,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("strategies", "changes", "expected"), CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    ("strategies", "changes", "expected"),
+    [pytest.param(*case, id=name, marks=[pytest.mark.slow] if case[1] else []) for name, case in CASES.items()],
+)
 def test_two_ranks_read_once_a_logging_step(model, data, tmp_path, monkeypatch, strategies, changes, expected):
     monkeypatch.setattr(collectives, "LOOK_EVERY", 1e6)  # how long steps take is not to count
     args = base_args(

@@ -27,8 +27,8 @@ SETTINGS = {
 PREDICTING = {"exact": 0.5, "exact_floor": 0, "features": "both"}
 CASES = [
     pytest.param(2, ALL, id="all three on 2"),
-    pytest.param(2, {"selector": "less"}, id="less on 2"),
-    pytest.param(2, PREDICTED, id="predicted on 2"),
+    pytest.param(2, {"selector": "less"}, id="less on 2", marks=pytest.mark.slow),
+    pytest.param(2, PREDICTED, id="predicted on 2", marks=pytest.mark.slow),
     pytest.param(2, {"weighter": "loss"}, id="weighter alone on 2", marks=pytest.mark.slow),
     pytest.param(4, ALL, id="all three on 4", marks=pytest.mark.slow),
     pytest.param(4, {"selector": "less"}, id="less on 4", marks=pytest.mark.slow),

@@ -13,7 +13,7 @@ from support import base_args
 
 from dataflex_core.score_file import open_scores
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 
 def called(*words):

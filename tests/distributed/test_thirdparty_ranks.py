@@ -72,14 +72,14 @@ def _compare(model, data, folder, ranks, split, strategies, settings=()):
 
 
 # Those that are not slow show a step's facts, a reference's losses and weights; the others meet the same seams again.
-SLOW = ("exp3", "k-center", "near", "tsds")
+SLOW = ("exp3", "rho-loss", "k-center", "curriculum", "near", "tsds")
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETS]
 )
 def test_two_ranks_decide_as_one(model, reference, uneven, tmp_path, name):
-    kinds = [kind for kind, chosen in SETS[name].items() if chosen.startswith("rho")]
+    kinds = [kind for kind, chosen in SETS[name].items() if "rho" in chosen]
     settings = tuple(f"{kind}.reference_model={reference}" for kind in kinds)
     _compare(model, uneven, tmp_path, 2, (2, 2), SETS[name], settings)
 

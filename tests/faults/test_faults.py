@@ -28,7 +28,7 @@ MARK = "FAULTS_TEST"
 KILLS = [
     pytest.param("select-loss", ["batch:9"], id="in a pass"),
     pytest.param("select-loss", ["half:*-0.tmp:3"], id="in partial results", marks=pytest.mark.slow),
-    pytest.param("select-less", ["batch:40"], id="in a pass of gradients"),
+    pytest.param("select-less", ["batch:40"], id="in a pass of gradients", marks=pytest.mark.slow),
     pytest.param("select-less", ["half:arrays.safetensors:4"], id="in our arrays", marks=pytest.mark.slow),
     pytest.param("mix-random", ["trained"], id="between the last step and the model", marks=pytest.mark.slow),
     pytest.param("mix-random", ["step:1"], id="before any checkpoint"),
@@ -37,8 +37,8 @@ KILLS = [
     pytest.param("all", ["state:4"], id="between our state and the model's files"),
     pytest.param("all", ["unsealed:6"], id="before the seal"),
     pytest.param("all", ["rotating:1"], id="in the deletion of a checkpoint", marks=pytest.mark.slow),
-    pytest.param("all", ["line:9"], id="in a line of the journal"),
-    pytest.param("all", ["half:optimizer.pt:3"], id="in the optimizer's file"),
+    pytest.param("all", ["line:9"], id="in a line of the journal", marks=pytest.mark.slow),
+    pytest.param("all", ["half:optimizer.pt:3"], id="in the optimizer's file", marks=pytest.mark.slow),
     pytest.param("all", ["half:adapter_model.safetensors:2", "decided:3", "half:seal.json.tmp:1"], id="three times"),
 ]
 
@@ -77,9 +77,9 @@ def test_a_run_that_was_killed_is_the_run_that_was_not(killed, strategies, point
         pytest.param("rho-1", ["gradient:7"], id="between two micro-batches of a window"),
         pytest.param("exp3", ["decided:2"], id="after a decision", marks=pytest.mark.slow),
         pytest.param("rho-loss", ["batch:12"], id="in the pass of a reference model", marks=pytest.mark.slow),
-        pytest.param("rho-loss", ["stored:2"], id="in the store's first block"),
+        pytest.param("rho-loss", ["stored:2"], id="in the store's first block", marks=pytest.mark.slow),
         pytest.param("rho-1", ["stored:1", "stored:3"], id="in the head of the store, and in a later block"),
-        pytest.param("k-center", ["batch:12"], id="in the second signal of a decision"),
+        pytest.param("k-center", ["batch:12"], id="in the second signal of a decision", marks=pytest.mark.slow),
         pytest.param("curriculum", ["batch:4", "decided:3"], id="in the only pass, and after a later decision"),
     ],
 )
@@ -303,7 +303,7 @@ def test_another_run_is_refused_until_it_is_allowed(bench, torn, part, words, to
 
 
 # At its end a run with a limit of 1 keeps the best checkpoint only, with 2 the last one too.
-@pytest.mark.parametrize(("strategies", "limit"), [("weigh-loss", 2), ("all", 1)])
+@pytest.mark.parametrize(("strategies", "limit"), [pytest.param("weigh-loss", 2, marks=pytest.mark.slow), ("all", 1)])
 def test_the_best_model_and_early_stopping_survive(bench, strategies, limit):
     changes = {
         "eval_strategy": "steps",

@@ -45,7 +45,12 @@ def whole(score):
 
 @pytest.mark.parametrize(
     ("point", "code"),
-    [("batch:7", -9), ("batch:30", -9), ("half:*-0.tmp:3", -9), ("term@batch:30", 143)],
+    [
+        pytest.param("batch:7", -9, marks=pytest.mark.slow),
+        ("batch:30", -9),
+        pytest.param("half:*-0.tmp:3", -9, marks=pytest.mark.slow),
+        ("term@batch:30", 143),
+    ],
     ids=["in the first pass", "with the second checkpoint", "in partial results", "asked to end"],
 )
 def test_a_command_that_was_killed_goes_on(score, whole, point, code):

@@ -44,12 +44,12 @@ COMMON = {
 SETS = {
     "less": {"selector": "less"},
     "predicted": {"selector": "less"},
-    "mix": {"mixer": "random"},
-    "weigh": {"weighter": "loss"},
     "remember": {"mixer": "remembering"},
     "all": {"selector": "less", "mixer": "random", "weighter": "loss"},
 }
 SLOW = {
+    "mix": {"mixer": "random"},
+    "weigh": {"weighter": "loss"},
     "cluster-less": {"selector": "cluster-less"},
     "greats": {"selector": "greats", "mixer": "random"},
     "icons": {"selector": "icons", "mixer": "static", "weighter": "loss"},

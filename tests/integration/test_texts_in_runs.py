@@ -87,7 +87,7 @@ def in_mlflow(folder):
 
 
 @pytest.mark.parametrize(("tracker", "read"), [("tensorboard", on_board), ("mlflow", in_mlflow)])
-@pytest.mark.parametrize("count", [3, None])
+@pytest.mark.parametrize("count", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_trackers_show_chosen_texts_where_that_is_asked_for(model, data, tmp_path, monkeypatch, tracker, read, count):
     pytest.importorskip(tracker, reason=f"{tracker} is not installed")
     pytest.importorskip("pandas")

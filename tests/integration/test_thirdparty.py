@@ -117,7 +117,11 @@ BESIDE = [
 
 
 @pytest.mark.numeric
-@pytest.mark.parametrize("strategies", [*ALONE, *BESIDE], ids=lambda given: "-".join(given.values()))
+@pytest.mark.parametrize(
+    "strategies",
+    [*(pytest.param(one, marks=pytest.mark.slow) for one in ALONE), *BESIDE],
+    ids=lambda given: "-".join(given.values()),
+)
 def test_each_trains_alone_and_beside_others(model, reference, data, tmp_path, strategies):
     events: list[dict] = []
     args = base_args(model, data, tmp_path / "out")

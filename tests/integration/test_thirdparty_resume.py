@@ -33,7 +33,7 @@ SETS = {
     "tsds": ({"selector": "tsds"}, ("selector.alpha=0.2",)),
 }
 # Those that are not slow meet the same seams.
-SLOW = ("delta-loss", "near", "tsds")
+SLOW = ("exp3", "rho-loss", "curriculum", "delta-loss", "near", "tsds")
 
 
 @pytest.fixture(
