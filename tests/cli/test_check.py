@@ -103,11 +103,11 @@ def test_an_installed_strategy_and_one_check(dataflex):
     assert out.count("✓") == 1
 
 
-def test_a_required_parameter_is_asked_for_once(dataflex):
+def test_what_a_strategy_cannot_do_without_is_asked_for_once(dataflex):
     code, out, _ = dataflex("check", "static", "--only", "ranks_agree")
     assert code == 1
     assert out.count("✗") == 1
-    assert "proportions is required: give params={'proportions': …}" in " ".join(out.split())
+    assert "neither is given (set mixer.proportions by domain" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

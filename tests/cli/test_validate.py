@@ -154,7 +154,7 @@ def test_a_key_that_is_missing_has_no_line(write):
 
 
 def test_a_required_parameter_is_missed_where_the_strategy_stands(write):
-    text = "model_name_or_path: m\ndo_train: true\ndataflex:\n  mixer:\n    name: static\n"
+    text = "model_name_or_path: m\ndo_train: true\ndataflex:\n  mixer:\n    name: doremi\n"
     (fault,) = _json(write(text), "--quick")
     assert fault["line"] == 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,11 @@ def test_a_parameter_without_a_default_is_asked_for():
     from dataflex_core.catalog import discover
 
     (static,) = [r.spec for r in discover().records if r.spec.name == "static" and r.spec.kind is Kind.MIXER]
-    with pytest.raises(NotConforming, match=r"proportions is required: give params=\{'proportions': …\}") as caught:
-        check_strategy(static)
+    wanting = replace(SOUND[Kind.MIXER], params="conformance.light:Wanting")
+    with pytest.raises(NotConforming, match=r"amount is required: give params=\{'amount': …\}") as caught:
+        check_strategy(wanting)
     assert list(caught.value.failures) == ["builds"]
-    assert ids([static]) == ["mixer-static-builds"]
+    assert ids([wanting]) == ["mixer-sound-builds"]
     with pytest.raises(NotConforming, match=r"setup refuses every run.*the domains are words, code, numbers"):
         check_strategy(static, params={"proportions": [1, 2]})
 

@@ -16,7 +16,10 @@ from dataflex_core.testing.scenarios import Scenario
 from dataflex_core.testing.steps import Deciding, Observing
 
 BATCH, STEPS = 4, 120
-PARAMS = {"static": {"proportions": [1.0 + k % 7 for k in range(40)]}}
+PARAMS = {
+    "sheared": {"target_losses": [1.0] * 40},
+    "static": {"proportions": [1.0 + k % 7 for k in range(40)]},
+}
 MIXERS = [spec for spec in (*INSTALLED, *sound.dataflex_strategies(), *sound.OTHERS) if spec.kind is Kind.MIXER]
 # A domain of proportion zero keeps what it is owed, so that the others may run ahead by more than one sample.
 ALWAYS_POSITIVE = [spec for spec in MIXERS if spec is not sound.SPARSE]

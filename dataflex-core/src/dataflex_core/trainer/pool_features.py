@@ -43,7 +43,7 @@ class PoolFeatures:
         self._pool, self._seed, self._kind, self._signals = pool, seed, kind, signals
         self._folder, self._ranks = folder, ranks
         self._tables: list[Table] | None = None
-        self._passed = 0
+        self._passed, self._told = 0, False
 
     def __call__(self, ids: Ids) -> NDArray[Any]:
         """Collective at the first call. Raises `RunFailed` where they cannot be written."""
@@ -53,10 +53,11 @@ class PoolFeatures:
         return side_by_side([table[ids] for table in self._tables])
 
     def passed(self) -> int:
-        """Samples that took a forward pass since this was last asked, over all ranks. Collective."""
-        every = self._ranks.gather_arrays(np.array([self._passed]))
-        self._passed = 0
-        return int(np.sum(every))
+        """Samples that took a forward pass, over all ranks: once, after the first call. Collective then."""
+        if self._tables is None or self._kind == "tokens" or self._told:
+            return 0
+        self._told = True
+        return int(np.sum(self._ranks.gather_arrays(np.array([self._passed]))))
 
     def _of_tokens(self) -> Table:
         name = f"tokens-{VERSION}-{self._seed}-{self._digest()}.npy"
