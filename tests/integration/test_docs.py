@@ -148,7 +148,8 @@ def test_a_strategys_page_says_what_the_code_says(record, strategy_pages):
     assert f"--{record.spec.kind} {record.spec.name}" in page
     for parameter in describe(record.load_params()):
         assert f"* - ``{parameter.name}``" in page
-        assert (f"``{parameter.default!r}``" in page) is not parameter.required
+        row = page.split(f"* - ``{parameter.name}``")[1].split("* - ``")[0]
+        assert (f"``{parameter.default!r}``" in row) is not parameter.required
         assert parameter.required is (f"--set {record.spec.kind}.{parameter.name}=VALUE" in page)
     assert (record.spec.reference.removeprefix("arXiv:") in page) if record.spec.reference else "Paper" not in page
 

@@ -255,11 +255,11 @@ def test_running_out_of_memory_amid_a_sum_counts_nothing_twice(folder, monkeypat
     signals = signals_of(model, optimizer, pool, targets)
     added, real = [], influence._add_scaled
 
-    def failing(sums, found, scale):
-        added.append(scale)
+    def failing(sums, found, *rest):
+        added.append(rest[0])
         if len(added) == 1:
             found = replace(found, parts=lambda parts=found.parts: halfway(parts()))
-        real(sums, found, scale)
+        real(sums, found, *rest)
 
     def halfway(parts):
         yield from islice(parts, 4)

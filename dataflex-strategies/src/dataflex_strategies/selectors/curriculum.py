@@ -67,13 +67,13 @@ class CurriculumSelector(Selector[CurriculumParams]):
     By loss it costs a forward pass of the pool at the first decision, with ``refresh`` of what is left at each one; by
     length or column nothing. It has to be given the whole pool: ``candidates: all``.
 
+    Departs from the paper (arXiv:2605.30334), whose scores are ratings given beforehand: here the model's own loss will
+    do. In DataFlex 1.x this is ``dynamic_reorder``, whose ``segment`` shuffles both ends too.
+
     When to use: in a run of one pass or more whose order matters: easy before hard, short before long, or the best of a
     rating last, with ``column``. ``fold`` and ``zigzag`` come back to easy samples, ``stair`` and ``saw`` soften the
     change between sections. Not to train less: all samples are trained, and a run that ends early has seen the first
     of the order only. Compare it with ``pattern: shuffle``.
-
-    Departs from the paper (arXiv:2605.30334), whose scores are ratings given beforehand: here the model's own loss will
-    do. In DataFlex 1.x this is ``dynamic_reorder``, whose ``segment`` shuffles both ends too.
     """
 
     def __init__(self, params: CurriculumParams) -> None:

@@ -47,11 +47,11 @@ class DeltaLossSelector(ScoringSelector[DeltaLossParams]):
     Costs a forward pass of each candidate, and with ``candidates`` other than ``all`` a second one, of the starting
     model, of each that is new.
 
+    Departs from DataFlex 1.x, where t/T is t/(T − 1) and one decision divides by zero. There is no paper.
+
     When to use: without a target set, where easy samples are to come early and what the model does not learn, noise
     above all, is to be met late and seldom. It needs several decisions: with one it is a uniform draw. Not where the
     hard samples are the valuable ones: then see ``loss``.
-
-    Departs from DataFlex 1.x, where t/T is t/(T − 1) and one decision divides by zero. There is no paper.
     """
 
     def __init__(self, params: DeltaLossParams) -> None:

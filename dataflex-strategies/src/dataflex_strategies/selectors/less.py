@@ -92,10 +92,6 @@ class LessSelector(ScoringSelector[LessParams]):
     projection, and they come from the model being trained. An optimizer without Adam moments gives ``Γ = g``, and the
     run says so; before its first step the moments are zero, as they are in Adam itself.
 
-    When to use: with examples of the task that the model should become good at, from some dozens on, and a pool of
-    which only a part helps with it. It costs the most of the selectors: bound it with ``candidates`` or
-    ``selection_budget``. LoRA makes it cheaper, for gradients are those of the adapter.
-
     Three parameters make it cheaper for scores that are no longer the exact ones. A score costs a forward and a
     backward pass, ``1/3 + 2/3`` of a training step. With ``layers`` ``last-K``, of L, ``Γ`` and ``gₜ`` are of the
     parameters of the last K transformer layers and what is behind them alone, the backward pass ends there, and a score
@@ -106,6 +102,10 @@ class LessSelector(ScoringSelector[LessParams]):
     state (of the last layer) has the highest cosine to a subtask's mean, which takes a forward pass of the target set,
     too. The others are never chosen. Under a mixer each domain keeps that share; with ``dataflex.exact`` only what
     is scored is filtered, and not what is predicted.
+
+    When to use: with examples of the task that the model should become good at, from some dozens on, and a pool of
+    which only a part helps with it. It costs the most of the selectors: bound it with ``candidates`` or
+    ``selection_budget``. LoRA makes it cheaper, for gradients are those of the adapter.
     """
 
     _by_domain = False

@@ -51,12 +51,12 @@ class NearSelector(Selector[NearParams]):
     candidates are held in memory, four bytes a number; a table of neighbours as wide as is needed; distances of all
     pairs never. Ties are by id.
 
-    When to use: with examples of the task, where what looks like them is what helps, and gradients are too dear. Not
-    where many candidates are copies of each other: they are chosen together, and ``tsds`` does not do that.
-
     Departs from DataFlex 1.x, which reads a table made beforehand by another model (``from_file`` takes it, and then
     nothing is embedded), chooses the same samples at each decision, and stops where the table has too few. There is no
     paper.
+
+    When to use: with examples of the task, where what looks like them is what helps, and gradients are too dear. Not
+    where many candidates are copies of each other: they are chosen together, and ``tsds`` does not do that.
     """
 
     def __init__(self, params: NearParams) -> None:

@@ -71,12 +71,12 @@ class TsdsSelector(Selector[TsdsParams]):
     four bytes a number, and ``max_k`` neighbours of each target, sixteen bytes each; distances of all pairs never.
     Where a mixer sets quotas each domain is fitted by itself.
 
-    When to use: with examples of the task, and a pool with many near duplicates, of which it would be a waste to train
-    on all. Not for a pool that is hardly larger than what is trained on: the support is small.
-
     Departs from the paper, and from DataFlex 1.x, in that embeddings are of the model in training, neighbours are
     exact, and densities count all candidates. DataFlex 1.x reads probabilities made beforehand: ``from_file`` takes
     them, and then nothing is embedded.
+
+    When to use: with examples of the task, and a pool with many near duplicates, of which it would be a waste to train
+    on all. Not for a pool that is hardly larger than what is trained on: the support is small.
     """
 
     def __init__(self, params: TsdsParams) -> None:
