@@ -109,7 +109,7 @@ def test_k_center_goes_far_and_hard_and_never_without_a_loss():
 ALONE = [{spec.kind.value: spec.name} for spec in SPECS]
 BESIDE = [
     {"mixer": "exp3", "selector": "loss"},
-    {"selector": "rho-loss", "mixer": "exp3", "weighter": "my-rho-1"},
+    {"selector": "reducible-loss", "mixer": "exp3", "weighter": "my-rho-1"},
     {"selector": "k-center", "weighter": "loss"},
     {"selector": "k-center", "mixer": "exp3", "weighter": "loss"},
     {"selector": "curriculum", "mixer": "static"},
