@@ -106,21 +106,12 @@ def made(tmp_path_factory):
     found: dict[str, tuple[Path, list[Chart]]] = {}
 
     def get(name: str) -> tuple[Path, list[Chart]]:
-        if name in COMPARISONS and name not in found:
-            folder = tmp_path_factory.mktemp("compare")
-            runs = [(one, read_run(write_run(folder / one, COMPARED[one]))) for one in COMPARISONS[name]]
-            compared = comparison_of(runs)
-            (folder / "page.html").write_text(comparison_page(compared), encoding="utf-8")
-            found[name] = (folder / "page.html", comparison_charts(compared))
         if name not in found:
-            folder = tmp_path_factory.mktemp("report")
-            others = []
-            if name == "all three":
-                other = Shape(kinds=("mixer",), decisions=12, evaluation=0.5, seed=3)
-                others = [("random", read_run(write_run(folder / "other", other)))]
-            data = report_of(read_run(write_run(folder / "run", SHAPES[name])), others)
-            (folder / "page.html").write_text(page_of(data), encoding="utf-8")
-            found[name] = (folder / "page.html", charts_of(data))
+            folder = tmp_path_factory.mktemp("pages")
+            names = COMPARISONS.get(name)
+            page, charts = reported(folder, name) if names is None else compared(folder, names)
+            (folder / "page.html").write_text(page, encoding="utf-8")
+            found[name] = (folder / "page.html", charts)
         return found[name]
 
     return get

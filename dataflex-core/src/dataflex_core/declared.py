@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dataflex_core.errors import StrategyFault
+from dataflex_core.relayed import RelayedSignals, are_signals
 from dataflex_core.signals import Signals
 from dataflex_core.spec import Need
 
@@ -28,7 +29,7 @@ def needs_of_call(method: str, options: Mapping[str, Any]) -> tuple[Need, ...]:
     }.get(method, ())
 
 
-class DeclaredSignals:
+class DeclaredSignals(RelayedSignals):
     """`Signals` as a strategy is given them: a question that its spec does not declare raises `StrategyFault`.
 
     By its needs a run is refused or reckoned before the model loads; one that asks for more would fail late, or cost
@@ -36,21 +37,12 @@ class DeclaredSignals:
     """
 
     def __init__(self, signals: Signals, needs: frozenset[Need], title: str) -> None:
-        self._signals, self._needs, self._title = signals, needs, title
+        super().__init__(signals)
+        self._needs, self._title = needs, title
 
-    def __len__(self) -> int:
-        return len(self._signals)
-
-    def __getattr__(self, name: str) -> Any:
-        answer = getattr(self._signals, name)
-        if not callable(answer):
-            return answer
-
-        def asked(*args: Any, **options: Any) -> Any:
-            self._check(name, options)
-            return self._wrapped(answer(*args, **options))
-
-        return asked
+    def _ask(self, method: str, answer: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        self._check(method, options)
+        return self._wrapped(super()._ask(method, answer, args, options))
 
     def _check(self, method: str, options: Mapping[str, Any]) -> None:
         missing = [need for need in needs_of_call(method, options) if need not in self._needs]
@@ -63,5 +55,4 @@ class DeclaredSignals:
 
     def _wrapped(self, answer: Any) -> Any:
         """Signals of other samples are as declared as these."""
-        is_signals = hasattr(answer, "shard") and hasattr(answer, "gather")
-        return DeclaredSignals(answer, self._needs, self._title) if is_signals else answer
+        return DeclaredSignals(answer, self._needs, self._title) if are_signals(answer) else answer

@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 Pooling = Literal["mean", "last", "weighted"]
 
 
+def gathered(signals: Signals, ids: Ids, *, layer: int = -1, pooling: Pooling = "mean") -> Rows:
+    """Embeddings of samples ``ids``, Float32[N, H], by the model in training: the same on every rank. Collective."""
+    shard = signals.shard(ids)
+    return signals.gather(ids, shard, signals.embeddings(shard, layer=layer, pooling=pooling))
+
+
+def of_targets(signals: Signals, *, layer: int = -1, pooling: Pooling = "mean") -> list[Rows]:
+    """Those of the samples of each subtask of the target set, Float32[m, H] each, in order. Collective."""
+    import numpy as np
+
+    subtasks = [signals.target(name) for name in signals.targets]
+    return [gathered(each, np.arange(len(each)), layer=layer, pooling=pooling) for each in subtasks]
+
+
 @dataclass(slots=True, kw_only=True)
 class Embedder:
     """Asks for embeddings of a layer of the model in training; those of the target set once a decision."""
@@ -27,7 +41,7 @@ class Embedder:
 
     def candidates(self, request: SelectionRequest) -> Rows:
         """Of the request's candidates, Float32[N, H]. Collective."""
-        return self._of(request.signals, request.candidates)
+        return gathered(request.signals, request.candidates, layer=self.layer, pooling=self.pooling)
 
     def targets(self, request: SelectionRequest) -> Rows:
         """Of the samples of all subtasks of the target set, in order, Float32[M, H]. Collective.
@@ -38,11 +52,6 @@ class Embedder:
 
         step = request.progress.step
         if self._targets is None or self._targets[0] != step:
-            subtasks = [request.signals.target(name) for name in request.signals.targets]
-            rows = np.concatenate([self._of(subtask, np.arange(len(subtask))) for subtask in subtasks])
+            rows = np.concatenate(of_targets(request.signals, layer=self.layer, pooling=self.pooling))
             self._targets = step, rows
         return self._targets[1]
-
-    def _of(self, signals: Signals, ids: Ids) -> Rows:
-        shard = signals.shard(ids)
-        return signals.gather(ids, shard, signals.embeddings(shard, layer=self.layer, pooling=self.pooling))

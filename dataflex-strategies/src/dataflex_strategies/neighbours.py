@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from dataflex_core import UsageError
+from dataflex_strategies.threads import one_thread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,19 +64,11 @@ def blocks(
     size = max(1, _BLOCK // k)
     search = _SEARCHES[library](points)
     # Several threads may keep others of several points at the same distance.
-    with _threads().limit(limits=1):
+    with one_thread():
         for start in range(0, len(queries), size):
             distances, rows = search(queries[start : start + size], k)
             order = np.lexsort((rows, distances), axis=1)
             yield np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
-
-
-@cache
-def _threads() -> Any:
-    """The thread pools of the libraries that are loaded: looked up once, for that takes longer than a small search."""
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # no types
-
-    return ThreadpoolController()
 
 
 _Search = Callable[["Points", int], tuple["Distances", "Ids"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.layers import ALL_LAYERS
+from dataflex_core.relayed import RelayedSignals
 from dataflex_core.signals import Signals
 
 Ids = NDArray[np.int64]
@@ -57,23 +59,14 @@ class Heard:
         return np.array(list(known), dtype=np.int64), np.array(list(known.values()), dtype=np.float32)
 
 
-class HeardSignals:
+class HeardSignals(RelayedSignals):
     """`Signals` of the pool whose answers are told to ``heard``, too; those of other samples are not."""
 
     def __init__(self, signals: Signals, heard: Heard) -> None:
-        self._signals, self._heard = signals, heard
+        super().__init__(signals)
+        self._heard = heard
 
-    def __len__(self) -> int:
-        return len(self._signals)
-
-    def __getattr__(self, name: str) -> Any:
-        answer = getattr(self._signals, name)
-        if not callable(answer):
-            return answer
-
-        def asked(*args: Any, **options: Any) -> Any:
-            given = answer(*args, **options)
-            self._heard.tell(name, args, options, given)
-            return given
-
-        return asked
+    def _ask(self, method: str, answer: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        given = super()._ask(method, answer, args, options)
+        self._heard.tell(method, args, options, given)
+        return given

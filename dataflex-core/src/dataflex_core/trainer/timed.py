@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dataflex_core.relayed import RelayedSignals, are_signals
 from dataflex_core.signals import Signals
 
 
@@ -27,24 +28,14 @@ class Clock:
             self.seconds += time.monotonic() - began
 
 
-class TimedSignals:
+class TimedSignals(RelayedSignals):
     """`Signals`, with ``clock`` running while one of their methods does; likewise of target sets and own samples."""
 
     def __init__(self, signals: Signals, clock: Clock) -> None:
-        self._signals, self._clock = signals, clock
+        super().__init__(signals)
+        self._clock = clock
 
-    def __len__(self) -> int:
-        return len(self._signals)
-
-    def __getattr__(self, name: str) -> Any:
-        answer = getattr(self._signals, name)
-        if not callable(answer):
-            return answer
-
-        def asked(*args: Any, **options: Any) -> Any:
-            with self._clock.running():
-                given = answer(*args, **options)
-            is_signals = hasattr(given, "shard") and hasattr(given, "gather")
-            return TimedSignals(given, self._clock) if is_signals else given
-
-        return asked
+    def _ask(self, method: str, answer: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        with self._clock.running():
+            given = super()._ask(method, answer, args, options)
+        return TimedSignals(given, self._clock) if are_signals(given) else given

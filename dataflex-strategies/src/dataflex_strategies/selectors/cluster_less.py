@@ -6,18 +6,17 @@ numpy and scikit-learn are imported where they are used: describing the paramete
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, MinLen
 from typing_extensions import Doc
 
 from dataflex_core import Cost, CostRequest, Selection, SelectionRequest, Selector
+from dataflex_strategies.threads import one_thread
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # it has no types
 
     from dataflex_core import Signals
 
@@ -141,7 +140,7 @@ def clustered(points: Rows, count: int, rng: np.random.Generator) -> tuple[Ids, 
     from sklearn.exceptions import ConvergenceWarning  # type: ignore[import-untyped]  # likewise
 
     seed = int(rng.integers(2**31 - 1))
-    with _thread_pools().limit(limits=1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # points that coincide make fewer clusters
         found = KMeans(n_clusters=count, n_init=1, max_iter=_ROUNDS, random_state=seed).fit(points)
     used, first, labels = np.unique(found.labels_, return_index=True, return_inverse=True)
@@ -179,14 +178,6 @@ def cost(params: ClusterLessParams, request: CostRequest) -> Cost:
     Of a target sample a gradient for what the projection keeps, and another that is projected.
     """
     return Cost(candidate=1 / 3 + min(1.0, params.samples_per_cluster / params.cluster_size), target=2.0)
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    """Those of the libraries that are loaded, scikit-learn's among them; looking for them takes a while."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def _distances(points: Rows, centres: Rows) -> NDArray[np.float64]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core import SelectionRequest, Signals, domain_of, top
+from dataflex_strategies.embedded import of_targets
+from dataflex_strategies.neighbours import unit
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -35,21 +36,8 @@ def kept(request: SelectionRequest, shard: Ids, *, by: str, share: float, by_dom
 
 def nearness(signals: Signals, shard: Ids) -> Scores:
     """The highest cosine of each sample's embedding with the mean embedding of a target subtask, Float32[n]."""
-    centres = _units([_mean_embedding(signals.target(name)) for name in signals.targets])
-    own = _units(signals.embeddings(shard))
+    centres = unit(np.array([rows.mean(axis=0) for rows in of_targets(signals)], dtype=np.float32))
+    own = unit(signals.embeddings(shard))
     # A product of matrices rounds by their shapes, and those by how many ranks there are.
     nearest: Scores = np.einsum("nh,kh->nk", own, centres).max(axis=1)
     return nearest
-
-
-def _mean_embedding(samples: Signals) -> Scores:
-    every = np.arange(len(samples), dtype=np.int64)
-    mine = samples.shard(every)
-    mean: Scores = samples.gather(every, mine, samples.embeddings(mine)).mean(axis=0)
-    return mean
-
-
-def _units(rows: Scores | Sequence[Scores]) -> Scores:
-    table = np.asarray(rows, dtype=np.float32)
-    lengths = np.linalg.norm(table, axis=1, keepdims=True)
-    return (table / np.where(lengths > 0, lengths, 1)).astype(np.float32)

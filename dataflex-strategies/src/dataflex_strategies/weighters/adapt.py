@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt
 from typing_extensions import Doc
 
-from dataflex_core import IntervalRequest, TokenLosses, WeighRequest, Weighter
-from dataflex_strategies.weighters.anchors import Anchors, unit
+from dataflex_core import TokenLosses, WeighRequest
+from dataflex_strategies.weighters.anchors import AnchoredWeighter, unit
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,7 @@ class AdaptParams:
     clip: Annotated[float | None, Gt(0), Doc("the largest weight before they are normalised; null for none")] = None
 
 
-class AdaptWeighter(Weighter[AdaptParams]):
+class AdaptWeighter(AnchoredWeighter[AdaptParams]):
     """Weighs a sample by the likeness of its embedding to those of the target set.
 
     A sample's embedding ``φ`` is the mean of its last hidden states, the t-th token weighing t, made of length one.
@@ -45,25 +44,11 @@ class AdaptWeighter(Weighter[AdaptParams]):
     gradient accumulation each step takes a forward more, for the weights are relative to the whole step.
     """
 
-    def __init__(self, params: AdaptParams) -> None:
-        super().__init__(params)
-        self._anchors = Anchors()
-
-    def prepare(self, request: IntervalRequest) -> None:
-        """Take the anchors."""
-        self._anchors.take(request.signals)
-
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
         assert request.embeddings is not None, "declared as a need"
-        found = weights(request.embeddings, self._anchors.beside(request.embeddings), self.params.tau)
+        found = weights(request.embeddings, self.anchors(request.embeddings), self.params.tau)
         return found if self.params.clip is None else found.clamp(max=self.params.clip)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._anchors.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._anchors.load_state_dict(state)
 
 
 def weights(embeddings: torch.Tensor, anchors: torch.Tensor, tau: float) -> torch.Tensor:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval
 from typing_extensions import Doc
 
-from dataflex_core import IntervalRequest, TokenLosses, WeighRequest, Weighter
-from dataflex_strategies.weighters.anchors import Anchors, unit
+from dataflex_core import TokenLosses, WeighRequest
+from dataflex_strategies.weighters.anchors import AnchoredWeighter, unit
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +33,7 @@ class JointUpdateParams:
     ] = "full"
 
 
-class JointUpdateWeighter(Weighter[JointUpdateParams]):
+class JointUpdateWeighter(AnchoredWeighter[JointUpdateParams]):
     """Weighs the samples of a step together: up with their likeness to the target set, down with that to each other.
 
     With ``zᵢ`` the samples' embeddings as `adapt` has them, of length one, and ``d`` the direction of the mean of the
@@ -55,19 +54,11 @@ class JointUpdateWeighter(Weighter[JointUpdateParams]):
     a forward more, for the weights are relative to the whole step; without it the batch takes none.
     """
 
-    def __init__(self, params: JointUpdateParams) -> None:
-        super().__init__(params)
-        self._anchors = Anchors()
-
-    def prepare(self, request: IntervalRequest) -> None:
-        """Take the anchors."""
-        self._anchors.take(request.signals)
-
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
         assert request.embeddings is not None, "declared as a need"
         z = unit(request.embeddings)
-        direction = unit(unit(self._anchors.beside(z)).mean(dim=0, keepdim=True))[0]
+        direction = unit(unit(self.anchors(z)).mean(dim=0, keepdim=True))[0]
         given = self.params
         found = weights(
             z @ z.T,
@@ -78,12 +69,6 @@ class JointUpdateWeighter(Weighter[JointUpdateParams]):
             iterations=given.iterations,
         )
         return found * len(z)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._anchors.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._anchors.load_state_dict(state)
 
 
 def weights(
