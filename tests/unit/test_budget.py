@@ -170,7 +170,7 @@ def test_the_target_sets_pass_is_reckoned_by_how_often_it_is_made():
 @pytest.mark.parametrize(("features", "cost"), [("tokens", 0), ("start", 100 * FORWARD / 4)])
 def test_features_cost_a_pass_over_the_pool_once(features, cost):
     config = {"exact": 0.5, "features": features}
-    assert _budget(_prepared(Kind.SELECTOR, config=config, needs={Need.LOSSES})).features_cost == cost
+    assert _budget(_prepared(Kind.SELECTOR, config=config, scores=True, needs={Need.LOSSES})).features_cost == cost
     assert _budget(_prepared(Kind.SELECTOR, config={"features": features})).features_cost == 0
 
 

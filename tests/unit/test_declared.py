@@ -10,7 +10,7 @@ import pytest
 from dataflex_core import Need, Signals, StrategyFault
 from dataflex_core.declared import DeclaredSignals, needs_of_call
 
-FREE = {"shard", "lengths", "texts", "row", "gather", "over", "direction"}
+FREE = {"shard", "lengths", "target_tokens", "texts", "row", "gather", "over", "direction"}
 SHARD = np.arange(3)
 PLAIN = {Need.GRADIENTS}
 ADAM = {Need.GRADIENTS, Need.MOMENTS}

@@ -26,8 +26,6 @@ ELSEWHERE = {
     "temperature": "a mixer and its parameter, and how a strategy has completions drawn",
     "max_new_tokens": "transformers' generation settings",
     "top_p": "transformers' generation settings",
-    "num_beams": "transformers' generation settings",
-    "repetition_penalty": "transformers' generation settings",
     "use_cache": "what a model's forward is asked for",
     "trust_remote_code": "what transformers' from_pretrained is asked for",
     "deepspeed": "a distribution",
