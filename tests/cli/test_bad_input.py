@@ -406,6 +406,7 @@ def test_a_dry_run_says_what_would_happen_and_writes_nothing(dataflex, config, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.numeric
 def test_a_plan_compares_what_a_few_settings_cost_and_writes_nothing(dataflex, config, tmp_path):
     section = {"warmup_steps": 2, "update_steps": 10, "candidates": 2}
     path = config(max_steps=22, eval_dataset="held", dataflex=section)

@@ -74,7 +74,7 @@ def _catalog() -> Catalog:
 def _told(events):
     kept = [e for e in events if e["event"] in ("start", "decision", "step", "end")]
     # Features cost the run that makes them, and one that finds them nothing.
-    apart = {"seconds", "signal_seconds", "past", *(["cost"] if kept[0]["features_cost"] else [])}
+    apart = {"seconds", "signal_seconds", "past", *(["cost", "break_even"] if kept[0]["features_cost"] else [])}
     return [{k: v for k, v in e.items() if k not in apart} for e in kept]
 
 
