@@ -100,6 +100,7 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
     assert gap < 1e-4, "same samples, same weights: the same model to rounding"
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_ranks_is_one_line(model, data, tmp_path):
     args = base_args(model, data, tmp_path / "out", dataset="words", dataflex={"update_steps": 100, "updates": 1})
     done = _on_ranks(2, args, tmp_path, selector="random")

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from support import base_args, journalled, leave_dist_info
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 TESTS = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [None, 2])
 def test_ranks_know_the_same_rows_from_one_cache(model, tmp_path, workers):
     rows = [
         {"instruction": f"say red {i}", "input": "", "output": None if i == 4 else "cat " * (1 + i % 5), "quality": -i}

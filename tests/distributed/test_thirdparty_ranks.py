@@ -10,7 +10,7 @@ import pytest
 from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 from third_party import FOLDER, catalog
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 COMMON = {
     "max_steps": 4,
@@ -71,13 +71,7 @@ def _compare(model, data, folder, ranks, split, strategies, settings=()):
     assert gap < 1e-4, "same samples, same weights: the same model to rounding"
 
 
-# Those that are not slow show a step's facts, a reference's losses and weights; the others meet the same seams again.
-SLOW = ("exp3", "rho-loss", "k-center", "curriculum", "near", "tsds")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SETS]
-)
+@pytest.mark.parametrize("name", SETS)
 def test_two_ranks_decide_as_one(model, reference, uneven, tmp_path, name):
     kinds = [kind for kind, chosen in SETS[name].items() if "rho" in chosen]
     settings = tuple(f"{kind}.reference_model={reference}" for kind in kinds)
@@ -86,14 +80,14 @@ def test_two_ranks_decide_as_one(model, reference, uneven, tmp_path, name):
 
 SPLITS = [
     pytest.param(2, (4, 1), id="2 ranks, 4 x 1"),
-    pytest.param(2, (1, 4), id="2 ranks, 1 x 4", marks=pytest.mark.slow),
-    pytest.param(4, (2, 1), id="4 ranks, 2 x 1", marks=pytest.mark.slow),
-    pytest.param(4, (1, 2), id="4 ranks, 1 x 2", marks=pytest.mark.slow),
+    pytest.param(2, (1, 4), id="2 ranks, 1 x 4"),
+    pytest.param(4, (2, 1), id="4 ranks, 2 x 1"),
+    pytest.param(4, (1, 2), id="4 ranks, 1 x 2"),
 ]
 
 
 @pytest.mark.parametrize(("ranks", "split"), SPLITS)
-@pytest.mark.parametrize("name", [pytest.param("loss", marks=pytest.mark.slow), "my-rho-1"])
+@pytest.mark.parametrize("name", ["loss", "my-rho-1"])
 def test_how_ranks_split_the_window_does_not_show(model, reference, uneven, tmp_path, name, ranks, split):
     """In LLaMA-Factory's own order, with no plan of ours."""
     settings = (f"weighter.reference_model={reference}",) if name == "my-rho-1" else ()

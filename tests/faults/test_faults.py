@@ -21,24 +21,25 @@ from faults.outcome import outcome
 from faults.points import VARIABLE
 
 pytestmark = pytest.mark.numeric
+SLOW = pytest.mark.slow
 
 TESTS = Path(__file__).parents[1]
 MARK = "FAULTS_TEST"
 
 KILLS = [
     pytest.param("select-loss", ["batch:9"], id="in a pass"),
-    pytest.param("select-loss", ["half:*-0.tmp:3"], id="in partial results", marks=pytest.mark.slow),
-    pytest.param("select-less", ["batch:40"], id="in a pass of gradients", marks=pytest.mark.slow),
-    pytest.param("select-less", ["half:arrays.safetensors:4"], id="in our arrays", marks=pytest.mark.slow),
-    pytest.param("mix-random", ["trained"], id="between the last step and the model", marks=pytest.mark.slow),
-    pytest.param("mix-random", ["step:1"], id="before any checkpoint"),
-    pytest.param("weigh-loss", ["gradient:7"], id="in a step, past an epoch"),
-    pytest.param("weigh-loss", ["trained"], id="after the last step, weighed", marks=pytest.mark.slow),
+    pytest.param("select-loss", ["half:*-0.tmp:3"], id="in partial results", marks=SLOW),
+    pytest.param("select-less", ["batch:40"], id="in a pass of gradients", marks=SLOW),
+    pytest.param("select-less", ["half:arrays.safetensors:4"], id="in our arrays", marks=SLOW),
+    pytest.param("mix-random", ["trained"], id="between the last step and the model", marks=SLOW),
+    pytest.param("mix-random", ["step:1"], id="before any checkpoint", marks=SLOW),
+    pytest.param("weigh-loss", ["gradient:7"], id="in a step, past an epoch", marks=SLOW),
+    pytest.param("weigh-loss", ["trained"], id="after the last step, weighed", marks=SLOW),
     pytest.param("all", ["state:4"], id="between our state and the model's files"),
-    pytest.param("all", ["unsealed:6"], id="before the seal"),
-    pytest.param("all", ["rotating:1"], id="in the deletion of a checkpoint", marks=pytest.mark.slow),
-    pytest.param("all", ["line:9"], id="in a line of the journal", marks=pytest.mark.slow),
-    pytest.param("all", ["half:optimizer.pt:3"], id="in the optimizer's file", marks=pytest.mark.slow),
+    pytest.param("all", ["unsealed:6"], id="before the seal", marks=SLOW),
+    pytest.param("all", ["rotating:1"], id="in the deletion of a checkpoint", marks=SLOW),
+    pytest.param("all", ["line:9"], id="in a line of the journal", marks=SLOW),
+    pytest.param("all", ["half:optimizer.pt:3"], id="in the optimizer's file", marks=SLOW),
     pytest.param("all", ["half:adapter_model.safetensors:2", "decided:3", "half:seal.json.tmp:1"], id="three times"),
 ]
 
@@ -75,12 +76,16 @@ def test_a_run_that_was_killed_is_the_run_that_was_not(killed, strategies, point
     ("strategies", "points"),
     [
         pytest.param("rho-1", ["gradient:7"], id="between two micro-batches of a window"),
-        pytest.param("exp3", ["decided:2"], id="after a decision", marks=pytest.mark.slow),
-        pytest.param("rho-loss", ["batch:12"], id="in the pass of a reference model", marks=pytest.mark.slow),
-        pytest.param("rho-loss", ["stored:2"], id="in the store's first block", marks=pytest.mark.slow),
-        pytest.param("rho-1", ["stored:1", "stored:3"], id="in the head of the store, and in a later block"),
-        pytest.param("k-center", ["batch:12"], id="in the second signal of a decision", marks=pytest.mark.slow),
-        pytest.param("curriculum", ["batch:4", "decided:3"], id="in the only pass, and after a later decision"),
+        pytest.param("exp3", ["decided:2"], id="after a decision", marks=SLOW),
+        pytest.param("rho-loss", ["batch:12"], id="in the pass of a reference model", marks=SLOW),
+        pytest.param("rho-loss", ["stored:2"], id="in the store's first block", marks=SLOW),
+        pytest.param(
+            "rho-1", ["stored:1", "stored:3"], id="in the head of the store, and in a later block", marks=SLOW
+        ),
+        pytest.param("k-center", ["batch:12"], id="in the second signal of a decision", marks=SLOW),
+        pytest.param(
+            "curriculum", ["batch:4", "decided:3"], id="in the only pass, and after a later decision", marks=SLOW
+        ),
     ],
 )
 def test_a_strategy_that_others_wrote_is_killed_like_ours(bench, strategies, points):
@@ -108,6 +113,7 @@ def test_a_disk_that_is_full_while_answers_are_stored_costs_a_line(bench):
     assert trial.differences() == []
 
 
+@SLOW
 def test_the_comparison_sees_another_run(bench):
     trial = bench.trial("mix-random")
     trial.write(learning_rate=0.0101)
@@ -138,7 +144,10 @@ def test_ctrl_c_ends_at_once_and_the_last_checkpoint_serves(bench):
     assert trial.differences() == []
 
 
-@pytest.mark.parametrize(("batch", "step"), [(2, 2), (20, 5)], ids=["at a checkpoint", "past one"])
+@pytest.mark.parametrize(
+    ("batch", "step"),
+    [pytest.param(2, 2, id="at a checkpoint", marks=SLOW), pytest.param(20, 5, id="past one")],
+)
 def test_sigterm_in_a_decision_leaves_a_checkpoint_of_what_was_before_it(bench, batch, step):
     trial = bench.trial("select-loss")
     ended = trial.run(point=f"term@batch:{batch}")
@@ -150,6 +159,7 @@ def test_sigterm_in_a_decision_leaves_a_checkpoint_of_what_was_before_it(bench, 
     assert trial.differences() == []
 
 
+@SLOW
 def test_sigterm_before_the_first_step_costs_nothing_but_the_batch(bench):
     trial = bench.trial("select-loss", dataflex={"warmup_steps": 0})
     ended = trial.run(point="term@batch:2")
@@ -160,6 +170,7 @@ def test_sigterm_before_the_first_step_costs_nothing_but_the_batch(bench):
     assert trial.differences() == []
 
 
+@SLOW
 def test_a_checkpoint_of_an_earlier_run_that_is_named_has_its_own_journal(bench):
     trial = bench.trial("mix-random")
     assert trial.run(point="step:5").code == -9
@@ -180,7 +191,7 @@ def test_a_later_torn_checkpoint_does_not_take_the_place_of_a_whole_one(bench):
     assert trial.differences() == []
 
 
-@pytest.mark.parametrize("file", ["state.json", "optimizer.pt"])
+@pytest.mark.parametrize("file", ["state.json", pytest.param("optimizer.pt", marks=SLOW)])
 def test_a_full_disk_is_one_line_and_costs_one_checkpoint(bench, file):
     trial = bench.trial("mix-random")
     _is_out_of_room(trial, trial.run(point=f"full@half:{file}:3"))
@@ -245,21 +256,33 @@ def _cut(path):
     os.truncate(path, path.stat().st_size // 2)
 
 
+def _garbage(path):
+    path.write_text("garbage")
+
+
+def _half(path):
+    path.write_text("{")
+
+
+def _other(path):
+    path.write_text("[]")
+
+
 @pytest.mark.parametrize(
     ("file", "damage", "said"),
     [
-        ("optimizer.pt", _cut, "has a torn optimizer.pt"),
-        ("trainer_state.json", lambda path: path.unlink(), "has lost trainer_state.json"),
-        ("dataflex/state.json", lambda path: path.write_text("garbage"), "has a torn dataflex/state.json"),
-        (
+        pytest.param("optimizer.pt", _cut, "has a torn optimizer.pt", id="cut"),
+        pytest.param("trainer_state.json", Path.unlink, "has lost trainer_state.json", id="lost", marks=SLOW),
+        pytest.param("dataflex/state.json", _garbage, "has a torn dataflex/state.json", id="garbage", marks=SLOW),
+        pytest.param(
             "dataflex/state.json",
             lambda path: path.write_bytes(b"?" * path.stat().st_size),
             "has an unreadable dataflex/state.json",
+            id="garbage of the same size",
         ),
-        ("dataflex/seal.json", lambda path: path.write_text("{"), "has an unreadable seal"),
-        ("dataflex/seal.json", lambda path: path.write_text("[]"), "has an unreadable seal"),
+        pytest.param("dataflex/seal.json", _half, "has an unreadable seal", id="half a seal", marks=SLOW),
+        pytest.param("dataflex/seal.json", _other, "has an unreadable seal", id="another seal", marks=SLOW),
     ],
-    ids=["cut", "lost", "garbage", "garbage of the same size", "half a seal", "another seal"],
 )
 def test_a_checkpoint_that_is_torn_afterwards_is_passed_over(torn, file, damage, said):
     damage(torn.output / "checkpoint-6" / file)
@@ -285,12 +308,11 @@ def _other_data(trial, bench):
 @pytest.mark.parametrize(
     ("part", "words", "told"),
     [
-        ("strategies", ["--mixer", "temperature"], "mixer was "),
-        ("parameters", ["--set", "weighter.r=3"], "weighter.r was "),
-        ("schedule", ["dataflex.update_steps=4"], "update_steps was 3, is 4"),
-        ("data", None, "data set words has changed"),
+        pytest.param("strategies", ["--mixer", "temperature"], "mixer was ", id="strategies", marks=SLOW),
+        pytest.param("parameters", ["--set", "weighter.r=3"], "weighter.r was ", id="parameters", marks=SLOW),
+        pytest.param("schedule", ["dataflex.update_steps=4"], "update_steps was 3, is 4", id="schedule"),
+        pytest.param("data", None, "data set words has changed", id="data", marks=SLOW),
     ],
-    ids=["strategies", "parameters", "schedule", "data"],
 )
 def test_another_run_is_refused_until_it_is_allowed(bench, torn, part, words, told):
     if words is None:
@@ -303,7 +325,8 @@ def test_another_run_is_refused_until_it_is_allowed(bench, torn, part, words, to
 
 
 # At its end a run with a limit of 1 keeps the best checkpoint only, with 2 the last one too.
-@pytest.mark.parametrize(("strategies", "limit"), [pytest.param("weigh-loss", 2, marks=pytest.mark.slow), ("all", 1)])
+@SLOW
+@pytest.mark.parametrize(("strategies", "limit"), [("weigh-loss", 2), ("all", 1)])
 def test_the_best_model_and_early_stopping_survive(bench, strategies, limit):
     changes = {
         "eval_strategy": "steps",
@@ -321,6 +344,7 @@ def test_the_best_model_and_early_stopping_survive(bench, strategies, limit):
     assert sorted(path.name for path in trial.output.glob("checkpoint-*")) == [f"checkpoint-{step}" for step in kept]
 
 
+@SLOW
 def test_without_optimizer_states_the_run_starts_anew(bench):
     trial = bench.trial("mix-random", save_only_model=True)
     assert trial.run(point="step:7").code == -9
@@ -362,7 +386,7 @@ def ranks(tmp_path):
     return run
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_rank_that_dies_and_a_launcher_that_is_stopped_end_the_run(bench, ranks):
     never = bench.trial("all")
     assert ranks(never)[0] == 0
@@ -388,6 +412,7 @@ def _is_ours(pid: str, mark: str) -> bool:
         return False
 
 
+@SLOW
 def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_gone_on_from(bench):
     trial = bench.trial("mix-random")
     trial.write(learning_rate=0.02)

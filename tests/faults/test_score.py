@@ -47,7 +47,7 @@ def whole(score):
     ("point", "code"),
     [
         pytest.param("batch:7", -9, marks=pytest.mark.slow),
-        ("batch:30", -9),
+        pytest.param("batch:30", -9, marks=pytest.mark.slow),
         pytest.param("half:*-0.tmp:3", -9, marks=pytest.mark.slow),
         ("term@batch:30", 143),
     ],

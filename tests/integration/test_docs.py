@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import cases
 from doc_runner import PageRunner, run_page
 from support import base_args, train
 from third_party import FILES
@@ -53,8 +54,11 @@ def runner(tmp_path, model, monkeypatch, dataflex):
             del sys.modules[name]
 
 
+LONG = [ROOT / "docs" / f"{name}.md" for name in ("before-a-run", "write-a-strategy", "testing-a-strategy")]
+
+
 @pytest.mark.numeric
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", cases(PAGES, slow=LONG), ids=lambda page: page.stem)
 def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
     run_page(page, runner)
     for name, value in vars(runner.module).items():

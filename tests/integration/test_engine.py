@@ -10,6 +10,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from safetensors import safe_open
 from signal_support import SIZE, make_samples, reference_scores, set_up, signals_of
 from support import build_model
@@ -215,7 +216,10 @@ class _Scarce:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate a lot.")
 
 
-@pytest.mark.parametrize("name", [name for name in SIGNALS if name != "generations"])
+SUMS = ["own directions", "alignments", "gradients", "embeddings"]
+
+
+@pytest.mark.parametrize("name", cases([name for name in SIGNALS if name != "generations"], slow=SUMS))
 def test_a_batch_that_does_not_fit_is_halved_once_a_shape(folder, tmp_path, name):
     expected = _Run(folder, tmp_path / "1")(name)
     run = _Run(folder, tmp_path / "2", how="lora")
@@ -364,6 +368,7 @@ def _stub_score(batch):
     return batch["input_ids"].float().mean(dim=1)
 
 
+@pytest.mark.slow
 def test_a_pool_of_a_million_is_scored_in_bounded_memory(tmp_path):
     from accelerate import Accelerator
 

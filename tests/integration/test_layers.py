@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from signal_support import SIZE, make_samples, reference_gradients, reference_scores, set_up, signals_of
 from support import build_model
 
@@ -109,7 +110,7 @@ def _other_vocabulary(folder):
 
 
 @pytest.mark.parametrize("adam", [True, False])
-@pytest.mark.parametrize("how", ["lora", "full", "dora"])
+@pytest.mark.parametrize("how", cases(["lora", "full", "dora"], slow=["dora"]))
 def test_projected_gradients_keep_the_exact_cosines_with_the_target_set(folder, how, adam):
     model, optimizer, pool, targets = set_up(folder, how)
     exact = reference_scores(model, optimizer, pool, targets, adam=adam)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from signal_support import SIZE, TARGETS, reference_gradients, reference_updates, set_up, signals_of
 from support import build_model
 
@@ -34,7 +35,7 @@ def unit(vectors):
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("how", ["lora", "full", "tied", "beyond hooks"])
-@pytest.mark.parametrize("adam", [True, False])
+@pytest.mark.parametrize("adam", cases([True, False], slow=[False]))
 def test_products_with_own_directions_are_the_float64_batch_of_one_reference(folder, how, adam):
     model, optimizer, pool, targets = set_up(folder, how)
     signals = signals_of(model, optimizer, pool, targets)

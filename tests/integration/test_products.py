@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from signal_support import SIZE, reference_updates, set_up, signals_of
 from support import build_model
 
@@ -50,7 +51,7 @@ def agree(found, expected):
 
 @pytest.mark.parametrize("how", ["lora", "full", "tied", "dora", "beyond hooks"])
 @pytest.mark.parametrize("adam", [True, False])
-@pytest.mark.parametrize("at_once", [100, 7])
+@pytest.mark.parametrize("at_once", cases([100, 7], slow=[7]))
 def test_products_are_those_of_unprojected_float64_gradients(folder, monkeypatch, how, adam, at_once):
     model, optimizer, pool, targets = set_up(folder, how)
     signals = signals_of(model, optimizer, pool, targets)

@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+from cases import cases
 from support import base_args, build_model, journalled, of_kind, train, weights
 from third_party import catalog
 from transformers import LlamaModel
@@ -108,7 +109,7 @@ def test_what_may_not_lie_on_disk_does_not_and_is_asked_once_a_run(model, data, 
     assert losses(output) == losses(with_store)
 
 
-@pytest.mark.parametrize("step", [4, 6])
+@pytest.mark.parametrize("step", cases([4, 6], slow=[6]))
 @pytest.mark.parametrize("strategies", [("weighter",), ("weighter", "random"), ("weighter", "selector")])
 def test_a_run_that_goes_on_with_its_store_is_the_run_that_was_not_stopped(
     model, data, reference, tmp_path, monkeypatch, strategies, step

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import cases
 from support import base_args, train
 
 from dataflex_core.catalog import discover
@@ -46,7 +47,7 @@ def scores(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", cases(RUNS, slow=["a selector", "a choice that is spread", "both"]))
 def test_a_replayed_journal_gives_every_plan_again(model, data, tmp_path, scores, name):
     strategies, section = RUNS[name]
     args = base_args(model, data, tmp_path / "out", max_steps=20, eval_dataset="held", dataflex=section)

@@ -229,10 +229,15 @@ CHANGES = {
 }
 
 
+@pytest.fixture(scope="module")
+def stopped(model, data, tmp_path_factory):
+    """The output of a run of the selector `loss`, with its checkpoints."""
+    return train(base_args(model, data, tmp_path_factory.mktemp("stopped"), **COMMON), selector="loss")
+
+
 @pytest.mark.parametrize("part", CHANGES)
-def test_another_run_is_refused_unless_allowed(model, data, tmp_path, part):
-    output = tmp_path / "run"
-    train(base_args(model, data, output, **COMMON | {"max_steps": 11}), selector="loss")
+def test_another_run_is_refused_unless_allowed(model, data, stopped, tmp_path, part):
+    output = shutil.copytree(stopped, tmp_path / "run")
     changes, strategies, settings, said = CHANGES[part]
     args = base_args(model, data, output, **COMMON | changes, resume_from_checkpoint=str(output / "checkpoint-6"))
     with pytest.raises(InvalidConfig, match=said) as caught:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import TEXT
+from cases import cases
 from safetensors.torch import load_file, save_file
 from support import base_args, build_model, of_kind, train, weights
 
@@ -83,7 +84,7 @@ def _differing(one: Path, two: Path) -> list[str]:
     return [name for name in first if not torch.equal(first[name], second[name])]
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", cases(RUNS, slow=["mixtral in bfloat16", "tied", "dora"]))
 def test_a_resumed_run_ends_with_the_weights_of_the_one_that_was_not_stopped(trained, tmp_path, name):
     args = trained(name)
     told = _told(_resume(args, tmp_path / "again"))

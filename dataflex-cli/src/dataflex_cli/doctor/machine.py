@@ -33,7 +33,7 @@ print(json.dumps({{
     "imports": imports,
 }}))
 """
-_SECONDS = 120
+_SECONDS = 600
 
 
 def probe() -> dict[str, Any]:
