@@ -48,7 +48,8 @@ class Meter:
     """Evaluates by ``evaluate(model)`` at the last step that each of ``budgets``, in training steps, is enough for.
 
     ``decided()`` is what decisions have cost so far, ``ahead(step)`` what is to be expected of one before the step
-    after ``step``: both in training steps. Ends the run after the last budget.
+    after ``step``: both in training steps. Where one costs more, and a budget ends in it, the model is evaluated
+    before the next step: as it was after the last. Ends the run after the last budget.
     """
 
     budgets: Sequence[float]
@@ -63,9 +64,12 @@ class Meter:
         """As training begins."""
         self._since = time.process_time()
 
-    def decided_and_loaded(self) -> None:
+    def decided_and_loaded(self, model: Any) -> None:
         """Before a step: what is due between two steps is done."""
-        self.spent.deciding += self._lap()
+        lap, decisions = self._lap(), self.decided()
+        if self.spent.steps and decisions > self.spent.decisions:
+            self._evaluate_if_due(self.spent.steps + decisions + 1, model)
+        self.spent.deciding += lap
 
     def stepped(self, step: int, model: Any) -> bool:
         """After optimizer step ``step``, from 1; returns whether no budget is enough for another one."""
@@ -73,18 +77,24 @@ class Meter:
         spent.training += self._lap()
         spent.steps, spent.decisions = step, self.decided()
         upcoming = spent.passes + 1 + self.ahead(step)
-        if is_due(spent.passes, upcoming, self.budgets):
-            self.points.append(
-                Point(
-                    steps=step,
-                    passes=spent.passes,
-                    training=spent.training,
-                    deciding=spent.deciding,
-                    loss=self.evaluate(model),
-                )
-            )
-            self._lap()
+        self._evaluate_if_due(upcoming, model)
         return upcoming > max(self.budgets)
+
+    def _evaluate_if_due(self, upcoming: float, model: Any) -> None:
+        """Of what was spent so far, before ``upcoming``; once a step."""
+        spent = self.spent
+        known = bool(self.points) and self.points[-1].steps == spent.steps
+        if known or not is_due(spent.passes, upcoming, self.budgets):
+            return
+        point = Point(
+            steps=spent.steps,
+            passes=spent.passes,
+            training=spent.training,
+            deciding=spent.deciding,
+            loss=self.evaluate(model),
+        )
+        self.points.append(point)
+        self._lap()
 
     def _lap(self) -> float:
         now = time.process_time()
@@ -100,8 +110,8 @@ def as_callback(meter: Meter) -> Any:
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
             meter.begin()
 
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            meter.decided_and_loaded()
+        def on_step_begin(self, *args: Any, model: Any, **kwargs: Any) -> None:
+            meter.decided_and_loaded(model)
 
         def on_step_end(self, _args: Any, state: Any, control: Any, *, model: Any, **kwargs: Any) -> None:
             control.should_training_stop |= meter.stepped(state.global_step, model)

@@ -62,22 +62,26 @@ def test_a_budget_holds_steps_and_decisions():
     assert steps_within(49, warmup=10, update=10, cost=lambda n: 6.0) == 31
 
 
-def test_a_meter_evaluates_at_the_last_step_within_each_budget_and_ends_the_run():
+@pytest.mark.parametrize(
+    ("expected", "points"), [(2.0, [(4, 4.0, 4.0), (6, 8.0, 6.0)]), (0.0, [(4, 4.0, 4.0), (6, 8.0, 6.0)])]
+)
+def test_a_meter_evaluates_at_the_last_step_within_each_budget_and_ends_the_run(expected, points):
+    """Also where a decision costs more than was to be expected of it."""
     spent = {"decisions": 0.0}
     meter = Meter(
         budgets=(5, 8),
         evaluate=lambda model: model,
         decided=lambda: spent["decisions"],
-        ahead=lambda step: 2.0 if step == 4 else 0.0,
+        ahead=lambda step: expected if step == 4 else 0.0,
     )
     meter.begin()
     for step in range(1, 20):
         if step == 5:
             spent["decisions"] = 2.0
-        meter.decided_and_loaded()
+        meter.decided_and_loaded(float(step - 1))
         if meter.stepped(step, float(step)):
             break
-    assert [(point.steps, point.passes, point.loss) for point in meter.points] == [(4, 4.0, 4.0), (6, 8.0, 6.0)]
+    assert [(point.steps, point.passes, point.loss) for point in meter.points] == points
 
 
 def test_figures_compare_at_equal_compute():
