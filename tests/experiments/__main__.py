@@ -1,8 +1,9 @@
-"""``python -m experiments pays``: train what has no result yet, and write the page."""
+"""``python -m experiments NAME``: train what has no result yet, and write the page. `pays`, or a kind's claims."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -12,24 +13,54 @@ from pathlib import Path
 from typing import TypeVar
 
 from experiments.arms import ARMS, Arm
+from experiments.claims import one_run as claim_run
+from experiments.claims.arms import EXPERIMENTS, Comparison
+from experiments.claims.page import write_claims
+from experiments.claims.planted import write_planted
 from experiments.corpora import CORPORA, Corpus, digest, write_corpus
 from experiments.page import write_page
 from experiments.results import RESULTS, load_all, path_of, save
 
 T = TypeVar("T")
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS, CLAIM_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
+CLAIMS = RESULTS.parent / "claims"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     options = _parser().parse_args(arguments)
-    if not options.page_only:
-        with tempfile.TemporaryDirectory(prefix="dataflex-pays-") as scratch:
-            for corpus in options.corpora:
-                for seed in options.seeds:
-                    train_missing(corpus, options.arms, seed, Path(scratch), options.results)
-    write_page(load_all(options.results))
+    with tempfile.TemporaryDirectory(prefix=f"dataflex-{options.experiment}-") as scratch:
+        if options.experiment == "pays":
+            if not options.page_only:
+                for corpus in options.corpora:
+                    for seed in options.seeds or SEEDS:
+                        train_missing(corpus, options.arms, seed, Path(scratch), options.results or RESULTS)
+            write_page(load_all(options.results or RESULTS))
+            return 0
+        results = options.results or CLAIMS
+        if not options.page_only:
+            for seed in options.seeds or CLAIM_SEEDS:
+                for comparison in EXPERIMENTS[options.experiment]:
+                    train_claims(comparison, seed, Path(scratch), results)
+    write_claims([claim_run.load(path) for path in sorted(results.glob("*.json"))])
     return 0
+
+
+def train_claims(comparison: Comparison, seed: int, scratch: Path, results: Path) -> None:
+    """Train the arms of a comparison that have no outcome with that seed, one after the other."""
+    corpus = comparison.corpus
+    missing = [c for c in comparison.claims if not claim_run.path_of(results, corpus.name, c, seed).exists()]
+    if not missing:
+        return
+    folder = scratch / f"{corpus.name}-{seed}"
+    args = write_planted(corpus, folder, seed=seed)
+    for claim in missing:
+        start, control = time.monotonic(), claim is comparison.claims[0]
+        outcome = claim_run.run(corpus.name, claim, corpus.texts(), args, folder, seed=seed, control=control)
+        path = claim_run.path_of(results, corpus.name, claim, seed)
+        claim_run.save(path, outcome)
+        print(f"{path.name}: {outcome.marked:.2f} {outcome.losses} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+    shutil.rmtree(folder)
 
 
 def train_missing(corpus: Corpus, arms: Iterable[Arm], seed: int, scratch: Path, results: Path) -> None:
@@ -52,11 +83,11 @@ def train_missing(corpus: Corpus, arms: Iterable[Arm], seed: int, scratch: Path,
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
-    parser.add_argument("experiment", choices=["pays"])
+    parser.add_argument("experiment", choices=["pays", *EXPERIMENTS])
     parser.add_argument("--corpora", type=partial(_named, CORPORA), default=[CORPORA["demo-25"]], metavar="NAME[,NAME]")
     parser.add_argument("--arms", type=partial(_named, ARMS), default=list(ARMS.values()), metavar="NAME[,NAME]")
-    parser.add_argument("--seeds", type=_seeds, default=SEEDS, metavar="N[,N]")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument("--seeds", type=_seeds, metavar="N[,N]")
+    parser.add_argument("--results", type=Path, metavar="FOLDER")
     parser.add_argument("--page-only", action="store_true", help="train nothing, and write the page")
     return parser
 

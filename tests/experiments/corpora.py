@@ -21,7 +21,7 @@ TARGET_SIZE = 60
 HELD_OUT_SIZE = 120
 HELD_OUT = "held_out"
 _LARGEST_TOPIC = 20  # samples of a topic that is taken out of the pool
-_ARGS = {
+ARGS = {
     "stage": "sft",
     "do_train": True,
     "template": "default",
@@ -88,7 +88,7 @@ def write_corpus(corpus: Corpus, folder: Path, *, seed: int) -> dict[str, Any]:
 
         WRITERS[corpus.model](folder / "model")
     paths = {"model_name_or_path": str(folder / "model"), "dataset_dir": str(folder / "data")}
-    return {**_ARGS, **paths, "dataset": ",".join(texts.domains), "seed": seed, **corpus.args}
+    return {**ARGS, **paths, "dataset": ",".join(texts.domains), "seed": seed, **corpus.args}
 
 
 def digest(folder: Path) -> str:

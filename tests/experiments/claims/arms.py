@@ -1,0 +1,106 @@
+"""What is compared, and beside what: strategies and their settings, as data. A new arm is a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.claims.planted import DOMAINS, HELPS, LABELS, TOKENS, PlantedCorpus
+
+REFERENCE = "REFERENCE"
+"""Where a setting names the reference model."""
+_SCORED = {"candidates": "all", "exact": 0.25}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An arm: ``section`` is what a configuration would say below ``dataflex:``, but for the number of decisions."""
+
+    name: str
+    section: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Arms on one corpus; the first is the control, which is trained for longer: it says what equal work comes to."""
+
+    corpus: PlantedCorpus
+    claims: tuple[Claim, ...]
+
+
+def _selector(arm: str, name: str, section: Mapping[str, Any] | None = None, **params: Any) -> Claim:
+    return Claim(name=arm, section={**(section or {}), "selector": {"name": name, **params}})
+
+
+def _mixer(arm: str, name: str, section: Mapping[str, Any] | None = None, **params: Any) -> Claim:
+    return Claim(name=arm, section={**(section or {}), "mixer": {"name": name, **params}})
+
+
+def _weighter(arm: str, name: str, **params: Any) -> Claim:
+    return Claim(name=arm, section={"weighter": {"name": name, **params}})
+
+
+_RANDOM = _selector("random", "random")
+_UNIFORM = _weighter("uniform", "uniform")
+_ANSWERS = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
+EXPERIMENTS = {
+    "selectors": (
+        Comparison(
+            corpus=HELPS,
+            claims=(
+                _RANDOM,
+                _selector("less", "less", _SCORED),
+                _selector("icons", "icons", _SCORED),
+                _selector("near", "near"),
+                _selector("tsds", "tsds"),
+                _selector("cluster-less", "cluster-less", {"candidates": 4}),
+                _selector("nice", "nice", _SCORED, **_ANSWERS),
+                _selector("greats", "greats", {"candidates": 4, "update_steps": 1}),
+                _selector("curriculum by length", "curriculum", score="length"),
+            ),
+        ),
+        Comparison(
+            corpus=LABELS,
+            claims=(
+                _RANDOM,
+                _selector("delta-loss", "delta-loss"),
+                _selector("loss, medium", "loss", {"candidates": 4}, focus="medium"),
+                _selector("loss, high", "loss", {"candidates": 4}, focus="high"),
+                _selector("rho-loss", "rho-loss", {"candidates": 4}, reference_model=REFERENCE),
+            ),
+        ),
+    ),
+    "weighters": (
+        Comparison(
+            corpus=TOKENS,
+            claims=(_UNIFORM, _weighter("rho-1", "rho-1", reference_model=REFERENCE, keep=0.7)),
+        ),
+        Comparison(
+            corpus=LABELS,
+            claims=(
+                _UNIFORM,
+                _weighter("loss, linupper", "loss", strategy="linupper"),
+                _weighter("loss, quadratic", "loss", strategy="quadratic"),
+            ),
+        ),
+        Comparison(
+            corpus=HELPS, claims=(_UNIFORM, _weighter("adapt", "adapt"), _weighter("joint-update", "joint-update"))
+        ),
+    ),
+    "mixers": (
+        Comparison(
+            corpus=DOMAINS,
+            claims=(
+                _mixer("uniform", "temperature", temperature=1e6),
+                _mixer("proportional", "temperature"),
+                _mixer("doremi", "doremi", reference_model=REFERENCE),
+                _mixer("odm", "odm"),
+                _mixer("odm, exploration .5", "odm", exploration=0.5),
+                _mixer("ado", "ado", start=20, every=10, smoothing=11),
+                _mixer("doge, towards the target set", "doge"),
+                _mixer("sheared", "sheared", {"holdout": 0.1}, reference_model=REFERENCE),
+            ),
+        ),
+    ),
+}

@@ -1,0 +1,162 @@
+"""Pools in which something is planted: a domain of the target's kind, answers that belong to others, noise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dataflex_cli.demo.files import TARGET, write_json
+from dataflex_cli.demo.model import write_model
+from dataflex_cli.demo.sample import Sample
+from dataflex_cli.demo.texts import TARGET_DOMAIN
+from experiments.corpora import ARGS, demo_texts, draw
+
+HELD_OUT_OF_EACH = 50
+_NOISY_SAMPLES, _NOISY_TOKENS = 0.2, 0.3
+_SIZES = {"functions": 200, "classes": 100}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """A pool by domain, a target set, held-out samples by name, and which samples of a domain, by row, are marked.
+
+    ``clean`` is what a reference model is trained on.
+    """
+
+    domains: Mapping[str, Sequence[Sample]]
+    target: Sequence[Sample]
+    held_out: Mapping[str, Sequence[Sample]]
+    marked: Mapping[str, frozenset[int]]
+    clean: Mapping[str, Sequence[Sample]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantedCorpus:
+    """``marked`` says in a few words what the marked samples are."""
+
+    name: str
+    what: str
+    marked: str
+    texts: Callable[[], Planted]
+
+
+def write_planted(corpus: PlantedCorpus, folder: Path, *, seed: int) -> dict[str, Any]:
+    """Model and data into ``folder``, new; LLaMA-Factory's arguments, without an output folder and strategies."""
+    texts = corpus.texts()
+    (folder / "data").mkdir(parents=True)
+    clean = {f"clean_{name}": samples for name, samples in texts.clean.items()}
+    sets = {**texts.domains, TARGET: texts.target, **texts.held_out, **clean}
+    for name, samples in sets.items():
+        rows = [{"instruction": s.instruction, "input": "", "output": s.output} for s in samples]
+        write_json(folder / "data" / f"{name}.json", rows)
+    write_json(folder / "data" / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
+    everything = [sample for samples in sets.values() for sample in samples]
+    write_model(folder / "model", (f"{s.instruction}\n{s.output}" for s in everything), seed=seed)
+    paths = {"model_name_or_path": str(folder / "model"), "dataset_dir": str(folder / "data")}
+    return {**ARGS, **paths, "dataset": ",".join(texts.domains), "seed": seed}
+
+
+@cache
+def one_domain_helps() -> Planted:
+    """The demo's four domains, of which the target's is marked."""
+    texts = demo_texts()
+    every = frozenset(range(len(texts.domains[TARGET_DOMAIN])))
+    return Planted(
+        domains=texts.domains,
+        target=texts.target,
+        held_out={"held_out": texts.held_out},
+        marked={TARGET_DOMAIN: every},
+        clean=texts.domains,
+    )
+
+
+@cache
+def some_answers_are_others() -> Planted:
+    """A fifth of each domain's samples have another sample's answer, and are marked; some of each are held out."""
+    rng = random.Random(0)
+    domains, held_out, marked, clean = {}, [], {}, {}
+    for name, samples in demo_texts().domains.items():
+        apart = draw(samples, HELD_OUT_OF_EACH)
+        rest = [sample for sample in samples if sample not in apart]
+        clean[name] = list(rest)
+        odd = sorted(rng.sample(range(len(rest)), round(_NOISY_SAMPLES * len(rest))))
+        answers = [rest[row].output for row in [*odd[1:], odd[0]]]
+        for row, answer in zip(odd, answers, strict=True):
+            rest[row] = replace(rest[row], output=answer)
+        domains[name], marked[name] = rest, frozenset(odd)
+        held_out += apart
+    return Planted(
+        domains=domains, target=demo_texts().target, held_out={"held_out": held_out}, marked=marked, clean=clean
+    )
+
+
+@cache
+def some_tokens_are_noise() -> Planted:
+    """Of every answer of the pool 30 % of the words are others, drawn from all answers; held out are clean ones."""
+    rng = random.Random(1)
+    clean = demo_texts().domains
+    words = [word for samples in clean.values() for sample in samples for word in sample.output.split()]
+
+    def spoilt(sample: Sample) -> Sample:
+        said = (rng.choice(words) if rng.random() < _NOISY_TOKENS else word for word in sample.output.split())
+        return replace(sample, output=" ".join(said))
+
+    domains, held_out, right = {}, [], {}
+    for name, samples in clean.items():
+        apart = draw(samples, HELD_OUT_OF_EACH)
+        # Words are parted by one space, as those of the spoilt answers are.
+        held_out += [replace(sample, output=" ".join(sample.output.split())) for sample in apart]
+        rest = [replace(s, output=" ".join(s.output.split())) for s in samples if s not in apart]
+        domains[name], right[name] = [spoilt(sample) for sample in rest], rest
+    return Planted(domains=domains, target=demo_texts().target, held_out={"held_out": held_out}, marked={}, clean=right)
+
+
+@cache
+def domains_are_unlike() -> Planted:
+    """Domains of unequal size and difficulty, one of them random words, which nothing can be learnt from; marked."""
+    rng = random.Random(2)
+    clean = demo_texts().domains
+    words = sorted({word for samples in clean.values() for s in samples for word in s.output.split() if len(word) < 12})
+    domains, held_out = {}, {}
+    for name, samples in clean.items():
+        apart = draw(samples, HELD_OUT_OF_EACH)
+        domains[name] = [sample for sample in samples if sample not in apart][: _SIZES.get(name, 400)]
+        held_out[f"held_out_{name}"] = apart
+    domains["noise"] = [
+        Sample(instruction=" ".join(rng.choices(words, k=6)), output=" ".join(rng.choices(words, k=20)), topic="noise")
+        for _ in range(400)
+    ]
+    every = frozenset(range(len(domains["noise"])))
+    return Planted(
+        domains=domains, target=demo_texts().target, held_out=held_out, marked={"noise": every}, clean=domains
+    )
+
+
+HELPS = PlantedCorpus(
+    name="helps",
+    what="the demo's four domains, the target set being of one of them",
+    marked="of the target's domain",
+    texts=one_domain_helps,
+)
+LABELS = PlantedCorpus(
+    name="labels",
+    what="the demo's four domains, of which a fifth of the samples have another one's answer",
+    marked="with another sample's answer",
+    texts=some_answers_are_others,
+)
+TOKENS = PlantedCorpus(
+    name="tokens",
+    what="the demo's four domains, 30 % of the words of each answer being others",
+    marked="",
+    texts=some_tokens_are_noise,
+)
+DOMAINS = PlantedCorpus(
+    name="domains",
+    what="the demo's four domains, of unequal size, and one of random words",
+    marked="random words",
+    texts=domains_are_unlike,
+)

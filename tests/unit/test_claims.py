@@ -1,0 +1,102 @@
+"""The experiments about what strategies claim: what is planted, what is counted, and the tables that come of it."""
+
+import numpy as np
+import pytest
+from experiments.claims.arms import EXPERIMENTS
+from experiments.claims.one_run import CONTROL_STEPS, STEPS, Kinds, Outcome, load, path_of, save
+from experiments.claims.page import loss_at, mark, table
+from experiments.claims.planted import DOMAINS, HELPS, LABELS, TOKENS
+from experiments.page import PAGE
+
+from dataflex_core.catalog import discover
+
+pytestmark = pytest.mark.numeric
+
+COMPARISONS = [(name, comparison) for name, found in EXPERIMENTS.items() for comparison in found]
+
+
+def outcome(arm, losses, *, seed=0, cost=0.0, steps=(STEPS,), marked=0.5):
+    return Outcome(
+        corpus="helps",
+        arm=arm,
+        section={},
+        seed=seed,
+        steps=steps,
+        losses=losses,
+        cost=cost,
+        marked=marked,
+        pool=0.25,
+        shares={"a": 1.0},
+        order=0.0,
+    )
+
+
+def test_a_fifth_of_the_samples_have_another_ones_answer():
+    texts = LABELS.texts()
+    for name, samples in texts.domains.items():
+        others = {row for row, clean in enumerate(texts.clean[name]) if clean.output != samples[row].output}
+        assert others <= texts.marked[name]
+        assert len(others) > 0.9 * len(texts.marked[name]) > 0.17 * len(samples)
+
+
+def test_held_out_samples_are_in_no_pool_and_clean():
+    for corpus in (HELPS, LABELS, TOKENS, DOMAINS):
+        texts = corpus.texts()
+        known = {(s.instruction, s.output) for samples in texts.domains.values() for s in samples}
+        assert not known & {(s.instruction, s.output) for samples in texts.held_out.values() for s in samples}
+        assert all(name in texts.domains for name in texts.marked)
+
+
+def test_spoilt_answers_keep_their_length_and_most_of_their_words():
+    texts = TOKENS.texts()
+    for name, samples in texts.domains.items():
+        pairs = [(a.output.split(), b.output.split()) for a, b in zip(samples, texts.clean[name], strict=True)]
+        assert all(len(spoilt) == len(clean) for spoilt, clean in pairs)
+        same = [a == b for spoilt, clean in pairs for a, b in zip(spoilt, clean, strict=True)]
+        assert 0.68 < np.mean(same) < 0.78
+
+
+@pytest.mark.parametrize(("experiment", "comparison"), COMPARISONS)
+def test_an_arm_names_strategies_that_there_are_and_the_page_has_its_place(experiment, comparison):
+    known = {(record.spec.kind.value, record.spec.name) for record in discover().of_kind()}
+    for claim in comparison.claims:
+        chosen = [
+            (kind, claim.section[kind]["name"]) for kind in ("selector", "mixer", "weighter") if kind in claim.section
+        ]
+        assert set(chosen) <= known
+    assert f"<!-- {mark(experiment, comparison)} -->" in PAGE.read_text(encoding="utf-8")
+
+
+def test_samples_are_counted_by_what_they_are():
+    texts = HELPS.texts()
+    pool = sum(map(len, texts.domains.values()))
+    kinds = Kinds(texts, pool=pool)
+    first, last = next(iter(texts.domains)), list(texts.domains)[-1]
+    assert kinds.marked.sum() == len(texts.marked["signatures"])
+    assert kinds.shares(np.array([0, 1, 2, pool - 1])) == {
+        **dict.fromkeys(texts.domains, 0.0),
+        first: 0.75,
+        last: 0.25,
+    }
+    with pytest.raises(ValueError, match="left out"):
+        Kinds(texts, pool=pool - 1)
+
+
+def test_an_arm_is_compared_at_the_same_steps_and_at_the_same_work(tmp_path):
+    comparison = EXPERIMENTS["selectors"][0]
+    control = outcome("random", {"held_out": (4.0, 3.0)}, steps=(0, CONTROL_STEPS), marked=0.25)
+    dear = outcome("less", {"held_out": (3.5,)}, cost=CONTROL_STEPS / 2 - STEPS)
+    head, _, plain, paid = table(comparison, [control, dear])
+    assert "of the target's domain" in head
+    assert plain.startswith("| `random` | 1 | 25% |")
+    assert paid.startswith("| `less` | 1 | 50% | 3.500 | 3.667 | 3.500 |")
+    *_, late = table(comparison, [control, outcome("less", {"held_out": (3.5,)}, cost=CONTROL_STEPS)])
+    assert "at most 3.000" in late
+    path = path_of(tmp_path, "helps", comparison.claims[1], 0)
+    save(path, dear)
+    assert load(path) == dear
+    assert list(table(comparison, [])) == ["This has not been run."]
+
+
+def test_losses_of_several_domains_are_their_mean_and_the_worst():
+    assert loss_at(outcome("ado", {"a": (2.0, 1.0), "b": (4.0, 3.0)}, steps=(10, 20)), 15) == (2.5, 3.5)
