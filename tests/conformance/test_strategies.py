@@ -29,6 +29,7 @@ PARAMS = {
     "selector-greats": {"exact_up_to": 30, "temperature": 1e-3},
     "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},
     "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
+    "mixer-ado": [{"start": 6, "every": 3, "smoothing": 5, "spacing": 1}, {}],
     "mixer-doremi": [{}],
     "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}],
     "mixer-random": [{}, {"concentration": 0.05}],

@@ -176,12 +176,14 @@ class Mixture:
 
     ``loss_weights`` Float64[K], finite and >= 0, multiply the loss of each domain's samples in the next interval, as
     they are: a mixer that samples uniformly and weighs by its proportions p gives ``p * K``. It declares
-    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log.
+    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log. ``remarks`` are lines that the user should know,
+    such as where a domain gave nothing to decide by: shown and journalled, so each is to be made once.
     """
 
     proportions: Shares
     loss_weights: Shares | None = None
     notes: Notes = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,6 +133,14 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="ado",
+        target=f"{_HERE}.mixers.ado:AdoMixer",
+        params=f"{_HERE}.mixers.ado:AdoParams",
+        summary="draws more from domains whose loss falls fast, by a scaling law that is fitted to each",
+        reference="arXiv:2410.11820",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="doremi",
         target=f"{_HERE}.mixers.doremi:DoReMiMixer",
         params=f"{_HERE}.mixers.doremi:DoReMiParams",

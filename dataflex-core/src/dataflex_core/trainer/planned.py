@@ -208,5 +208,7 @@ class PlannedTrainer(SignalTrainer):
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
         self.run.journal.write(event)
+        for remark in plan.remarks:
+            self.run.journal.notice(f"{self.run.prepared.strategies[MIXER].title}: {remark}")
         if plan.scored is not None:
             self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)
