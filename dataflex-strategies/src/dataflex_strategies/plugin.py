@@ -155,6 +155,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.mixers.odm:OdmParams",
         summary="a bandit that learns at every step which domains still have much to lose",
         reference="arXiv:2312.02406",
+        needs_for=f"{_HERE}.mixers.odm:needs",
     )
     yield StrategySpec(
         kind=Kind.MIXER,
