@@ -30,6 +30,7 @@ PARAMS = {
     "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},
     "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
     "mixer-ado": [{"start": 6, "every": 3, "smoothing": 5, "spacing": 1}, {}],
+    "mixer-doge": [{"towards": "target", "probe": 3}, {}],
     "mixer-doremi": [{}],
     "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}, {"reward": "holdout"}],
     "mixer-random": [{}, {"concentration": 0.05}],

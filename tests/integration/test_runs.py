@@ -46,6 +46,7 @@ _NEEDS = {
     "nice": ("selector.mc_samples=2", "selector.max_new_tokens=3", "selector.reward=rouge-l"),
     "rho-loss": ("selector.reference_model=base",),
     "ado": ("mixer.start=2", "mixer.every=2", "mixer.spacing=1"),
+    "doge": ("mixer.towards=target", "mixer.probe=3"),
     "doremi": ("mixer.reference_model=base",),
     "rho-1": ("weighter.reference_model=base",),
     "sheared": ("mixer.target_losses=[1,3]", "mixer.losses=training"),

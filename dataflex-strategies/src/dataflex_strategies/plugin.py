@@ -141,6 +141,17 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="doge",
+        target=f"{_HERE}.mixers.doge:DogeMixer",
+        params=f"{_HERE}.mixers.doge:DogeParams",
+        summary="draws more from domains whose gradient helps the other domains, or the target set",
+        reference="arXiv:2310.15393",
+        needs={Need.GRADIENTS},
+        needs_for=f"{_HERE}.mixers.doge:needs",
+        cost_of=f"{_HERE}.mixers.doge:cost",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="doremi",
         target=f"{_HERE}.mixers.doremi:DoReMiMixer",
         params=f"{_HERE}.mixers.doremi:DoReMiParams",
