@@ -103,7 +103,7 @@ def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
         assert sorted(alone["samples"]) == sorted(together["samples"])
     first, same = (of_kind(events, "trained")[0] for events in (one, shared))
     assert (first["samples"], first["tokens"]) == (same["samples"], same["tokens"])
-    takes_losses = "weighter" in strategies or mixer in MIXING and mixer != "doge"
+    takes_losses = "weighter" in strategies or (mixer in MIXING and mixer != "doge")
     assert (same["losses"] is None) == (first["losses"] is None) == (not takes_losses)
     assert same["losses"] is None or same["losses"] == pytest.approx(first["losses"], rel=1e-3)
     first, same = (_reasons(tmp_path / run) for run in ("1", "n"))
