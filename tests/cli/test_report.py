@@ -8,6 +8,7 @@ from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from dataflex_cli.report.alerts import CHECKS, alerts_of
 from dataflex_cli.report.alike import pairs_alike, twins_of
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
+from dataflex_cli.report.curves import fitted_losses
 from dataflex_cli.report.judged import BANDS, judged_of
 from dataflex_cli.report.model import Alert, Enrichment, Leaks, Lengths, Sample, Scores, Twins
 from dataflex_cli.report.page import page_of
@@ -303,6 +305,22 @@ CALM = {
 def test_an_alert_is_raised_where_there_is_cause_and_says_what_to_do(data, alert):
     assert alert not in _alerts(data, **CALM)
     assert len(_alerts(data, **{**CALM, **ODD[alert]})[alert].todo) > 10
+
+
+@pytest.mark.numeric
+def test_curves_that_a_mixer_fitted_are_drawn_beside_the_losses(data):
+    figures = {"exponent/domain a": 0.5, "scale/domain a": 4.0, "irreducible/domain a": 1.5}
+    told = [{}, {"mixer": dict.fromkeys(figures, 9.0)}, {"mixer": figures}]
+    seen = SimpleNamespace(decisions=[SimpleNamespace(notes=n) for n in told], start=SimpleNamespace(global_batch=16))
+    measured = [Curve(name=f"domain {k}", steps=(1, 4), values=(5.0, 3.0)) for k in "ab"]
+    (fitted,) = fitted_losses(seen, measured)
+    assert fitted.values == pytest.approx((1.5 + 4 / 4, 1.5 + 4 / 8))
+    assert fitted.name == "domain a, fitted: exponent 0.50, irreducible 1.50"
+    shown = replace(data, domain_losses=tuple(measured), fitted_losses=(fitted,))
+    (chart,) = [one for one in charts_of(shown) if one.id == "domain-loss"]
+    assert [line["name"] for line in chart.data] == ["domain a", "domain b", fitted.name]
+    assert chart.data[2]["line"]["color"] == chart.data[0]["line"]["color"]
+    assert fitted_losses(SimpleNamespace(decisions=[], start=None), measured) == ()
 
 
 def test_rows_shortages_fallbacks_and_failures_are_alerts(tmp_path, data):

@@ -21,7 +21,13 @@ EVERY = np.arange(len(EVERYDAY))
 
 def signals(pool=EVERYDAY, *, step=3, rank=0, meeting=None):
     return FakeSignals(
-        samples=pool.samples, subtasks=pool.targets, step=step, seed=7, rank=rank, meeting=meeting or Meeting(1)
+        samples=pool.samples,
+        subtasks=pool.targets,
+        held=pool.held,
+        step=step,
+        seed=7,
+        rank=rank,
+        meeting=meeting or Meeting(1),
     )
 
 
@@ -76,6 +82,17 @@ def test_samples_of_the_pool_and_of_targets_have_rows_and_columns_and_ones_own_h
     quality = EVERYDAY.columns["quality"]
     assert (quality.dtype, len(quality)) == (np.float64, len(EVERYDAY))
     np.testing.assert_array_equal(EVERYDAY.columns["quality"], quality)
+
+
+def test_what_is_held_out_of_a_domain_is_like_it_and_not_in_it():
+    facts = signals()
+    held = {domain.name: facts.holdout(domain.name) for domain in EVERYDAY.domains}
+    assert {sample.key for each in held.values() for sample in each.samples}.isdisjoint(s.key for s in facts.samples)
+    for domain in EVERYDAY.domains:
+        assert held[domain.name].samples[0].tokens[0] == facts.samples[domain.start].tokens[0]
+        assert np.isfinite(held[domain.name].losses(np.arange(len(held[domain.name])))).all()
+    with pytest.raises(UnmetNeed, match="nothing is kept out of nosuch"):
+        facts.holdout("nosuch")
 
 
 @pytest.mark.parametrize("ask", ROWS.values(), ids=ROWS)

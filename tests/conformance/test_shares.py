@@ -17,6 +17,7 @@ from dataflex_core.testing.steps import Deciding, Observing
 
 BATCH, STEPS = 4, 120
 PARAMS = {
+    "ado": {"start": 20, "every": 30, "spacing": 2},
     "sheared": {"target_losses": [1.0] * 40},
     "static": {"proportions": [1.0 + k % 7 for k in range(40)]},
 }

@@ -29,10 +29,15 @@ PARAMS = {
     "selector-greats": {"exact_up_to": 30, "temperature": 1e-3},
     "selector-cluster-less": {"cluster_size": 12, "samples_per_cluster": 2},
     "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
+    "mixer-ado": [{"start": 6, "every": 3, "smoothing": 5, "spacing": 1}, {}],
+    "mixer-doge": [{"towards": "target", "probe": 3}, {}],
     "mixer-doremi": [{}],
-    "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}],
+    "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}, {"reward": "holdout"}],
     "mixer-random": [{}, {"concentration": 0.05}],
-    "mixer-sheared": [{"reference_model": "base", "clip": False}],
+    "mixer-sheared": [
+        {"reference_model": "base", "clip": False},
+        {"reference_model": "base", "losses": "training"},
+    ],
     "mixer-static": [
         {"proportions": {"words": 2, "code": 0, "numbers": 1}},
         {"proportions": [1e-9, 1.0, 1e9]},

@@ -48,6 +48,9 @@ SETS = {
     "all": {"selector": "less", "mixer": "random", "weighter": "loss"},
 }
 SLOW = {
+    "ado": {"mixer": "ado"},
+    "doge": {"mixer": "doge"},
+    "held out": {"mixer": "sheared"},
     "mix": {"mixer": "random"},
     "weigh": {"weighter": "loss"},
     "cluster-less": {"selector": "cluster-less"},
@@ -58,6 +61,9 @@ SLOW = {
 
 SECTIONS = {
     "predicted": {"exact": 0.5, "exact_floor": 0, "features": "both", "spread": {"temperature": 0.3}},
+    "ado": {"mixer": {"name": "ado", "start": 5, "every": 2, "smoothing": 5, "spacing": 1}},
+    "doge": {"mixer": {"name": "doge", "probe": 3}},
+    "held out": {"mixer": {"name": "sheared", "target_losses": [1, 3]}, "holdout": 0.1},
     "cluster-less": {"selector": {"name": "cluster-less", "cluster_size": 20}},
     "greats": {"selector": {"name": "greats", "exact_up_to": 50, "temperature": 1e-3}},
     "icons": {"mixer": {"name": "static", "proportions": [1, 2]}},

@@ -10,7 +10,7 @@ import pytest
 from support import base_args, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
-from dataflex_core.errors import DataError
+from dataflex_core.errors import DataError, UnmetNeed
 from dataflex_core.spec import Kind
 
 pytestmark = pytest.mark.numeric
@@ -45,9 +45,11 @@ _NEEDS = {
     "greats": ("selector.exact_up_to=50",),
     "nice": ("selector.mc_samples=2", "selector.max_new_tokens=3", "selector.reward=rouge-l"),
     "rho-loss": ("selector.reference_model=base",),
+    "ado": ("mixer.start=2", "mixer.every=2", "mixer.spacing=1"),
+    "doge": ("mixer.towards=target", "mixer.probe=3"),
     "doremi": ("mixer.reference_model=base",),
     "rho-1": ("weighter.reference_model=base",),
-    "sheared": ("mixer.target_losses=[1,3]",),
+    "sheared": ("mixer.target_losses=[1,3]", "mixer.losses=training"),
     "static": ("mixer.proportions=[1,3]",),
 }
 _COLUMNS = {"column": ("score",)}
@@ -293,3 +295,31 @@ def test_less_follows_badam_from_block_to_block(model, data, tmp_path):
     train(args, events=events, selector="less")
     assert [d["step"] for d in of_kind(events, "decision")] == [0, 2, 4, 6]
     assert sum("one block of layers at a time" in e["text"] for e in of_kind(events, "notice")) == 1
+
+
+def test_a_mixer_goes_by_what_is_held_out_and_nothing_of_that_trains(model, data, tmp_path):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", dataflex={"holdout": 0.1})
+    train(args, events=events, mixer="sheared", settings=("mixer.target_losses=[1,3]",))
+    (start,) = of_kind(events, "start")
+    assert start["holdout"].keys() == start["domains"].keys() == {"words", "numbers"}
+    assert {name: start["domains"][name] + start["holdout"][name] for name in start["domains"]} == {
+        "words": 60,
+        "numbers": 40,
+    }
+    held = sum(start["holdout"].values())
+    assert start["mixing_cost"] == pytest.approx(held / 3 / 4, abs=1e-3)
+    decisions = of_kind(events, "decision")
+    assert [d["cost"] for d in decisions] == [0.0, start["mixing_cost"], start["mixing_cost"]]
+    first, second = (d["notes"]["mixer"] for d in decisions[1:])
+    told = {f"{what}/{name}" for what in ("gap", "held_out") for name in start["domains"]}
+    assert first.keys() == second.keys() == told
+    assert first["held_out/words"] != second["held_out/words"], "the model has trained"
+    pool = sum(start["domains"].values())
+    assert all(max(step["samples"]) < pool for step in of_kind(events, "step"))
+
+
+def test_a_mixer_that_goes_by_what_is_held_out_is_refused_where_nothing_is(model, data, tmp_path):
+    with pytest.raises(UnmetNeed, match="odm goes by samples that are kept out of training") as told:
+        train(base_args(model, data, tmp_path / "out"), mixer="odm", settings=("mixer.reward=holdout",))
+    assert "dataflex.holdout" in told.value.hint

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import pytest
 from typing_extensions import Doc
 
-from dataflex_core import Cost, CostRequest, ReferenceModel, ScoringSelector, Selection, Selector, Weighter
+from dataflex_core import Cost, CostRequest, Mixer, ReferenceModel, ScoringSelector, Selection, Selector, Weighter
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
@@ -262,3 +262,47 @@ def test_scores_are_predicted_where_there_are_some_and_the_run_says_where_not(sc
     assert (_budget(prepared).probing is not None) == (exact is not None)
     remarks = list(prepared.remarks())
     assert [why in str(remark) for why, remark in zip(said, remarks, strict=True)] == [True] * len(said)
+
+
+def mixing(**spec):
+    """A mixer over two domains, of each of which three samples are held out, with a target set of five."""
+    made = StrategySpec(kind=Kind.MIXER, name="mine", target=f"{__name__}:Mixing", summary="mixes", **spec)
+    chosen = choose(Record(spec=made, distribution="d", version="1"), Params(price=0.5))
+    config = RunConfig(args={}, dataflex=DataflexConfig(warmup_steps=0, update_steps=2))
+    return budget_of(
+        PreparedRun(config=config, strategies={Slot(Kind.MIXER): chosen}),
+        domains=[Domain(name="words", start=0, size=50), Domain(name="code", start=50, size=50)],
+        targets={"held": 5},
+        holdout={"words": 3, "code": 3},
+        global_batch=4,
+        micro_batches=1,
+        max_steps=10,
+        epochs=1.0,
+    )
+
+
+class Mixing(Mixer):
+    def mix(self, request):
+        return [1.0, 1.0]
+
+
+def probing(params: Params, request: CostRequest) -> Cost:
+    return Cost(candidate=0.0, target=params.price, decision=10 * request.domains)
+
+
+@pytest.mark.numeric
+@pytest.mark.parametrize(
+    ("spec", "cost"),
+    [
+        ({}, 0),
+        ({"needs": {Need.LOSSES}}, 0),
+        ({"needs": {Need.LOSSES, Need.HOLDOUT}}, 6 * FORWARD),
+        ({"needs": {Need.LOSSES, Need.TARGET_SET}}, 5 * FORWARD),
+        ({"needs": {Need.GRADIENTS, Need.TARGET_SET}, "cost_of": f"{__name__}:probing"}, 5 * 0.5 + 2 * 10),
+    ],
+)
+def test_what_a_mixer_asks_at_a_decision_is_reckoned(spec, cost):
+    budget = mixing(**spec)
+    assert budget.mixing_cost == pytest.approx(cost / 4)
+    assert budget.decision_cost == 0, "that is a selector's"
+    assert budget.holdout == (("words", 3), ("code", 3))

@@ -21,6 +21,7 @@ CASES = {
     "with no directions": (lambda s: s.influences(SHARD, directions=None), {*ADAM, Need.TARGET_SET}),
     "alignments": (lambda s: s.alignments(SHARD), {*ADAM, Need.TARGET_SET}),
     "alignments with directions": (lambda s: s.alignments(SHARD, directions=[None], adam=False), PLAIN),
+    "held-out samples": (lambda s: s.holdout("words"), {Need.HOLDOUT}),
     "products": (lambda s: s.products(SHARD, SHARD), ADAM),
     "plain products": (lambda s: s.products(SHARD, SHARD, adam=False), PLAIN),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -48,9 +49,38 @@ def trained(*samples, proportions=UNIFORM):
     )
 
 
-def decided(mixer, *, steps=1):
-    shared = {"previous": UNIFORM, "mean": UNIFORM, "steps": steps, "global_batch": 4}
-    return mixer.mix(MixRequest(progress=MOMENT, domains=DOMAINS, **shared, rng=derive(0), signals=None))
+def decided(mixer, *, steps=1, signals=None, previous=UNIFORM):
+    shared = {"previous": previous, "mean": UNIFORM, "steps": steps, "global_batch": 4}
+    return mixer.mix(MixRequest(progress=MOMENT, domains=DOMAINS, **shared, rng=derive(0), signals=signals))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Signals of held-out samples, by domain: (mean loss, target tokens) each; a reference model's loss is 1."""
+
+    held: Mapping[str, Sequence[tuple[float, int]]]
+    domain: str = ""
+
+    def holdout(self, domain):
+        return replace(self, domain=domain)
+
+    def __len__(self):
+        return len(self.held[self.domain])
+
+    def shard(self, ids):
+        return ids[::-1]
+
+    def gather(self, ids, shard, values):
+        return values[np.argsort(shard)]
+
+    def losses(self, shard, *, model=None):
+        return np.array([self.held[self.domain][i][0] if model is None else 1.0 for i in shard], dtype=np.float32)
+
+    def target_tokens(self, ids):
+        return np.array([self.held[self.domain][i][1] for i in ids])
+
+
+HELD = HeldOut({"a": [(1.0, 30), (5.0, 10)], "b": [(0.5, 10)], "c": [(float("nan"), 0)]})
 
 
 def goes_on(mixer):
@@ -154,9 +184,22 @@ def test_odm_is_rewarded_with_raw_losses_by_token_at_every_step():
     assert made.notes == pytest.approx(expected)
 
 
+def test_odm_may_be_rewarded_with_the_losses_of_what_is_held_out():
+    params, shares = OdmParams(reward="holdout"), np.array([0.5, 0.3, 0.2])
+    mixer = begun(OdmMixer(params))
+    mixer.observe(trained((2, 9.0, 10)))
+    made = decided(mixer, signals=HELD, previous=shares)
+    expected = {"exploration": 1.0, "reward/a": 0.1 * 2.0 / 0.5, "reward/b": 0.1 * 0.5 / 0.3, "reward/c": 0.0}
+    assert made.notes == pytest.approx(expected)
+    assert mixer.state_dict()["turns"] == 1, "a decision is a turn"
+    assert (odm.needs(params), odm.needs(OdmParams())) == ({Need.HOLDOUT, Need.LOSSES}, set())
+
+
 # ---------------------------------------------------------------------------------------------------------- sheared
 
-TARGETS = ShearedParams(target_losses={"c": 0.5, "a": 1.0, "b": 2.0}, proportions=[0.4, 0.4, 0.2], smoothing=0.0)
+TARGETS = ShearedParams(
+    target_losses={"c": 0.5, "a": 1.0, "b": 2.0}, proportions=[0.4, 0.4, 0.2], smoothing=0.0, losses="training"
+)
 
 
 def test_the_update_of_sheared_of_the_worked_numbers():
@@ -174,12 +217,24 @@ def test_sheared_follows_the_distance_to_the_target(clip, gaps):
 
 
 def test_the_target_of_sheared_may_be_a_reference_model():
-    params = ShearedParams(reference_model="base")
+    params = ShearedParams(reference_model="base", losses="training")
     mixer = begun(ShearedMixer(params))
     mixer.observe(trained((0, 1.7, 10), (1, 0.5, 10)))
     assert decided(mixer).notes == pytest.approx({"gap/a": 0.7, "gap/b": 0.0, "gap/c": 0.0}, rel=1e-5)
     assert sheared.needs(params) == {Need.REFERENCE_LOSSES}
     assert sheared.needs(TARGETS) == set()
+
+
+def test_sheared_follows_the_losses_of_what_is_held_out():
+    mixer = begun(ShearedMixer(replace(TARGETS, losses="holdout")))
+    mixer.observe(trained((2, 9.0, 10)))
+    made = decided(mixer, signals=HELD)
+    assert made.notes == {"held_out/a": 2.0, "held_out/b": 0.5, "gap/a": 1.0, "gap/b": 0.0, "gap/c": 0.0}
+    expected = sheared.updated([0.4, 0.4, 0.2], [1.0, 0.0, 0.0], eta=1.0, smoothing=0.0)
+    np.testing.assert_allclose(made.proportions, expected)
+    params = ShearedParams(reference_model="base")
+    assert decided(begun(ShearedMixer(params)), signals=HELD).notes["gap/a"] == 1.0
+    assert sheared.needs(params) == {Need.HOLDOUT, Need.LOSSES}
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,11 @@ def show_plan(start: Start) -> None:
         say(f"target set of {sum(start.targets.values())} samples: {parts}")
         for remark in of_targets(start):
             say(remark.text, level="warning")
+    if start.holdout:
+        parts = ", ".join(f"{name} {size}" for name, size in start.holdout.items())
+        say(f"{sum(start.holdout.values())} samples are kept out of training: {parts}")
+    if start.mixing_cost:
+        say(what_mixing_costs(start))
     if start.step_cost:
         say(f"weighing adds {start.step_cost:.0%} to each step")
     if start.judged:
@@ -74,6 +79,15 @@ def show_plan(start: Start) -> None:
             )
         if (idle := nothing_to_choose(start)) is not None:
             say(str(idle), level="warning")
+
+
+def what_mixing_costs(start: Start) -> str:
+    """Of a mixer that asks the model: what its decisions cost next to the training."""
+    total = start.mixing_cost * start.decisions
+    return (
+        f"the mixer's questions cost about {start.mixing_cost:.1f} training steps a decision: {total:.0f} in all, "
+        f"{total / start.steps:.2f}x the training itself"
+    )
 
 
 def what_a_decision_costs(start: Start) -> str:

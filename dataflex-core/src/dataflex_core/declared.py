@@ -17,6 +17,7 @@ def needs_of_call(method: str, options: Mapping[str, Any]) -> tuple[Need, ...]:
     targets = () if options.get("directions") is not None else (Need.TARGET_SET,)
     return {
         "target": (Need.TARGET_SET,),
+        "holdout": (Need.HOLDOUT,),
         "losses": (Need.LOSSES,),
         "token_losses": (Need.LOSSES,),
         "influence": (Need.GRADIENTS, Need.TARGET_SET, *moments),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dataflex_core.catalog import Catalog
 from dataflex_core.config import params
 from dataflex_core.config.section import SECTION, RunConfig, StrategyChoice
-from dataflex_core.errors import InvalidConfig, InvalidParameters, UsageError
+from dataflex_core.errors import InvalidConfig, InvalidParameters, UnmetNeed, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
@@ -20,7 +20,7 @@ from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.places import barrier
 from dataflex_core.planning.schedule import Schedule, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun, Slot, choose
-from dataflex_core.spec import Kind, with_implied
+from dataflex_core.spec import Kind, Need, with_implied
 
 
 def prepare(config: RunConfig, catalog: Catalog) -> PreparedRun:
@@ -61,6 +61,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
                     fault.key = (*fault.key[:2], position, *fault.key[2:])
             said = {(fault.key, str(fault)) for fault in faults}  # of the same weighter twice
             faults.extend(fault for fault in wrong if (fault.key, str(fault)) not in said)
+    faults.extend(_check_holdout(config, strategies))
     faults.extend(check_asked(config))
     if config.dataflex.active and config.dataflex.loss_by_domain is True:
         faults.extend(check_domain_losses(config.args))
@@ -90,6 +91,17 @@ def _examine_strategy(
     faults.extend(check_needs(args, record.spec, chosen.needs))
     faults.extend(check_references(args, record.spec, chosen.references))
     return chosen, faults
+
+
+def _check_holdout(config: RunConfig, strategies: Mapping[Slot, Chosen]) -> Iterator[UsageError]:
+    """Strategies that ask for held-out samples, of a run that keeps none out."""
+    for slot, chosen in strategies.items():
+        if Need.HOLDOUT in chosen.needs and config.dataflex.holdout is None:
+            yield UnmetNeed(
+                f"{slot.kind} {chosen.record.spec.name} goes by samples that are kept out of training: there are none",
+                hint=f"set {SECTION}.holdout: 0.02, or another share of each domain",
+                key=(SECTION, slot.kind.value),
+            )
 
 
 def _check_store(store: str | None) -> Iterator[UsageError]:

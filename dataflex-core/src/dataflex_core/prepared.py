@@ -75,11 +75,22 @@ class Chosen:
         cost = self._cost(decision, layers)
         return cost.candidate if cost.target is None else cost.target
 
-    def _cost(self, decision: int, layers: int | None) -> Cost:
+    def mixing_cost(
+        self, decision: int = 1, *, layers: int | None = None, domains: int, holdout: int, targets: int
+    ) -> float:
+        """What a mixer's questions cost at a decision, in plain training steps of one sample.
+
+        ``holdout`` and ``targets`` count samples: of a target set, and held out, each counts where it needs it.
+        """
+        cost = self._cost(decision, layers, domains)
+        asked = holdout if Need.HOLDOUT in self.needs else 0
+        return cost.decision + asked * cost.candidate + targets * self.target_cost(decision, layers=layers)
+
+    def _cost(self, decision: int, layers: int | None, domains: int = 1) -> Cost:
         if self.record.spec.cost_of is not None:
             cost = self.record.load_from(self.record.spec.cost_of)
             with named({self.title: cost}, "asked what it costs"):
-                answer = cost(self.params, CostRequest(decision=decision, layers=layers))
+                answer = cost(self.params, CostRequest(decision=decision, layers=layers, domains=domains))
                 return answer if isinstance(answer, Cost) else Cost(candidate=float(answer))
         forwards = len(self.references) if self.needs & _JUDGING else 0
         return Cost(candidate=cost_of_needs(self.needs) + forwards * FORWARD)
@@ -130,6 +141,9 @@ class PreparedRun:
             why = "its scores cannot be predicted" if selector.scores else "it does not score samples one by one"
             said = f"{SECTION}.exact has no effect beside {selector.title}: {why}"
             yield InvalidConfig(said, hint=f"leave it out, or set {SECTION}.exact: all", key=(SECTION, "exact"))
+        if self.config.dataflex.holdout is not None and not self.needs(Need.HOLDOUT):
+            said = f"{SECTION}.holdout keeps samples out of training, and no strategy asks for them"
+            yield InvalidConfig(said, hint="leave it out, to train on all", key=(SECTION, "holdout"))
 
     @property
     def takes_token_losses(self) -> bool:

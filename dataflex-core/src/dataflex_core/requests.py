@@ -176,12 +176,14 @@ class Mixture:
 
     ``loss_weights`` Float64[K], finite and >= 0, multiply the loss of each domain's samples in the next interval, as
     they are: a mixer that samples uniformly and weighs by its proportions p gives ``p * K``. It declares
-    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log.
+    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log. ``remarks`` are lines that the user should know,
+    such as where a domain gave nothing to decide by: shown and journalled, so each is to be made once.
     """
 
     proportions: Shares
     loss_weights: Shares | None = None
     notes: Notes = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,22 +309,26 @@ class Weights:
 class CostRequest:
     """Say what judging costs at a ``decision``, from 1, of a model of so many transformer ``layers``.
 
-    ``layers`` is None where nobody knows before the model loads.
+    ``layers`` is None where nobody knows before the model loads. The run has so many ``domains``.
     """
 
     decision: int = 1
     layers: int | None = None
+    domains: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """What judging costs, in plain training steps of one sample: of a ``candidate``, and of a sample of the target set.
 
-    ``target`` is None where that is the same. It counts only where the strategy needs a target set.
+    ``target`` is None where that is the same. It counts only where the strategy needs a target set. A mixer's
+    candidates are the held-out samples, which count only where it needs them; ``decision`` is what its decision costs
+    beside all that.
     """
 
     candidate: float
     target: float | None = None
+    decision: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

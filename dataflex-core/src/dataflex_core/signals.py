@@ -110,6 +110,12 @@ class Signals(Protocol):
     def target(self, name: str) -> Signals:
         """Signals of a target subtask's samples. Not collective. Raises `UnmetNeed` where none has that name."""
 
+    def holdout(self, domain: str) -> Signals:
+        """Signals of the samples of a domain, by its name, that are kept out of training (``dataflex.holdout``).
+
+        At least one. Not collective. Raises `UnmetNeed` where the run keeps none of that name.
+        """
+
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> Signals:
         """Signals of tokenised samples of one's own: lists ``input_ids``, ``labels`` and ``attention_mask``.
 

@@ -33,6 +33,8 @@ class Need(StrEnum):
     """The running optimizer's Adam moments, where it keeps them."""
     TARGET_SET = "target set"
     """Samples of what the model should become good at: the run's ``eval_dataset``."""
+    HOLDOUT = "held-out samples"
+    """Samples of each domain that are kept out of training: the run's ``dataflex.holdout``."""
     TRAINING_LOSSES = "training losses"
     """Per-token losses of the training batches themselves, so the loss may not be a fused kernel.
 
@@ -67,13 +69,13 @@ class StrategySpec:
     ``params`` names a dataclass whose fields are the strategy's parameters; ``None`` means it has none. ``needs`` are
     those of every use; ``needs_for`` names a function that answers with more for given ``params``. ``cost_of`` names a
     function ``(params, request: CostRequest) -> float | Cost``: what judging one sample costs at a decision, in plain
-    training steps of one sample; ``None`` adds up the needs, and a forward for each reference model. ``compares`` is
-    whether a weighter's weight of a sample depends on the others of its window; a weighter that does not compare is
-    taken at its word, without a mean to normalise by. ``borderless`` is whether a weighter means something where
-    packing leaves no borders between samples, as it does in stage pt: one that weighs tokens. ``whole_pool`` is whether
-    a selector must be given all samples at each decision. ``predictable`` is whether most of a scoring selector's
-    scores may be predicted from some of them (``dataflex.exact``): not where it keeps what it has scored, or chooses by
-    where in the order a score lies.
+    training steps of one sample; ``None`` adds up the needs, and a forward for each reference model. A mixer judges
+    held-out samples. ``compares`` is whether a weighter's weight of a sample depends on the others of its window; a
+    weighter that does not compare is taken at its word, without a mean to normalise by. ``borderless`` is whether a
+    weighter means something where packing leaves no borders between samples, as it does in stage pt: one that weighs
+    tokens. ``whole_pool`` is whether a selector must be given all samples at each decision. ``predictable`` is whether
+    most of a scoring selector's scores may be predicted from some of them (``dataflex.exact``): not where it keeps what
+    it has scored, or chooses by where in the order a score lies.
     Raises `StrategyFault` when a field is malformed.
     """
 

@@ -133,6 +133,25 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="ado",
+        target=f"{_HERE}.mixers.ado:AdoMixer",
+        params=f"{_HERE}.mixers.ado:AdoParams",
+        summary="draws more from domains whose loss falls fast, by a scaling law that is fitted to each",
+        reference="arXiv:2410.11820",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
+        name="doge",
+        target=f"{_HERE}.mixers.doge:DogeMixer",
+        params=f"{_HERE}.mixers.doge:DogeParams",
+        summary="draws more from domains whose gradient helps the other domains, or the target set",
+        reference="arXiv:2310.15393",
+        needs={Need.GRADIENTS},
+        needs_for=f"{_HERE}.mixers.doge:needs",
+        cost_of=f"{_HERE}.mixers.doge:cost",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="doremi",
         target=f"{_HERE}.mixers.doremi:DoReMiMixer",
         params=f"{_HERE}.mixers.doremi:DoReMiParams",
@@ -147,6 +166,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.mixers.odm:OdmParams",
         summary="a bandit that learns at every step which domains still have much to lose",
         reference="arXiv:2312.02406",
+        needs_for=f"{_HERE}.mixers.odm:needs",
     )
     yield StrategySpec(
         kind=Kind.MIXER,

@@ -13,7 +13,7 @@ from dataflex_cli.report.alerts import alerts_of
 from dataflex_cli.report.alike import leaks_of, twins_of
 from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
 from dataflex_cli.report.cost import compared, cost_of, verdict_of
-from dataflex_cli.report.curves import curve, domain_losses, lengths_of, token_shares, weight_curves
+from dataflex_cli.report.curves import curve, domain_losses, fitted_losses, lengths_of, token_shares, weight_curves
 from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
@@ -31,11 +31,13 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
     scores, bands = judged_of(seen.judged(), len(seen.decisions), lengths)
     samples, targets = samples_of(seen)
     counts = counts_of(by_decision(seen), seen.start.domains)
+    measured = domain_losses(seen)
     data = ReportData(
         run=_facts(seen),
         losses=curve("loss", seen.losses),
         evaluations=tuple(curve(name, points) for name, points in seen.evaluations.items()),
-        domain_losses=domain_losses(seen),
+        domain_losses=measured,
+        fitted_losses=fitted_losses(seen, measured),
         decisions=taken_of(seen),
         pool_shares=shares(seen.start.domains),
         token_shares=token_shares(seen),

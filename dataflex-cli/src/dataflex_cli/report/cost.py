@@ -21,7 +21,7 @@ def cost_of(seen: Seen) -> Cost:
     training = training_seconds(seen)
     steps = max(0, seen.step - events[0].step) if events else 0
     measured = None if training is None else cost_in_steps(seconds, training, seen.step)
-    declared = seen.start.decision_cost * len(events)
+    declared = (seen.start.decision_cost + seen.start.mixing_cost) * len(events)
     judging = any(event.judged for event in events) or any(event.signal_seconds for event in events)
     paid = (declared if measured is None else measured) if judging else 0.0
     return Cost(
@@ -52,7 +52,9 @@ def work_at(seen: Seen, steps: Sequence[float]) -> list[float]:
     each = None if training is None or not seen.step else training / seen.step / own
     at = np.array([event.step for event in seen.decisions], dtype=np.float64)
     costs = [
-        seen.start.decision_cost * (event.decision > 0) if each is None else event.seconds / each
+        (seen.start.decision_cost + seen.start.mixing_cost) * (event.decision > 0)
+        if each is None
+        else event.seconds / each
         for event in seen.decisions
     ]
     total = np.concatenate([[0.0], np.cumsum(costs)])

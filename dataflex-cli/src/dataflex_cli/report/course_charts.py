@@ -85,8 +85,13 @@ def _domain_losses(data: ReportData) -> Chart | None:
     if not data.domain_losses:
         return None
     shown = few_of([one.name for one in data.domain_losses], data.pool_shares)
-    lines = [line(one, f"@{i}") for i, one in enumerate(c for c in data.domain_losses if c.name in shown)]
+    measured = [one for one in data.domain_losses if one.name in shown]
+    lines = [line(one, f"@{i}") for i, one in enumerate(measured)]
+    for i, of in enumerate(measured):
+        fits = [one for one in data.fitted_losses if one.name.startswith(f"{of.name}, fitted: ")]
+        lines += [line(one, f"@{i}", mode="lines", line={"color": f"@{i}", "dash": "dash", "width": 2}) for one in fits]
     says = "Mean loss of a target token, unweighted, of what was trained on."
+    says += " Dashed: what the mixer fitted to it last." if data.fitted_losses else ""
     return Chart(
         id="domain-loss", title="Loss by domain", says=says, data=lines, layout=titled("step", "loss"), wide=True
     )

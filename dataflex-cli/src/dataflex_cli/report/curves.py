@@ -11,6 +11,7 @@ from dataflex_cli.report.choice import by_decision
 from dataflex_cli.report.model import Lengths
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged
+from dataflex_core.spec import Kind
 
 _POINTS = 1000
 _BINS = 40
@@ -37,6 +38,25 @@ def domain_losses(seen: Seen) -> tuple[Curve, ...]:
             if total is not None and tokens:
                 found.setdefault(name, []).append((event.step, total / tokens))
     return tuple(curve(name, points) for name, points in found.items())
+
+
+def fitted_losses(seen: Seen, measured: Sequence[Curve]) -> tuple[Curve, ...]:
+    """The curves that a mixer fitted last to domains whose losses were ``measured``, over the same steps.
+
+    By its figures ``exponent/DOMAIN``, ``scale/DOMAIN`` and ``irreducible/DOMAIN``: scale · samples^-exponent +
+    irreducible, of all samples that were trained on until then.
+    """
+    told = [notes for event in seen.decisions if (notes := event.notes.get(Kind.MIXER.value))]
+    found = []
+    for one in measured:
+        names = [f"{what}/{one.name}" for what in ("scale", "exponent", "irreducible")]
+        if told and all(name in told[-1] for name in names):
+            scale, exponent, least = (told[-1][name] for name in names)
+            samples = np.array(one.steps, dtype=np.float64) * seen.start.global_batch
+            name = f"{one.name}, fitted: exponent {exponent:.2f}, irreducible {least:.2f}"
+            values = (scale * samples**-exponent + least).tolist()
+            found.append(Curve(name=name, steps=one.steps, values=tuple(values)))
+    return tuple(found)
 
 
 def token_shares(seen: Seen) -> dict[str, float]:

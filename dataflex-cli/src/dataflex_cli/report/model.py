@@ -292,6 +292,8 @@ class ReportData:
     weights: tuple[Curve, ...]
     samples: tuple[Sample, ...]
     leaks: Leaks
+    fitted_losses: tuple[Curve, ...] = ()
+    """Of the domains whose losses a mixer fitted a curve to, what it fitted last."""
     targets: tuple[Target, ...] = ()
     """Target samples that one of ``samples`` helps most."""
     weighed: tuple[WeighedSample, ...] = ()

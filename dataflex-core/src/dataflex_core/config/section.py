@@ -72,7 +72,8 @@ class DataflexConfig:
     is whether the training loss is told by domain: ``"auto"`` where a strategy has losses of tokens taken anyway.
     ``report_texts`` is how many texts of chosen samples each decision shows in trackers that have tables of text.
     ``targets`` are the evaluation data sets that strategies are given as the target set, all of them where none is
-    named; by the others the run is evaluated, and nothing is decided.
+    named; by the others the run is evaluated, and nothing is decided. ``holdout`` is the share of each domain that is
+    kept out of the pool, and that strategies may ask about (None: nothing is kept out).
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -139,6 +140,10 @@ class DataflexConfig:
         tuple[Annotated[str, MinLen(1)], ...],
         Doc("the evaluation data sets that are the target set; none named: all, and others are evaluated on alone"),
     ] = ()
+    holdout: Annotated[
+        Annotated[float, Gt(0), Lt(1)] | None,
+        Doc("the share of each domain that is kept out of training, for mixers that go by its loss; null: none"),
+    ] = None
     selector: Annotated[StrategyChoice | None, Doc("which samples the next steps train on")] = None
     mixer: Annotated[StrategyChoice | None, Doc("in what proportion of domains")] = None
     weighter: Annotated[

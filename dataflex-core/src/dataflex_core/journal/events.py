@@ -45,8 +45,9 @@ class Start(Event):
     ``steps`` is how many steps the run has, ``warmup_steps`` of them before the first decision; each of the
     ``decisions`` holds for ``update_steps`` steps, the last maybe for fewer. ``global_batch`` is the samples of a step.
     ``judged`` is how many samples a decision judges, 0 without a selector, and ``decision_cost`` what that costs, in
-    training steps; ``step_cost`` is what weighing the loss adds to each step, in the same unit. ``seed`` is that of
-    every draw: ``data_seed``, or else ``seed``.
+    training steps; ``mixing_cost`` is what a mixer's questions cost at a decision, and ``step_cost`` what weighing the
+    loss adds to each step, both in the same unit. ``holdout`` gives the samples that are kept out of each domain.
+    ``seed`` is that of every draw: ``data_seed``, or else ``seed``.
 
     ``exact`` is how many of what is judged are scored where the scores of the others are predicted, None where all are;
     ``features_cost`` is what the features that they are predicted from cost once, in training steps, unless stored.
@@ -55,8 +56,8 @@ class Start(Event):
     ``target_cut`` tell the same by target set. ``schema`` is the version of the journal from here on.
 
     ``break_even`` is what a chosen sample must be worth, in random ones, to pay for the decision: 1 + ``decision_cost``
-    by the steps that it holds for; None where deciding costs nothing. ``rows`` gives the rows that the
-    samples of each domain are made of, ``target_rows`` those of each target set: empty where that is not known.
+    and ``mixing_cost`` by the steps that it holds for; None where deciding costs nothing. ``rows`` gives the rows that
+    the samples of each domain are made of, ``target_rows`` those of each target set: empty where that is not known.
 
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
     defaults included, and ``versions`` what is installed, by distribution.
@@ -91,6 +92,8 @@ class Start(Event):
     break_even: float | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     target_rows: Mapping[str, int] = field(default_factory=dict)
+    holdout: Mapping[str, int] = field(default_factory=dict)
+    mixing_cost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

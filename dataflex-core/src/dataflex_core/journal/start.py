@@ -32,6 +32,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         )
         for slot, chosen in sorted(prepared.strategies.items())
     )
+    deciding = budget.decision_cost + budget.mixing_cost
     return Start(
         run=run,
         strategies=strategies,
@@ -49,7 +50,9 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         features_cost=round(budget.features_cost, 3),
         seed=seed,
         exact=budget.exact,
-        break_even=rounded(break_even(budget.decision_cost, budget.longest)) if budget.decision_cost else None,
+        break_even=rounded(break_even(deciding, budget.longest)) if deciding else None,
+        holdout=dict(budget.holdout),
+        mixing_cost=round(budget.mixing_cost, 3),
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
         model=RunArgs(written=prepared.config.args).model,

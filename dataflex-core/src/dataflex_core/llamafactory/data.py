@@ -23,7 +23,8 @@ class LoadedData:
     """Tokenised data: ``module`` as LLaMA-Factory's workflow wants it, domains as ranges of its train set.
 
     ``merged`` is whether several domains came in one piece, as one. ``rows`` is what is known of the training samples,
-    ``target_rows`` of those of each target set: None where nobody knows.
+    ``target_rows`` of those of each target set: None where nobody knows. ``holdout`` are samples of each domain that
+    are kept out of the train set, and ``holdout_rows`` what is known of them.
     """
 
     module: dict[str, Any]
@@ -32,6 +33,8 @@ class LoadedData:
     merged: bool = False
     rows: Traced | None = None
     target_rows: Mapping[str, Traced | None] = field(default_factory=dict)
+    holdout: Mapping[str, Any] = field(default_factory=dict)
+    holdout_rows: Mapping[str, Traced | None] = field(default_factory=dict)
 
 
 def load_whole(load: Load, data_args: Any, how: Loading) -> LoadedData:

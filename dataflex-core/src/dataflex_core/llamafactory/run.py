@@ -19,6 +19,7 @@ from dataflex_core.llamafactory.args import RunArgs, dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.environment import logs_details
+from dataflex_core.llamafactory.holdout import held_out
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Load, Loading
 from dataflex_core.llamafactory.model_size import layers_of_model
@@ -167,6 +168,8 @@ def set_up(run: ActiveRun, known: Budget, loaded: LoadedData) -> None:
     columns = {} if loaded.rows is None else loaded.rows.columns
     run.set_up(known, loaded.module["train_dataset"], loaded.targets, columns=columns)
     run.origins = None if loaded.rows is None else loaded.rows.origins
+    run.holdout = dict(loaded.holdout)
+    run.holdout_origins = {name: None if rows is None else rows.origins for name, rows in loaded.holdout_rows.items()}
     run.target_origins = {name: None if rows is None else rows.origins for name, rows in loaded.target_rows.items()}
 
 
@@ -206,7 +209,8 @@ def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: 
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
             hint="point tokenized_path at a folder that does not exist yet",
         )
-    return loaded
+    share = prepared.config.dataflex.holdout
+    return loaded if share is None else held_out(loaded, share)
 
 
 def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
@@ -249,6 +253,7 @@ def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ra
         prepared,
         domains=loaded.domains,
         targets={name: len(data) for name, data in loaded.targets.items()},
+        holdout={name: len(data) for name, data in loaded.holdout.items()},
         global_batch=training_args.train_batch_size * training_args.gradient_accumulation_steps * ranks,
         micro_batches=training_args.gradient_accumulation_steps,
         max_steps=training_args.max_steps,

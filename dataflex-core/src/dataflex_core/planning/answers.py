@@ -60,6 +60,9 @@ def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
             raise StrategyFault(said, hint=ONE_EACH)
     if wrong := wrong_notes(mixture.notes):
         raise StrategyFault(wrong, hint="give notes as {name: a finite number}")
+    remarks = mixture.remarks
+    if not isinstance(remarks, tuple) or not all(isinstance(r, str) and len(r.splitlines()) == 1 for r in remarks):
+        raise StrategyFault(f"remarks {remarks!r}, which are no lines of text", hint="give remarks as (line, line)")
     return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights)
 
 

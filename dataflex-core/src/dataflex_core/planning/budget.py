@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +14,7 @@ from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.explaining import most_of, reckoned
 from dataflex_core.planning.probe import SMALLEST, Probing
 from dataflex_core.planning.schedule import Schedule, affordable, candidates_for_budget, total_steps
-from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
+from dataflex_core.prepared import MIXER, SELECTOR, Chosen, PreparedRun
 from dataflex_core.requests import SetupContext
 from dataflex_core.spec import FORWARD, Kind, Need
 
@@ -33,7 +33,8 @@ class Budget:
     scored where the others' scores are predicted, and that holds, ``probing`` how that is done: else None.
     ``step_cost`` is what weighing the loss adds to each step, in training steps, by passes of its own. ``layers`` are
     the model's transformer layers, None where nobody knows; ``features_cost`` is that of the features that scores are
-    predicted from, once in the run.
+    predicted from, once in the run. ``holdout`` samples are kept out of each domain, and ``mixing_cost`` is what a
+    mixer's questions cost at a decision, as at the first, in training steps.
     """
 
     schedule: Schedule
@@ -47,6 +48,8 @@ class Budget:
     probing: Probing | None = None
     layers: int | None = None
     features_cost: float = 0.0
+    holdout: tuple[tuple[str, int], ...] = ()
+    mixing_cost: float = 0.0
 
     @property
     def longest(self) -> int:
@@ -70,8 +73,11 @@ def budget_of(
     epochs: float,
     drop_last: bool = False,
     layers: int | None = None,
+    holdout: Mapping[str, int] | None = None,
 ) -> Budget:
     """Work the run out, and refuse what cannot be. ``micro_batches`` make up a rank's accumulation window.
+
+    ``holdout`` counts the samples that are kept out of each domain.
 
     ``drop_last`` is whether an epoch of LLaMA-Factory's own order leaves out what fills no micro-batch of every rank;
     a plan has full batches anyway. Raises a `UsageError`.
@@ -102,7 +108,7 @@ def budget_of(
     _check_window(prepared, global_batch)
     _check_targets(prepared, targets)
     judged, probing, cost = _selection(prepared, pool, targets, global_batch, schedule, layers)
-    return Budget(
+    budget = Budget(
         schedule=schedule,
         domains=tuple(domains),
         targets=tuple(targets.items()),
@@ -114,7 +120,9 @@ def budget_of(
         probing=probing,
         layers=layers,
         features_cost=0.0 if probing is None or config.features == "tokens" else cost_of_features(pool, global_batch),
+        holdout=tuple((holdout or {}).items()),
     )
+    return replace(budget, mixing_cost=cost_of_mixing(prepared.strategies.get(MIXER), budget, decision=1))
 
 
 def _full_steps(pool: int, global_batch: int, micro_batches: int) -> int:
@@ -245,6 +253,15 @@ def cost_of_decision(
         return 0.0
     judging = cost_of_judging(selector, budget, decision=decision, judged=judged)
     return (judging + explaining) / budget.global_batch
+
+
+def cost_of_mixing(mixer: Chosen | None, budget: Budget, *, decision: int) -> float:
+    """What a mixer's questions cost at a decision, in training steps: 0 of the warm-up's, and without a mixer."""
+    if mixer is None or not decision:
+        return 0.0
+    counts = {"domains": len(budget.domains), "holdout": sum(size for _, size in budget.holdout)}
+    targets = sum(size for _, size in budget.targets)
+    return mixer.mixing_cost(decision, layers=budget.layers, targets=targets, **counts) / budget.global_batch
 
 
 def cost_of_features(passed: int, global_batch: int) -> float:

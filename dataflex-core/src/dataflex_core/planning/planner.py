@@ -137,6 +137,7 @@ class Planner:
             exact=None if scored is None else scored.exact,
             correlation=None if scored is None else scored.correlation,
             notes={slot: figures for slot, figures in notes.items() if figures},
+            remarks=mixture.remarks,
         )
         self._previous = mixture.proportions
         self._steps += interval.steps

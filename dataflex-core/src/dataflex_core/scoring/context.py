@@ -28,7 +28,8 @@ from dataflex_core.scoring.target_directions import TargetDirections
 class ScoringContext:
     """What every view of one run's samples shares.
 
-    ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``ends`` the tokens that end an
+    ``optimizer`` gives the running one. ``targets`` are the target set's subtasks, ``holdout`` the samples by domain
+    that are kept out of training, ``ends`` the tokens that end an
     answer (the tokenizer's, if empty), ``configuration`` whatever else results depend on, ``in_blocks`` whether the
     optimizer trains one block of layers at a time, ``rules`` are plugins' own for layers of theirs. ``step`` and what
     ``gradients`` are taken of hold for one decision, ``directions``, the subtasks' mean gradients, for as many as was
@@ -55,6 +56,7 @@ class ScoringContext:
     precision: str = "no"
     fallback: Callable[[str, str], None] | None = None
     explains: bool = False
+    holdout: Mapping[str, Samples] = field(default_factory=dict)
     gradients: Gradients = field(init=False)
     directions: TargetDirections = field(default_factory=TargetDirections, init=False)
     target_units: tuple[str | float, Directions] | None = field(default=None, init=False)

@@ -54,6 +54,14 @@ class ModelSignals(GradientSignals):
                 return ModelSignals(self._context, samples)
         raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
 
+    def holdout(self, domain: str) -> ModelSignals:
+        """Signals of what is kept out of a domain. Raises `UnmetNeed` where nothing of that name is."""
+        if domain not in self._context.holdout:
+            held = ", ".join(self._context.holdout)
+            hint = f"there are: {held}" if held else "set dataflex.holdout: 0.02"
+            raise UnmetNeed(f"the run keeps no samples of {domain} out of training", hint=hint)
+        return ModelSignals(self._context, self._context.holdout[domain])
+
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> ModelSignals:
         """Signals of tokenised samples of one's own; ``name`` is for people, and for partial results."""
         return ModelSignals(self._context, Samples(name=name, dataset=rows, own=True))

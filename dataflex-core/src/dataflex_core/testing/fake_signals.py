@@ -28,7 +28,7 @@ POOLINGS = ("mean", "last", "weighted")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FakeSignals:
-    """`dataflex_core.Signals` of ``samples``, asked by one rank at one step.
+    """`dataflex_core.Signals` of ``samples``, asked by one rank at one step; ``held`` are kept out, by domain.
 
     ``asked`` collects what of `Need` the questions belong to. A question that ranks do not ask alike raises
     `OutOfStep` on all of them.
@@ -40,6 +40,7 @@ class FakeSignals:
     seed: int
     rank: int
     meeting: Meeting
+    held: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
     name: str = "signals"
     asked: set[Need] = field(default_factory=set)
 
@@ -58,6 +59,13 @@ class FakeSignals:
         if name not in self.subtasks:
             raise UnmetNeed(f"the run has no target set {name}", hint=f"there are: {', '.join(self.targets) or 'none'}")
         return replace(self, samples=self.subtasks[name], name=f"{self.name}.target({name!r})")
+
+    def holdout(self, domain: str) -> FakeSignals:
+        """The same facts about what is kept out of a domain."""
+        self.asked.add(Need.HOLDOUT)
+        if domain not in self.held:
+            raise UnmetNeed(f"nothing is kept out of {domain}", hint=f"there are: {', '.join(self.held) or 'none'}")
+        return replace(self, samples=self.held[domain], name=f"{self.name}.holdout({domain!r})")
 
     def over(self, rows: Sequence[Mapping[str, Any]], name: str) -> FakeSignals:
         """The same facts about rows of one's own, whose content is part of every question about them."""

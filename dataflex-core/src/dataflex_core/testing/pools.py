@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,19 @@ from dataflex_core.rows import Row
 from dataflex_core.testing.fakes import IGNORE, Sample
 
 Samples = tuple[Sample, ...]
+_HELD = 2  # samples of each domain that are kept out of it
 _TARGETS = {"held": 5, "held-more": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool:
-    """Samples, in the order of their ids, their domains, and the subtasks of the target set."""
+    """Samples, in the order of their ids, their domains, the subtasks of the target set, and what is ``held`` out."""
 
     name: str
     domains: tuple[Domain, ...]
     samples: Samples
     targets: Mapping[str, Samples]
+    held: Mapping[str, Samples] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -89,7 +91,14 @@ def make_pool(
         )
         for k, (subtask, size) in enumerate(list(_TARGETS.items())[:subtasks])
     }
-    return Pool(name=name, domains=tuple(domains), samples=tuple(samples), targets=targets)
+    held = {
+        domain: tuple(
+            _located(_sample(1 + k, f"{domain}, held out, {i}", labelled=_is_labelled(i, unlabelled)), domain, i)
+            for i in range(_HELD)
+        )
+        for k, domain in enumerate(sizes)
+    }
+    return Pool(name=name, domains=tuple(domains), samples=tuple(samples), targets=targets, held=held)
 
 
 def _located(sample: Sample, dataset: str, place: int) -> Sample:

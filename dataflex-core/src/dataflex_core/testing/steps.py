@@ -86,6 +86,7 @@ class Runner:
             seed=self.seed,
             rank=self.rank,
             meeting=self.meeting,
+            held=self.pool.held,
             asked=self.asked,
         )
 

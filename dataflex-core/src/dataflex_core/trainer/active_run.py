@@ -52,6 +52,10 @@ class ActiveRun:
     """The rows that the samples of the pool are made of; None where nobody knows."""
     target_origins: dict[str, Origins | None] = field(default_factory=dict)
     """Likewise of those of the target sets."""
+    holdout: dict[str, Any] = field(default_factory=dict)
+    """Samples that are kept out of training, tokenised, by domain."""
+    holdout_origins: dict[str, Origins | None] = field(default_factory=dict)
+    """The rows that those are made of."""
     resumed: dict[str, Any] | None = None
     """The state of the checkpoint that the run goes on from."""
     tally: Tally = field(default_factory=Tally)
@@ -85,7 +89,13 @@ class ActiveRun:
         """What the run is, worked out once."""
         if self._provenance is None:
             self._provenance = provenance_of(
-                self.prepared, self.budget, self.pool, self.targets, columns=self.columns, seed=self.seed
+                self.prepared,
+                self.budget,
+                self.pool,
+                self.targets,
+                holdout=self.holdout,
+                columns=self.columns,
+                seed=self.seed,
             )
         return self._provenance
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from dataflex_core.errors import DataError, StrategyFault
 from dataflex_core.journal.decision import Took, decision_of
-from dataflex_core.planning.budget import cost_of_decision, cost_of_features, cost_of_judging
+from dataflex_core.planning.budget import cost_of_decision, cost_of_features, cost_of_judging, cost_of_mixing
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
@@ -114,6 +114,8 @@ class PlannedTrainer(SignalTrainer):
             judged=scored,
             explaining=why.gradients,
         )
+        mixer = self.run.prepared.strategies.get(MIXER)
+        cost += cost_of_mixing(mixer, self.run.budget, decision=interval.decision)
         cost += cost_of_features(self._features.passed(), self.run.budget.global_batch)
         seconds = time.monotonic() - began
         took = Took(seconds=seconds, signals=waited.seconds, cost=cost, explained=why.explained)
@@ -208,5 +210,7 @@ class PlannedTrainer(SignalTrainer):
         for slot, notes in plan.notes.items():
             self.figures.add(noted(slot, notes))
         self.run.journal.write(event)
+        for remark in plan.remarks:
+            self.run.journal.notice(f"{self.run.prepared.strategies[MIXER].title}: {remark}")
         if plan.scored is not None:
             self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)

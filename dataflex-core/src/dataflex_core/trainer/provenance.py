@@ -26,6 +26,7 @@ def provenance_of(
     pool: Any,
     targets: Mapping[str, Any],
     *,
+    holdout: Mapping[str, Any] | None = None,
     columns: Mapping[str, NDArray[Any]] | None = None,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
@@ -51,6 +52,7 @@ def provenance_of(
         "data": {
             **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in budget.domains},
             **{f"target set {name}": digest_of_samples(data) for name, data in targets.items()},
+            **{f"held out of {name}": digest_of_samples(data) for name, data in (holdout or {}).items()},
             **{f"column {name}": digest_of_text(*map(repr, v.tolist())) for name, v in (columns or {}).items()},
         },
         "versions": {
@@ -72,7 +74,8 @@ def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
             continue
         if part == "data":
             change = "is new" if name not in was else "is gone" if name not in is_ else "has changed"
-            told.append(f"{name if name.startswith(('target set', 'column')) else f'data set {name}'} {change}")
+            named = name if name.startswith(("target set", "held out of", "column")) else f"data set {name}"
+            told.append(f"{named} {change}")
         else:
             told.append(f"{name} was {was.get(name, 'not there')}, is {is_.get(name, 'not there')}")
     return told

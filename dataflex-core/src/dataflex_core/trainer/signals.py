@@ -109,6 +109,10 @@ class SignalTrainer(FlexTrainer):
                 Samples(name=name, dataset=data, origins=self.run.target_origins.get(name))
                 for name, data in self.run.targets.items()
             ],
+            holdout={
+                name: Samples(name=f"{name}, held out", dataset=data, origins=self.run.holdout_origins.get(name))
+                for name, data in self.run.holdout.items()
+            },
             notice=notice,
             fallback=fallback,
             rules=list(_rules(self.run.prepared.rules, partial(fallback, "rule-left-out"))),

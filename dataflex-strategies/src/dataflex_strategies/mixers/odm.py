@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log, sqrt
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 from typing_extensions import Doc
 
-from dataflex_core import Mixer, MixRequest, Mixture, SetupContext, StepFacts
+from dataflex_core import Mixer, MixRequest, Mixture, Need, SetupContext, StepFacts
+from dataflex_strategies.mixers.held_out import held_out_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,17 @@ class OdmParams:
     """How long a reward counts, and how much is explored."""
 
     alpha: Annotated[float, Interval(ge=0, lt=1), Doc("what of an estimate stays at a reward, α")] = 0.9
+    reward: Annotated[
+        Literal["loss", "holdout"], Doc("the losses of each step, or at each decision those of dataflex.holdout")
+    ] = "loss"
     exploration: Annotated[
         float, Interval(gt=0, le=1), Doc("the part of all draws that is uniform at first; the paper's is 1")
     ] = 1.0
+
+
+def needs(params: OdmParams) -> set[Need]:
+    """Held-out samples and their losses, where these are the rewards."""
+    return {Need.HOLDOUT, Need.LOSSES} if params.reward == "holdout" else set()
 
 
 class OdmMixer(Mixer[OdmParams]):
@@ -40,10 +49,14 @@ class OdmMixer(Mixer[OdmParams]):
     so that every domain keeps at least ε_t, however low its loss. The proportions of an interval are those of its
     start. Figures of each decision: ``exploration`` K·ε_t, the part that is uniform, and ``reward/DOMAIN``, R̂.
 
+    With ``reward: holdout`` each decision is a turn, at which all domains are rewarded, L being the mean loss of a
+    target token of a domain's held-out samples (``dataflex.holdout``) and π the proportions until then. They cost a
+    forward pass each, and say what a domain that is read many times, or that no step drew, has still to lose.
+
     By the paper's formula the mixture is exactly uniform for K·ln K steps: 3 of three domains, 148 of forty. A run that
     is not much longer explores and no more. ``exploration: 0.5`` leaves half of the draws to the estimates from the
-    first step on; its floor begins to fall after K·ln K/x² steps. Departs from the paper in that alone, where it is
-    asked for, and in that one step may draw from several domains, each of which is rewarded.
+    first step on; its floor begins to fall after K·ln K/x² steps. Departs from the paper in these two alone, where they
+    are asked for, and in that one step may draw from several domains, each of which is rewarded.
 
     When to use: where proportions are to be found in the run that uses them, at no cost beyond token losses. A high
     loss is taken for something to learn: a domain of noise, which cannot be learnt, is drawn most. Leave such data out,
@@ -58,14 +71,17 @@ class OdmMixer(Mixer[OdmParams]):
 
     def observe(self, step: StepFacts) -> None:
         """A turn: reward the domains that the step drew."""
-        self._turns += 1
-        tokens, losses = step.tokens_by_domain, step.loss_by_domain
-        for k in ((tokens > 0) & (step.proportions > 0)).nonzero()[0].tolist():
-            loss, share = float(losses[k] / tokens[k]), float(step.proportions[k])
-            self._rewards = rewarded(self._rewards, k, loss, share, self.params.alpha)
+        import numpy as np
+
+        if self.params.reward == "loss":
+            tokens = step.tokens_by_domain
+            means = np.divide(step.loss_by_domain, tokens, out=np.full(len(tokens), np.nan), where=tokens > 0)
+            self._turn(means, step.proportions)
 
     def mix(self, request: MixRequest) -> Mixture:
-        """The bandit's policy after as many turns as there were steps."""
+        """The bandit's policy after so many turns."""
+        if self.params.reward == "holdout":
+            self._turn(held_out_losses(request), request.previous)
         arms, x = len(self._rewards), self.params.exploration
         named = zip(request.domains, self._rewards.tolist(), strict=True)
         return Mixture(
@@ -75,6 +91,12 @@ class OdmMixer(Mixer[OdmParams]):
                 **{f"reward/{domain.name}": reward for domain, reward in named},
             },
         )
+
+    def _turn(self, losses: NDArray[np.float64], shares: NDArray[np.float64]) -> None:
+        """Reward the domains that have a loss, NaN being none, which were drawn by ``shares``."""
+        self._turns += 1
+        for k in ((losses == losses) & (shares > 0)).nonzero()[0].tolist():
+            self._rewards = rewarded(self._rewards, k, float(losses[k]), float(shares[k]), self.params.alpha)
 
     def state_dict(self) -> dict[str, Any]:
         """Turns, and the estimates."""

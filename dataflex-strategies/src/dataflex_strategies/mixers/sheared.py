@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Interval
 from typing_extensions import Doc
@@ -12,6 +12,7 @@ from typing_extensions import Doc
 from dataflex_core import Mixer, MixRequest, Mixture, Need, ReferenceModel, SetupContext, StepFacts, UsageError
 from dataflex_strategies.mixers.exponentiated import raised
 from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain
+from dataflex_strategies.mixers.held_out import held_out_losses
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,9 @@ class ShearedParams:
     reference_model: Annotated[ReferenceModel | None, Doc("a model whose losses are to be reached, in their place")] = (
         None
     )
+    losses: Annotated[
+        Literal["holdout", "training"], Doc("of which samples: those that dataflex.holdout keeps out, or of training")
+    ] = "holdout"
     eta: Annotated[float, Gt(0), Doc("how far a decision moves the proportions, η")] = 1.0
     smoothing: Annotated[float, Interval(ge=0, lt=1), Doc("the part that is spread evenly, c")] = 1e-4
     clip: Annotated[bool, Doc("whether a domain that is below its target counts as at it, as in the paper")] = True
@@ -37,30 +41,34 @@ class ShearedParams:
 
 
 def needs(params: ShearedParams) -> set[Need]:
-    """Losses of the reference model, where one is named."""
+    """Held-out samples and their losses; of training, losses of the reference model, where one is named."""
+    if params.losses == "holdout":
+        return {Need.HOLDOUT, Need.LOSSES}
     return set() if params.reference_model is None else {Need.REFERENCE_LOSSES}
 
 
 class ShearedMixer(Mixer[ShearedParams]):
     """Draws more from domains that are further from the loss they are to reach, so that all reach it together.
 
-    For each domain, with l the mean loss of its target tokens in the steps since the last decision, over all ranks and
-    before any weight, and l_target the loss to reach::
+    For each domain, with l the mean loss of a target token of its held-out samples (``dataflex.holdout``) at the
+    decision, and l_target the loss to reach::
 
         gap = max(l − l_target, 0)              l − l_target with ``clip: false``
         p ← p · exp(η·gap), of sum one          from ``proportions``
         p ← (1 − c)·p + c/K
 
     ``target_losses`` are given: the losses of a larger model, say, or those that a scaling law predicts. With
-    ``reference_model`` they are its losses on the very tokens that the gap is of. A domain that no step drew keeps its
-    last gap. Figures of each decision: ``gap/DOMAIN``.
+    ``reference_model`` they are its losses on the very tokens that the gap is of. Figures of each decision:
+    ``gap/DOMAIN``, and ``held_out/DOMAIN``, the losses.
 
-    Departs from the paper in that losses are those of training, not of held-out samples: they cost nothing, but a small
-    domain that is read many times looks nearer to its target than it is. The authors' code does not clip.
+    With ``losses: training`` l is the mean over the steps since the last decision, over all ranks and before any
+    weight, and a domain that no step drew keeps its last gap. That departs from the paper and costs nothing, but a
+    small domain that is read many times looks nearer to its target than it is. The authors' code does not clip.
 
     When to use: to go on with a model that was pruned, distilled or trained on something else, where it is known how
     good it can become on each domain. Without such losses, or with a target out of reach for one domain, that domain
-    takes over. With ``reference_model`` a step costs a forward pass of it more, which is stored by sample.
+    takes over. A decision costs a forward pass of each held-out sample; with ``losses: training`` and a
+    ``reference_model`` a step costs a forward pass of it more. What the reference model says is stored by sample.
     """
 
     def setup(self, context: SetupContext) -> None:
@@ -88,24 +96,37 @@ class ShearedMixer(Mixer[ShearedParams]):
         """Add up tokens, their losses and those to reach."""
         import numpy as np
 
+        if self.params.losses == "holdout":
+            return
         tokens, given = step.tokens_by_domain, self.params.target_losses
         goals = step.reference_loss_by_domain if given is None else by_domain(given, step.domains) * tokens
         assert goals is not None, "declared as a need"
         self._seen += np.stack([tokens, step.loss_by_domain, goals])
 
     def mix(self, request: MixRequest) -> Mixture:
-        """The proportions after the steps since the last decision."""
-        tokens, losses, goals = self._seen
-        if tokens.any():
-            drawn = tokens > 0
-            gaps = (losses - goals)[drawn] / tokens[drawn]
-            self._gaps[drawn] = gaps.clip(min=0) if self.params.clip else gaps
-            self._shares = updated(self._shares, self._gaps, eta=self.params.eta, smoothing=self.params.smoothing)
+        """The proportions by how far the domains are now from the losses to reach."""
+        import numpy as np
+
+        names, notes = [domain.name for domain in request.domains], {}
+        if self.params.losses == "holdout":
+            losses = held_out_losses(request)
+            gaps = losses - self._goals(request)
+            notes = {f"held_out/{name}": float(loss) for name, loss in zip(names, losses, strict=True) if loss == loss}
+        else:
+            tokens, losses, goals = self._seen
+            gaps = np.divide(losses - goals, tokens, out=np.full(len(names), np.nan), where=tokens > 0)
             self._seen[:] = 0
-        named = zip(request.domains, self._gaps.tolist(), strict=True)
-        return Mixture(
-            proportions=self._shares.copy(), notes={f"gap/{domain.name}": float(gap) for domain, gap in named}
-        )
+        known = np.isfinite(gaps)
+        if known.any():
+            self._gaps[known] = gaps[known].clip(min=0) if self.params.clip else gaps[known]
+            self._shares = updated(self._shares, self._gaps, eta=self.params.eta, smoothing=self.params.smoothing)
+        notes |= {f"gap/{name}": gap for name, gap in zip(names, self._gaps.tolist(), strict=True)}
+        return Mixture(proportions=self._shares.copy(), notes=notes)
+
+    def _goals(self, request: MixRequest) -> NDArray[np.float64]:
+        """The losses to reach on held-out samples, Float64[K]."""
+        given, model = self.params.target_losses, self.params.reference_model
+        return held_out_losses(request, model=model) if given is None else by_domain(given, request.domains)
 
     def state_dict(self) -> dict[str, Any]:
         """Proportions, the last gaps, and what was seen since the last decision."""
