@@ -31,6 +31,7 @@ PARAMS = {
     "selector-nice": {"mc_samples": 3, "reward": "rouge-l"},
     "mixer-ado": [{"start": 6, "every": 3, "smoothing": 5, "spacing": 1}, {}],
     "mixer-doremi": [{}],
+    "mixer-dynamic-moe": [{"probe": 5}, {"probe": 1000, "distance": "cosine", "smoothing": 0.0}],
     "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}, {"reward": "holdout"}],
     "mixer-random": [{}, {"concentration": 0.05}],
     "mixer-sheared": [

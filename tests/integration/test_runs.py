@@ -11,7 +11,7 @@ from support import base_args, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError, UnmetNeed
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, Need
 
 pytestmark = pytest.mark.numeric
 
@@ -47,6 +47,7 @@ _NEEDS = {
     "rho-loss": ("selector.reference_model=base",),
     "ado": ("mixer.start=2", "mixer.every=2", "mixer.spacing=1"),
     "doremi": ("mixer.reference_model=base",),
+    "dynamic-moe": ("mixer.probe=3",),
     "rho-1": ("weighter.reference_model=base",),
     "sheared": ("mixer.target_losses=[1,3]", "mixer.losses=training"),
     "static": ("mixer.proportions=[1,3]",),
@@ -64,8 +65,9 @@ def rated(data, folder):
 
 
 @pytest.mark.parametrize("record", discover().of_kind(), ids=lambda r: f"{r.spec.kind}-{r.spec.name}")
-def test_every_strategy_trains(model, data, tmp_path, record):
+def test_every_strategy_trains(model, experts, data, tmp_path, record):
     events: list[dict] = []
+    model = experts if Need.EXPERT_LOADS in record.spec.needs else model
     columns = _COLUMNS.get(record.spec.name, ())
     args = base_args(model, data, tmp_path / "out", max_steps=6, eval_dataset="held,numbers_held")
     if columns:
