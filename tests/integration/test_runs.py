@@ -102,6 +102,21 @@ def test_static_proportions_are_what_is_trained_on(model, data, tmp_path):
     assert Counter("words" if i < 60 else "numbers" for i in late) == {"words": 6, "numbers": 18}
 
 
+def test_proportions_may_be_of_tokens(model, data, tmp_path):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", max_steps=20, dataflex={"unit": "tokens", "warmup_steps": 0})
+    train(args, events=events, settings=("mixer.proportions=[1,1]",), mixer="static")
+    (start,) = of_kind(events, "start")
+    means = start["mean_tokens"]
+    assert means["words"] != means["numbers"]
+    share = (1 / means["words"]) / (1 / means["words"] + 1 / means["numbers"])
+    told = of_kind(events, "trained")
+    samples, tokens = ({name: sum(e[what][name] for e in told) for name in means} for what in ("samples", "tokens"))
+    assert samples["words"] / 80 == pytest.approx(share, abs=1 / 80)
+    assert tokens["words"] / sum(tokens.values()) == pytest.approx(0.5, abs=0.05)
+    assert all(d["proportions"] == {"words": 0.5, "numbers": 0.5} for d in of_kind(events, "decision"))
+
+
 def test_the_selector_chooses_within_the_mixers_quotas(model, data, tmp_path):
     events: list[dict] = []
     train(

@@ -30,8 +30,10 @@ from dataflex_core.llamafactory.values import whole
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.llamafactory.written import is_on
 from dataflex_core.planning.budget import Budget, budget_of
+from dataflex_core.planning.units import mean_tokens_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.score_file import About, rows_file, write_rows
+from dataflex_core.scoring.batching import target_tokens_of
 from dataflex_core.spec import Need
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
@@ -263,7 +265,15 @@ def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ra
         epochs=training_args.num_train_epochs,
         drop_last=training_args.dataloader_drop_last,
         layers=layers_of_model(RunArgs(written=prepared.config.args)) if _asks_for_layers(prepared) else None,
+        mean_tokens=_mean_tokens(prepared, loaded),
     )
+
+
+def _mean_tokens(prepared: PreparedRun, loaded: LoadedData) -> tuple[float, ...] | None:
+    """Of each domain, where a mixer's proportions are shares of target tokens: all labels are looked at once."""
+    if prepared.config.dataflex.unit == "samples" or MIXER not in prepared.strategies:
+        return None
+    return mean_tokens_of(loaded.domains, target_tokens_of(loaded.module["train_dataset"]))
 
 
 def _asks_for_layers(prepared: PreparedRun) -> bool:
