@@ -132,6 +132,19 @@ def test_a_domain_that_was_not_drawn_keeps_its_last_excess():
     np.testing.assert_allclose(decided(mixer).loss_weights, second.loss_weights)  # nothing was seen
 
 
+@pytest.mark.parametrize(("last", "told"), [(0.9, 1), (1.1, 0)])
+def test_a_reference_that_leads_in_no_domain_is_told_once(last, told):
+    """Over a tenth of the run's 50 steps, and once all domains were drawn."""
+    mixer, said = begun(DoReMiMixer(DOREMI)), []
+    for turn in range(20):
+        losses = [(0, 0.5, 10), (1, 1.0, 10)] if turn < 9 else [(2, last, 10), (0, 0.8, 1)]
+        mixer.observe(trained(*losses))
+        said += decided(mixer).remarks
+        assert len(said) <= (turn >= 9)
+        mixer = goes_on(mixer)
+    assert said == [doremi.BEHIND] * told
+
+
 def test_the_mean_of_doremi_is_over_the_steps():
     mixer = begun(DoReMiMixer(DOREMI))
     before = decided(mixer, steps=3)
