@@ -12,6 +12,8 @@ from signal_support import make_samples, signals_of
 from support import build_model
 
 from dataflex_core.errors import UnmetNeed
+from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.llamafactory.model_size import experts_of_folder, experts_of_model
 from dataflex_core.scoring.expert_loads import routed, shares
 
 pytestmark = pytest.mark.numeric
@@ -104,3 +106,9 @@ def test_where_experts_are_not_fused_a_gate_chooses_by_its_logits():
     with routed(model) as routers:
         found = routers.loads(model, batch)
     np.testing.assert_allclose(found, [[0, 2 / 3, 1 / 3, 0], [1, 0, 0, 0]], rtol=1e-6)
+
+
+def test_a_configuration_says_how_many_there_are_before_the_model_loads(model, experts):
+    for folder, count in ((model, 0), (experts, 4)):
+        assert experts_of_folder(str(folder)) == count
+        assert experts_of_model(RunArgs(written={"model_name_or_path": str(folder)})) == count

@@ -292,6 +292,11 @@ def test_domains_that_use_experts_alike_stay_and_the_others_keep_their_part(dist
     np.testing.assert_allclose(turned[::-1], made, rtol=1e-6)
 
 
+def test_a_domain_without_loads_is_left_out():
+    apart = dynamic_moe.distances([[0.6, 0.4], [np.nan, np.nan], [0.1, 0.9]], distance="l2")
+    np.testing.assert_allclose(apart, [0.353553, 0, 0.353553], atol=1e-6)
+
+
 def test_the_cosine_does_not_see_how_much_there_is():
     loads = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
     many = dynamic_moe.distances(loads * [[1], [5], [9]], distance="cosine")

@@ -275,12 +275,10 @@ class Signals(Protocol):
     def expert_loads(self, shard: Ids) -> Scores:
         """Which experts of a mixture each sample's tokens are sent to, Float32[n, E]: E is layers x experts.
 
-        Of a layer's router: the share of its choices that fell on each expert, over all of the sample's tokens, prompt
-        and target but no padding. A token has k choices, so that the numbers of a layer are of sum one, whatever k is.
-        Layers are in their order, and experts in a layer in theirs.
+        For each layer in turn, the shares of its router's choices that fell on its experts: of sum one, however many
+        choices a token has, and over all tokens, prompt and target, but no padding.
 
-        Collective. Raises `UnmetNeed` where the model in training is no mixture of experts, or does not show its
-        routers.
+        Collective. Raises `UnmetNeed` where the model in training is no mixture of experts, or hides its routers.
         """
 
     def generations(

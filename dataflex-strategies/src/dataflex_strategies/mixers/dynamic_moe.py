@@ -68,12 +68,12 @@ class DynamicMoEMixer(Mixer[DynamicMoEParams]):
         ids, owners = _probe(request, self.params.probe)
         shard = request.signals.shard(ids)
         found = request.signals.gather(ids, shard, request.signals.expert_loads(shard)).astype(np.float64)
-        drawn = np.unique(owners)  # an empty domain is like all others
-        loads = np.stack([found[owners == k].mean(axis=0) for k in drawn])
-        apart = np.zeros(len(request.domains))
-        apart[drawn] = distances(loads, distance=self.params.distance)
-        self._shares = raised(self._shares, apart, eta=self.params.eta, smoothing=self.params.smoothing)
-        named = zip(request.domains, apart.tolist(), strict=True)
+        loads = np.full((len(request.domains), found.shape[1]), np.nan)
+        for k in np.unique(owners):
+            loads[k] = found[owners == k].mean(axis=0)
+        p = self.params
+        self._shares = updated(self._shares, loads, eta=p.eta, smoothing=p.smoothing, distance=p.distance)
+        named = zip(request.domains, distances(loads, distance=p.distance).tolist(), strict=True)
         return Mixture(
             proportions=self._shares.copy(), notes={f"distance/{domain.name}": figure for domain, figure in named}
         )
@@ -101,10 +101,15 @@ def _probe(request: MixRequest, most: int) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def distances(loads: ArrayLike, *, distance: str) -> NDArray[np.float64]:
-    """δ Float64[K] of loads [K, E]: each domain's mean distance to all of them, itself included."""
+    """δ Float64[K] of loads [K, E]: each domain's mean distance to all of them, itself included.
+
+    A domain without loads, a row of NaN, is at no distance and counts for nothing.
+    """
     import numpy as np
 
-    o = np.asarray(loads, dtype=np.float64)
+    given = np.asarray(loads, dtype=np.float64)
+    known = ~np.isnan(given).any(axis=1)
+    o = given[known]
     if distance == "l2":
         apart = np.linalg.norm(o[:, None] - o[None], axis=-1)
     else:
@@ -112,7 +117,8 @@ def distances(loads: ArrayLike, *, distance: str) -> NDArray[np.float64]:
         units = np.divide(o, lengths, out=np.zeros_like(o), where=lengths > 0)
         apart = (1 - (units[:, None] * units[None]).sum(axis=-1)).clip(min=0)
         np.fill_diagonal(apart, 0.0)
-    means: NDArray[np.float64] = apart.mean(axis=1)
+    means = np.zeros(len(given))
+    means[known] = apart.mean(axis=1)
     return means
 
 
