@@ -41,6 +41,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def experts(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from support import build_experts
+
+    return build_experts(tmp_path_factory.mktemp("experts"), model)
+
+
+@pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from support import build_data
 

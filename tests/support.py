@@ -60,6 +60,32 @@ def build_model(folder: Path, *, seed: int = 0, hidden: int = 32, tie: bool = Fa
     return folder
 
 
+def build_experts(folder: Path, model: Path) -> Path:
+    """A two-layer Mixtral with four experts a layer, two to a token, and the tokenizer of a model that was built."""
+    import torch
+    from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    MixtralForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
 def build_data(folder: Path, *, sizes: dict[str, int] | None = None, seed: int = 0) -> Path:
     """A data folder with data sets ``words`` and ``numbers``, and target sets ``held`` and ``numbers_held``."""
     rng = random.Random(seed)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from dataflex_cli.main import cli
 from dataflex_core.domains import Domain
-from dataflex_core.errors import DataError, UsageError
+from dataflex_core.errors import DataError, InvalidConfig, UsageError
 from dataflex_core.journal import Decision, Start, Step, StrategyFact
 from dataflex_core.journal.mixed import mean_proportions
 from dataflex_core.journal.writer import Journal
@@ -20,12 +20,13 @@ from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 pytestmark = pytest.mark.numeric
 
 
-def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5):
+def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None):
     """The output folder of a run of a warm-up of one step and two intervals of two steps, ``done`` of them trained."""
     journal = Journal(folder / "dataflex", owner=True, report=lambda event, past: None)
     counts = {"steps": 5, "warmup_steps": 1, "update_steps": 2, "decisions": 2, "global_batch": 2, "ranks": 1}
     costs = {"judged": 0, "decision_cost": 0.0, "step_cost": 0.0, "seed": 0}
     facts = () if mixer is None else (StrategyFact(kind="mixer", name=mixer, distribution="d", version="1"),)
+    costs["mean_tokens"] = means
     journal.write(Start(run=journal.run, strategies=facts, domains={"a": 10, "b": 5}, targets={}, **counts, **costs))
     weights = [None, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 1.5}]
     intervals = [(0, 1), (1, 3), (3, 5)]
@@ -68,7 +69,7 @@ def test_as_json_both_are_there_and_a_reference_that_is_no_better_is_told(tmp_pa
     assert document.pop("mean") == pytest.approx({"a": 0.375, "b": 0.625})
     assert document.pop("last") == {"a": 0.25, "b": 0.75}
     assert document.pop("reference_lead") == pytest.approx(-0.1)
-    assert document == {"schema": 1, "mixer": "doremi", "steps": 4}
+    assert document == {"schema": 1, "mixer": "doremi", "steps": 4, "unit": "samples"}
     assert "no better than this run's" in printed.stderr
 
 
@@ -99,3 +100,13 @@ def test_a_run_takes_over_what_another_came_to_and_keeps_it(tmp_path):
 def test_a_run_of_other_domains_is_taken_over_by_none(tmp_path):
     with pytest.raises(UsageError, match="proportions and domains differ in b, c"):
         begun(mixed_run(tmp_path), "a", "c")
+
+
+def test_shares_of_tokens_are_for_runs_whose_shares_are_of_tokens(tmp_path):
+    folder = mixed_run(tmp_path, means={"a": 4.0, "b": 9.0})
+    shares = {"a": 0.375, "b": 0.625}
+    mixer = {"name": "static", "proportions": shares}
+    assert yaml.safe_load(called(folder).stdout) == {"dataflex": {"unit": "tokens", "mixer": mixer}}
+    assert mean_proportions(str(folder), unit="tokens") == pytest.approx(shares)
+    with pytest.raises(InvalidConfig, match="are shares of tokens, those of this run of samples"):
+        mean_proportions(str(folder))

@@ -60,6 +60,7 @@ ROWS = {
     "products": lambda facts, shard: facts.products(EVERY, EVERY[::-2])[shard],
     "gradients": lambda facts, shard: facts.gradients(shard, dim=64),
     "embeddings": lambda facts, shard: facts.embeddings(shard, layer=1, pooling="last"),
+    "expert loads": lambda facts, shard: facts.expert_loads(shard),
     "lengths": lambda facts, shard: facts.lengths(shard),
     "target tokens": lambda facts, shard: facts.target_tokens(shard),
     "texts": lambda facts, shard: np.array([len(text) for text in facts.texts(shard)]),

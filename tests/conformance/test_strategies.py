@@ -32,6 +32,7 @@ PARAMS = {
     "mixer-ado": [{"start": 6, "every": 3, "smoothing": 5, "spacing": 1}, {}],
     "mixer-doge": [{"towards": "target", "probe": 3}, {}],
     "mixer-doremi": [{}],
+    "mixer-dynamic-moe": [{"probe": 5}, {"probe": 1000, "distance": "cosine", "smoothing": 0.0}],
     "mixer-odm": [{}, {"exploration": 0.5, "alpha": 0.0}, {"reward": "holdout"}],
     "mixer-random": [{}, {"concentration": 0.05}],
     "mixer-sheared": [

@@ -40,6 +40,7 @@ CASES = [
     pytest.param(4, ALL, id="all three on 4", marks=pytest.mark.slow),
     pytest.param(4, {"selector": "less"}, id="less on 4", marks=pytest.mark.slow),
     pytest.param(4, {"mixer": "random", "weighter": "loss"}, id="mixer and weighter on 4", marks=pytest.mark.slow),
+    pytest.param(2, {"mixer": "dynamic-moe"}, id="dynamic-moe on 2", marks=pytest.mark.slow),
     *(pytest.param(2, {"selector": name}, id=f"{name} on 2", marks=pytest.mark.slow) for name in SETTINGS),
     *(pytest.param(2, {"mixer": name}, id=f"{name} on 2", marks=pytest.mark.slow) for name in MIXING),
 ]
@@ -68,7 +69,8 @@ def _reasons(output):
 
 
 @pytest.mark.parametrize(("ranks", "strategies"), CASES)
-def test_ranks_decide_as_one(model, uneven, tmp_path, ranks, strategies):
+def test_ranks_decide_as_one(model, experts, uneven, tmp_path, ranks, strategies):
+    model = experts if strategies.get("mixer") == "dynamic-moe" else model
     common = {
         "max_steps": 7,
         "eval_dataset": "held,numbers_held",

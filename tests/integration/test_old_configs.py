@@ -24,18 +24,21 @@ RUNS = {
     "select_loss": (1 * 15, [(0, 3), (3, 7), (7, 11), (11, 15)]),
     "mix_random": (2 + 3 * 2, [(0, 2), (2, 5), (5, 8)]),
     "mix_static": (6, [(0, 6)]),
+    "mix_moe": (5, [(0, 1), (1, 3), (3, 5)]),
+    "lego": (1 + 2 * 2, [(0, 1), (1, 3), (3, 5)]),
     "weight_loss": (5, []),
     "static": (3, []),
 }
 
 
 @pytest.fixture
-def here(tmp_path, model, data, monkeypatch):
+def here(tmp_path, model, experts, data, monkeypatch):
     """A working directory as the configurations of 1.x expect one."""
     for path in OLD.iterdir():
         shutil.copy(path, tmp_path)
     (tmp_path / "data").symlink_to(data)
     (tmp_path / "model").symlink_to(model)
+    (tmp_path / "experts").symlink_to(experts)
     monkeypatch.chdir(tmp_path)
     # LLaMA-Factory's log handler keeps the stream of the test that first imported it.
     monkeypatch.setattr("logging.raiseExceptions", False)

@@ -23,6 +23,7 @@ RUNS = {
     "a selector of fresh candidates": ({"selector": "loss"}, {"candidates": 1.5}),
     "a selector without scores": ({"selector": "random"}, {"candidates": 2}),
     "a mixer": ({"mixer": "random"}, {"warmup_proportions": "uniform"}),
+    "a mixer of tokens": ({"mixer": "random"}, {"warmup_proportions": "uniform", "unit": "tokens"}),
     "a mixer that uses domains up": ({"mixer": "random"}, {"exhaustion": "renormalise", "warmup_steps": 6}),
     "both": ({"mixer": "random", "selector": "loss"}, {"candidates": 2}),
     "scores for the most part predicted": ({"selector": "less"}, {"exact": 0.5, "exact_floor": 0}),

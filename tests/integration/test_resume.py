@@ -57,6 +57,7 @@ SLOW = {
     "greats": {"selector": "greats", "mixer": "random"},
     "icons": {"selector": "icons", "mixer": "static", "weighter": "loss"},
     "nice": {"selector": "nice"},
+    "dynamic-moe": {"mixer": "dynamic-moe"},
 }
 
 SECTIONS = {
@@ -67,6 +68,7 @@ SECTIONS = {
     "cluster-less": {"selector": {"name": "cluster-less", "cluster_size": 20}},
     "greats": {"selector": {"name": "greats", "exact_up_to": 50, "temperature": 1e-3}},
     "icons": {"mixer": {"name": "static", "proportions": [1, 2]}},
+    "dynamic-moe": {"mixer": {"name": "dynamic-moe", "probe": 7}},
     "nice": {"selector": {"name": "nice", "mc_samples": 3, "max_new_tokens": 4, "reward": "rouge-l"}},
 }
 # The second decision, after both checkpoints, looks along the first one's directions.
@@ -90,8 +92,9 @@ def _losses(output):
 
 
 @pytest.fixture(scope="module", params=[*SETS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
-def whole(request, model, data, tmp_path_factory):
+def whole(request, model, experts, data, tmp_path_factory):
     """A run that was never stopped, with all its checkpoints."""
+    model = experts if request.param == "dynamic-moe" else model
     output = tmp_path_factory.mktemp("whole") / "run"
     events: list[dict] = []
     args = base_args(model, data, output, **COMMON, dataflex=SECTIONS.get(request.param, {}))

@@ -11,7 +11,7 @@ from support import base_args, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError, UnmetNeed
-from dataflex_core.spec import Kind
+from dataflex_core.spec import Kind, Need
 
 pytestmark = pytest.mark.numeric
 
@@ -48,6 +48,7 @@ _NEEDS = {
     "ado": ("mixer.start=2", "mixer.every=2", "mixer.spacing=1"),
     "doge": ("mixer.towards=target", "mixer.probe=3"),
     "doremi": ("mixer.reference_model=base",),
+    "dynamic-moe": ("mixer.probe=3",),
     "rho-1": ("weighter.reference_model=base",),
     "sheared": ("mixer.target_losses=[1,3]", "mixer.losses=training"),
     "static": ("mixer.proportions=[1,3]",),
@@ -65,8 +66,9 @@ def rated(data, folder):
 
 
 @pytest.mark.parametrize("record", discover().of_kind(), ids=lambda r: f"{r.spec.kind}-{r.spec.name}")
-def test_every_strategy_trains(model, data, tmp_path, record):
+def test_every_strategy_trains(model, experts, data, tmp_path, record):
     events: list[dict] = []
+    model = experts if Need.EXPERT_LOADS in record.spec.needs else model
     columns = _COLUMNS.get(record.spec.name, ())
     args = base_args(model, data, tmp_path / "out", max_steps=6, eval_dataset="held,numbers_held")
     if columns:
@@ -99,6 +101,21 @@ def test_static_proportions_are_what_is_trained_on(model, data, tmp_path):
     assert [d["chosen"] for d in of_kind(events, "decision")[1:]] == [{"words": 3, "numbers": 9}] * 2
     late = [i for event in of_kind(events, "step")[2:] for i in event["samples"]]
     assert Counter("words" if i < 60 else "numbers" for i in late) == {"words": 6, "numbers": 18}
+
+
+def test_proportions_may_be_of_tokens(model, data, tmp_path):
+    events: list[dict] = []
+    args = base_args(model, data, tmp_path / "out", max_steps=20, dataflex={"unit": "tokens", "warmup_steps": 0})
+    train(args, events=events, settings=("mixer.proportions=[1,1]",), mixer="static")
+    (start,) = of_kind(events, "start")
+    means = start["mean_tokens"]
+    assert means["words"] != means["numbers"]
+    share = (1 / means["words"]) / (1 / means["words"] + 1 / means["numbers"])
+    told = of_kind(events, "trained")
+    samples, tokens = ({name: sum(e[what][name] for e in told) for name in means} for what in ("samples", "tokens"))
+    assert samples["words"] / 80 == pytest.approx(share, abs=1 / 80)
+    assert tokens["words"] / sum(tokens.values()) == pytest.approx(0.5, abs=0.05)
+    assert all(d["proportions"] == {"words": 0.5, "numbers": 0.5} for d in of_kind(events, "decision"))
 
 
 def test_the_selector_chooses_within_the_mixers_quotas(model, data, tmp_path):

@@ -165,6 +165,8 @@ COMPONENTS = {
     "doremi without a reference": (MIX, "doremi", {"reference_model_path": None}, {"name": "doremi"}, ["mixer"]),
     "odm": (MIX, "odm", {"alpha": 0.8, "warmup_steps": 10, "num_eval_samples": 5, "reward_scale": 15.0},
             {"name": "odm", "alpha": 0.8}, ["mixer", "num_eval_samples", "reward_scale", "warmup_steps"]),
+    "dynamic_moe": (MIX, "dynamic_moe", {"eta": 5.0, "c": 0.1, "collect_steps": 5, "eval_samples": 1000},
+                    {"name": "dynamic-moe", "eta": 5.0, "smoothing": 0.1, "probe": 160}, ["mixer"]),
     "weighter": (WEIGHT, "loss", {"strategy": "extremes", "delta": 2.0},
                  {"name": "loss", "strategy": "extremes", "delta": 2.0}, []),
     "weighter, uniform": (WEIGHT, "loss", {"strategy": "uniform", "delta": 1.0}, {"name": "uniform"}, ["strategy"]),
@@ -336,6 +338,7 @@ SAID = {
     "stages": (SELECT, "the 21 steps are 1.x's stages of 7"),
     "passes": ({**MIX, "update_times": -1}, "update_times -1: the run ends after num_train_epochs passes"),
     "epochs of a mixer": ({**MIX, "num_train_epochs": 2}, "num_train_epochs: without effect"),
+    "frozen gates": ({**MIX, **ONCE, "freeze_gate": True}, "freeze_gate: without effect, gates are trained with"),
     "early stopping": ({**SELECT, **ONCE, "early_stopping_min_delta": 0.1}, "early_stopping_min_delta: "),
 }
 
@@ -355,7 +358,6 @@ def test_other_configurations_are_left_alone(args):
 
 REFUSED = {
     "an unknown train_type": ({"train_type": "dynamic_selct"}, "did you mean 'dynamic_select'?"),
-    "a pipeline": ({"train_type": "dynamic_lego"}, "dynamic_lego of DataFlex 1.x is not offered"),
     "steps that are words": ({**SELECT, "warmup_step": "many"}, "warmup_step='many': "),
     "steps below zero": ({**SELECT, "update_step": -1}, "update_step=-1: "),
     "a rule of no mixture": ({**MIX, "mixture_sample_rule": "fixed"}, "mixture_sample_rule='fixed': "),
@@ -363,7 +365,6 @@ REFUSED = {
     "no decision": ({**MIX, "update_times": 0}, "leaves dynamic_mix no decision"),
     "no component": ({**SELECT, "component_name": None}, "dynamic_select needs component_name"),
     "proportions of other data": ({**MIX, "init_mixture_proportions": [1]}, "1 shares for 2 data sets"),
-    "frozen gates": ({**SELECT, "freeze_gate": True}, "freeze_gate has no counterpart"),
     "epochs that are words": ({**SELECT, "num_train_epochs": "few"}, "'few' is no number"),
     "tasks within a data set": (
         {**SELECT, "component_name": "icons"},
@@ -416,6 +417,97 @@ def test_what_cannot_be_is_refused(args, line):
 )
 def test_a_components_file_that_does_not_have_it_is_refused(held, line):
     assert line in refused({**SELECT, **ONCE}, components=held)
+
+
+# ------------------------------------------------------------------------------------------------------------ pipelines
+
+LEGO = {**SELECT, **ONCE, "train_type": "dynamic_lego", "update_times": 2, "dataset": "a,b"}
+PRESETS = {
+    "hierarchical": (
+        {
+            "selector": {"name": "loss", "focus": "medium"},
+            "mixer": {"name": "odm", "alpha": 0.9},
+            "weighter": {"name": "loss", "strategy": "linupper", "delta": 1.0},
+        },
+        ["every 200 of selector loss", "every 50 of mixer odm", "mixer odm: rewards", "mode filter of selector loss",
+         "reorder dynamic_saw: left out", "warmup_step 10 of selector loss", "warmup_step 10 of weighter loss"],
+    ),
+    "select_then_reorder": (
+        {"selector": {"name": "loss", "focus": "medium"}},
+        ["every 100 of selector loss", "mode filter of selector loss", "reorder dynamic_saw: left out",
+         "warmup_step 10 of selector loss"],
+    ),
+    "mix_then_weight": (
+        {
+            "mixer": {"name": "odm", "alpha": 0.9},
+            "weighter": {"name": "loss", "strategy": "linupper", "delta": 1.0},
+        },
+        ["every 50 of mixer odm", "mixer odm: rewards", "warmup_step 10 of weighter loss"],
+    ),
+    "select_only": ({"selector": {"name": "loss", "focus": "medium"}}, ["warmup_step 10 of selector loss"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "strategies", "told"), [(name, *preset) for name, preset in PRESETS.items()], ids=PRESETS
+)
+def test_the_pipelines_of_1_1_0_are_a_strategy_of_each_kind(name, strategies, told):
+    made = spelt({**LEGO, "component_name": name, "components_cfg_file": "src/dataflex/configs/components.yaml"})
+    assert made.section == {"warmup_steps": 3, "update_steps": 4, "updates": 2, **strategies}
+    said = sorted(line for line in made.notices if "does not exist" not in line)
+    assert len(said) == len(told)
+    assert all(line.startswith(begin) for line, begin in zip(said, told, strict=True))
+
+
+def stages(*entries, **params):
+    """A components file with one pipeline, and the components that its stages name, by family."""
+    held = {"selectors": {"loss": {}}, "mixers": {"random": {}}, "weighters": {"loss": {}, "adapt": {}}}
+    reorders = {"sorting": {"params": {"kind": "dynamic", "pattern": "sorting"}}}
+    return {**held, "reorders": reorders, "pipelines": {"mine": {"params": {"stages": list(entries), **params}}}}
+
+
+def stage(family, component, **keys):
+    return {"family": family, "component": component, **keys}
+
+
+MINE = {**LEGO, "component_name": "mine"}
+
+
+def test_a_pipeline_takes_several_weighters_and_a_reorder_where_nothing_else_selects():
+    held = stages(
+        stage("reorder", "sorting"),
+        stage("selector", "loss", enabled=False),
+        stage("weighter", "loss"),
+        stage("weighter", "adapt", warmup_step=3),
+        cache_dir="x",
+    )
+    made = spelt(MINE, components=held)
+    curriculum = {"score": "loss", "pattern": "sort", "hardest_first": True, "refresh": True}
+    assert made.section["selector"] == {"name": "curriculum", **curriculum}
+    assert made.section["weighter"] == [{"name": "loss"}, {"name": "adapt"}]
+    assert "cache_dir of pipeline mine: without effect, decisions are kept in output_dir/dataflex" in made.notices
+
+
+def test_what_is_named_in_todays_keys_wins_over_a_stage_of_its_kind():
+    held = stages(stage("mixer", "random"), stage("weighter", "loss"))
+    made = spelt(MINE, strategies={Kind.MIXER: "temperature"}, components=held)
+    assert "mixer" not in made.section
+    assert made.section["weighter"] == {"name": "loss"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "line"),
+    [
+        ([], "pipeline mine has no stages"),
+        (["loss"], "pipeline mine has no stages"),
+        ([stage("selectr", "loss")], "family 'selectr' (did you mean 'selector'?"),
+        ([stage("selector", None)], "name its component"),
+        ([stage("mixer", "random"), stage("mixer", "random")], "two stages of family mixer"),
+        ([stage("mixer", "randm")], "has no mixer 'randm'"),
+    ],
+)
+def test_a_pipeline_that_1x_would_refuse_is_refused(entries, line):
+    assert line in refused(MINE, components=stages(*entries))
 
 
 # ------------------------------------------------------------------------------------------------ old and new together

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import UsageError
-from dataflex_core.requests import MixRequest, Progress, SetupContext, StepFacts
+from dataflex_core.requests import CostRequest, MixRequest, Progress, SetupContext, StepFacts
 from dataflex_core.rng import derive
 from dataflex_core.spec import Need
-from dataflex_strategies.mixers import doremi, odm, sheared
+from dataflex_strategies.mixers import doremi, dynamic_moe, odm, sheared
 from dataflex_strategies.mixers.doremi import DoReMiMixer, DoReMiParams
+from dataflex_strategies.mixers.dynamic_moe import DynamicMoEMixer, DynamicMoEParams
 from dataflex_strategies.mixers.odm import OdmMixer, OdmParams
 from dataflex_strategies.mixers.sheared import ShearedMixer, ShearedParams
 
@@ -49,9 +50,9 @@ def trained(*samples, proportions=UNIFORM):
     )
 
 
-def decided(mixer, *, steps=1, signals=None, previous=UNIFORM):
-    shared = {"previous": previous, "mean": UNIFORM, "steps": steps, "global_batch": 4}
-    return mixer.mix(MixRequest(progress=MOMENT, domains=DOMAINS, **shared, rng=derive(0), signals=signals))
+def decided(mixer, *, steps=1, signals=None, previous=UNIFORM, rng=None):
+    shared = {"previous": previous, "mean": UNIFORM, "steps": steps, "global_batch": 4, "signals": signals}
+    return mixer.mix(MixRequest(progress=MOMENT, domains=DOMAINS, **shared, rng=derive(0) if rng is None else rng))
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,19 @@ def test_a_domain_that_was_not_drawn_keeps_its_last_excess():
     assert second.notes["excess/a"] == first.notes["excess/a"] == pytest.approx(0.5)
     assert second.loss_weights[0] > first.loss_weights[0]
     np.testing.assert_allclose(decided(mixer).loss_weights, second.loss_weights)  # nothing was seen
+
+
+@pytest.mark.parametrize(("last", "told"), [(0.9, 1), (1.1, 0)])
+def test_a_reference_that_leads_in_no_domain_is_told_once(last, told):
+    """Over a tenth of the run's 50 steps, and once all domains were drawn."""
+    mixer, said = begun(DoReMiMixer(DOREMI)), []
+    for turn in range(20):
+        losses = [(0, 0.5, 10), (1, 1.0, 10)] if turn < 9 else [(2, last, 10), (0, 0.8, 1)]
+        mixer.observe(trained(*losses))
+        said += decided(mixer).remarks
+        assert len(said) <= (turn >= 9)
+        mixer = goes_on(mixer)
+    assert said == [doremi.BEHIND] * told
 
 
 def test_the_mean_of_doremi_is_over_the_steps():
@@ -250,6 +264,72 @@ def test_sheared_follows_the_losses_of_what_is_held_out():
 def test_targets_of_sheared_that_fit_no_run(given, said):
     with pytest.raises(UsageError, match=said):
         begun(ShearedMixer(ShearedParams(**given)))
+
+
+# ------------------------------------------------------------------------------------------------------ dynamic-moe
+
+USUAL = {"eta": 10.0, "smoothing": 0.05}
+
+
+def test_the_update_of_dynamic_moe_of_the_worked_numbers():
+    loads = [[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]]
+    apart = dynamic_moe.distances(loads, distance="l2")
+    np.testing.assert_allclose(apart, [0.282843, 0.235702, 0.424264], atol=1e-6)
+    made = dynamic_moe.updated(UNIFORM, loads, **USUAL, distance="l2")
+    np.testing.assert_allclose(made, [0.182248, 0.120010, 0.697743], atol=1e-6)
+
+
+@pytest.mark.parametrize("distance", ["l2", "cosine"])
+@given(loads=st.lists(numbers, min_size=1, max_size=6))
+def test_domains_that_use_experts_alike_stay_and_the_others_keep_their_part(distance, loads):
+    w = np.arange(1, len(loads) + 1) / sum(range(1, len(loads) + 1))
+    made = dynamic_moe.updated(w, loads, **USUAL, distance=distance)
+    assert made.sum() == pytest.approx(1)
+    assert (made >= 0.05 / len(loads) - 1e-12).all()
+    alike = dynamic_moe.updated(w, loads[:1] * len(loads), **USUAL, distance=distance)
+    np.testing.assert_allclose(alike, 0.95 * w + 0.05 / len(loads), atol=1e-12)
+    turned = dynamic_moe.updated(w[::-1], loads[::-1], **USUAL, distance=distance)
+    np.testing.assert_allclose(turned[::-1], made, rtol=1e-6)
+
+
+def test_a_domain_without_loads_is_left_out():
+    apart = dynamic_moe.distances([[0.6, 0.4], [np.nan, np.nan], [0.1, 0.9]], distance="l2")
+    np.testing.assert_allclose(apart, [0.353553, 0, 0.353553], atol=1e-6)
+
+
+def test_the_cosine_does_not_see_how_much_there_is():
+    loads = np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]])
+    many = dynamic_moe.distances(loads * [[1], [5], [9]], distance="cosine")
+    np.testing.assert_allclose(many, dynamic_moe.distances(loads, distance="cosine"), rtol=1e-12)
+
+
+class Loads:
+    """Signals that have the loads of the worked numbers, by domain, and remember what they were asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def shard(self, ids):
+        return ids[::-1]
+
+    def expert_loads(self, shard):
+        self.asked.append(sorted(shard.tolist()))
+        return np.array([[0.6, 0.4], [0.5, 0.5], [0.1, 0.9]], dtype="f4")[shard // 10]
+
+    def gather(self, ids, shard, rows):
+        return rows[np.argsort(shard)]
+
+
+def test_dynamic_moe_looks_at_fresh_samples_of_each_domain():
+    mixer, signals = begun(DynamicMoEMixer(DynamicMoEParams(probe=4))), Loads()
+    made = decided(mixer, signals=signals)
+    np.testing.assert_allclose(made.proportions, [0.182248, 0.120010, 0.697743], atol=1e-6)
+    assert made.notes == pytest.approx({"distance/a": 0.282843, "distance/b": 0.235702, "distance/c": 0.424264}, 1e-5)
+    decided(mixer, signals=signals, rng=derive(1))
+    assert all([sum(i // 10 == k for i in asked) for k in range(3)] == [4, 4, 4] for asked in signals.asked)
+    assert signals.asked[0] != signals.asked[1]
+    assert goes_on(mixer).state_dict()["shares"].tolist() == mixer.state_dict()["shares"].tolist()
+    assert dynamic_moe.cost(DynamicMoEParams(probe=4), CostRequest(domains=3)).decision == pytest.approx(4)
 
 
 # -------------------------------------------------------------------------------------------------------------- all

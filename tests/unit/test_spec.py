@@ -7,7 +7,7 @@ import pytest
 from dataflex_core.errors import StrategyFault
 from dataflex_core.spec import Kind, Need, StrategySpec, with_implied
 
-COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1, Need.EMBEDDINGS: 1 / 3, Need.GENERATIONS: 1}
+COST = {Need.LOSSES: 1 / 3, Need.GRADIENTS: 1, Need.EMBEDDINGS: 1 / 3, Need.EXPERT_LOADS: 1 / 3, Need.GENERATIONS: 1}
 
 
 def spec(**changes):

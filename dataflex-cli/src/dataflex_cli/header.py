@@ -54,6 +54,9 @@ def show_plan(start: Start) -> None:
     say(steps, event="start", fields=to_record(start))
     pool = ", ".join(f"{name} {size}" for name, size in start.domains.items())
     say(f"pool of {sum(start.domains.values())} samples: {pool}")
+    if start.mean_tokens is not None:
+        means = ", ".join(f"{name} {mean:.1f}" for name, mean in start.mean_tokens.items())
+        say(f"proportions are shares of target tokens, of which a sample has on average: {means}")
     for remark in (*of_pool(start), *repeated(start)):
         say(remark.text, level="warning")
     if start.targets:

@@ -26,6 +26,7 @@ def needs_of_call(method: str, options: Mapping[str, Any]) -> tuple[Need, ...]:
         "products": (Need.GRADIENTS, *moments),
         "gradients": (Need.GRADIENTS, *moments),
         "embeddings": (Need.EMBEDDINGS,),
+        "expert_loads": (Need.EXPERT_LOADS,),
         "generations": (Need.GENERATIONS,),
     }.get(method, ())
 

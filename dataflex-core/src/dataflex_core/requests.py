@@ -155,8 +155,9 @@ class Selection:
 class MixRequest(_HasColumns):
     """Give the proportions of the next interval, of ``steps`` optimizer steps of ``global_batch`` samples.
 
-    ``previous`` Float64[K] is what the last interval used, ``mean`` Float64[K] the mean over all optimizer steps so
-    far, warm-up included; before the first step both are the warm-up's.
+    They are shares of samples, or of target tokens, as ``dataflex.unit`` says: a mixer need not know, for all that it
+    is given are of the same. ``previous`` Float64[K] is what the last interval used, ``mean`` Float64[K] the mean over
+    all optimizer steps so far, warm-up included; before the first step both are the warm-up's.
     """
 
     progress: Progress

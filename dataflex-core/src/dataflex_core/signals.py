@@ -272,6 +272,15 @@ class Signals(Protocol):
         no such layer.
         """
 
+    def expert_loads(self, shard: Ids) -> Scores:
+        """Which experts of a mixture each sample's tokens are sent to, Float32[n, E]: E is layers x experts.
+
+        For each layer in turn, the shares of its router's choices that fell on its experts: of sum one, however many
+        choices a token has, and over all tokens, prompt and target, but no padding.
+
+        Collective. Raises `UnmetNeed` where the model in training is no mixture of experts, or hides its routers.
+        """
+
     def generations(
         self,
         shard: Ids,

@@ -27,6 +27,8 @@ class Need(StrEnum):
     """Per-sample gradients of candidates: one forward and one backward pass each."""
     EMBEDDINGS = "embeddings"
     """Hidden states of candidates: one forward pass each."""
+    EXPERT_LOADS = "expert loads"
+    """Which experts of a mixture candidates' tokens are sent to: one forward pass each, of a mixture of experts."""
     GENERATIONS = "generations"
     """Completions of candidates' prompts: a forward pass for every token, reckoned as one training step."""
     MOMENTS = "moments"
@@ -50,12 +52,18 @@ class Need(StrEnum):
     """A weighter's: hidden states of the training batches, from the forward that trains on them."""
 
 
-PASSES = frozenset({Need.LOSSES, Need.GRADIENTS, Need.EMBEDDINGS, Need.GENERATIONS})
+PASSES = frozenset({Need.LOSSES, Need.GRADIENTS, Need.EMBEDDINGS, Need.EXPERT_LOADS, Need.GENERATIONS})
 """What takes a pass over samples at a decision."""
 FORWARD = 1 / 3
 """A forward pass, in plain training steps of one sample."""
 # The declared cost of judging a sample, that `selection_budget` and the header of a run reckon with.
-_COST = {Need.LOSSES: FORWARD, Need.GRADIENTS: 1.0, Need.EMBEDDINGS: FORWARD, Need.GENERATIONS: 1.0}
+_COST = {
+    Need.LOSSES: FORWARD,
+    Need.GRADIENTS: 1.0,
+    Need.EMBEDDINGS: FORWARD,
+    Need.EXPERT_LOADS: FORWARD,
+    Need.GENERATIONS: 1.0,
+}
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _OFF = {"none", "null"}  # what leaves a kind of strategy out: on the command line, and in YAML
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -161,6 +161,16 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
     )
     yield StrategySpec(
         kind=Kind.MIXER,
+        name="dynamic-moe",
+        target=f"{_HERE}.mixers.dynamic_moe:DynamicMoEMixer",
+        params=f"{_HERE}.mixers.dynamic_moe:DynamicMoEParams",
+        summary="draws more from domains that a mixture of experts serves with other experts",
+        reference="arXiv:2406.11256",
+        needs={Need.EXPERT_LOADS},
+        cost_of=f"{_HERE}.mixers.dynamic_moe:cost",
+    )
+    yield StrategySpec(
+        kind=Kind.MIXER,
         name="odm",
         target=f"{_HERE}.mixers.odm:OdmMixer",
         params=f"{_HERE}.mixers.odm:OdmParams",

@@ -34,7 +34,7 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
         shown, other = (found.last, found.mean) if last else (found.mean, found.last)
         what = ("the last steps", "mean") if last else (f"mean of {found.steps} steps", "last")
         click.echo(f"# mixer {found.mixer}, {what[0]}; {what[1]}: {_in_a_line(other)}")
-        click.echo(_section(shown), nl=False)
+        click.echo(_section(shown, found.unit), nl=False)
     if found.reference_lead is not None and found.reference_lead <= 0:
         line = f"the reference model was no better than this run's ({found.reference_lead:+.4g} by token): "
         click.echo(f"{line}these proportions say little", err=True)
@@ -44,10 +44,11 @@ def _in_a_line(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.4g}" for name, share in shares.items())
 
 
-def _section(shares: Mapping[str, float]) -> str:
+def _section(shares: Mapping[str, float], unit: str) -> str:
     """The section of a configuration that keeps to these."""
     import yaml
 
     given = {name: round(share, _DIGITS) for name, share in shares.items()}
-    section = {SECTION: {"mixer": {"name": "static", "proportions": given}}}
+    of = {} if unit == "samples" else {"unit": unit}
+    section = {SECTION: {**of, "mixer": {"name": "static", "proportions": given}}}
     return yaml.safe_dump(section, sort_keys=False, allow_unicode=True)

@@ -91,6 +91,7 @@ def _facts(seen: Seen) -> RunFacts:
         seed=start.seed,
         resumes=tuple(event.step for event in seen.resumes),
         samples=len(seen.trace.ids),
+        unit="samples" if start.mean_tokens is None else "tokens",
         unique=len(np.unique(seen.trace.ids)),
         exact_floor=None if start.exact is None else start.config.get("exact_floor"),
     )

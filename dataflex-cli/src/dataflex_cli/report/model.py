@@ -41,6 +41,8 @@ class RunFacts:
     unique: int
     exact_floor: float | None = None
     """The rank correlation below which predicted scores are not used; None where none are predicted."""
+    unit: str = "samples"
+    """What proportions are shares of: ``samples``, or target ``tokens``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ def _domains(data: ReportData) -> list[dict[str, Any]]:
             "chosen": ratios[name].chosen if name in ratios else None,
             "ratio": ratios[name].ratio if name in ratios else None,
             "wanted": None if wanted is None else wanted.get(name),
+            "unit": data.run.unit,
             "tokens": data.token_shares.get(name),
             "epochs": trained[name] / size if size and data.decisions else None,
         }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.compat.components import Read, component, today
-from dataflex_core.compat.keys import NAMES, REORDER, OldKeys, given, idle, read, refuse_alone
+from dataflex_core.compat.keys import LEGO, NAMES, REORDER, OldKeys, given, idle, read, refuse_alone
 from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
+from dataflex_core.compat.pipeline import pipeline
 from dataflex_core.compat.reorder import CURRICULUM, reordering
 from dataflex_core.compat.steps import steps_of, without_warmup
-from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import MAX_STEPS, RunArgs
 from dataflex_core.spec import Kind
 
@@ -50,12 +50,14 @@ def translate(
     if section or strategies:
         refuse_alone(args)
     old = read(args)
-    if old.freeze_gate:
-        raise InvalidConfig("freeze_gate has no counterpart", hint="leave it out: the gates are then trained")
     beside = RunArgs(written=args)
     steps = steps_of(old, epochs=beside.epochs, max_steps=beside.max_steps)
     made, said, ordered_at_once = _decisions(
-        old, beside.datasets, _elsewhere(section, strategies), components, beside=_set_for(old.kind, section, settings)
+        old,
+        beside.datasets,
+        _elsewhere(section, strategies),
+        components,
+        beside=lambda kind: _set_for(kind, section, settings),
     )
     if ordered_at_once:
         steps = without_warmup(steps)
@@ -64,6 +66,8 @@ def translate(
         setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
         notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
     notices.extend(said)
+    if old.freeze_gate:
+        notices.append("freeze_gate: without effect, gates are trained with all else that trains; 1.x froze them")
     if old.early_stopping_min_delta:
         notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
     kept = {key: value for key, value in args.items() if key not in NAMES}
@@ -81,16 +85,19 @@ def _decisions(
     elsewhere: Mapping[Kind, str | None],
     components: Read,
     *,
-    beside: Collection[str],
+    beside: Callable[[Kind], Collection[str]],
 ) -> tuple[dict[str, Any], tuple[str, ...], bool]:
     """Proportions of the warm-up and the strategy, unless that is named elsewhere; notices; whether it orders at once.
 
-    An order that is made once begins with the first step, and needs no warm-up. ``beside`` are the parameters of the
-    strategy that are given in today's keys.
+    An order that is made once begins with the first step, and needs no warm-up. ``beside`` gives the parameters of a
+    kind's strategy in today's keys.
     """
     kind = old.kind
     if kind is None:
         return {}, (), False
+    if old.train_type == LEGO:
+        several = pipeline(old, domains, elsewhere, components, beside=beside)
+        return several.section, several.notices, False
     if old.train_type == REORDER:
         if elsewhere.get(kind, CURRICULUM) != CURRICULUM:
             return {}, (), False
@@ -105,7 +112,7 @@ def _decisions(
     if elsewhere.get(kind, name) != name:
         return made, (), False
     if fixed is None:
-        strategy, of_run, notices = component(old, kind, domains, components, beside=beside)
+        strategy, of_run, notices = component(old, kind, domains, components, beside=beside(kind))
         return {**made, **of_run, kind.value: strategy}, notices, False
     if old.static_mix:
         return {**made, kind.value: fixed}, (), False
@@ -113,10 +120,8 @@ def _decisions(
     return {**made, kind.value: fixed}, (f"{said}, as in 1.x",), False
 
 
-def _set_for(kind: Kind | None, section: Mapping[str, Any], settings: Iterable[str]) -> set[str]:
+def _set_for(kind: Kind, section: Mapping[str, Any], settings: Iterable[str]) -> set[str]:
     """The parameters of the strategy of ``kind`` that are given in today's keys."""
-    if kind is None:
-        return set()
     written = section.get(kind.value)
     of_kind = (name.partition(".") for name in settings)
     return {*(written if isinstance(written, Mapping) else ()), *(name for who, _, name in of_kind if who == kind)}
@@ -140,7 +145,7 @@ def _laid_over(made: dict[str, Any], section: Mapping[str, Any]) -> dict[str, An
     merged = {**made, **section}
     for kind in Kind:
         below, above = made.get(kind.value), section.get(kind.value)
-        if below is None or above is None or isinstance(above, list):
+        if below is None or above is None or isinstance(above, list) or isinstance(below, list):
             continue
         above = dict(above) if isinstance(above, Mapping) else {"name": above}
         if above.get("name", below["name"]) == below["name"]:

@@ -34,6 +34,7 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
     (Kind.SELECTOR, "nice"): {"gradient_type": "adam", "reward_model_backend": "local_vllm"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
     (Kind.MIXER, "odm"): {"alpha": 0.9},
+    (Kind.MIXER, "dynamic_moe"): {"eta": 10.0, "c": 0.05, "collect_steps": 5},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
     (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
     (Kind.WEIGHTER, "joint_update_aware"): {
@@ -74,6 +75,7 @@ _RENAMED = {
         "reweight_eta": "eta",
         "reweight_eps": "smoothing",
     },
+    (Kind.MIXER, "dynamic_moe"): {"c": "smoothing"},
     (Kind.WEIGHTER, "joint_update_aware"): {
         "fixed_point_iters": "iterations",
         "damping": "rho",
@@ -104,6 +106,10 @@ _DIFFERS = {
         "rewards are the raw losses of every step, as in the paper; 1.x scaled them by 15, clipped them, kept .03 for "
         "each domain, and took passes of their own for them"
     ),
+    (Kind.MIXER, "dynamic_moe"): (
+        "loads are those of all layers, of samples drawn anew from the pool; 1.x took the last layer's gate_load, of "
+        "mixer_eval_dataset or of samples set aside, and equal loads of a model that gives none"
+    ),
     (Kind.WEIGHTER, "adapt"): (
         "the weights of a step have a mean of one here; 1.x did not normalise them, which halved the learning rate"
     ),
@@ -111,7 +117,9 @@ _DIFFERS = {
         "the weights of a step are those of its whole accumulation window, and of all of the target set"
     ),
 }
-_BATCHES = _Lost(why="dataflex.token_budget bounds a batch")
+# What 1.x's dynamic_moe takes its samples by: batches, their size, and how many it sets aside.
+_PROBE = {"collect_steps": 10, "eval_batch_size": 32, "eval_samples": 1000}
+_BATCHES = _Lost(why="dataflex.token_budget bounds a batch of losses")
 _SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
 _ONCE = _Lost(why="samples are drawn without replacement", same=False)
 _EXACT = _Lost(why="scores are exact, without a projection")
@@ -121,7 +129,6 @@ _EVERYWHERE = {
     "cache_dir": _Lost(why="decisions are kept in output_dir/dataflex"),
     "save_interval": _Lost(why="dataflex.flush_seconds says how often results are written"),
 }
-_BATCHES = _Lost(why="dataflex.token_budget bounds a batch of losses")
 _LOST = {
     (Kind.SELECTOR, "delta_loss"): {"score_batch_size": _BATCHES, "score_num_workers": _BATCHES},
     (Kind.SELECTOR, "less"): {"proj_dim": _Lost(why="scores are exact, without a projection"), "seed": _SEED},
@@ -275,6 +282,9 @@ def _params(
         notices.append(f"{kind} {name}: {_DIFFERS[here]}")
     renamed = _RENAMED.get(here, {})
     kept = {renamed.get(key, key): value for key, value in params.items() if key not in lost}
+    if here == (Kind.MIXER, "dynamic_moe"):
+        collected, batch, most = (int(kept.pop(key, default)) for key, default in _PROBE.items())
+        kept["probe"] = min(collected * batch, most)
     if here == (Kind.MIXER, "static") and kept.get("proportions") is None:
         kept["proportions"] = equal(domains)
     if here == (Kind.MIXER, "doremi") and kept.get("reference_model") is None:

@@ -16,16 +16,18 @@ from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
 
 REORDER = "dynamic_reorder"
+LEGO = "dynamic_lego"  # a pipeline of components, of several kinds
 KINDS = {
     "dynamic_select": Kind.SELECTOR,
     "dynamic_mix": Kind.MIXER,
     "dynamic_weight": Kind.WEIGHTER,
     REORDER: Kind.SELECTOR,
+    LEGO: Kind.SELECTOR,
 }
-FAMILIES = {**{train_type: kind.value for train_type, kind in KINDS.items()}, REORDER: "reorder"}
+"""The kind that a ``train_type`` decides by; that of a pipeline takes its steps, as a selector does."""
+FAMILIES = {**{train_type: kind.value for train_type, kind in KINDS.items()}, REORDER: "reorder", LEGO: "pipeline"}
 """What 1.x calls the components of a ``train_type``; its files have a section of each, in the plural."""
 _TYPES = ("static", *KINDS)
-_ELSEWHERE = {"dynamic_lego": "name a strategy a kind"}  # a pipeline of components
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +80,6 @@ def read(args: Mapping[str, Any]) -> OldKeys:
     """The keys of 1.x among ``args``. Raises `InvalidConfig` with every fault in one line."""
     written = {key: args[key] for key in given(args) if args[key] is not None}
     kind = str(written.get("train_type", "static"))
-    if kind in _ELSEWHERE:
-        raise InvalidConfig(f"train_type {kind} of DataFlex 1.x is not offered", hint=_ELSEWHERE[kind])
     if kind not in _TYPES:
         raise InvalidConfig(f"train_type {kind!r} is none of DataFlex 1.x's", hint=did_you_mean(kind, _TYPES))
     import pydantic
@@ -97,11 +97,17 @@ def idle(old: OldKeys, args: Iterable[str]) -> list[str]:
     if old.kind is None:
         return [key for key in given(args) if key in _OF_STEPS | _OF_MIXING | _OF_COMPONENTS | {"train_step"}]
     if old.kind is Kind.SELECTOR:
-        return [key for key in given(args) if key in _OF_MIXING]
+        told = {"init_mixture_proportions"} if old.train_type == LEGO else frozenset()
+        return [key for key in given(args) if key in _OF_MIXING - told]
     if old.kind is Kind.WEIGHTER:
         return [key for key in given(args) if key in _OF_MIXING | _OF_STEPS - {"warmup_step"}]
-    unused = {"mixer_eval_dataset"} | (_OF_STEPS | _OF_COMPONENTS if old.static_mix else frozenset())
+    unused = {"mixer_eval_dataset"} - _asked(old) | (_OF_STEPS | _OF_COMPONENTS if old.static_mix else frozenset())
     return [key for key in given(args) if key in unused]
+
+
+def _asked(old: OldKeys) -> set[str]:
+    """Keys of mixing that one component alone reads."""
+    return {"mixer_eval_dataset"} if old.component_name == "dynamic_moe" else set()
 
 
 def refuse_alone(args: Mapping[str, Any]) -> None:

@@ -74,6 +74,7 @@ class DataflexConfig:
     ``targets`` are the evaluation data sets that strategies are given as the target set, all of them where none is
     named; by the others the run is evaluated, and nothing is decided. ``holdout`` is the share of each domain that is
     kept out of the pool, and that strategies may ask about (None: nothing is kept out).
+    ``unit`` is what a mixer's proportions, and beside one those of the warm-up, are shares of.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -108,6 +109,10 @@ class DataflexConfig:
         Literal["size", "uniform"] | dict[str, Annotated[float, Ge(0), Lt(math.inf)]],
         Doc("how the warm-up mixes domains: by size, uniform, or shares by name"),
     ] = "size"
+    unit: Annotated[
+        Literal["samples", "tokens"],
+        Doc("what a mixer's proportions, and those of the warm-up beside one, are shares of: samples or target tokens"),
+    ] = "samples"
     token_budget: Annotated[
         Annotated[int, Gt(0)] | None, Doc("tokens in a batch of signals, with padding; null: as in a training batch")
     ] = None

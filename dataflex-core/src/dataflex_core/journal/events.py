@@ -59,6 +59,9 @@ class Start(Event):
     and ``mixing_cost`` by the steps that it holds for; None where deciding costs nothing. ``rows`` gives the rows that
     the samples of each domain are made of, ``target_rows`` those of each target set: empty where that is not known.
 
+    ``mean_tokens`` are the mean target tokens of a sample of each domain where proportions are shares of target tokens,
+    None where they are of samples.
+
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
     defaults included, and ``versions`` what is installed, by distribution.
     """
@@ -94,6 +97,7 @@ class Start(Event):
     target_rows: Mapping[str, int] = field(default_factory=dict)
     holdout: Mapping[str, int] = field(default_factory=dict)
     mixing_cost: float = 0.0
+    mean_tokens: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +138,9 @@ class Decision(Event):
     """An interval begins, and what it trains on is decided.
 
     ``decision`` is its number; 0 is the warm-up. The interval has the steps ``step + 1`` to ``until``. ``chosen`` gives
-    the samples of each domain in its plan, ``proportions`` the shares that were asked for, of sum one: None where the
-    pool is read as one. ``judged`` counts the samples that the selector judged, ``shortages`` is what was missing.
+    the samples of each domain in its plan, ``proportions`` the shares that were asked for, of sum one, of samples or of
+    target tokens as the `Start` says: None where the pool is read as one. ``judged`` counts the samples that the
+    selector judged, ``shortages`` is what was missing.
 
     ``plan`` is the start, 16 hexadecimal digits, of the SHA-256 of the plan's sample ids: Int64, little-endian, in the
     order of training. ``seconds`` is how long deciding took on rank 0, ``epoch`` and ``learning_rate`` are where

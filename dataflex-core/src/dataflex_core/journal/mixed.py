@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataflex_core.errors import DataError
+from dataflex_core.config.section import SECTION
+from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.journal.events import Decision
 from dataflex_core.journal.run import Run, open_run
 from dataflex_core.spec import Kind
@@ -19,7 +20,7 @@ class Mixed:
     ``mean`` is the mean over those steps, ``last`` what the last of them trained by, both by domain and of sum one.
     Where a mixer weighs the loss, a domain's part is its proportion times its weight. ``reference_lead`` is the mean of
     the figure of that name, where the mixer gives it: by how much a reference model was better than the model in
-    training.
+    training. ``unit`` is what they are shares of: ``samples``, or target ``tokens``.
     """
 
     mixer: str
@@ -27,6 +28,7 @@ class Mixed:
     mean: Mapping[str, float]
     last: Mapping[str, float]
     reference_lead: float | None = None
+    unit: str = "samples"
 
 
 def mixed(run: Run) -> Mixed:
@@ -48,12 +50,20 @@ def mixed(run: Run) -> Mixed:
         mean={name: _mean([(part[name], steps) for part, steps in parts]) for name in parts[0][0]},
         last=parts[-1][0],
         reference_lead=_mean(known) if (known := [(lead, n) for lead, n in leads if lead is not None]) else None,
+        unit="samples" if run.start.mean_tokens is None else "tokens",
     )
 
 
-def mean_proportions(folder: str) -> Mapping[str, float]:
-    """`Mixed.mean` of the run in an output folder. Raises as `open_run` and `mixed` do."""
-    return mixed(open_run(Path(folder).expanduser())).mean
+def mean_proportions(folder: str, *, unit: str = "samples") -> Mapping[str, float]:
+    """`Mixed.mean` of the run in an output folder, for a run whose proportions are shares of a ``unit``.
+
+    Raises as `open_run` and `mixed` do, and `InvalidConfig` where the other run's are of another unit.
+    """
+    found = mixed(open_run(Path(folder).expanduser()))
+    if found.unit != unit:
+        said = f"the proportions of {folder} are shares of {found.unit}, those of this run of {unit}"
+        raise InvalidConfig(said, hint=f"set dataflex.unit: {found.unit}", key=[SECTION, "unit"])
+    return found.mean
 
 
 def _parts(made: Decision) -> dict[str, float]:

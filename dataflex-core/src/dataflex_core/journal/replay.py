@@ -98,6 +98,7 @@ def _budget(start: Start) -> Budget:
         judged=start.judged,
         decision_cost=start.decision_cost,
         step_cost=start.step_cost,
+        mean_tokens=None if start.mean_tokens is None else tuple(start.mean_tokens[name] for name in start.domains),
     )
 
 

@@ -55,6 +55,11 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         mixing_cost=round(budget.mixing_cost, 3),
         exhaustion=prepared.config.dataflex.exhaustion,
         warmup_proportions=prepared.config.dataflex.warmup_proportions,
+        mean_tokens=(
+            None
+            if budget.mean_tokens is None
+            else {domain.name: mean for domain, mean in zip(budget.domains, budget.mean_tokens, strict=True)}
+        ),
         model=RunArgs(written=prepared.config.args).model,
         config=json.loads(json.dumps(asdict(prepared.config.dataflex), default=str)),
         versions=_versions(prepared),

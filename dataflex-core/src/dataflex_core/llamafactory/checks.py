@@ -14,6 +14,7 @@ from dataflex_core.llamafactory.datasets.index import index_faults
 from dataflex_core.llamafactory.environment import allows_extra_args
 from dataflex_core.llamafactory.files import check_files, is_missing
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
+from dataflex_core.llamafactory.model_size import experts_of_folder
 from dataflex_core.llamafactory.places import check_places
 from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
@@ -124,6 +125,18 @@ def _needs_candidate_losses(args: Args, spec: StrategySpec) -> Iterator[UsageErr
     yield from _needs_forwards(args, spec)
 
 
+def _needs_experts(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
+    yield from _needs_forwards(args, spec)
+    if experts_of_folder(str(args.get("model_name_or_path") or "")) == 0:
+        yield is_dense(spec, args["model_name_or_path"])
+
+
+def is_dense(spec: StrategySpec, model: object) -> UnmetNeed:
+    """What to say of a strategy that asks a dense model for its experts."""
+    why = f"asks which experts tokens are sent to, and {model} has none"
+    return _unmet(spec, why, hint="train a mixture of experts, such as Mixtral or Qwen2-MoE", key="model_name_or_path")
+
+
 def _needs_generations(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
     if fsdp := _first(args, _FSDP):
         why = f"generates, and {fsdp} shards the model that writes"
@@ -212,6 +225,7 @@ _CHECKS: dict[Need, Callable[[Args, StrategySpec], Iterator[UsageError]]] = {
     Need.TRAINING_LOSSES: _needs_training_losses,
     Need.GRADIENTS: _needs_gradients,
     Need.EMBEDDINGS: _needs_forwards,
+    Need.EXPERT_LOADS: _needs_experts,
     Need.GENERATIONS: _needs_generations,
     Need.TARGET_SET: _needs_target_set,
 }

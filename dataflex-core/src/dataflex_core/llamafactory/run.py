@@ -16,21 +16,25 @@ from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal, Report
 from dataflex_core.llamafactory.args import RunArgs, dataset_dir
+from dataflex_core.llamafactory.checks import is_dense
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.environment import logs_details
 from dataflex_core.llamafactory.holdout import held_out
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
 from dataflex_core.llamafactory.loading import Load, Loading
-from dataflex_core.llamafactory.model_size import layers_of_model
+from dataflex_core.llamafactory.model_size import experts_of_model, layers_of_model
 from dataflex_core.llamafactory.traced import Wanted, summed
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.llamafactory.written import is_on
 from dataflex_core.planning.budget import Budget, budget_of
+from dataflex_core.planning.units import mean_tokens_of
 from dataflex_core.prepared import MIXER, PreparedRun
 from dataflex_core.score_file import About, rows_file, write_rows
+from dataflex_core.scoring.batching import target_tokens_of
+from dataflex_core.spec import Need
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 from dataflex_core.wording import first_line
@@ -249,6 +253,7 @@ def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Itera
 
 def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:
     """What the run has to work with, on ``ranks`` ranks. Raises a `UsageError` for what cannot be."""
+    _check_experts(prepared)
     return budget_of(
         prepared,
         domains=loaded.domains,
@@ -260,11 +265,27 @@ def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ra
         epochs=training_args.num_train_epochs,
         drop_last=training_args.dataloader_drop_last,
         layers=layers_of_model(RunArgs(written=prepared.config.args)) if _asks_for_layers(prepared) else None,
+        mean_tokens=_mean_tokens(prepared, loaded),
     )
+
+
+def _mean_tokens(prepared: PreparedRun, loaded: LoadedData) -> tuple[float, ...] | None:
+    """Of each domain, where a mixer's proportions are shares of target tokens: all labels are looked at once."""
+    if prepared.config.dataflex.unit == "samples" or MIXER not in prepared.strategies:
+        return None
+    return mean_tokens_of(loaded.domains, target_tokens_of(loaded.module["train_dataset"]))
 
 
 def _asks_for_layers(prepared: PreparedRun) -> bool:
     return any(chosen.record.spec.cost_of is not None for chosen in prepared.strategies.values())
+
+
+def _check_experts(prepared: PreparedRun) -> None:
+    """Whether a model of the hub has experts, where a strategy asks for them: it has been fetched by now."""
+    asking = next((chosen for chosen in prepared.strategies.values() if Need.EXPERT_LOADS in chosen.needs), None)
+    args = RunArgs(written=prepared.config.args)
+    if asking is not None and experts_of_model(args) == 0:
+        raise is_dense(asking.record.spec, args.model)
 
 
 def _modules(error: BaseException) -> list[str]:

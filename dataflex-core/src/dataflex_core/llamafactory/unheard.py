@@ -59,6 +59,7 @@ _OF_KINDS: Mapping[str, Collection[Kind]] = {
     "spread": (Kind.SELECTOR,),
     "exhaustion": _PLANNING,
     "warmup_proportions": _PLANNING,
+    "unit": (Kind.MIXER,),
     "targets": _PLANNING,
 }
 

@@ -35,6 +35,8 @@ class Budget:
     the model's transformer layers, None where nobody knows; ``features_cost`` is that of the features that scores are
     predicted from, once in the run. ``holdout`` samples are kept out of each domain, and ``mixing_cost`` is what a
     mixer's questions cost at a decision, as at the first, in training steps.
+    ``mean_tokens`` are the mean target tokens of a sample of each domain where proportions are shares of tokens, None
+    where they are of samples.
     """
 
     schedule: Schedule
@@ -50,6 +52,7 @@ class Budget:
     features_cost: float = 0.0
     holdout: tuple[tuple[str, int], ...] = ()
     mixing_cost: float = 0.0
+    mean_tokens: tuple[float, ...] | None = None
 
     @property
     def longest(self) -> int:
@@ -74,6 +77,7 @@ def budget_of(
     drop_last: bool = False,
     layers: int | None = None,
     holdout: Mapping[str, int] | None = None,
+    mean_tokens: tuple[float, ...] | None = None,
 ) -> Budget:
     """Work the run out, and refuse what cannot be. ``micro_batches`` make up a rank's accumulation window.
 
@@ -121,6 +125,7 @@ def budget_of(
         layers=layers,
         features_cost=0.0 if probing is None or config.features == "tokens" else cost_of_features(pool, global_batch),
         holdout=tuple((holdout or {}).items()),
+        mean_tokens=mean_tokens,
     )
     return replace(budget, mixing_cost=cost_of_mixing(prepared.strategies.get(MIXER), budget, decision=1))
 

@@ -38,6 +38,7 @@ from dataflex_core.planning.predict import Features
 from dataflex_core.planning.probe import Probing
 from dataflex_core.planning.quotas import normalised
 from dataflex_core.planning.schedule import Interval
+from dataflex_core.planning.units import sample_shares, token_shares
 from dataflex_core.prepared import MIXER, SELECTOR, Chosen, Slot
 from dataflex_core.requests import MixRequest, Mixture, Progress, SelectionRequest
 from dataflex_core.rng import strategy_rng
@@ -101,8 +102,7 @@ class Planner:
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
         by_domain = self._mixer is not None or rules.warmup_proportions != "size"
         self._pool = Pool(budget, rules.exhaustion, seed=seed, by_domain=by_domain)
-        domains = budget.domains
-        self._previous = normalised(shares_of(rules.warmup_proportions, domains), len(domains))
+        self._previous = self._configured(rules.warmup_proportions)
         self._mean, self._steps = self._previous, 0
 
     def decide(self, interval: Interval, progress: Progress, signals: Signals | None) -> Plan:
@@ -116,7 +116,7 @@ class Planner:
             self._pool.owe_nothing()  # the warm-up counts for itself
         self.heard = Heard()
         mixture = self._mixture(interval, progress, signals)
-        choice = self._samples(interval, progress, signals, mixture.proportions)
+        choice = self._samples(interval, progress, signals, self._of_samples(mixture.proportions))
         count = interval.steps * self._budget.global_batch
         ids = choice.ids if choice.ordered else shuffled(choice.ids, self._seed, interval.start)
         assert ids.shape == (count,), "a plan is exactly one interval"
@@ -169,8 +169,9 @@ class Planner:
         """What the mixer answers, checked and normalised; what the configuration says where it is not asked."""
         domains = self._budget.domains
         if self._mixer is None or interval.is_warmup:
-            written = self._rules.warmup_proportions if interval.is_warmup else "size"
-            return Mixture(proportions=normalised(shares_of(written, domains), len(domains)))
+            return Mixture(
+                proportions=self._configured(self._rules.warmup_proportions if interval.is_warmup else "size")
+            )
         assert signals is not None, "a decision has signals"
         request = MixRequest(
             progress=progress,
@@ -188,6 +189,17 @@ class Planner:
             return mixture_of(answer, self._chosen[MIXER].needs, len(domains))
         except StrategyFault as wrong:
             raise self._fault(MIXER, interval, wrong.message + answered_at(self._mixer, "mix"), wrong.hint) from wrong
+
+    def _configured(self, written: str | Mapping[str, float]) -> Shares:
+        """What the configuration says of proportions, in the unit of the run's: `size` is of samples in any."""
+        budget = self._budget
+        shares = normalised(shares_of(written, budget.domains), len(budget.domains))
+        return shares if budget.mean_tokens is None or written != "size" else token_shares(shares, budget.mean_tokens)
+
+    def _of_samples(self, shares: Shares) -> Shares:
+        """Proportions, in the unit of the run's, as shares of samples, which quotas are made of."""
+        means = self._budget.mean_tokens
+        return shares if means is None else sample_shares(shares, means)
 
     def _samples(self, interval: Interval, progress: Progress, signals: Signals | None, shares: Shares) -> Choice:
         """Exactly as many samples as the interval trains on: the selector's choice, or the next unread ones."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.scoring.last_layers import layers_of
-from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
+from dataflex_core.scoring.model_calls import base_of, inputs_without_head
 from dataflex_core.scoring.models import Encoder
 
 Pooling = Literal["mean", "last", "weighted"]
@@ -67,11 +67,7 @@ def _hidden(model: nn.Module, batch: Mapping[str, Any], layer: int) -> torch.Ten
 
     Taken by a hook: asked for them, transformers keeps those of all layers, and its own hooks on the model for good.
     """
-    inputs = inputs_of(model, batch)
-    if takes(model, "logits_to_keep"):
-        inputs["logits_to_keep"] = 1  # the head is not wanted
-    if takes(model, "use_cache"):
-        inputs["use_cache"] = False
+    inputs = inputs_without_head(model, batch)
     inner: Any = base_of(model).base_model
     count = int(inner.config.get_text_config().num_hidden_layers)
     if not -count - 1 <= layer <= count:

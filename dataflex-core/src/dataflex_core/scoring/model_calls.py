@@ -33,6 +33,16 @@ def inputs_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     return inputs
 
 
+def inputs_without_head(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for who wants no logits: as few as the model will make, and no cache."""
+    inputs = inputs_of(model, batch)
+    if takes(model, "logits_to_keep"):
+        inputs["logits_to_keep"] = 1
+    if takes(model, "use_cache"):
+        inputs["use_cache"] = False
+    return inputs
+
+
 def takes(model: nn.Module, argument: str) -> bool:
     """Whether the model's own ``forward`` has that argument."""
     return argument in inspect.signature(type(base_of(model)).forward).parameters

@@ -18,6 +18,7 @@ from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.embeddings import POOLINGS, embed
 from dataflex_core.scoring.engine import Ragged, Task
 from dataflex_core.scoring.eval_mode import eval_mode
+from dataflex_core.scoring.expert_loads import routed
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.gradient_signals import GradientSignals, Rows
 from dataflex_core.scoring.losses import IGNORE, at_targets, sample_means, token_losses
@@ -214,6 +215,15 @@ class ModelSignals(GradientSignals):
     def forget_start(self) -> None:
         """No more states are wanted of the model that the run started from, for now."""
         self._context.models.forget(BASE)
+
+    def expert_loads(self, shard: Ids) -> Rows:
+        """Shares of each layer's choices that fell on each expert, Float32[n, E]."""
+        context = self._context
+        model = context.models.training
+        with eval_mode(model), torch.no_grad(), routed(model) as routers:
+            task = Task(what="expert loads", signal="expert loads", state=lambda: context.state(model))
+            row = (routers.width,)
+            return context.engine.map(self._samples, shard, task, lambda batch: routers.loads(model, batch), row=row)
 
     def generations(
         self,

@@ -195,6 +195,12 @@ class FakeSignals:
         found = [fakes.embedding(sample, self.step, view) for sample in self._asked(shard)]
         return np.array(found, dtype=np.float32).reshape(len(found), fakes.WIDTH)
 
+    def expert_loads(self, shard: Ids) -> Rows:
+        """Shares of each layer's choices, Float32[n, LAYERS * EXPERTS]."""
+        self._ask("expert_loads", Need.EXPERT_LOADS)
+        found = [fakes.expert_loads(sample, self.step) for sample in self._asked(shard)]
+        return np.array(found, dtype=np.float32).reshape(len(found), fakes.LAYERS * fakes.EXPERTS)
+
     def generations(
         self,
         shard: Ids,

@@ -31,6 +31,8 @@ PARAMETERS = 32
 """Trainable parameters of the model that there is not: gradients have as many numbers."""
 LAYERS = 4
 """Its transformer layers, which have all of them, one after the other."""
+EXPERTS = 3
+"""Experts of each of its layers."""
 _SLOWNESS = 40.0
 
 
@@ -145,6 +147,18 @@ def embedding(sample: Sample, step: int, view: Mapping[str, object]) -> NDArray[
     own = _noise(sample.key, f"embedding {view}", WIDTH) + turn * _noise(sample.key, f"turn {view}", WIDTH)
     found: Vector = 2 * centre + own
     return found.astype(np.float32)
+
+
+def expert_loads(sample: Sample, step: int) -> NDArray[np.float32]:
+    """Float32[LAYERS * EXPERTS], of sum one in each layer: more alike of samples that begin alike."""
+    centre = _noise(f"token {sample.tokens[0]}", "routers", LAYERS * EXPERTS)
+    own = (
+        _noise(sample.key, "routers", LAYERS * EXPERTS)
+        + step / _SLOWNESS * _noise(sample.key, "turn", PARAMETERS)[: LAYERS * EXPERTS]
+    )
+    sent = np.exp(centre + 0.3 * own).reshape(LAYERS, EXPERTS)
+    shares: NDArray[np.float32] = (sent / sent.sum(axis=1, keepdims=True)).ravel().astype(np.float32)
+    return shares
 
 
 @lru_cache(maxsize=100_000)

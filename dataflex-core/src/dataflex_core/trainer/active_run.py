@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ class ActiveRun:
         for values in self.columns.values():
             values.flags.writeable = False  # all strategies are given the same
         mixed = MIXER in self.prepared.strategies
-        context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns, earlier=mean_proportions)
+        earlier = partial(mean_proportions, unit="samples" if budget.mean_tokens is None else "tokens")
+        context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns, earlier=earlier)
         for slot, strategy in self.strategies.items():
             with self.named(slot, "in setup()"):
                 strategy.setup(context)

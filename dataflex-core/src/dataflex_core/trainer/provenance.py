@@ -48,6 +48,7 @@ def provenance_of(
             "global batch": budget.global_batch,
             "exhaustion": prepared.config.dataflex.exhaustion,
             "seed": seed,
+            **({} if budget.mean_tokens is None else {"unit": "tokens"}),
         },
         "data": {
             **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in budget.domains},

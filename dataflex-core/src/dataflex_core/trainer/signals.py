@@ -169,5 +169,5 @@ def _what_counts(config: RunConfig) -> str:
 
 def _unkept(keep: Keep) -> frozenset[str]:
     """The signals whose partial results may not lie on disk."""
-    scores = {"losses", "gradients", "embeddings"} if not keep.scores else set()
+    scores = {"losses", "gradients", "embeddings", "expert loads"} if not keep.scores else set()
     return frozenset(scores | (set() if keep.texts else {"generations"}))

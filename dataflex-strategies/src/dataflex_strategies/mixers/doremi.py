@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
+BEHIND = (
+    "the reference model's loss is below this run's in no domain any more: what exceeds it says little; train the "
+    "reference for longer, or this run for fewer steps"
+)
+"""What is said of a reference that is no better than the proxy."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoReMiParams:
@@ -45,11 +51,12 @@ class DoReMiMixer(Mixer[DoReMiParams]):
     ``proportions`` says otherwise, and the loss of a domain's samples is multiplied by α/π. The result is the mean of α
     over all steps: ``dataflex proportions RUN`` prints it as a ready section for a final run. Figures of each decision:
     ``alpha/DOMAIN``, the mean so far ``mean/DOMAIN``, the excess ``excess/DOMAIN``, and ``reference_lead``: by how much
-    the reference model's mean loss is below the proxy's on the same tokens. Where it is zero or less, the reference is
-    no better than the proxy, and the excess says little.
+    the reference model's mean loss is below the proxy's on the same tokens. Where over a tenth of the run it is zero or
+    less in every domain, the reference is no better than the proxy and the excess says little: a line says so, once.
 
     Departs from the paper in that α changes at decisions, once in ``update_steps`` steps; with ``update_steps: 1``, as
-    in the paper, at every step. Shares are of samples: a domain of long samples has a larger part in the loss.
+    in the paper, at every step. Shares are of samples, so that a domain of long samples has a larger part in the loss;
+    with ``dataflex.unit: tokens`` they are of target tokens, as in the paper.
 
     When to use: to find proportions with a small model for the training of a larger one, in three runs: a reference, a
     proxy under this mixer, the final run. Not where only one run can be afforded: `odm` learns while it trains. A step
@@ -72,6 +79,8 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         self._alpha, self._excess = np.full(count, 1 / count), np.zeros(count)
         self._mean, self._steps = np.zeros(count), 0
         self._seen = _nothing(count)
+        self._lead, self._window, self._told = np.zeros((2, count)), max(1, context.total_steps // 10), False
+        self._since = 0
 
     def observe(self, step: StepFacts) -> None:
         """Add up the step's excess losses, and the losses that they are of."""
@@ -79,7 +88,11 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         assert step.reference_loss_by_domain is not None, "declared as a need"
         self._seen["tokens"] += step.tokens_by_domain
         self._seen["excess"] += step.excess_by_domain
-        self._seen["lead"] += step.loss_by_domain - step.reference_loss_by_domain
+        lead = step.loss_by_domain - step.reference_loss_by_domain
+        self._seen["lead"] += lead
+        self._lead[0] += lead
+        self._lead[1] += step.tokens_by_domain
+        self._since += 1
 
     def mix(self, request: MixRequest) -> Mixture:
         """What is sampled stays; the loss weights are α/π."""
@@ -96,16 +109,33 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         for name, figures in (("alpha", self._alpha), ("mean", self._mean), ("excess", self._excess)):
             of_domains = zip(request.domains, figures.tolist(), strict=True)
             notes |= {f"{name}/{domain.name}": figure for domain, figure in of_domains}
-        return Mixture(proportions=self._sampled.copy(), loss_weights=self._alpha / self._sampled, notes=notes)
+        return Mixture(
+            proportions=self._sampled.copy(),
+            loss_weights=self._alpha / self._sampled,
+            notes=notes,
+            remarks=self._remarks(),
+        )
+
+    def _remarks(self) -> tuple[str, ...]:
+        """A line, once, where the reference leads in no domain over a tenth of the run in which all were drawn."""
+        lead, tokens = self._lead
+        if self._told or self._since < self._window or not tokens.all():
+            return ()
+        self._told = bool((lead <= 0).all())
+        self._lead[:], self._since = 0, 0
+        return (BEHIND,) if self._told else ()
 
     def state_dict(self) -> dict[str, Any]:
-        """α, its mean over so many steps, the last excess, and what was seen since the last decision."""
+        """α, its mean over so many steps, the last excess, what was seen since the last decision, and the lead."""
         return {
             "alpha": self._alpha.copy(),
             "mean": self._mean.copy(),
             "steps": self._steps,
             "excess": self._excess.copy(),
             "seen": {name: sums.copy() for name, sums in self._seen.items()},
+            "lead": self._lead.copy(),
+            "since": self._since,
+            "told": self._told,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -113,6 +143,7 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         self._alpha, self._mean, self._steps = state["alpha"].copy(), state["mean"].copy(), int(state["steps"])
         self._excess = state["excess"].copy()
         self._seen = {name: sums.copy() for name, sums in state["seen"].items()}
+        self._lead, self._since, self._told = state["lead"].copy(), int(state["since"]), bool(state["told"])
 
 
 def updated(alpha: ArrayLike, excess: ArrayLike, *, eta: float, smoothing: float) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def _visits(call: LayerCall) -> list[_Visit]:
 
 def _each_visit(call: LayerCall) -> Iterator[_Visit]:
     layer: Any = call.layer
-    hidden, index, weights = _arguments(call)
+    hidden, index, weights = arguments(layer, call.args, call.options)
     (grad,) = call.grads
     assert grad is not None
     grad = grad.reshape(hidden.shape)
@@ -121,10 +121,11 @@ def _between(layer: Any, expert: int, x: torch.Tensor, down: torch.Tensor) -> tu
     return up, inner.detach()
 
 
-def _arguments(call: LayerCall) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Hidden states [N, H], the experts of each, Int64[N, k], and their weights [N, k]."""
-    layer = call.layer
-    bound = inspect.signature(type(layer).forward).bind(layer, *call.args, **call.options)
+def arguments(
+    layer: nn.Module, args: tuple[Any, ...], options: Mapping[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of a call of a layer that `fits`: hidden states [N, H], the experts of each, Int64[N, k], weights [N, k]."""
+    bound = inspect.signature(type(layer).forward).bind(layer, *args, **options)
     _, hidden, index, weights = bound.args[:4]
     return hidden.reshape(-1, hidden.shape[-1]), index.reshape(-1, index.shape[-1]), weights.reshape(index.shape)
 
