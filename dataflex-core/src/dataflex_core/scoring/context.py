@@ -36,8 +36,9 @@ class ScoringContext:
     asked for. ``store`` has the answers of models that do not train, those of token losses in numbers of ``tokens_as``;
     ``precision`` is what the one in training computes in where its weights do not say so. ``notice`` tells the user
     something, ``fallback`` that something is not done as it is best done: its kind, and why; None: that is a notice.
-    ``chunked`` takes losses of tokens without whole logits, where that is wanted. ``explains`` is whether somebody will ask which target samples others help most: then their unit gradients, the last
-    ones that were taken at this decision, stay for it where they fit: ``target_units``, and of which layers.
+    ``chunked`` takes losses of tokens without whole logits; None: these are had. ``explains`` is whether somebody will
+    ask which target samples others help most: then their unit gradients, the last ones that were taken at this
+    decision, stay for it where they fit: ``target_units``, and of which layers.
     """
 
     models: Models

@@ -14,13 +14,13 @@ from dataflex_core.scoring.chunked import ChunkedLosses
 from dataflex_core.scoring.last_layers import layers_of, parameters_behind
 from dataflex_core.scoring.layouts import layouts_of
 from dataflex_core.scoring.losses import sample_means, token_losses
-from dataflex_core.scoring.targets import IGNORE, next_tokens
 from dataflex_core.scoring.rules.layout import Unreachable
 from dataflex_core.scoring.rules.owners import Owner, owners_of
 from dataflex_core.scoring.rules.registry import Registry
 from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Batch
 from dataflex_core.scoring.sharded import is_sharded
+from dataflex_core.scoring.targets import IGNORE, next_tokens
 from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
@@ -149,9 +149,7 @@ class Gradients:
         if not self.beyond:
             layouts = layouts_of(self._model, batch)
             try:
-                found = trace(
-                    self._model, self._owners, layouts, lambda: self._means(batch), start=self._start()
-                )
+                found = trace(self._model, self._owners, layouts, lambda: self._means(batch), start=self._start())
                 self.beyond = self._check(batch, found)
             except Unreachable as error:
                 self.beyond = {"": str(error)}

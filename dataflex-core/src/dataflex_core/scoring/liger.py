@@ -22,7 +22,7 @@ _AGREEMENT = 1e-3  # of losses and gradients near one, in float32: a GPU may mul
 
 def fits(head: nn.Module) -> bool:
     """Whether a head is what the kernel takes: one linear layer, whole on this rank, without an adapter."""
-    return type(head) is nn.Linear and not is_sharded(head.weight) and not hasattr(head.weight, "to_local")
+    return type(head) is nn.Linear and not any(map(is_sharded, head.parameters()))
 
 
 def kernel_for(device: torch.device, cap: float | None) -> Kernel | None:

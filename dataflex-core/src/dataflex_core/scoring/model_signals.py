@@ -21,11 +21,11 @@ from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.gradient_signals import GradientSignals, Rows
 from dataflex_core.scoring.losses import at_targets, sample_means, token_losses
-from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.scoring.models import Encoder
 from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.start_states import VERSION, folded, width_of
+from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.signals import Gathered, Generations
 
 
