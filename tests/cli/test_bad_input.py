@@ -174,7 +174,12 @@ LIGHT = {
     "a streaming data set": ({"streaming": True}, ["--selector", "loss"], "streaming"),
     "a stage that is not supported": ({"stage": "dpo"}, ["--selector", "loss"], "stage dpo is not supported"),
     "nothing is trained": ({"do_train": False}, ["--selector", "loss"], "do_train"),
-    "fused loss, weighter": ({"enable_liger_kernel": True}, ["--weighter", "loss"], "enable_liger_kernel"),
+    "fused loss, weighter": ({"use_unsloth": True}, ["--weighter", "loss"], "gives neither these nor logits"),
+    "chunks under FSDP": (
+        {"fsdp": "full_shard", "dataflex": {"chunked_loss": True}},
+        ["--weighter", "loss"],
+        "fsdp has its weights only inside a forward",
+    ),
     "packed rows without borders": ({"stage": "pt"}, ["--weighter", "loss"], "leaves no borders between them"),
     "fused loss, selector": ({"use_unsloth": True}, ["--selector", "loss"], "use_unsloth"),
     "another loss": ({"use_dft_loss": True}, ["--weighter", "loss"], "use_dft_loss"),

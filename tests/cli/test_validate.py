@@ -22,7 +22,7 @@ dataset:
   - wrds
   - numbers
 dataset_dir: {data}
-enable_liger_kernel: true
+use_unsloth: true
 learning_rate: fast
 finetuning_type: lara
 dataflex:
@@ -37,7 +37,7 @@ dataflex:
 EXPECTED = [
     (4, 1, "unknown key lora_rnk"),
     (6, 5, "dataset 'wrds' is not in"),
-    (9, 1, "selector loss needs per-sample losses"),
+    (9, 1, "selector loss needs losses of tokens"),
     (10, 1, "learning_rate='fast' is not a number"),
     (11, 1, "finetuning_type='lara' is none of lora, oft, freeze, full"),
     (13, 3, "unknown key dataflex.warmup_stps"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataflex_core.scoring.losses import IGNORE, next_tokens
+from dataflex_core.scoring.targets import IGNORE, next_tokens
 from dataflex_core.trainer.losses import MicroBatch
 from dataflex_core.trainer.pieces import pieces_of
 

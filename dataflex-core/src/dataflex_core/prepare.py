@@ -11,7 +11,14 @@ from dataflex_core.errors import InvalidConfig, InvalidParameters, UnmetNeed, Us
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import Args, RunArgs
-from dataflex_core.llamafactory.checks import blames_stage, check_args, check_domain_losses, check_needs, check_run
+from dataflex_core.llamafactory.checks import (
+    blames_stage,
+    check_args,
+    check_chunked_losses,
+    check_domain_losses,
+    check_needs,
+    check_run,
+)
 from dataflex_core.llamafactory.datasets.index import stage_faults
 from dataflex_core.llamafactory.datasets.look import Findings, look
 from dataflex_core.llamafactory.packages import check_packages
@@ -65,6 +72,8 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     faults.extend(check_asked(config))
     if config.dataflex.active and config.dataflex.loss_by_domain is True:
         faults.extend(check_domain_losses(config.args))
+    if config.dataflex.active and config.dataflex.chunked_loss is True:
+        faults.extend(check_chunked_losses(config.args))
     faults.extend(check_scoring(config, strategies.get(SELECTOR)))
     in_the_way = {fault.key for fault in faults}
     faults.extend(fault for fault in check_packages(config.args) if fault.key not in in_the_way)

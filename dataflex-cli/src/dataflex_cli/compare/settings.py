@@ -13,8 +13,8 @@ from dataflex_core.journal import Start
 Settings = dict[str, Any]
 
 _INDIFFERENT = {
-    "allow_changed", "flush_seconds", "keep", "loss_by_domain", "mixer", "selector", "store", "store_token_losses",
-    "token_budget", "weighter",
+    "allow_changed", "chunked_loss", "flush_seconds", "keep", "loss_by_domain", "mixer", "selector", "store",
+    "store_token_losses", "token_budget", "weighter",
 }  # fmt: skip
 """Of the `dataflex:` section: what changes nothing that is decided, and strategies, which stand by themselves."""
 _UNNAMED = {"decisions", "domains", "targets", "updates"}

@@ -19,6 +19,7 @@ _INSTEAD = {
     "batches-halved": "Set a smaller dataflex.token_budget, so that no batch is begun twice.",
     "plain-gradients": "Train with an optimizer that keeps Adam's moments, such as adamw_torch.",
     "rule-left-out": "dataflex doctor names the plugin and its fault: update it, or uninstall it.",
+    "whole-logits": "Where memory does not suffice, lower per_device_train_batch_size, or cutoff_len.",
 }
 """What to do about a fallback, by its kind."""
 

@@ -70,11 +70,12 @@ class DataflexConfig:
     which a run may differ from the checkpoint that it goes on from. ``columns`` are columns of the data's files that
     strategies may read; the values of ``domain_column`` are the domains, in place of the data sets. ``loss_by_domain``
     is whether the training loss is told by domain: ``"auto"`` where a strategy has losses of tokens taken anyway.
-    ``report_texts`` is how many texts of chosen samples each decision shows in trackers that have tables of text.
-    ``targets`` are the evaluation data sets that strategies are given as the target set, all of them where none is
-    named; by the others the run is evaluated, and nothing is decided. ``holdout`` is the share of each domain that is
-    kept out of the pool, and that strategies may ask about (None: nothing is kept out).
-    ``unit`` is what a mixer's proportions, and beside one those of the warm-up, are shares of.
+    ``chunked_loss`` is whether losses of tokens are computed without whole logits: ``"auto"`` where these are large, or
+    Liger's kernels are on. ``report_texts`` is how many texts of chosen samples each decision shows in trackers that
+    have tables of text. ``targets`` are the evaluation data sets that strategies are given as the target set, all of
+    them where none is named; by the others the run is evaluated, and nothing is decided. ``holdout`` is the share of
+    each domain that is kept out of the pool, and that strategies may ask about (None: nothing is kept out). ``unit`` is
+    what a mixer's proportions, and beside one those of the warm-up, are shares of.
     """
 
     warmup_steps: Annotated[int, Ge(0), Doc("optimizer steps before the first decision")] = 10
@@ -133,6 +134,10 @@ class DataflexConfig:
     ] = ()
     loss_by_domain: Annotated[
         Literal["auto"] | bool, Doc("the training loss of each domain; auto: where losses of tokens are taken anyway")
+    ] = "auto"
+    chunked_loss: Annotated[
+        Literal["auto"] | bool,
+        Doc("losses of tokens without whole logits; auto: where these are large, or Liger's kernels are on"),
     ] = "auto"
     report_texts: Annotated[
         Annotated[int, Gt(0), Le(1000)] | None,

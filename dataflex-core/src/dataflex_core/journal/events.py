@@ -126,7 +126,8 @@ class Fallback(Notice):
     """Something could not be done as it is best done, after step ``step``, and is done otherwise from there on.
 
     ``kind`` is ``gradients-one-by-one``, ``batches-halved``, ``plain-gradients`` (of an optimizer without Adam's
-    moments) or ``rule-left-out`` (a plugin's gradient rule that does not load); ``text`` says why.
+    moments), ``rule-left-out`` (a plugin's gradient rule that does not load) or ``whole-logits`` (of a model that does
+    to them what is not known); ``text`` says why.
     """
 
     step: int

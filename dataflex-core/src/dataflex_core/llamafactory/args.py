@@ -48,6 +48,11 @@ class RunArgs:
         return int(self.written.get("cutoff_len") or 2048)
 
     @property
+    def fuses_loss(self) -> bool:
+        """Whether Liger's kernels are on, of which one computes the loss without logits."""
+        return is_on(self.written.get("enable_liger_kernel"))
+
+    @property
     def datasets(self) -> list[str]:
         """The names in ``dataset``, each once."""
         return dataset_names(self.written.get("dataset"))

@@ -22,7 +22,7 @@ from dataflex_core.llamafactory.written import is_on, number
 from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.wording import did_you_mean
 
-_FUSED = ("enable_liger_kernel", "use_unsloth")
+_UNSLOTH = "use_unsloth"
 _OTHER_LOSSES = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor")
 _FSDP = ("fsdp", "fsdp_config")
 _NEWER = {
@@ -109,9 +109,10 @@ def _unmet(spec: StrategySpec, why: str, *, hint: str, key: str | None = None) -
 
 
 def _needs_losses(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
-    if fused := _first(args, _FUSED):
-        why = f"needs per-sample losses, and {fused} computes a fused one"
-        yield _unmet(spec, why, hint=f"set {fused}: false", key=fused)
+    if is_on(args.get(_UNSLOTH)):
+        # Liger's kernels leave the head to whoever does not give them labels; Unsloth compiles it away.
+        why = f"needs losses of tokens, and the forward of {_UNSLOTH} gives neither these nor logits"
+        yield _unmet(spec, why, hint=f"set {_UNSLOTH}: false; enable_liger_kernel works", key=_UNSLOTH)
 
 
 def _needs_forwards(args: Args, spec: StrategySpec) -> Iterator[UsageError]:
@@ -162,9 +163,17 @@ def _needs_training_losses(args: Args, spec: StrategySpec) -> Iterator[UsageErro
 
 def check_domain_losses(args: Args) -> Iterator[UsageError]:
     """What stands in the way of ``loss_by_domain: true``: the loss is then computed token by token."""
-    if other := _first(args, (*_FUSED, *_OTHER_LOSSES)):
+    if other := _first(args, (_UNSLOTH, *_OTHER_LOSSES)):
         said = f"loss_by_domain needs the loss of each token, and {other} computes another one"
         yield UnmetNeed(said, hint=f"set it to auto, or leave {other} out", key=["dataflex", "loss_by_domain"])
+
+
+def check_chunked_losses(args: Args) -> Iterator[UsageError]:
+    """What stands in the way of ``chunked_loss: true``."""
+    if fsdp := _first(args, _FSDP):
+        said = f"chunked_loss calls the model's head by itself, and {fsdp} has its weights only inside a forward"
+        hint = "set it to auto, or use DeepSpeed"
+        yield UnmetNeed(said, hint=hint, key=["dataflex", "chunked_loss"])
 
 
 def _needs_gradients(args: Args, spec: StrategySpec) -> Iterator[UsageError]:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from dataflex_core.layers import ALL_LAYERS, last_layers
+from dataflex_core.scoring.chunked import ChunkedLosses
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.fingerprint import digest_of_code, digest_of_tensors, digest_of_text
 from dataflex_core.scoring.frozen import digest_of_tokenizer, question
@@ -36,8 +37,9 @@ class ScoringContext:
     asked for. ``store`` has the answers of models that do not train, those of token losses in numbers of ``tokens_as``;
     ``precision`` is what the one in training computes in where its weights do not say so. ``notice`` tells the user
     something, ``fallback`` that something is not done as it is best done: its kind, and why; None: that is a notice.
-    ``explains`` is whether somebody will ask which target samples others help most: then their unit gradients, the last
-    ones that were taken at this decision, stay for it where they fit: ``target_units``, and of which layers.
+    ``chunked`` takes losses of tokens without whole logits; None: these are had. ``explains`` is whether somebody will
+    ask which target samples others help most: then their unit gradients, the last ones that were taken at this
+    decision, stay for it where they fit: ``target_units``, and of which layers.
     """
 
     models: Models
@@ -57,6 +59,7 @@ class ScoringContext:
     fallback: Callable[[str, str], None] | None = None
     explains: bool = False
     holdout: Mapping[str, Samples] = field(default_factory=dict)
+    chunked: ChunkedLosses | None = None
     gradients: Gradients = field(init=False)
     directions: TargetDirections = field(default_factory=TargetDirections, init=False)
     target_units: tuple[str | float, Directions] | None = field(default=None, init=False)
@@ -93,6 +96,7 @@ class ScoringContext:
             in_blocks=self.in_blocks,
             fallback=partial(self.fall_back, "gradients-one-by-one"),
             last=last,
+            chunked=self.chunked,
         )
 
     def state(

@@ -21,8 +21,8 @@ from transformers import (
 from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.rng import derive
 from dataflex_core.scoring.engine import Ragged
-from dataflex_core.scoring.losses import IGNORE
 from dataflex_core.scoring.model_calls import base_of
+from dataflex_core.scoring.targets import IGNORE
 
 _KNOWN = {"input_ids", "attention_mask", "labels", "position_ids"}
 

@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from dataflex_core.errors import RunFailed
+from dataflex_core.scoring.chunked import ChunkedLosses
 from dataflex_core.scoring.last_layers import layers_of, parameters_behind
 from dataflex_core.scoring.layouts import layouts_of
-from dataflex_core.scoring.losses import IGNORE, next_tokens, sample_means, token_losses
+from dataflex_core.scoring.losses import sample_means, token_losses
 from dataflex_core.scoring.rules.layout import Unreachable
 from dataflex_core.scoring.rules.owners import Owner, owners_of
 from dataflex_core.scoring.rules.registry import Registry
 from dataflex_core.scoring.rules.rule import Rule
 from dataflex_core.scoring.samples import Batch
 from dataflex_core.scoring.sharded import is_sharded
+from dataflex_core.scoring.targets import IGNORE, next_tokens
 from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
@@ -53,6 +55,7 @@ class Gradients:
     where other parameters train.
 
     ``last`` of several layers, and what lies behind them, are all that counts; the backward pass ends there.
+    Losses are ``chunked`` as far as the head does not train.
     ``rules`` are plugins' own. ``in_blocks`` is whether the optimizer is known to train one block of layers at a time;
     that, or else the first change of what trains, is told in a ``notice``; that hooks do not reach, by ``fallback``,
     or without one likewise.
@@ -67,6 +70,7 @@ class Gradients:
         in_blocks: bool = False,
         fallback: Callable[[str], None] | None = None,
         last: int | None = None,
+        chunked: ChunkedLosses | None = None,
     ) -> None:
         self.beyond: dict[str, str] = {}
         self._model = model
@@ -75,6 +79,7 @@ class Gradients:
         self._registry = Registry(rules)
         self._in_blocks = in_blocks
         self._last = last
+        self._chunked = chunked
         self._told = False
         self._current: dict[str, nn.Parameter] | None = None
         self._before: list[str] | None = None
@@ -144,9 +149,7 @@ class Gradients:
         if not self.beyond:
             layouts = layouts_of(self._model, batch)
             try:
-                found = trace(
-                    self._model, self._owners, layouts, lambda: _means(self._model, batch), start=self._start()
-                )
+                found = trace(self._model, self._owners, layouts, lambda: self._means(batch), start=self._start())
                 self.beyond = self._check(batch, found)
             except Unreachable as error:
                 self.beyond = {"": str(error)}
@@ -193,7 +196,7 @@ class Gradients:
     def _autograd(self, batch: Batch, weights: torch.Tensor | None = None) -> list[torch.Tensor]:
         """Autograd's gradients of the sum of a batch's losses, times ``weights`` Float32[B] if given."""
         with torch.enable_grad():
-            losses = _means(self._model, batch)
+            losses = self._means(batch)
             total = (losses if weights is None else losses * weights).sum()
         parameters = list(self.parameters.values())
         if not total.requires_grad:
@@ -201,13 +204,12 @@ class Gradients:
         grads = torch.autograd.grad(total, parameters, allow_unused=True)
         return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, grads, strict=True)]
 
+    def _means(self, batch: Batch) -> torch.Tensor:
+        """Each sample's mean loss, Float32[B]; 0 where it has no target token."""
+        losses, mask = token_losses(self._model, batch, self._chunked)
+        return sample_means(losses, mask | ~mask.any(dim=1, keepdim=True))
+
 
 def squared_norms(rows: torch.Tensor) -> torch.Tensor:
     """Float32[b] of Float32[b, n], without a copy of ``rows``."""
     return torch.bmm(rows.unsqueeze(1), rows.unsqueeze(2)).flatten()
-
-
-def _means(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Each sample's mean loss, Float32[B]; 0 where it has no target token."""
-    losses, mask = token_losses(model, batch)
-    return sample_means(losses, mask | ~mask.any(dim=1, keepdim=True))

@@ -11,25 +11,36 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dataflex_core.scoring.chunked import ChunkedLosses
 from dataflex_core.scoring.host import on_host
-from dataflex_core.scoring.model_calls import base_of, inputs_of, takes
-
-IGNORE = -100
+from dataflex_core.scoring.model_calls import inputs_of, takes
+from dataflex_core.scoring.output_head import head_of
+from dataflex_core.scoring.targets import IGNORE, cross_entropy, next_tokens
 
 _UNFIT: WeakSet[nn.Module] = WeakSet()
 """Output layers of models whose logits do not simply come out of them."""
 
 
-def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+def token_losses(
+    model: nn.Module, batch: Mapping[str, Any], chunked: ChunkedLosses | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Float32[B, P] cross-entropies and their Bool[B, P] mask, at P positions that hold every target token.
 
-    Differentiable when gradients are enabled. Runs one forward, also for a batch without any target token.
+    Differentiable when gradients are enabled. Runs one forward, also for a batch without any target token. The logits
+    of all target tokens are there at once, unless they are ``chunked``.
     """
     targets = next_tokens(batch["labels"])
     inputs = {**inputs_of(model, batch), "use_cache": False}
     head = _frozen_head(model)
     if head is not None:
-        found = _at_targets(model, inputs, head, targets, _placed(np.flatnonzero(_wanted(batch)), batch))
+        places = _placed(np.flatnonzero(_wanted(batch)), batch)
+        found = None
+        if chunked is not None and chunked.knows(model, lambda: model(**inputs)):
+            with chunked.during(model, targets, places) as taken:
+                model(**inputs)
+            found = taken[0]
+        else:
+            found = _at_targets(model, inputs, head, targets, places)
         if found is not None:
             return found, targets != IGNORE
     positions = _placed(np.flatnonzero(_wanted(batch).any(axis=0)), batch)
@@ -45,9 +56,8 @@ def token_losses(model: nn.Module, batch: Mapping[str, Any]) -> tuple[torch.Tens
 
 def _frozen_head(model: nn.Module) -> nn.Module | None:
     """The output layer, unless it is to be differentiated sample by sample, for which it must see whole samples."""
-    find = getattr(base_of(model), "get_output_embeddings", None)
-    head = find() if callable(find) else None
-    if not isinstance(head, nn.Module) or head in _UNFIT:
+    head = head_of(model)
+    if head is None or head in _UNFIT:
         return None
     trains = torch.is_grad_enabled() and any(p.requires_grad for p in head.parameters())
     return None if trains else head
@@ -98,19 +108,6 @@ def _at_targets(
         return None
     flat = cross_entropy(logits, targets.flatten()[places].unsqueeze(0)).squeeze(0)
     return flat.new_zeros(targets.numel()).scatter(0, places, flat).view(targets.shape)
-
-
-def next_tokens(labels: torch.Tensor) -> torch.Tensor:
-    """The token that each position predicts, Int64[B, T]; `IGNORE` where there is none."""
-    return nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
-
-
-def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Float32[B, T] cross-entropies of Float[B, T, V] logits; 0 where the target is `IGNORE`."""
-    flat = nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return flat.view(targets.shape)
 
 
 def sample_means(losses: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

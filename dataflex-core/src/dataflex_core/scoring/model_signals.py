@@ -21,11 +21,12 @@ from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.expert_loads import routed
 from dataflex_core.scoring.generations import Sampling, complete, split_answer
 from dataflex_core.scoring.gradient_signals import GradientSignals, Rows
-from dataflex_core.scoring.losses import IGNORE, at_targets, sample_means, token_losses
+from dataflex_core.scoring.losses import at_targets, sample_means, token_losses
 from dataflex_core.scoring.models import Encoder
 from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.start_states import VERSION, folded, width_of
+from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.signals import Gathered, Generations
 
 
@@ -126,7 +127,9 @@ class ModelSignals(GradientSignals):
                 state=lambda: context.state(judge),
                 shelf=context.shelf(model, judge, "losses"),
             )
-            found = context.engine.map(self._samples, shard, task, lambda b: sample_means(*token_losses(judge, b)))
+            found = context.engine.map(
+                self._samples, shard, task, lambda batch: sample_means(*token_losses(judge, batch, context.chunked))
+            )
         if model is None:
             self._check_losses(shard, found)
         return found
@@ -136,7 +139,7 @@ class ModelSignals(GradientSignals):
         context = self._context
 
         def call(batch: Batch) -> Ragged:
-            losses, mask = token_losses(judge, batch)
+            losses, mask = token_losses(judge, batch, context.chunked)
             return at_targets(losses, batch), mask.sum(dim=1, keepdim=True)
 
         with eval_mode(context.models.training), torch.no_grad(), context.models.reference(model) as judge:

@@ -37,6 +37,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       losses.training_step   this is no evaluation
                                       base.training_step     which micro-batch this is
                         compute_loss      weight.compute_loss    embeddings are taken from the forward, where needed
+                                          losses.compute_loss    so are losses, where whole logits are too large
                         compute_loss_func   losses._token_loss
                                           losses.micro_batch     what reference models said
                                           weight.weights         ask the weighters, for all ranks' losses
@@ -57,7 +58,9 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           weight.take_up         keep a few samples with the weights of their tokens
                 log                   base.log               journal what happened since the last log, by domain; add
                                                              its figures, and the means of what strategies noted
-                evaluate              losses._token_loss     no weights
+                evaluate
+                    prediction_step   losses.prediction_step   whether logits are wanted
+                                      losses._token_loss     no weights
                 _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;
                                           checkpoints.state_of_run   the list in `carried`
                                                              and end here, if asked to

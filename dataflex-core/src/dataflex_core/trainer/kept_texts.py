@@ -22,7 +22,7 @@ from dataflex_core.planning.plan import Plan
 from dataflex_core.rng import derive
 from dataflex_core.rows import Origins
 from dataflex_core.scoring.batching import lengths_of
-from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.leaks import samples_in
 from dataflex_core.trainer.weighed_tokens import weighed_of

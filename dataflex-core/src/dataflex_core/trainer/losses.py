@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from dataflex_core.contracts import Strategy
+from dataflex_core.errors import RunFailed
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import StepFacts
-from dataflex_core.scoring.losses import IGNORE, cross_entropy, next_tokens
+from dataflex_core.scoring.targets import IGNORE, cross_entropy, next_tokens
 from dataflex_core.spec import Kind, Need
 from dataflex_core.trainer.ledger import Entry, filled
 from dataflex_core.trainer.pieces import Pieces
@@ -71,6 +72,8 @@ class LossTrainer(SignalTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_step = False
+        self._wants_logits = False
+        self._taken: list[torch.Tensor] = []
         self._seen: list[torch.Tensor] = []
         self._learners = {
             slot: made for slot, made in self.run.strategies.items() if type(made).observe is not Strategy.observe
@@ -112,6 +115,28 @@ class LossTrainer(SignalTrainer):
         finally:
             self._in_step = False
 
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, *args: Any, **kwargs: Any) -> Any:
+        """As stock, with the logits known to be wanted, where they are."""
+        self._wants_logits = not prediction_loss_only
+        try:
+            return super().prediction_step(model, inputs, prediction_loss_only, *args, **kwargs)
+        finally:
+            self._wants_logits = False
+
+    def compute_loss(self, model: Any, inputs: Any, **kwargs: Any) -> Any:
+        """As stock; losses of tokens are taken as the forward reaches the head, where whole logits are too large."""
+        self._taken = []
+        chunked = None if self._wants_logits or self.compute_loss_func is None else self.chunked
+        if chunked is None or "labels" not in inputs:
+            return super().compute_loss(model, inputs, **kwargs)
+        own, others = self.accelerator.unwrap_model(model), {k: v for k, v in inputs.items() if k != "labels"}
+        if not chunked.knows(own, lambda: model(**others)):
+            return super().compute_loss(model, inputs, **kwargs)
+        targets = next_tokens(inputs["labels"])
+        places = (targets != IGNORE).flatten().nonzero().flatten()
+        with chunked.during(own, targets, places) as self._taken:
+            return super().compute_loss(model, inputs, **kwargs)
+
     def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         losses, targets = self.token_losses_of(outputs, labels)
         weights = None
@@ -128,8 +153,15 @@ class LossTrainer(SignalTrainer):
 
     def token_losses_of(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Float32[b, T] losses of a forward, and the Int64[b, T] tokens that they are of."""
-        targets = next_tokens(labels).to(outputs["logits"].device)
-        return cross_entropy(outputs["logits"], targets), targets
+        if self._taken:
+            losses = self._taken.pop()
+            return losses, next_tokens(labels).to(losses.device)
+        logits = outputs.get("logits")
+        if logits is None:
+            said = "losses of tokens are needed, and the model gives no logits to compute them from"
+            raise RunFailed(said, hint="turn off the kernels that replace its forward")
+        targets = next_tokens(labels).to(logits.device)
+        return cross_entropy(logits, targets), targets
 
     def micro_batch(self, losses: torch.Tensor, targets: torch.Tensor) -> MicroBatch:
         """The micro-batch under way, with what reference models said of it."""

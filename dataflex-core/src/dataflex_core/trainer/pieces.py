@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.targets import IGNORE
 
 Ids = NDArray[np.int64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dataflex_core.declared import DeclaredSignals
 from dataflex_core.errors import StrategyFault
 from dataflex_core.llamafactory.args import PLACES, RunArgs
 from dataflex_core.prepared import Slot
+from dataflex_core.scoring.chunked import ChunkedLosses, is_large
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.engine import Engine
 from dataflex_core.scoring.feed import OfCopies
@@ -54,6 +55,25 @@ class SignalTrainer(FlexTrainer):
     def explains(self) -> bool:
         """Whether it will be asked which target samples others help most."""
         return False
+
+    @cached_property
+    def chunked(self) -> ChunkedLosses | None:
+        """What computes losses of tokens without whole logits; None where these are had whole.
+
+        It hangs on the configuration alone: the same on every rank, and after a resume.
+        """
+        config = self.run.prepared.config
+        asked, written = config.dataflex.chunked_loss, RunArgs(written=config.args)
+        vocabulary = int(self.model.config.get_text_config().vocab_size)
+        tokens = config.dataflex.token_budget or 0, self.args.train_batch_size * written.cutoff_len
+        wanted = asked is True or (asked == "auto" and (written.fuses_loss or is_large(max(tokens), vocabulary)))
+        if not wanted or self.is_fsdp_enabled:
+            return None
+        return ChunkedLosses(
+            lockstep=is_deepspeed_zero3_enabled(),
+            fused=written.fuses_loss,
+            fallback=partial(self.run.journal.fallback, "whole-logits"),
+        )
 
     def declared_signals(self, slot: Slot) -> Signals:
         """The same, as far as a strategy has declared that it needs them."""
@@ -123,6 +143,7 @@ class SignalTrainer(FlexTrainer):
             store=self._frozen_answers(),
             tokens_as=config.dataflex.store_token_losses,
             explains=self.explains,
+            chunked=self.chunked,
             precision=str(self.accelerator.mixed_precision),
         )
         return ModelSignals(

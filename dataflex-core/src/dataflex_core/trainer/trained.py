@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from dataflex_core.journal.events import Trained
-from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.trainer.groups import Groups
 
 Ids = NDArray[np.int64]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.journal.shown import WEIGHED_AT_ONCE
 from dataflex_core.journal.texts import Weighed
-from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.targets import IGNORE
 
 BY_TOKEN = "weighed by token"
 """What the last step before a log leaves in the ledger: what `table_of` answers with."""

@@ -192,6 +192,7 @@ class WeightTrainer(LossTrainer):
     def _measure(self, model: Any) -> list[MicroBatch]:
         """The losses of the window's micro-batches, as training on them will see them. Every rank has as many."""
         self._measured = []
+        model.train()  # as stock does for a step: an evaluation leaves it otherwise
         try:
             with random_state_kept(), torch.no_grad():
                 for index, batch in enumerate(self._batches):

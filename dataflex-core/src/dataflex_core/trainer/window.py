@@ -10,7 +10,7 @@ import torch
 
 from dataflex_core.collectives import Ranks
 from dataflex_core.requests import TokenLosses
-from dataflex_core.scoring.losses import IGNORE
+from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.trainer.losses import MicroBatch
 from dataflex_core.trainer.pieces import Pieces
 
