@@ -53,6 +53,9 @@ class Asked:
     def lengths(self, ids):
         return 100 - ids
 
+    def target_tokens(self, ids):
+        return np.where(np.isnan(self.now[ids]), 0, 5)
+
     def target(self, name):
         return Asked(points=self.held)
 
@@ -128,6 +131,15 @@ def test_delta_loss_compares_fresh_samples_with_the_starting_model_alone():
     assert signals.asked[-1] == ("base", [6, 7, 8, 9])
     selector.scores(request(signals, decision=3, candidates=np.arange(6)))
     assert signals.asked[-1][0] is None, "all are known"
+
+
+def test_delta_loss_asks_the_starting_model_about_nothing_that_has_no_loss():
+    losses = np.linspace(1, 2, POOL)
+    losses[3] = np.nan
+    signals, selector = Asked(losses=losses), ready(DeltaLossSelector(DeltaLossParams()))
+    for decision in (1, 2):
+        assert 3 not in selector.select(request(signals, decision=decision)).ids
+    assert {model for model, _ in signals.asked} == {None}
 
 
 def test_delta_loss_with_one_decision_draws_and_with_no_loss_chooses_nothing():
