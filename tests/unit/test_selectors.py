@@ -54,7 +54,7 @@ class Asked:
         return 100 - ids
 
     def target_tokens(self, ids):
-        return np.where(np.isnan(self.now[ids]), 0, 5)
+        return np.full(len(ids), 5) if self.now is None else np.where(np.isnan(self.now[ids]), 0, 5)
 
     def target(self, name):
         return Asked(points=self.held)
@@ -358,6 +358,17 @@ def test_near_walks_on_until_all_are_used():
     by_angle, by_distance = NearSelector(NearParams()), NearSelector(NearParams(metric="euclidean"))
     assert trained(ready(by_angle), by_length, [2]) == [[0, 1]]
     assert trained(ready(by_distance), by_length, [2]) != [[0, 1]]
+
+
+@pytest.mark.parametrize("selector", [NearSelector(NearParams()), TsdsSelector(TsdsParams(alpha=0.01))])
+def test_what_has_no_target_token_is_no_neighbour(selector):
+    points = circle(*range(0, 120, 10))
+    losses = np.where(np.arange(POOL) % 2, 1.0, np.nan)
+    signals = Asked(losses=losses, points=points, targets=circle(0))
+    chosen = ready(selector).select(request(signals, count=POOL)).ids
+    assert {1, 3, 5} < set(chosen.tolist()) <= set(range(1, POOL, 2))
+    nothing = Asked(losses=np.full(POOL, np.nan), points=points, targets=circle(0))
+    assert len(selector.select(request(nothing)).ids) == 0
 
 
 def test_near_goes_by_a_file_that_fits_the_pool(tmp_path):
