@@ -258,6 +258,14 @@ def architectures(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHON)
+def scaling(session: nox.Session) -> None:
+    """Write the tables of docs/scaling.md: what strategies cost on clusters; `--page-only` from what was measured."""
+    install(session)
+    env = {**QUIET, "PYTHONPATH": "tests"}
+    session.run("python", "-m", "scaling", *session.posargs, env=env)
+
+
+@nox.session(python=PYTHON)
 @nox.parametrize("installer", ["pip", "uv"])
 def wheels(session: nox.Session, installer: str) -> None:
     """Build the wheels, install them outside the tree, unconstrained as anybody would, and train with a new plugin."""

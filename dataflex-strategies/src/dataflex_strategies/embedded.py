@@ -31,6 +31,12 @@ def of_targets(signals: Signals, *, layer: int = -1, pooling: Pooling = "mean") 
     return [gathered(each, np.arange(len(each)), layer=layer, pooling=pooling) for each in subtasks]
 
 
+def trainable(request: SelectionRequest) -> SelectionRequest:
+    """The same request for the candidates that have a target token: training on any other changes nothing."""
+    found = request.candidates[request.signals.target_tokens(request.candidates) > 0]
+    return request.narrowed(found, min(request.count, len(found)), request.rng)
+
+
 @dataclass(slots=True, kw_only=True)
 class Embedder:
     """Asks for embeddings of a layer of the model in training; those of the target set once a decision."""

@@ -24,7 +24,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           checkpoints.deciding    keep the state of before, for SIGTERM
                                           planned.begin_interval  the planner asks the mixer, then the selector
                                           signals.signals         they may ask about the model
-                                          planned._agree          all ranks have the same plan
+                                          agreement.agree         all ranks have the same plan
                                           planned._fed_from       from here on, feed batches of the plan
                                           planned._reasons        why: losses, and the target samples that are helped
                                           planned._record         journal the decision and its scores; then some texts

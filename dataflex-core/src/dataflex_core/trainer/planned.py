@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +18,11 @@ from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.planner import Planner, Rules
 from dataflex_core.planning.schedule import Interval
-from dataflex_core.prepared import MIXER, SELECTOR, Slot
+from dataflex_core.prepared import MIXER, SELECTOR
 from dataflex_core.requests import Progress
 from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.signals import Signals
-from dataflex_core.strategy_faults import disagreement
+from dataflex_core.trainer.agreement import agree
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.loader import plan_feed, rank_batches
 from dataflex_core.trainer.pool_features import PoolFeatures
@@ -102,7 +101,7 @@ class PlannedTrainer(SignalTrainer):
             if weights_are_dead(self.model):  # nobody can judge by such a model
                 raise diverged(self.state.global_step, "its weights are not finite") from error
             raise
-        self._agree(plan)
+        agree(plan, self.run.prepared.strategies, self.ranks, self.state.global_step)
         self._feed = self._fed_from(plan, interval.start)
         scored = plan.judged if plan.exact is None else int(plan.exact.sum())
         with waited.running():
@@ -150,22 +149,6 @@ class PlannedTrainer(SignalTrainer):
             world=self.ranks.world,
         )
         return self._load(batches)
-
-    def _agree(self, plan: Plan) -> None:
-        """Raise `RanksDisagree`, on every rank, where one has decided otherwise."""
-        weights = np.zeros(0) if plan.loss_weights is None else plan.loss_weights
-        decided: tuple[tuple[Slot, Any], ...] = (
-            (MIXER, np.concatenate([plan.proportions, weights]).astype("<f8")),
-            (SELECTOR, plan.ids.astype("<i8")),
-        )
-        digests = {slot: sha256(decision.tobytes()).digest() for slot, decision in decided}
-        if not self.ranks.differing(sha256(b"".join(digests.values())).digest()):
-            return
-        for slot, digest in digests.items():
-            if odd := self.ranks.differing(digest):
-                chosen = self.run.prepared.strategies.get(slot)
-                title = "the plan" if chosen is None else chosen.title
-                raise disagreement(title, self.state.global_step, odd)
 
     def planner_state(self) -> dict[str, Any]:
         return self.planner.state()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dataflex_core import Signals
+
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
 
@@ -75,10 +77,17 @@ class DeltaLossSelector(ScoringSelector[DeltaLossParams]):
             return now - now
         first = self._first[shard]
         # All ranks ask, or none does: it goes by all candidates.
-        if np.isnan(self._first[request.candidates]).any():
-            fresh = np.isnan(first)
+        if self._fresh(signals, request.candidates).any():
+            fresh = self._fresh(signals, shard)
             first[fresh] = signals.losses(shard[fresh], model="base")
         return first - now
+
+    def _fresh(self, signals: Signals, ids: Ids) -> NDArray[np.bool_]:
+        """Which of ``ids`` were no candidates at the first decision, Bool[n]; none that can have no loss is."""
+        import numpy as np
+
+        assert self._first is not None, "remembered at the first decision"
+        return np.isnan(self._first[ids]) & (signals.target_tokens(ids) > 0)
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
         """A weighted draw; from the second decision on the note ``inside`` is the share of it that has weight 1."""

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from dataflex_core import Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
 from dataflex_strategies.arrays import read_array
-from dataflex_strategies.embedded import Embedder, Pooling
+from dataflex_strategies.embedded import Embedder, Pooling, trainable
 from dataflex_strategies.neighbours import Library, check_installed, nearest, unit
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class NearSelector(Selector[NearParams]):
 
     Costs a forward pass of each candidate and of each target, and a search that compares all of them. Embeddings of the
     candidates are held in memory, four bytes a number; a table of neighbours as wide as is needed; distances of all
-    pairs never. Ties are by id.
+    pairs never. Ties are by id. Samples without a target token are never chosen.
 
     Departs from DataFlex 1.x, which reads a table made beforehand by another model (``from_file`` takes it, and then
     nothing is embedded), chooses the same samples at each decision, and stops where the table has too few. There is no
@@ -79,6 +79,9 @@ class NearSelector(Selector[NearParams]):
         import numpy as np
 
         if self._listed is None:
+            request = trainable(request)
+            if len(request.candidates) == 0:
+                return Selection(ids=request.candidates)
             order, distances = self._walked(request)
         else:
             order, distances = self._listed[np.isin(self._listed, request.candidates)], None

@@ -11,7 +11,7 @@ from typing_extensions import Doc
 
 from dataflex_core import Need, Selection, SelectionRequest, Selector, SetupContext, UsageError, gumbel_top
 from dataflex_strategies.arrays import read_array
-from dataflex_strategies.embedded import Embedder, Pooling
+from dataflex_strategies.embedded import Embedder, Pooling, trainable
 from dataflex_strategies.neighbours import Library, blocks, check_installed, nearest, unit
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class TsdsSelector(Selector[TsdsParams]):
 
     With ``s`` the mass then, each target gives ``1/(M s ρᵢ)`` to each candidate that has entered, and what is missing
     to 1/M to the next one. The sums are the probabilities; the draw is without replacement (Gumbel top-k). Candidates
-    that no target has among its nearest are not drawn: where fewer than asked for are left, that is a shortage.
+    that no target has among its nearest, or that have no target token, are not drawn: where fewer than asked for are
+    left, that is a shortage.
 
     Costs a forward pass of each candidate and of each target, and searches: of the targets among the candidates, and of
     the candidates that enter, whose densities are needed, among all. Embeddings of the candidates are held in memory,
@@ -94,6 +95,10 @@ class TsdsSelector(Selector[TsdsParams]):
         """A draw; the note ``support`` is the share of the candidates that could be drawn."""
         import numpy as np
 
+        if self._given is None:
+            request = trainable(request)
+            if len(request.candidates) == 0:
+                return Selection(ids=request.candidates)
         p = self._probabilities(request) if self._given is None else self._given[request.candidates]
         with np.errstate(divide="ignore"):
             ids = gumbel_top(request.candidates, np.log(p), request.count, request.rng)
