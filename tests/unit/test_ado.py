@@ -126,7 +126,7 @@ def test_what_is_preferred_are_proportions_with_a_floor(sizes, drawn, falls):
     made = ado.preferred(sizes, drawn, falls)
     assert made.sum() == pytest.approx(1.0)
     assert (made >= 0.01 * (1 - 1e-9)).all()
-    if not (np.array(falls) > 1e-6).any():
+    if not (np.array(falls) > 0).any():
         np.testing.assert_allclose(made, ado.at_least(sizes, 0.01))
 
 

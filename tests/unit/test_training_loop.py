@@ -12,6 +12,11 @@ FOLDER = Path(dataflex_core.trainer.__file__).parent
 OWN_HOOKS = {"begin", "finish_step", "finish", "state_of_run", "deciding"}
 
 
+def functions(path):
+    """Names of a module's functions."""
+    return [item.name for item in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(item, ast.FunctionDef)]
+
+
 def methods(path):
     """Class and name of each method of a module."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -26,7 +31,9 @@ def shown():
 
 
 def test_every_hook_that_is_shown_is_there():
-    there = {(path.stem, name) for path in FOLDER.glob("*.py") for _, name in methods(path)}
+    every = list(FOLDER.glob("*.py"))
+    there = {(path.stem, name) for path in every for _, name in methods(path)}
+    there |= {(path.stem, name) for path in every for name in functions(path)}
     assert len(shown()) > 25
     assert shown() <= there
 
