@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from experiments.arms import ARMS, Arm
 from experiments.claims import one_run as claim_run
+from experiments.claims import outcome as outcomes
 from experiments.claims.arms import EXPERIMENTS, Comparison
 from experiments.claims.page import write_claims
 from experiments.claims.planted import write_planted
@@ -42,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for seed in options.seeds or CLAIM_SEEDS:
                 for comparison in EXPERIMENTS[options.experiment]:
                     train_claims(comparison, seed, Path(scratch), results)
-    write_claims([claim_run.load(path) for path in sorted(results.glob("*.json"))])
+    write_claims([outcomes.load(path) for path in sorted(results.glob("*.json"))])
     return 0
 
 
 def train_claims(comparison: Comparison, seed: int, scratch: Path, results: Path) -> None:
     """Train the arms of a comparison that have no outcome with that seed, one after the other."""
     corpus = comparison.corpus
-    missing = [c for c in comparison.claims if not claim_run.path_of(results, corpus.name, c, seed).exists()]
+    missing = [c for c in comparison.claims if not outcomes.path_of(results, corpus.name, c, seed).exists()]
     if not missing:
         return
     folder = scratch / f"{corpus.name}-{seed}"
@@ -57,9 +58,12 @@ def train_claims(comparison: Comparison, seed: int, scratch: Path, results: Path
     for claim in missing:
         start, control = time.monotonic(), claim is comparison.claims[0]
         outcome = claim_run.run(corpus.name, claim, corpus.texts(), args, folder, seed=seed, control=control)
-        path = claim_run.path_of(results, corpus.name, claim, seed)
-        claim_run.save(path, outcome)
-        print(f"{path.name}: {outcome.marked:.2f} {outcome.losses} ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+        path = outcomes.path_of(results, corpus.name, claim, seed)
+        outcomes.save(path, outcome)
+        print(
+            f"{path.name}: {outcome.drawn.marked:.2f} {outcome.losses} ({time.monotonic() - start:.0f} s)",
+            file=sys.stderr,
+        )
     shutil.rmtree(folder)
 
 

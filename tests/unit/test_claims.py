@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from experiments.claims.arms import EXPERIMENTS
-from experiments.claims.one_run import CONTROL_STEPS, STEPS, Kinds, Outcome, load, path_of, save
+from experiments.claims.drawn import Drawn, of_domains, of_samples
+from experiments.claims.one_run import CONTROL_STEPS, STEPS
+from experiments.claims.outcome import Outcome, load, path_of, save
 from experiments.claims.page import loss_at, mark, table
 from experiments.claims.planted import DOMAINS, HELPS, LABELS, TOKENS
 from experiments.page import PAGE
@@ -24,10 +26,7 @@ def outcome(arm, losses, *, seed=0, cost=0.0, steps=(STEPS,), marked=0.5):
         steps=steps,
         losses=losses,
         cost=cost,
-        marked=marked,
-        pool=0.25,
-        shares={"a": 1.0},
-        order=0.0,
+        drawn=Drawn(marked=marked, shares={"a": 1.0}, order=0.0),
     )
 
 
@@ -67,19 +66,19 @@ def test_an_arm_names_strategies_that_there_are_and_the_page_has_its_place(exper
     assert f"<!-- {mark(experiment, comparison)} -->" in PAGE.read_text(encoding="utf-8")
 
 
-def test_samples_are_counted_by_what_they_are():
+def test_what_was_drawn_is_counted_by_what_it_is():
     texts = HELPS.texts()
-    pool = sum(map(len, texts.domains.values()))
-    kinds = Kinds(texts, pool=pool)
-    first, last = next(iter(texts.domains)), list(texts.domains)[-1]
-    assert kinds.marked.sum() == len(texts.marked["signatures"])
-    assert kinds.shares(np.array([0, 1, 2, pool - 1])) == {
-        **dict.fromkeys(texts.domains, 0.0),
-        first: 0.75,
-        last: 0.25,
-    }
+    sizes = {name: len(samples) for name, samples in texts.domains.items()}
+    first, last, pool = next(iter(sizes)), list(sizes)[-1], sum(sizes.values())
+    assert list(texts.marked) == [last]
+    drawn = of_samples(texts, [{"step": 11, "samples": (0, 1)}, {"step": 12, "samples": (2, pool - 1)}], sizes)
+    shares = {**dict.fromkeys(sizes, 0.0), first: 0.75, last: 0.25}
+    assert (drawn.marked, drawn.shares) == (0.25, shares)
+    assert of_domains(texts, [{"chosen": {first: 3}}, {"chosen": {last: 1}}]) == Drawn(
+        marked=0.25, shares=shares, order=None
+    )
     with pytest.raises(ValueError, match="left out"):
-        Kinds(texts, pool=pool - 1)
+        of_samples(texts, [], {first: 3})
 
 
 def test_an_arm_is_compared_at_the_same_steps_and_at_the_same_work(tmp_path):

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from experiments.claims.arms import EXPERIMENTS, Comparison
-from experiments.claims.one_run import PROTOCOL, STEPS, Outcome
+from experiments.claims.one_run import STEPS
+from experiments.claims.outcome import PROTOCOL, Outcome
 from experiments.page import PAGE, replaced
 
 Runs = Mapping[str, Mapping[int, Outcome]]
@@ -43,7 +44,7 @@ def table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield "|---" * len(heads) + "|"
     for name, seeds in runs.items():
         if seeds:
-            shares = [_mean([outcome.marked for outcome in seeds.values()], "{:.0%}")] if share else []
+            shares = [_mean([outcome.drawn.marked for outcome in seeds.values()], "{:.0%}")] if share else []
             yield f"| {' | '.join([f'`{name}`', str(len(seeds)), *shares, *_cells(seeds, control)])} |"
 
 
