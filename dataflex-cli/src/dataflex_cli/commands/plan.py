@@ -112,7 +112,7 @@ def _row(name: str, budget: Budget | UsageError | None) -> Row:
         decision_cost=round(budget.decision_cost, 3),
         total_cost=round(total, 3),
         share=round(total / budget.schedule.total_steps, 4),
-        break_even=round(break_even(budget.decision_cost, budget.longest) or 1.0, 3),
+        break_even=round(break_even(budget.decision_cost, budget.schedule.longest) or 1.0, 3),
     )
 
 
@@ -137,7 +137,8 @@ def _print(own: Budget, rows: Sequence[Row]) -> None:
     from dataflex_cli.console import counted
     from dataflex_cli.tables import print_table
 
-    schedule, chosen = own.schedule, own.longest * own.global_batch
+    schedule = own.schedule
+    chosen = schedule.longest * own.global_batch
     click.echo(
         f"{counted(schedule.total_steps, 'step')}, {counted(schedule.decisions, 'decision')}, each choosing {chosen} "
         f"of {own.pool} samples; costs are estimates, in training steps"

@@ -50,7 +50,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         features_cost=round(budget.features_cost, 3),
         seed=seed,
         exact=budget.exact,
-        break_even=rounded(break_even(deciding, budget.longest)) if deciding else None,
+        break_even=rounded(break_even(deciding, budget.schedule.longest)) if deciding else None,
         holdout=dict(budget.holdout),
         mixing_cost=round(budget.mixing_cost, 3),
         exhaustion=prepared.config.dataflex.exhaustion,

@@ -55,6 +55,11 @@ class Schedule:
         """How many decisions the run takes."""
         return -(-(self.total_steps - self.warmup_steps) // self.update_steps)
 
+    @property
+    def longest(self) -> int:
+        """Optimizer steps of the longest interval that a decision is taken for."""
+        return min(self.update_steps, self.total_steps - self.warmup_steps)
+
     def interval_at(self, step: int) -> Interval:
         """The interval that optimizer step ``step`` (from 0) belongs to."""
         if step < self.warmup_steps:
