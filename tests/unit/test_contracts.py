@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from dataflex_core import requests
 from dataflex_core.choosing import top
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Weighter
-from dataflex_core.requests import Progress, Selection, SelectionRequest, TokenLosses
+from dataflex_core.requests import Progress, Selection, SelectionRequest
+from dataflex_core.weighing import TokenLosses
 
 REQUESTS = [c for _, c in inspect.getmembers(requests, dataclasses.is_dataclass) if dataclasses.fields(c)]
 NAN, INF = float("nan"), float("inf")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dataflex_core
-from dataflex_core import choosing, contracts, domains, requests
+from dataflex_core import choosing, contracts, domains, requests, weighing
 
 REPORT = """
 import sys
@@ -107,7 +107,7 @@ def test_every_public_name_is_there(name):
 def test_every_contract_is_public():
     public = {
         name
-        for module in (choosing, contracts, domains, requests)
+        for module in (choosing, contracts, domains, requests, weighing)
         for name, member in inspect.getmembers(module)
         if getattr(member, "__module__", None) == module.__name__
         and not name.startswith("_")

@@ -12,19 +12,13 @@ import torch
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import UsageError
-from dataflex_core.requests import (
-    MixRequest,
-    Progress,
-    SelectionRequest,
-    SetupContext,
-    TokenLosses,
-    WeighRequest,
-)
+from dataflex_core.requests import MixRequest, Progress, SelectionRequest, SetupContext
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
 from dataflex_core.score_file import About, Lines, write_scores
 from dataflex_core.trainer.token_weights import token_weights
 from dataflex_core.trainer.weight_sums import added_up, in_short
+from dataflex_core.weighing import TokenLosses, WeighRequest
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
 from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams

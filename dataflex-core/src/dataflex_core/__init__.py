@@ -13,7 +13,6 @@ from dataflex_core.references import ReferenceModel
 from dataflex_core.requests import (
     Cost,
     CostRequest,
-    IntervalRequest,
     MixRequest,
     Mixture,
     NoParams,
@@ -22,14 +21,12 @@ from dataflex_core.requests import (
     SelectionRequest,
     SetupContext,
     StepFacts,
-    TokenLosses,
-    WeighRequest,
-    Weights,
 )
 from dataflex_core.rows import Row
 from dataflex_core.score_file import RowScores
 from dataflex_core.signals import Direction, Generations, Signals
 from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
+from dataflex_core.weighing import IntervalRequest, TokenLosses, WeighRequest, Weights
 
 __version__ = "2.0.0"
 

@@ -14,18 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from dataflex_core.choosing import top
 from dataflex_core.errors import StrategyFault
-from dataflex_core.requests import (
-    IntervalRequest,
-    MixRequest,
-    Mixture,
-    Selection,
-    SelectionRequest,
-    SetupContext,
-    StepFacts,
-    TokenLosses,
-    WeighRequest,
-    Weights,
-)
+from dataflex_core.requests import MixRequest, Mixture, Selection, SelectionRequest, SetupContext, StepFacts
+from dataflex_core.weighing import IntervalRequest, TokenLosses, WeighRequest, Weights
 
 if TYPE_CHECKING:
     import numpy as np

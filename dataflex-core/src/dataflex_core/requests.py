@@ -1,51 +1,32 @@
 """What strategies are given and what they answer with: values, and nothing that computes.
 
-Arrays are numpy, except in what a weighter is given, which are torch tensors on the training device: a weighter works
-inside the training step. Neither library is imported here, so declaring and describing a strategy stays light.
+Arrays are numpy, which is not imported here, so declaring and describing a strategy stays light. What weighters are
+given are tensors, and lies in `dataflex_core.weighing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dataflex_core.columned import HasColumns
 from dataflex_core.domains import Domain, count_by_domain, sum_by_domain
 from dataflex_core.errors import UnmetNeed
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
+    from dataflex_core.columned import Columns
     from dataflex_core.signals import Signals
 
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
     Shares = NDArray[np.float64]
-    Column = NDArray[Any]
-    Columns = Mapping[str, Column]
 
 Notes = Mapping[str, float]
 """Named figures of a decision: journalled, and logged as ``dataflex/<kind>/<name>``."""
-
-
-class _HasColumns:
-    """What has ``columns``: those that ``dataflex.columns`` names, by name."""
-
-    __slots__ = ()
-    columns: Columns
-
-    def column(self, name: str) -> Column:
-        """What the data's files have in a column for each sample of the pool, [pool], by sample id; not to be changed.
-
-        Whole numbers are Int64, other numbers Float64, true and false Bool, all else objects. Raises `UnmetNeed` where
-        ``dataflex.columns`` does not name it.
-        """
-        if name not in self.columns:
-            words = f"a strategy asks for the column {name}, and the run does not carry it"
-            raise UnmetNeed(words, hint=f"set dataflex.columns: [{', '.join([*self.columns, name])}]")
-        return self.columns[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +47,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetupContext(_HasColumns):
+class SetupContext(HasColumns):
     """What a strategy is told once, on every rank: the data is loaded, the model is not yet.
 
     ``targets`` names the subtasks of the target set, the evaluation data sets, in order; ``target_sizes`` has their
@@ -106,7 +87,7 @@ class SetupContext(_HasColumns):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionRequest(_HasColumns):
+class SelectionRequest(HasColumns):
     """Choose ``count`` of ``candidates``.
 
     ``candidates``: Int64[N] sample ids, distinct, ascending. ``count`` is at least 1 and at most N. ``exact`` Bool[N]
@@ -152,7 +133,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixRequest(_HasColumns):
+class MixRequest(HasColumns):
     """Give the proportions of the next interval, of ``steps`` optimizer steps of ``global_batch`` samples.
 
     They are shares of samples, or of target tokens, as ``dataflex.unit`` says: a mixer need not know, for all that it
@@ -233,77 +214,6 @@ class StepFacts:
         if self.reference_losses is None:
             return None
         return sum_by_domain(self.domains, self.ids, self.reference_losses.astype("f8") * self.tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalRequest(_HasColumns):
-    """An interval of ``steps`` optimizer steps begins: what a weighter may need throughout it is worked out now.
-
-    ``ids`` Int64[steps x global_batch] is the interval's plan, in the order of training; None where the order is
-    LLaMA-Factory's own (a weighter without a selector or mixer). ``rng`` is the same on every rank.
-    """
-
-    progress: Progress
-    domains: tuple[Domain, ...]
-    ids: Ids | None
-    steps: int
-    global_batch: int
-    rng: np.random.Generator
-    signals: Signals
-    columns: Columns = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenLosses:
-    """Detached losses of B samples: ``values`` Float32[B, T], and ``mask`` Bool[B, T] of the target tokens.
-
-    ``values[b, t]`` is the loss of predicting token t + 1 of sample b from its tokens up to t, and ``mask[b, t]`` is
-    whether token t + 1 is a target token; where it is not, the value is 0. The last position predicts nothing and is
-    always masked. T is the length of the longest sample, padding included.
-    """
-
-    values: torch.Tensor
-    mask: torch.Tensor
-
-    @property
-    def counts(self) -> torch.Tensor:
-        """Target tokens of each sample, Float32[B]."""
-        return self.mask.sum(dim=1).to(self.values.dtype)
-
-    @property
-    def per_sample(self) -> torch.Tensor:
-        """Mean loss over each sample's target tokens, Float32[B]; NaN where it has none."""
-        return self.values.sum(dim=1) / self.counts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeighRequest(_HasColumns):
-    """Weigh B samples, on the training device: those of the accumulation window of all ranks, in training order.
-
-    A weighter whose spec says ``compares=False`` may be given them in several parts. ``ids`` Int64[B]. ``targets``
-    Int64[B, T], where ``Need.TARGET_TOKENS`` is declared, are the tokens that the positions of the losses predict,
-    -100 where masked. ``reference``, where ``Need.REFERENCE_LOSSES`` is declared, are the losses of the reference
-    model that the strategy's parameter names, at the same positions. ``embeddings`` Float32[B, H], where
-    ``Need.BATCH_EMBEDDINGS`` is declared, are those of `Signals.embeddings` with ``pooling="weighted"``, but for the
-    dropout of the training forward, which they are taken from. ``rng`` is the same on every rank.
-    """
-
-    progress: Progress
-    domains: tuple[Domain, ...]
-    ids: torch.Tensor
-    rng: np.random.Generator
-    targets: torch.Tensor | None = None
-    reference: TokenLosses | None = None
-    embeddings: torch.Tensor | None = None
-    columns: Columns = field(default_factory=dict, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """Weights with more: ``values`` Float32[B] or Float32[B, T], finite and >= 0; ``notes`` to journal and log."""
-
-    values: torch.Tensor
-    notes: Notes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

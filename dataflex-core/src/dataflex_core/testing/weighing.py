@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.contracts import Weighter
-from dataflex_core.requests import IntervalRequest, TokenLosses, WeighRequest, Weights
 from dataflex_core.spec import Need
 from dataflex_core.testing import fakes
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.steps import Answer, Ids, Runner, figures
+from dataflex_core.weighing import IntervalRequest, TokenLosses, WeighRequest, Weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

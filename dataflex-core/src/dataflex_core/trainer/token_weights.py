@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from dataflex_core.planning.answers import wrong_notes
-from dataflex_core.requests import Notes, TokenLosses, Weights
+from dataflex_core.requests import Notes
+from dataflex_core.weighing import TokenLosses, Weights
 
 NOT_FINITE = "answers with weights that are not finite and >= 0"
 ALL_ZERO = "answers with zero for every target token"

@@ -13,7 +13,7 @@ from dataflex_core.contracts import Weighter
 from dataflex_core.errors import DataflexError, StrategyFault
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
-from dataflex_core.requests import IntervalRequest, Notes, WeighRequest
+from dataflex_core.requests import Notes
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
 from dataflex_core.spec import Kind, Need
@@ -35,6 +35,7 @@ from dataflex_core.trainer.token_weights import wrongs as wrongs_of
 from dataflex_core.trainer.weighed_tokens import BY_TOKEN, table_of
 from dataflex_core.trainer.weight_sums import WEIGHTS, added_up
 from dataflex_core.trainer.window import Shapes, Window, gathered, shapes_of
+from dataflex_core.weighing import IntervalRequest, WeighRequest
 
 _WRONG, _WEIGHED = "wrong", "weighed"
 """What weighing leaves on the device beside `WEIGHTS`: counts of what is wrong, and a digest of the weights."""

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from dataflex_core.collectives import Ranks
-from dataflex_core.requests import TokenLosses
 from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.trainer.losses import MicroBatch
 from dataflex_core.trainer.pieces import Pieces
+from dataflex_core.weighing import TokenLosses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
