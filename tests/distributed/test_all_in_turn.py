@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from in_turn import DIES_AT, every
-from support import base_args, build_data, build_model, journalled, of_kind, train, weights
+from support import base_args, build_data, build_experts, build_model, journalled, of_kind, train, weights
 
 from dataflex_core.catalog import discover
 from dataflex_core.catalog.plugins import Plugins
@@ -36,6 +36,12 @@ def rated(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def mixture(model, tmp_path_factory):
+    """One of the strategies asks which experts samples are sent to."""
+    return build_experts(tmp_path_factory.mktemp("mixture"), model)
+
+
+@pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     return str(build_model(tmp_path_factory.mktemp("reference"), seed=1))
 
@@ -49,6 +55,7 @@ def _args(model, data, output, reference, *, batch, decisions):
         "warmup_steps": 0,
         "update_steps": 1,
         "columns": ["quality"],
+        "holdout": 0.05,
         "selector": {"name": "in-turn", "reference_model": reference},
         "mixer": {"name": "in-turn", "reference_model": reference},
         "weighter": weighters,
@@ -78,9 +85,9 @@ def _on_two_ranks(config, *words, **env):
 
 
 @pytest.mark.slow  # five processes import LLaMA-Factory, which is four fifths of it
-def test_all_in_turn_killed_and_resumed_choose_as_if_nothing_had_happened(model, rated, reference, tmp_path):
+def test_all_in_turn_killed_and_resumed_choose_as_if_nothing_had_happened(mixture, rated, reference, tmp_path):
     decisions = 2 * len(every(Kind.SELECTOR, reference))
-    args = _args(model, rated, tmp_path / "2", reference, batch=4, decisions=decisions)
+    args = _args(mixture, rated, tmp_path / "2", reference, batch=4, decisions=decisions)
     config = tmp_path / "config.json"
     config.write_text(json.dumps(args))
     killed = _on_two_ranks(config, **{DIES_AT: str(DIES)})
@@ -90,7 +97,7 @@ def test_all_in_turn_killed_and_resumed_choose_as_if_nothing_had_happened(model,
     assert resumed.returncode == 0, f"{resumed.stdout[-3000:]}{resumed.stderr[-3000:]}"
     assert of_kind(journalled(tmp_path / "2"), "resume")[0]["step"] == (DIES - 1) // SAVED * SAVED
 
-    args = _args(model, rated, tmp_path / "1", reference, batch=8, decisions=decisions)
+    args = _args(mixture, rated, tmp_path / "1", reference, batch=8, decisions=decisions)
     train(args, catalog=discover(plugins=Plugins(files=(PLUGIN,))))
     one, two = (journalled(tmp_path / run) for run in "12")
     for alone, together in zip(of_kind(one, "decision"), of_kind(two, "decision"), strict=True):
