@@ -40,6 +40,14 @@ def test_what_weighing_costs_is_said_where_it_costs(capsys):
     assert "DataFlex: weighing adds 33% to each step\n" in capsys.readouterr().out
 
 
+def test_what_is_held_out_and_what_a_mixer_asks_is_said(capsys):
+    mixer = StrategyFact(kind="mixer", name="sheared", distribution="d", version="1")
+    show_plan(replace(START, strategies=(mixer,), holdout={"words": 3, "numbers": 2}, mixing_cost=0.5))
+    said = capsys.readouterr().out
+    assert "DataFlex: 5 samples are kept out of training: words 3, numbers 2\n" in said
+    assert "questions cost about 0.5 training steps a decision: 1 in all, 0.12x the training itself\n" in said
+
+
 def test_what_decisions_judge_and_cost(capsys):
     selector = StrategyFact(kind="selector", name="loss", distribution="d", version="1")
     show_plan(replace(START, strategies=(selector,), judged=36, decision_cost=3.0, break_even=2.0))

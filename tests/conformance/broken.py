@@ -163,6 +163,14 @@ class UndeclaredTargetSelector(ScoringSelector):
         return request.signals.embeddings(shard) @ centre
 
 
+@breaks("needs_are_declared", "add Need.HOLDOUT to its needs", needs={Need.LOSSES})
+class UndeclaredHoldoutMixer(Mixer):
+    def mix(self, request):
+        held = request.signals.holdout(request.domains[0].name)
+        held.losses(np.arange(len(held)))
+        return np.ones(len(request.domains))
+
+
 @breaks("needs_are_declared", "add Need.LOSSES to its needs")
 class UndeclaredWeighter(Weighter):
     def prepare(self, request):

@@ -195,6 +195,8 @@ class SoundSelector(ScoringSelector[Params]):
         ]
         rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7], "attention_mask": [1, 1, 1]}] * 3
         own = signals.over(rows, "own rows").losses(np.arange(3)).mean()
+        apart = signals.holdout(request.domains[0].name)
+        own += np.nan_to_num(apart.losses(np.arange(len(apart)))).mean()
         table = [fallen, hardest, liked, vectors, places[:, 0], np.array(right, dtype=np.float32)]
         return np.sum([column.astype(np.float32) for column in table], axis=0) + own + alike
 

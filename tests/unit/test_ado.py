@@ -121,7 +121,7 @@ def test_what_is_kept_goes_on_from_a_state(steps):
 shares = st.lists(st.floats(1e-3, 1.0), min_size=4, max_size=4).map(lambda x: np.array(x) / sum(x))
 
 
-@given(shares, shares, st.lists(st.floats(0, 1e3) | st.just(np.nan), min_size=4, max_size=4))
+@given(shares, shares, st.lists(st.floats(1e-9, 1e3) | st.sampled_from([0.0, np.nan]), min_size=4, max_size=4))
 def test_what_is_preferred_are_proportions_with_a_floor(sizes, drawn, falls):
     made = ado.preferred(sizes, drawn, falls)
     assert made.sum() == pytest.approx(1.0)

@@ -205,7 +205,10 @@ def _seed(training_args: Any) -> int:
 
 
 def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: Any) -> LoadedData:
-    """The data, by domain where strategies plan. Raises `DataError` where a mixer gets none."""
+    """The data, by domain where strategies plan, without what is held out.
+
+    Raises `DataError` where a mixer gets no domains, and as `held_out`.
+    """
     by = load_by_domain if prepared.plans else load_whole
     loaded = by(load, data_args, how_to_load(prepared, training_args))
     if loaded.merged and MIXER in prepared.strategies:
@@ -214,7 +217,9 @@ def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: 
             hint="point tokenized_path at a folder that does not exist yet",
         )
     share = prepared.config.dataflex.holdout
-    return loaded if share is None else held_out(loaded, share)
+    if share is None or loaded.module.get("train_dataset") is None:  # of which whoever reckons the run says so
+        return loaded
+    return held_out(loaded, share)
 
 
 def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:

@@ -61,9 +61,9 @@ class AdoMixer(Mixer[AdoParams]):
     With more than fifty domains the least is half of an even share.
 
     When to use: in long runs, from some thousand steps on, to find proportions in the run that uses them, at no cost
-    beyond token losses. It favours what is still learnt: unlike `odm`, it leaves a domain of noise, whose loss is high
-    and stays so, at its share by size or below. In a run of some hundred steps the curves are mostly noise: use `odm`,
-    or `doremi` with a proxy.
+    beyond token losses. It favours what is still learnt: a loss that is high and stays so, as of noise, gains a domain
+    little, where `odm` draws it most. In a run of some hundred steps the curves are mostly noise: use `odm`, or
+    `doremi` with a proxy.
     """
 
     def setup(self, context: SetupContext) -> None:

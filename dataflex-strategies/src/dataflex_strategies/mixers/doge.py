@@ -61,9 +61,10 @@ class DogeMixer(Mixer[DogeParams]):
     step's batch. And η is 0.01 whatever the learning rate, which the authors take: with 1e-4 nothing would move.
 
     When to use: to find proportions that make domains help each other, or that serve a target set, in a run with a
-    small model for the training of a larger one, or in the run itself. Unlike `odm`, it leaves a domain of noise, whose
-    gradients point nowhere. A decision costs two gradients of each probed sample, 32 a domain, and one of each sample
-    of the target set, and holds as many gradients at once as there are domains: make it seldom, or use LoRA.
+    small model for the training of a larger one, or in the run itself. A high loss alone gains a domain nothing: the
+    gradients of noise point nowhere in particular. A decision costs two gradients of each probed sample, 32 a domain,
+    and one of each sample of the target set, and holds as many gradients at once as there are domains: make it seldom,
+    or use LoRA.
     """
 
     def setup(self, context: SetupContext) -> None:

@@ -58,7 +58,7 @@ def fit(samples: ArrayLike, losses: ArrayLike) -> Curve:
     return Curve(a=level + alpha * float(middle), alpha=alpha, e=e)
 
 
-_PRECISE = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-12}
+_PRECISE = {"maxiter": 200, "ftol": 1e-10, "gtol": 1e-8}  # more only wanders about where a loss hardly falls
 
 
 def slopes(params: ArrayLike, samples: float) -> NDArray[np.float64]:
