@@ -66,11 +66,12 @@ class SignalTrainer(FlexTrainer):
         asked, written = config.dataflex.chunked_loss, RunArgs(written=config.args)
         vocabulary = int(self.model.config.get_text_config().vocab_size)
         tokens = config.dataflex.token_budget or 0, self.args.train_batch_size * written.cutoff_len
-        wanted = asked is True or (asked == "auto" and (written.fuses_loss or is_large(max(tokens), vocabulary)))
-        if not wanted or self.is_fsdp_enabled:
+        shares_head = is_deepspeed_zero3_enabled()
+        suits = not shares_head and (written.fuses_loss or is_large(max(tokens), vocabulary))
+        if self.is_fsdp_enabled or not (asked is True or (asked == "auto" and suits)):
             return None
         return ChunkedLosses(
-            lockstep=is_deepspeed_zero3_enabled(),
+            lockstep=shares_head,
             fused=written.fuses_loss,
             fallback=partial(self.run.journal.fallback, "whole-logits"),
         )
