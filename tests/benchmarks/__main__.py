@@ -31,6 +31,7 @@ NAMES = (
     "exact",
     "cheaper",
     "million",
+    "neighbours",
     "store",
     "journal",
     "report-page",

@@ -29,7 +29,7 @@ class NearParams:
     layer: Annotated[int, Doc("whose hidden states embed a sample: 0 is the input embedding, -1 the last layer")] = -1
     pooling: Annotated[Pooling, Doc("how they are pooled over a sample's tokens")] = "mean"
     metric: Annotated[Literal["cosine", "euclidean"], Doc("by angle, or by distance")] = "cosine"
-    library: Annotated[Library, Doc("who looks for neighbours: faiss is faster, and an extra to install")] = (
+    library: Annotated[Library, Doc("who looks for neighbours, exactly either way: faiss is an extra to install")] = (
         "scikit-learn"
     )
     from_file: Annotated[
