@@ -84,7 +84,6 @@ def _on_two_ranks(config, *words, **env):
     )
 
 
-@pytest.mark.slow  # five processes import LLaMA-Factory, which is four fifths of it
 def test_all_in_turn_killed_and_resumed_choose_as_if_nothing_had_happened(mixture, rated, reference, tmp_path):
     decisions = 2 * len(every(Kind.SELECTOR, reference))
     args = _args(mixture, rated, tmp_path / "2", reference, batch=4, decisions=decisions)

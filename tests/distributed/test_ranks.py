@@ -33,7 +33,7 @@ MIXING = {
 """Mixers that learn, or ask the model."""
 PREDICTING = {"exact": 0.5, "exact_floor": 0, "features": "both"}
 CASES = [
-    pytest.param(2, ALL, id="all three on 2"),
+    pytest.param(2, ALL, id="all three on 2", marks=pytest.mark.slow),
     pytest.param(2, {"selector": "less"}, id="less on 2", marks=pytest.mark.slow),
     pytest.param(2, PREDICTED, id="predicted on 2", marks=pytest.mark.slow),
     pytest.param(2, {"weighter": "loss"}, id="weighter alone on 2", marks=pytest.mark.slow),
