@@ -120,7 +120,7 @@ LIGHT = {
     "negative steps": ({"dataflex": {"update_steps": 0}}, [], "greater than 0"),
     "steps that are words": ({"dataflex": {"warmup_steps": "many"}}, [], "valid integer"),
     "a key of 1.x alone": ({}, ["--selector", "loss", "warmup_step=3"], "write dataflex.warmup_steps"),
-    "a train_type of 1.x that is gone": ({"train_type": "dynamic_lego"}, [], "dynamic_lego of DataFlex 1.x"),
+    "a pipeline of 1.x without intervals": ({"train_type": "dynamic_lego"}, [], "dynamic_lego needs update_step"),
     "a train_type of 1.x that is a list": ({"train_type": ["a"]}, [], "is none of DataFlex 1.x's"),
     "epochs of 1.x without end": (
         {**OLD, "component_name": "loss", "num_train_epochs": "inf"},

@@ -64,11 +64,13 @@ def test_what_a_page_shows_runs(page, runner, model, data, tmp_path):
     for name, value in vars(runner.module).items():
         if inspect.isclass(value) and issubclass(value, Strategy) and value.__module__ == runner.module.__name__:
             kind = next(kind for kind in Kind if issubclass(value, getattr(dataflex_core, kind.capitalize())))
-            needs = set(Need) - {Need.REFERENCE_LOSSES}  # whose model a parameter would have to name
+            # A reference model a parameter would have to name, and the tiny model is no mixture of experts.
+            needs = set(Need) - {Need.REFERENCE_LOSSES, Need.EXPERT_LOADS}
             spec = StrategySpec(kind=kind, name="shown", target=f"{value.__module__}:{name}", summary="-", needs=needs)
             catalog = Catalog(records=(Record(spec=spec, distribution="docs", version="1"),))
             events: list[dict] = []
             args = base_args(model, data, tmp_path / f"trained-{name}", eval_dataset="held", max_steps=3)
+            args["dataflex"] = {"holdout": 0.1}
             train(args, events=events, catalog=catalog, **{kind.value: "shown"})
             assert [event["event"] for event in events][-1] == "end"
 
