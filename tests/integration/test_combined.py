@@ -1,8 +1,9 @@
-"""Everything at once: a mixer, a selector and two weighters, of packed samples, killed amid a step and gone on."""
+"""Everything at once: a mixer, a selector and weighters, on three domains, killed amid a step and gone on."""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -31,16 +32,26 @@ def _losses(output):
     return [(row["step"], row["loss"], row["grad_norm"]) for row in history if "loss" in row]
 
 
-def test_three_kinds_and_two_weighters_go_on_where_they_were_killed(model, tmp_path, monkeypatch):
+STATIC = {"name": "static", "proportions": [1, 2, 1]}
+RHO_1 = {"name": "rho-1", "reference_model": "REFERENCE"}
+RUNS = {
+    "two weighters, packed": ({"mixer": STATIC, "selector": "less", "weighter": ["loss", RHO_1]}, {"packing": True}),
+    "two subtasks": ({"mixer": STATIC, "selector": "icons", "weighter": "loss"}, {}),
+    "a bandit": ({"mixer": "odm", "selector": "less", "weighter": RHO_1}, {}),
+}
+
+
+@pytest.mark.parametrize(("strategies", "changes"), RUNS.values(), ids=RUNS)
+def test_three_kinds_go_on_where_they_were_killed(model, tmp_path, monkeypatch, strategies, changes):
     sizes = {"words": 60, "numbers": 40, "letters": 50, "held": 6, "numbers_held": 5}
     reference = build_model(tmp_path / "reference", seed=1)
+    strategies = json.loads(json.dumps(strategies).replace("REFERENCE", str(reference)))
     args = base_args(
         model,
         build_data(tmp_path / "data", sizes=sizes),
         tmp_path / "run",
         dataset="words,numbers,letters",
         eval_dataset="held,numbers_held",
-        packing=True,
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
         max_steps=8,
@@ -48,13 +59,8 @@ def test_three_kinds_and_two_weighters_go_on_where_they_were_killed(model, tmp_p
         save_strategy="steps",
         logging_steps=1,
         lora_dropout=0.1,
-        dataflex={
-            "warmup_steps": 2,
-            "update_steps": 3,
-            "mixer": {"name": "static", "proportions": [1, 2, 1]},
-            "selector": "less",
-            "weighter": ["loss", {"name": "rho-1", "reference_model": str(reference)}],
-        },
+        **changes,
+        dataflex={"warmup_steps": 2, "update_steps": 3, **strategies},
     )
     training_step = LossTrainer.training_step
 
@@ -82,4 +88,5 @@ def test_three_kinds_and_two_weighters_go_on_where_they_were_killed(model, tmp_p
     told = CliRunner().invoke(cli, ["report", str(output), "--output", str(page)])
     assert told.exit_code == 0, told.output
     shown = page.read_text(encoding="utf-8")
-    assert all(name in shown for name in ("static", "less", "rho-1", "letters"))
+    assert all(name in shown for name in re.findall(r'"name": "([a-z0-9-]+)"', json.dumps(strategies)))
+    assert "letters" in shown
