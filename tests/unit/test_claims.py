@@ -7,7 +7,7 @@ from experiments.claims.drawn import Drawn, of_domains, of_samples
 from experiments.claims.one_run import CONTROL_STEPS, STEPS
 from experiments.claims.outcome import Outcome, load, path_of, save
 from experiments.claims.page import loss_at, mark, table
-from experiments.claims.planted import DOMAINS, HELPS, LABELS, TOKENS
+from experiments.claims.planted import ANSWERS, DOMAINS, HELPS, TOKENS
 from experiments.page import PAGE
 
 from dataflex_core.catalog import discover
@@ -30,8 +30,8 @@ def outcome(arm, losses, *, seed=0, cost=0.0, steps=(STEPS,), marked=0.5):
     )
 
 
-def test_a_fifth_of_the_samples_have_another_ones_answer():
-    texts = LABELS.texts()
+def test_a_fifth_of_the_samples_have_random_words_for_an_answer():
+    texts = ANSWERS.texts()
     for name, samples in texts.domains.items():
         others = {row for row, clean in enumerate(texts.clean[name]) if clean.output != samples[row].output}
         assert others <= texts.marked[name]
@@ -39,7 +39,7 @@ def test_a_fifth_of_the_samples_have_another_ones_answer():
 
 
 def test_held_out_samples_are_in_no_pool_and_clean():
-    for corpus in (HELPS, LABELS, TOKENS, DOMAINS):
+    for corpus in (HELPS, ANSWERS, TOKENS, DOMAINS):
         texts = corpus.texts()
         known = {(s.instruction, s.output) for samples in texts.domains.values() for s in samples}
         assert not known & {(s.instruction, s.output) for samples in texts.held_out.values() for s in samples}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.claims.planted import DOMAINS, HELPS, LABELS, TOKENS, PlantedCorpus
+from experiments.claims.planted import ANSWERS, DOMAINS, HELPS, TOKENS, PlantedCorpus
 
 REFERENCE = "REFERENCE"
 """Where a setting names the reference model."""
@@ -43,7 +43,7 @@ def _weighter(arm: str, name: str, **params: Any) -> Claim:
 
 _RANDOM = _selector("random", "random")
 _UNIFORM = _weighter("uniform", "uniform")
-_ANSWERS = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
+_GRADED = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
 EXPERIMENTS = {
     "selectors": (
         Comparison(
@@ -55,13 +55,13 @@ EXPERIMENTS = {
                 _selector("near", "near"),
                 _selector("tsds", "tsds"),
                 _selector("cluster-less", "cluster-less", {"candidates": 4}),
-                _selector("nice", "nice", _SCORED, **_ANSWERS),
+                _selector("nice", "nice", _SCORED, **_GRADED),
                 _selector("greats", "greats", {"candidates": 4, "update_steps": 1}),
                 _selector("curriculum by length", "curriculum", score="length"),
             ),
         ),
         Comparison(
-            corpus=LABELS,
+            corpus=ANSWERS,
             claims=(
                 _RANDOM,
                 _selector("delta-loss", "delta-loss"),
@@ -77,7 +77,7 @@ EXPERIMENTS = {
             claims=(_UNIFORM, _weighter("rho-1", "rho-1", reference_model=REFERENCE, keep=0.7)),
         ),
         Comparison(
-            corpus=LABELS,
+            corpus=ANSWERS,
             claims=(
                 _UNIFORM,
                 _weighter("loss, linupper", "loss", strategy="linupper"),

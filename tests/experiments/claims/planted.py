@@ -1,4 +1,4 @@
-"""Pools in which something is planted: a domain of the target's kind, answers that belong to others, noise."""
+"""Pools in which something is planted: a domain of the target's kind, answers of random words, noise."""
 
 from __future__ import annotations
 
@@ -75,18 +75,19 @@ def one_domain_helps() -> Planted:
 
 
 @cache
-def some_answers_are_others() -> Planted:
-    """A fifth of each domain's samples have another sample's answer, and are marked; some of each are held out."""
+def some_answers_are_noise() -> Planted:
+    """A fifth of each domain's samples have answers of other words, drawn from all answers, and are marked."""
     rng = random.Random(0)
+    every = demo_texts().domains
+    words = [word for samples in every.values() for sample in samples for word in sample.output.split()]
     domains, held_out, marked, clean = {}, [], {}, {}
-    for name, samples in demo_texts().domains.items():
+    for name, samples in every.items():
         apart = draw(samples, HELD_OUT_OF_EACH)
         rest = [sample for sample in samples if sample not in apart]
         clean[name] = list(rest)
         odd = sorted(rng.sample(range(len(rest)), round(_NOISY_SAMPLES * len(rest))))
-        answers = [rest[row].output for row in [*odd[1:], odd[0]]]
-        for row, answer in zip(odd, answers, strict=True):
-            rest[row] = replace(rest[row], output=answer)
+        for row in odd:
+            rest[row] = replace(rest[row], output=" ".join(rng.choices(words, k=len(rest[row].output.split()))))
         domains[name], marked[name] = rest, frozenset(odd)
         held_out += apart
     return Planted(
@@ -142,11 +143,11 @@ HELPS = PlantedCorpus(
     marked="of the target's domain",
     texts=one_domain_helps,
 )
-LABELS = PlantedCorpus(
-    name="labels",
-    what="the demo's four domains, of which a fifth of the samples have another one's answer",
-    marked="with another sample's answer",
-    texts=some_answers_are_others,
+ANSWERS = PlantedCorpus(
+    name="answers",
+    what="the demo's four domains, the answers of a fifth of the samples being random words",
+    marked="with random words for an answer",
+    texts=some_answers_are_noise,
 )
 TOKENS = PlantedCorpus(
     name="tokens",
