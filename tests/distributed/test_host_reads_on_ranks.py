@@ -47,6 +47,7 @@ def test_two_ranks_read_once_a_logging_step(model, data, tmp_path, monkeypatch, 
     def rank(number: int, port: int) -> None:
         here = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
         os.environ.update({key: str(value) for key, value in here.items()}, MASTER_ADDR="127.0.0.1")
+        torch.set_num_threads(1)  # a fork has none of the threads that its parent computed with, and waits for them
         _forget_the_parents_world()
         events: list[dict] = []
         with host_reads("dataflex_core", "dataflex_strategies") as found:

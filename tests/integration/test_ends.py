@@ -26,6 +26,7 @@ from dataflex_cli.entry import main
 sys.path.insert(0, sys.argv[1])
 from support import train
 
+torch.set_num_threads(1)  # a fork has none of the threads that its parent computed with, and would wait for them
 train(json.loads(sys.argv[2]), selector="loss")
 workflow, trainer = llamafactory.train.sft.workflow, dataflex_core.trainer.base.FlexTrainer
 
