@@ -8,7 +8,7 @@ from dataflex_core.score_file import open_scores
 from faults.bench import Bench
 from faults.machine import Machine
 
-pytestmark = pytest.mark.numeric
+pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 COLUMNS = ["id", "score", "row", "digest"]
 
@@ -46,9 +46,9 @@ def whole(score):
 @pytest.mark.parametrize(
     ("point", "code"),
     [
-        pytest.param("batch:7", -9, marks=pytest.mark.slow),
-        pytest.param("batch:30", -9, marks=pytest.mark.slow),
-        pytest.param("half:*-0.tmp:3", -9, marks=pytest.mark.slow),
+        ("batch:7", -9),
+        ("batch:30", -9),
+        ("half:*-0.tmp:3", -9),
         ("term@batch:30", 143),
     ],
     ids=["in the first pass", "with the second checkpoint", "in partial results", "asked to end"],

@@ -334,7 +334,7 @@ def test_any_other_error_comes_through(folder, tmp_path):
         run("losses")
 
 
-@pytest.mark.parametrize("name", ["losses", "influence"])
+@pytest.mark.parametrize("name", cases(["losses", "influence"], slow=["influence"]))
 def test_workers_of_the_data_loader_change_nothing(folder, tmp_path, name):
     alone = _Run(folder, tmp_path / "1")(name)
     helped = _Run(folder, tmp_path / "2")

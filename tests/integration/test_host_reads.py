@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from cases import cases
 from host_reads import host_reads
 from support import base_args, of_kind, train
 from third_party import FILES
@@ -169,7 +170,7 @@ def test_a_digest_is_of_every_bit_and_its_place():
     assert len({int(digest_of(other)) for other in (values, *others)}) == 4
 
 
-@pytest.mark.parametrize("candidates", [2, 10])
+@pytest.mark.parametrize("candidates", cases([2, 10], slow=[10]))
 def test_a_decision_at_every_step_starts_no_workers_holds_no_state_and_makes_no_file(
     model, data, tmp_path, monkeypatch, candidates
 ):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import cases
 from support import base_args, build_model, train
 
 from dataflex_core.catalog import discover
@@ -82,7 +83,7 @@ def encoder(tmp_path_factory):
     return build_model(tmp_path_factory.mktemp("encoder"), seed=4)
 
 
-@pytest.mark.parametrize("scores", [False, True])
+@pytest.mark.parametrize("scores", cases([False, True], slow=[True]))
 @pytest.mark.parametrize("texts", [False, True])
 def test_what_may_not_lie_on_disk_never_does(model, data, encoder, tmp_path, monkeypatch, scores, texts):
     output = tmp_path / "out"
