@@ -59,7 +59,7 @@ def train_claims(comparison: Comparison, seed: int, scratch: Path, results: Path
         start, control = time.monotonic(), claim is comparison.claims[0]
         outcome = claim_run.run(corpus.name, claim, corpus.texts(), args, folder, seed=seed, control=control)
         path = outcomes.path_of(results, corpus.name, claim, seed)
-        outcomes.save(path, outcome)
+        save(path, outcome)
         print(
             f"{path.name}: {outcome.drawn.marked:.2f} {outcome.losses} ({time.monotonic() - start:.0f} s)",
             file=sys.stderr,

@@ -53,10 +53,6 @@ class Texts:
     target: Sequence[Sample]
     held_out: Sequence[Sample]
 
-    def everything(self) -> Iterable[Sample]:
-        """All samples, the held-out ones last."""
-        return (*(sample for samples in self.domains.values() for sample in samples), *self.target, *self.held_out)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
@@ -76,19 +72,26 @@ def write_corpus(corpus: Corpus, folder: Path, *, seed: int) -> dict[str, Any]:
     ``seed`` decides the model's random weights, where they are random, and the training's order.
     """
     texts = corpus.texts()
-    (folder / "data").mkdir(parents=True)
     sets = {**texts.domains, TARGET: texts.target, HELD_OUT: texts.held_out}
-    for name, samples in sets.items():
-        rows = [{"instruction": sample.instruction, "input": "", "output": sample.output} for sample in samples]
-        write_json(folder / "data" / f"{name}.json", rows)
-    write_json(folder / "data" / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
-    write_model(folder / "model", (f"{s.instruction}\n{s.output}" for s in texts.everything()), seed=seed)
+    args = write_sets(sets, folder, seed=seed)
     if corpus.model != "demo":
         from benchmarks.models import WRITERS
 
         WRITERS[corpus.model](folder / "model")
+    return {**args, "dataset": ",".join(texts.domains), **corpus.args}
+
+
+def write_sets(sets: Mapping[str, Sequence[Sample]], folder: Path, *, seed: int) -> dict[str, Any]:
+    """Data sets by name, and the demo's model for their words, into ``folder``, new; arguments without a data set."""
+    (folder / "data").mkdir(parents=True)
+    for name, samples in sets.items():
+        rows = [{"instruction": sample.instruction, "input": "", "output": sample.output} for sample in samples]
+        write_json(folder / "data" / f"{name}.json", rows)
+    write_json(folder / "data" / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
+    everything = (sample for samples in sets.values() for sample in samples)
+    write_model(folder / "model", (f"{s.instruction}\n{s.output}" for s in everything), seed=seed)
     paths = {"model_name_or_path": str(folder / "model"), "dataset_dir": str(folder / "data")}
-    return {**ARGS, **paths, "dataset": ",".join(texts.domains), "seed": seed, **corpus.args}
+    return {**ARGS, **paths, "seed": seed}
 
 
 def digest(folder: Path) -> str:

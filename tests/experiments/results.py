@@ -6,12 +6,15 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.report import write
 
 from experiments.arms import Arm
 from experiments.meter import Point
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PROTOCOL = 1
 """Counted up when what is measured changes, or what DataFlex decides: older results are not read any more."""
@@ -44,7 +47,7 @@ def path_of(folder: Path, *, corpus: str, arm: Arm, seed: int, data: str) -> Pat
     return folder / f"{corpus}_{arm.name}_{seed}_{key}.json"
 
 
-def save(path: Path, result: Result) -> None:
+def save(path: Path, result: DataclassInstance) -> None:
     """All of the file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, asdict(result))

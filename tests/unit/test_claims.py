@@ -5,10 +5,11 @@ import pytest
 from experiments.claims.arms import EXPERIMENTS
 from experiments.claims.drawn import Drawn, of_domains, of_samples
 from experiments.claims.one_run import CONTROL_STEPS, STEPS
-from experiments.claims.outcome import Outcome, load, path_of, save
+from experiments.claims.outcome import Outcome, load, path_of
 from experiments.claims.page import loss_at, mark, table
 from experiments.claims.planted import ANSWERS, DOMAINS, HELPS, TOKENS
 from experiments.page import PAGE
+from experiments.results import save
 
 from dataflex_core.catalog import discover
 

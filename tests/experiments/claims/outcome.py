@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from benchmarks.report import write
 
 from experiments.claims.arms import Claim
 from experiments.claims.drawn import Drawn
@@ -39,12 +37,6 @@ def path_of(folder: Path, corpus: str, claim: Claim, seed: int) -> Path:
     section = json.dumps(claim.section, sort_keys=True)
     key = hashlib.sha256(f"{corpus} {section} {seed} {PROTOCOL}".encode()).hexdigest()[:8]
     return folder / f"{corpus}_{claim.name.replace(' ', '-')}_{seed}_{key}.json"
-
-
-def save(path: Path, outcome: Outcome) -> None:
-    """All of the file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, asdict(outcome))
 
 
 def load(path: Path) -> Outcome:

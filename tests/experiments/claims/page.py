@@ -9,6 +9,7 @@ import numpy as np
 from experiments.claims.arms import EXPERIMENTS, Comparison
 from experiments.claims.one_run import STEPS
 from experiments.claims.outcome import PROTOCOL, Outcome
+from experiments.figures import over_seeds
 from experiments.page import PAGE, replaced
 
 Runs = Mapping[str, Mapping[int, Outcome]]
@@ -69,8 +70,7 @@ def _losses(pairs: Sequence[tuple[float, float]]) -> str:
     if not pairs:
         return ""
     means, worst = np.array(pairs).T
-    spread = f" ± {means.std(ddof=1):.3f}" if len(means) > 1 else ""
-    return f"{means.mean():.3f}{spread}" + ("" if np.allclose(means, worst) else f" / {worst.mean():.3f}")
+    return str(over_seeds(means)) + ("" if np.allclose(means, worst) else f" / {worst.mean():.3f}")
 
 
 def _mean(values: Sequence[float], form: str) -> str:

@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dataflex_cli.demo.files import TARGET, write_json
-from dataflex_cli.demo.model import write_model
+from dataflex_cli.demo.files import TARGET
 from dataflex_cli.demo.sample import Sample
 from dataflex_cli.demo.texts import TARGET_DOMAIN
-from experiments.corpora import ARGS, demo_texts, draw
+from experiments.corpora import demo_texts, draw, write_sets
 
 HELD_OUT_OF_EACH = 50
 _NOISY_SAMPLES, _NOISY_TOKENS = 0.2, 0.3
@@ -47,17 +46,15 @@ class PlantedCorpus:
 def write_planted(corpus: PlantedCorpus, folder: Path, *, seed: int) -> dict[str, Any]:
     """Model and data into ``folder``, new; LLaMA-Factory's arguments, without an output folder and strategies."""
     texts = corpus.texts()
-    (folder / "data").mkdir(parents=True)
     clean = {f"clean_{name}": samples for name, samples in texts.clean.items()}
     sets = {**texts.domains, TARGET: texts.target, **texts.held_out, **clean}
-    for name, samples in sets.items():
-        rows = [{"instruction": s.instruction, "input": "", "output": s.output} for s in samples]
-        write_json(folder / "data" / f"{name}.json", rows)
-    write_json(folder / "data" / "dataset_info.json", {name: {"file_name": f"{name}.json"} for name in sets})
-    everything = [sample for samples in sets.values() for sample in samples]
-    write_model(folder / "model", (f"{s.instruction}\n{s.output}" for s in everything), seed=seed)
-    paths = {"model_name_or_path": str(folder / "model"), "dataset_dir": str(folder / "data")}
-    return {**ARGS, **paths, "dataset": ",".join(texts.domains), "seed": seed}
+    return {**write_sets(sets, folder, seed=seed), "dataset": ",".join(texts.domains)}
+
+
+def parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """A domain's samples that are held out, and the others in their order."""
+    apart = draw(samples, HELD_OUT_OF_EACH)
+    return apart, [sample for sample in samples if sample not in apart]
 
 
 @cache
@@ -82,8 +79,7 @@ def some_answers_are_noise() -> Planted:
     words = [word for samples in every.values() for sample in samples for word in sample.output.split()]
     domains, held_out, marked, clean = {}, [], {}, {}
     for name, samples in every.items():
-        apart = draw(samples, HELD_OUT_OF_EACH)
-        rest = [sample for sample in samples if sample not in apart]
+        apart, rest = parted(samples)
         clean[name] = list(rest)
         odd = sorted(rng.sample(range(len(rest)), round(_NOISY_SAMPLES * len(rest))))
         for row in odd:
@@ -108,10 +104,10 @@ def some_tokens_are_noise() -> Planted:
 
     domains, held_out, right = {}, [], {}
     for name, samples in clean.items():
-        apart = draw(samples, HELD_OUT_OF_EACH)
+        apart, others = parted(samples)
         # Words are parted by one space, as those of the spoilt answers are.
         held_out += [replace(sample, output=" ".join(sample.output.split())) for sample in apart]
-        rest = [replace(s, output=" ".join(s.output.split())) for s in samples if s not in apart]
+        rest = [replace(s, output=" ".join(s.output.split())) for s in others]
         domains[name], right[name] = [spoilt(sample) for sample in rest], rest
     return Planted(domains=domains, target=demo_texts().target, held_out={"held_out": held_out}, marked={}, clean=right)
 
@@ -124,8 +120,8 @@ def domains_are_unlike() -> Planted:
     words = sorted({word for samples in clean.values() for s in samples for word in s.output.split() if len(word) < 12})
     domains, held_out = {}, {}
     for name, samples in clean.items():
-        apart = draw(samples, HELD_OUT_OF_EACH)
-        domains[name] = [sample for sample in samples if sample not in apart][: _SIZES.get(name, 400)]
+        apart, rest = parted(samples)
+        domains[name] = rest[: _SIZES.get(name, 400)]
         held_out[f"held_out_{name}"] = apart
     domains["noise"] = [
         Sample(instruction=" ".join(rng.choices(words, k=6)), output=" ".join(rng.choices(words, k=20)), topic="noise")
