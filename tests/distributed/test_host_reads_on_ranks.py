@@ -1,4 +1,4 @@
-"""How often two ranks wait for their devices: once a logging step, and for what no rank can know by itself."""
+"""How often two ranks wait for their devices: once a logging step, and once a pass, as one by itself does."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ import torch
 from host_reads import host_reads
 from support import base_args, of_kind, train
 
-from dataflex_core import collectives
-
 pytestmark = [
     pytest.mark.numeric,
     pytest.mark.skipif(torch.cuda.is_available(), reason="a process that knows a GPU cannot be forked"),
 ]
 
 STEPS, EVERY, WARMUP = 9, 3, 2
-LOGGED = STEPS // EVERY + 1
-"""At the first step, ranks look how long a step takes them."""
+LOGGED = STEPS // EVERY
 CASES = {
-    "a plan": ({"selector": "random"}, {}, {"_read": LOGGED, "differing": 4}),
-    "stock's order, weighed": (
-        {"weighter": "loss"},
-        {"gradient_accumulation_steps": 2},
-        {"_read": LOGGED, "shapes_of": STEPS - WARMUP},
+    "a plan": ({"selector": "random"}, {}, {"_read": LOGGED}),
+    "stock's order, weighed": ({"weighter": "loss"}, {"gradient_accumulation_steps": 2}, {"_read": LOGGED}),
+    "losses at every step": (
+        {"selector": "loss", "mixer": "random"},
+        {"dataflex": {"update_steps": 1, "candidates": 4}},
+        {"_read": LOGGED + STEPS - WARMUP},
     ),
 }
 
@@ -38,8 +36,7 @@ CASES = {
     ("strategies", "changes", "expected"),
     [pytest.param(*case, id=name, marks=[pytest.mark.slow] if case[1] else []) for name, case in CASES.items()],
 )
-def test_two_ranks_read_once_a_logging_step(model, data, tmp_path, monkeypatch, strategies, changes, expected):
-    monkeypatch.setattr(collectives, "LOOK_EVERY", 1e6)  # how long steps take is not to count
+def test_two_ranks_read_once_a_logging_step(model, data, tmp_path, strategies, changes, expected):
     args = base_args(
         model, data, tmp_path / "out", max_steps=STEPS, logging_steps=EVERY, per_device_train_batch_size=2, **changes
     )

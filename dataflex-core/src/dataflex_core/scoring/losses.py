@@ -15,7 +15,7 @@ from dataflex_core.scoring.chunked import ChunkedLosses
 from dataflex_core.scoring.host import on_host
 from dataflex_core.scoring.model_calls import inputs_of, takes
 from dataflex_core.scoring.output_head import head_of
-from dataflex_core.scoring.targets import IGNORE, cross_entropy, next_tokens
+from dataflex_core.scoring.targets import IGNORE, cross_entropy, next_tokens, predicting
 
 _UNFIT: WeakSet[nn.Module] = WeakSet()
 """Output layers of models whose logits do not simply come out of them."""
@@ -73,8 +73,7 @@ def at_targets(losses: torch.Tensor, batch: Mapping[str, Any]) -> torch.Tensor:
 
 def _wanted(batch: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Which positions predict a target token, Bool[B, T]; asked of the host, for a shape depends on it."""
-    wanted: NDArray[np.bool_] = on_host(batch, "labels") != IGNORE
-    return np.concatenate([wanted[:, 1:], np.zeros_like(wanted[:, :1])], axis=1)
+    return predicting(on_host(batch, "labels"))
 
 
 def _placed(places: NDArray[np.int64], batch: Mapping[str, Any]) -> torch.Tensor:

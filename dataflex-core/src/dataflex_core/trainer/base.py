@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import TrainerCallback
 
-from dataflex_core.collectives import Ranks
+from dataflex_core.collectives import Ranks, between_hosts
 from dataflex_core.errors import DataflexError, StrategyFault
 from dataflex_core.journal.events import End, Evaluated, Step
 from dataflex_core.journal.figures import finite
@@ -29,7 +29,7 @@ from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.kept_texts import KeptTexts
 from dataflex_core.trainer.ledger import MOST, Entry, Ledger, filled
-from dataflex_core.trainer.loader import IDS, PIECES, Identified, IdentifyingCollator
+from dataflex_core.trainer.loader import IDS, PIECES, PLACES, Identified, IdentifyingCollator
 from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
@@ -50,7 +50,7 @@ class FlexTrainer(TransformersTrainer):
         super().__init__(*args, **kwargs)
         self.train_dataset = Identified(self.train_dataset)
         self.data_collator = IdentifyingCollator(self.data_collator)
-        self.ranks = Ranks(self.accelerator)
+        self.ranks = Ranks(self.accelerator, between_hosts(self.args.ddp_timeout_delta))
         self.figures = Figures()
         self.ledger = Ledger(self.ranks)
         self.since_log = SinceLog(self.run, self.ranks.device, self.figures)
@@ -60,6 +60,7 @@ class FlexTrainer(TransformersTrainer):
         """Whether the run that this one goes on from had been ended before its last step."""
         self._window: list[NDArray[np.int64]] = []
         self._pieces: list[Pieces | None] = []
+        self._places: list[NDArray[np.int64] | None] = []
         self._micro = -1
         self._lost: torch.Tensor | None = None
         self.texts: KeptTexts | None = None
@@ -74,7 +75,7 @@ class FlexTrainer(TransformersTrainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         """The batches of the next optimizer step; an interval begins first where one is due.
 
-        The ids, and what tells packed samples apart, are taken out of the batches: the model does not know them.
+        The ids, and what else was known on the host, are taken out of the batches: the model does not know them.
         """
         step = self.state.global_step
         if self.interval is None or step >= self.interval.stop:
@@ -87,7 +88,8 @@ class FlexTrainer(TransformersTrainer):
             self.interval = interval
         iterator, count = self.source(epoch_iterator, num_batches)
         batches, items = super().get_batch_samples(iterator, count, device)
-        self._window, self._pieces = ([batch.pop(key) for batch in batches] for key in (IDS, PIECES))
+        about = ([batch.pop(key) for batch in batches] for key in (IDS, PIECES, PLACES))
+        self._window, self._pieces, self._places = about
         self._micro = -1
         self.since_log.trained.window(self._window, batches)
         return batches, items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,13 +20,10 @@ from dataflex_core.trainer.carried import held, state_of, take_up
 from dataflex_core.trainer.checkpoint_files import seal, what_is_torn, write_state
 from dataflex_core.trainer.complete import WEIGHTS, CompleteTrainer
 from dataflex_core.trainer.interrupt import Termination
-from dataflex_core.trainer.ledger import Entry
 from dataflex_core.trainer.rotation import remove_torn, rotate
 from dataflex_core.wording import first_line
 
 NO_BLOCK = "BAdam does not write into a checkpoint which block trains"
-_LOOK = "look"
-"""What each rank offers to a look for SIGTERM."""
 _BRIEF = 16
 """Global batches that a decision may judge and still be brief."""
 
@@ -117,29 +114,12 @@ class CheckpointTrainer(CompleteTrainer):
     def finish_step(self) -> None:
         """As below; where a rank was sent SIGTERM, ask for a checkpoint of this step, and end the run. Collective.
 
-        Several ranks look whether one of them was about once a second, and where they settle anyway.
+        Several ranks look about once a second whether one of them was.
         """
         super().finish_step()
-        alone = self.ranks.world == 1
-        if not alone and (self._looks.is_due() or self.waits_anyway()):
-            self.settle()
-        asked = self._termination.asked if alone else self._looks.wanted
-        if asked and self.state.global_step < self.state.max_steps:
+        if self._looks.any_wants(self._termination.asked) and self.state.global_step < self.state.max_steps:
             self._termination.agreed = True
             self.control.should_save = True
-
-    def settle(self) -> None:
-        """As below, and look whether a rank was asked to end. Collective."""
-        if self.ranks.world > 1 and len(self.ledger):
-            offer = torch.tensor(self._looks.offer(self._termination.asked), device=self.ranks.device)
-            self.ledger.add(_LOOK, self.state.global_step, offer)
-        super().settle()
-
-    def take_up(self, entries: Sequence[Entry]) -> None:
-        super().take_up(entries)
-        for entry in entries:
-            if entry.kind == _LOOK:
-                self._looks.agree(int(entry.everyones.min()))
 
     def finish(self) -> None:
         super().finish()

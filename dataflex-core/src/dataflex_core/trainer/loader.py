@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from dataflex_core.scoring.feed import Feed
+from dataflex_core.scoring.targets import predicting
 from dataflex_core.trainer.pieces import pieces_of
 
 ID = "dataflex_id"
 IDS = "dataflex_ids"
 PIECES = "dataflex_pieces"
+PLACES = "dataflex_places"
 
 
 class Identified(Dataset[dict[str, Any]]):
@@ -40,7 +42,8 @@ class IdentifyingCollator:
     """Collates as ``collate`` does, and keeps the samples' ids in the batch: Int64[B] under the key `IDS`.
 
     A numpy array, which stays on the host where tensors are moved to the device; so do the `Pieces` of packed rows,
-    under the key `PIECES`.
+    under the key `PIECES`, and the places in the flat batch that predict a target token, Int64[n], under `PLACES`:
+    how many these are is known without waiting for the device.
     """
 
     def __init__(self, collate: Callable[[list[dict[str, Any]]], Mapping[str, Any]]) -> None:
@@ -50,9 +53,14 @@ class IdentifyingCollator:
         ids = [feature.pop(ID) for feature in features if ID in feature]
         batch = self.collate(features)
         if ids:
-            pieces = pieces_of(batch)
-            batch[IDS], batch[PIECES] = np.array(ids, dtype=np.int64), pieces  # type: ignore[index]  # it is a dict
+            about = {IDS: np.array(ids, dtype=np.int64), PIECES: pieces_of(batch), PLACES: _places(batch)}
+            batch.update(about)  # type: ignore[attr-defined]  # it is a dict
         return batch
+
+
+def _places(batch: Mapping[str, Any]) -> NDArray[np.int64] | None:
+    labels = batch.get("labels")
+    return np.flatnonzero(predicting(labels.numpy())) if torch.is_tensor(labels) and labels.ndim == 2 else None
 
 
 def rank_batches(

@@ -133,9 +133,19 @@ class LossTrainer(SignalTrainer):
         if not chunked.knows(own, lambda: model(**others)):
             return super().compute_loss(model, inputs, **kwargs)
         targets = next_tokens(inputs["labels"])
-        places = (targets != IGNORE).flatten().nonzero().flatten()
-        with chunked.during(own, targets, places) as self._taken:
+        with chunked.during(own, targets, self._places_of(targets)) as self._taken:
             return super().compute_loss(model, inputs, **kwargs)
+
+    def is_of_window(self) -> bool:
+        """Whether the loss under way is of the window's micro-batch, and not an evaluation's."""
+        return self._in_step
+
+    def _places_of(self, targets: torch.Tensor) -> torch.Tensor:
+        """Where targets Int64[B, T] are, Int64[n] of the flat batch: of a training batch the host knows."""
+        places = self._places[self._micro] if self.is_of_window() else None
+        if places is None:
+            return (targets != IGNORE).flatten().nonzero().flatten()
+        return torch.from_numpy(places).to(targets.device)
 
     def _token_loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         losses, targets = self.token_losses_of(outputs, labels)

@@ -190,6 +190,10 @@ class WeightTrainer(LossTrainer):
         """Whether weighters are asked about this step."""
         return bool(self._weighters) and self.state.global_step >= self.run.budget.schedule.warmup_steps
 
+    def is_of_window(self) -> bool:
+        """As below, or measured before the window is trained on."""
+        return self._measured is not None or super().is_of_window()
+
     def _measure(self, model: Any) -> list[MicroBatch]:
         """The losses of the window's micro-batches, as training on them will see them. Every rank has as many."""
         self._measured = []

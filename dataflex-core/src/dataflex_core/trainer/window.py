@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from dataflex_core.collectives import Ranks
@@ -46,19 +47,16 @@ def shapes_of(batches: Sequence[Mapping[str, Any]], pieces: Sequence[Pieces | No
 
     Collective: every rank brings as many batches.
 
-    With several ranks it is the one read of a step that weighing cannot do without. Each rank collates its own samples,
-    and how wide that makes a batch is its collator's to say: padding to a multiple, packing, pictures. No rank can
-    reckon another's, and without it there is no telling how large what it sends is. It is asked once for the whole
-    window, before the step begins: then the device has nothing left but the step before.
+    Each rank collates its own samples, and how wide that makes a batch is its collator's to say: padding to a multiple,
+    packing, pictures. No rank can reckon another's, and without it there is no telling how large what it sends is. The
+    hosts know; it is asked once for the whole window.
     """
     mine = [
         (len(batch["labels"]) if packed is None else len(packed.rows), batch["labels"].shape[1])
         for batch, packed in zip(batches, pieces, strict=True)
     ]
-    if ranks.world == 1:
-        return [mine]
-    every = ranks.gather_rows(torch.tensor([mine], device=ranks.device)).tolist()
-    return [[(rows, width) for rows, width in rank] for rank in every]
+    every = ranks.gather_arrays(np.array(mine, dtype=np.int64))
+    return [[(int(rows), int(width)) for rows, width in rank] for rank in every]
 
 
 def gathered(micros: Sequence[MicroBatch], every: Shapes, ranks: Ranks, *, targets: bool) -> Window:
