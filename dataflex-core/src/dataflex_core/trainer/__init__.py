@@ -46,15 +46,14 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                 on_step_end           base.finish_step       journal which samples were trained on
                                       losses.finish_step     leave the losses for the strategies that observe
                                       weight.finish_step     let go of the window
-                                      checkpoints.finish_step   a rank was asked to end: have this step saved
+                                      checkpoints.finish_step   a rank was asked to end, as hosts tell each other about
+                                                             once a second: have this step saved
                                       losses.settle_in_time  where the step logs, saves or evaluates:
-                                          checkpoints.settle     say whether this rank was asked to end
                                           base.settle            read the ledger of what all ranks' steps left
                                           weight.faults          weights, or losses, were no numbers at a step; end
                                           base.faults            a run whose weights are none; all ranks weighed alike
                                           losses.take_up         show the losses to the strategies that observe
                                           base.take_up           add up domains and weights
-                                          checkpoints.take_up    whether any rank was asked to end
                                           weight.take_up         keep a few samples with the weights of their tokens
                 log                   base.log               journal what happened since the last log, by domain; add
                                                              its figures, and the means of what strategies noted
@@ -70,7 +69,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                       checkpoints.finish     SIGTERM is the process's own again
 
 Values of tensors are asked for in `settle` alone, where passes of signals end, and for a checkpoint's digests: each
-time the host waits for the device. Several ranks settle about once a second, too, and ask for shapes where they weigh.
-What happens between two logs, `since_log` collects; what a run is, `active_run` holds; what its checkpoint is compared
-with, `provenance` and `trained_weights`; files, `checkpoint_files`; which of them go, `rotation`.
+time the host waits for the device. What happens between two logs, `since_log` collects; what a run is, `active_run`
+holds, and where it stands `standing` tells; what its checkpoint is compared with, `provenance` and `trained_weights`;
+files, `checkpoint_files`; which of them go, `rotation`.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +16,11 @@ from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from dataflex_core.collectives import Ranks, between_hosts
-from dataflex_core.errors import DataflexError, StrategyFault
+from dataflex_core.errors import DataflexError
 from dataflex_core.journal.events import End, Evaluated, Step
 from dataflex_core.journal.figures import finite
 from dataflex_core.planning.schedule import Interval
-from dataflex_core.prepared import Slot
-from dataflex_core.requests import Progress
-from dataflex_core.rng import strategy_rng
 from dataflex_core.scoring.divergence import diverged, weights_are_dead
-from dataflex_core.strategy_faults import FAULT_HINT, named
-from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.kept_texts import KeptTexts
 from dataflex_core.trainer.ledger import MOST, Entry, Ledger, filled
@@ -33,18 +28,16 @@ from dataflex_core.trainer.loader import IDS, PIECES, PLACES, Identified, Identi
 from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.printed import SHORT
 from dataflex_core.trainer.since_log import SinceLog
+from dataflex_core.trainer.standing import StandingTrainer
 from dataflex_core.trainer.text_tables import TextTables
 from dataflex_core.trainer.trained import TRAINED
-from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
 _LOST, _SAMPLES = "lost", "samples"
 """What a step leaves: whether a micro-batch had a loss that is no finite number; the ids that a rank trained on."""
 
 
-class FlexTrainer(TransformersTrainer):
-    """Carries the run; knows which samples each step trained on."""
-
-    run: ClassVar[ActiveRun]
+class FlexTrainer(StandingTrainer):
+    """Knows which samples each step trained on."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -121,39 +114,6 @@ class FlexTrainer(TransformersTrainer):
         elif evaluated := finite({name: value for name, value in logs.items() if name.startswith("eval_")}):
             self.run.journal.write(Evaluated(step=self.state.global_step, figures=evaluated))
         super().log(logs, *args, **kwargs)
-
-    def progress(self, interval: Interval) -> Progress:
-        """Where the run stands."""
-        schedule = self.run.budget.schedule
-        rate = self.lr_scheduler.get_last_lr()[0] if self.lr_scheduler is not None else self.args.learning_rate
-        return Progress(
-            step=self.state.global_step,
-            total_steps=schedule.total_steps,
-            decision=interval.decision,
-            decisions=schedule.decisions,
-            epoch=float(self.state.epoch or 0.0),
-            learning_rate=float(rate),
-            seed=self.run.seed,
-        )
-
-    def current_progress(self) -> Progress:
-        """Where the run stands at the step under way."""
-        return self.progress(self.run.budget.schedule.interval_at(self.state.global_step))
-
-    def rng(self, slot: Slot, *key: int | str) -> np.random.Generator:
-        """The generator of a strategy at this step: the same on every rank, and after a resume."""
-        name = self.run.prepared.strategies[slot].record.spec.name
-        return strategy_rng(self.run.seed, slot, name, self.state.global_step, *key)
-
-    def fault(self, slot: Slot, step: int, what: str) -> StrategyFault:
-        """The error for a strategy that broke its contract after optimizer step ``step``."""
-        title = self.run.prepared.strategies[slot].title
-        return StrategyFault(f"{title}, step {step}: {what}", hint=FAULT_HINT)
-
-    def asking(self, *slots: Slot) -> AbstractContextManager[None]:
-        """For a block that asks the strategies at ``slots``: what one raises names it, the step and the line."""
-        strategies = {self.run.prepared.strategies[slot].title: self.run.strategies[slot] for slot in slots}
-        return named(strategies, f"step {self.state.global_step}")
 
     def loss_weights(self) -> NDArray[np.float64] | None:
         """What the mixer wants each domain's loss to count in this interval, Float64[K], or None."""
