@@ -57,6 +57,40 @@ def test_experts_are_reached_however_they_are_computed(implementation):
     assert check(model) == []
 
 
+@pytest.mark.parametrize("trained", ["all", "experts of the first layer"])
+@pytest.mark.parametrize("family", ["mixtral", "gpt-oss"])
+def test_experts_are_reached_whatever_trains_below_them(family, trained):
+    """With nothing below, no gradient passes through them; GPT-OSS has biases, and its weights lie the other way."""
+    model = TEXT["mixtral"].build() if family == "mixtral" else _gpt_oss()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_((trained == "all" or ".layers.0." in name) and ".experts." in name)
+    assert check(model) == []
+
+
+def _gpt_oss():
+    from transformers import GptOssConfig, GptOssForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 24, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    config = GptOssConfig(vocab_size=96, **sizes, **heads, **experts, attn_implementation="eager")
+    return GptOssForCausalLM(config).float()
+
+
+@pytest.mark.numeric
+def test_experts_that_are_traced_answer_as_they_do():
+    from dataflex_core.scoring.rules.passed import passing
+
+    torch.manual_seed(0)
+    for model in (TEXT["mixtral"].build(), _gpt_oss()):
+        layer = next(module for module in model.modules() if type(module).__name__.endswith("Experts"))
+        hidden = torch.randn(7, 32, requires_grad=True)
+        given = (torch.tensor([[0, 2], [1, 0], [2, 0], [0, 1], [1, 2], [2, 1], [0, 1]]), torch.rand(7, 2))
+        found, _ = passing(layer, (hidden, *given), {})
+        torch.testing.assert_close(found, layer(hidden, *given))
+
+
 def test_a_parameter_of_which_only_rounding_is_left_does_not_make_it_slow():
     """An OPT's key bias: the same for all keys, so that the softmax does not see it."""
     from transformers import OPTConfig, OPTForCausalLM

@@ -14,6 +14,7 @@ from dataflex_core.experts import experts_of
 from dataflex_core.scoring.embeddings import attended
 from dataflex_core.scoring.model_calls import base_of, inputs_without_head
 from dataflex_core.scoring.rules import experts
+from dataflex_core.scoring.rules.passed import arguments
 
 
 class Routers:
@@ -52,7 +53,7 @@ def routed(model: nn.Module) -> Iterator[Routers]:
     routers = Routers(count, len(fused + gates))
 
     def sent(layer: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
-        routers.choices.append(experts.arguments(layer, args, options)[1])
+        routers.choices.append(arguments(layer, args, options)[1])
 
     def chose(gate: nn.Module, args: tuple[Any, ...], logits: torch.Tensor) -> None:
         each = int(base.config.get_text_config().num_experts_per_tok)

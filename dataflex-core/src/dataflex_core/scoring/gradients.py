@@ -24,6 +24,8 @@ from dataflex_core.scoring.targets import IGNORE, next_tokens
 from dataflex_core.scoring.trace import GradientPart, Trace, trace
 
 _AGREEMENT = 0.02  # relative, per parameter; hooks and autograd in bfloat16 agree to .003
+_ADDED = {"cpu": 1 << 16}
+"""Squares that are added up one after the other: a CPU, which does no more at once, loses digits of a longer sum."""
 _NOTHING = 1e-6  # of the whole gradient: a parameter with less, such as a bias before a softmax, has rounding alone
 
 
@@ -212,4 +214,6 @@ class Gradients:
 
 def squared_norms(rows: torch.Tensor) -> torch.Tensor:
     """Float32[b] of Float32[b, n], without a copy of ``rows``."""
-    return torch.bmm(rows.unsqueeze(1), rows.unsqueeze(2)).flatten()
+    step = _ADDED.get(rows.device.type, max(1, rows.shape[1]))
+    parts = [torch.linalg.vector_norm(part, dim=1) for part in torch.split(rows, step, dim=1)]
+    return torch.stack(parts).square().sum(dim=0)

@@ -8,7 +8,7 @@ fires.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from dataflex_core.scoring.layouts import Layouts
 from dataflex_core.scoring.rules.calls import LayerCall, tensors_in, with_tensors
 from dataflex_core.scoring.rules.layout import Layout, Unreachable
 from dataflex_core.scoring.rules.owners import Owner
-from dataflex_core.scoring.rules.rule import Rule
+from dataflex_core.scoring.rules.rule import Forward, Rule
 from dataflex_core.scoring.sharded import shape_of
 
 GradientPart = tuple[nn.Parameter, slice, torch.Tensor]
@@ -79,6 +79,7 @@ def trace(
     calls: list[tuple[Owner, LayerCall]] = []
     # The outputs of layers that feed on nothing trainable: their gradients pass through all other trainable layers.
     entries: list[torch.Tensor] = []
+    kept: dict[nn.Module, Mapping[str, Any]] = {}
 
     def keep(owner: Owner, args: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
         if type(output) in (tuple, list):
@@ -91,6 +92,7 @@ def trace(
         if not inputs:
             raise Unreachable(f"{type(owner.layer).__name__} is given no tensor")
         call = LayerCall.of(owner.layer, args, options, layouts.of(owner.layer))
+        call.kept.update(kept.pop(owner.layer, {}))
         if owner.rule.keeps_output:
             call.output = outputs[0].detach()
         call.watch(outputs)
@@ -99,7 +101,7 @@ def trace(
             entries.extend(tensor for tensor in outputs if tensor.requires_grad)
         return output
 
-    with _hooked(model, owners, layouts, keep), _starting(start), torch.enable_grad():
+    with _run_by_rules(owners, kept), _hooked(model, owners, layouts, keep), _starting(start), torch.enable_grad():
         losses = forward()
         if entries:
             torch.autograd.grad(losses.sum(), entries, allow_unused=True)
@@ -164,6 +166,34 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _run_by_rules(owners: list[Owner], kept: dict[nn.Module, Mapping[str, Any]]) -> Iterator[None]:
+    """Layers whose rules have a ``forward`` are run by it, for the time of the block; ``kept`` has what it leaves."""
+    # Where somebody else has put another forward in place, that is what the layer computes.
+    layers: list[tuple[nn.Module, Forward]] = [
+        (owner.layer, owner.rule.forward)
+        for owner in owners
+        if owner.rule.forward is not None and "forward" not in vars(owner.layer)
+    ]
+    for layer, run in layers:
+
+        def forward(
+            *args: Any, layer: nn.Module = layer, run: Forward = run, stock: Any = layer.forward, **options: Any
+        ) -> Any:
+            found = run(layer, args, options)
+            if found is None:
+                return stock(*args, **options)
+            output, kept[layer] = found
+            return output
+
+        layer.forward = forward
+    try:
+        yield
+    finally:
+        for layer, _ in layers:
+            del layer.forward
 
 
 @contextmanager
