@@ -216,6 +216,11 @@ def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: 
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
             hint="point tokenized_path at a folder that does not exist yet",
         )
+    return without_held_out(prepared, loaded)
+
+
+def without_held_out(prepared: PreparedRun, loaded: LoadedData) -> LoadedData:
+    """The data without what ``dataflex.holdout`` keeps out of training, if it does. Raises as `held_out`."""
     share = prepared.config.dataflex.holdout
     if share is None or loaded.module.get("train_dataset") is None:  # of which whoever reckons the run says so
         return loaded
