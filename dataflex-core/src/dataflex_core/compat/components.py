@@ -34,6 +34,7 @@ _SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
     (Kind.SELECTOR, "nice"): {"gradient_type": "adam", "reward_model_backend": "local_vllm"},
     (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
     (Kind.MIXER, "odm"): {"alpha": 0.9},
+    (Kind.MIXER, "doremi"): {"reweight_eta": 0.1, "reweight_eps": 0.01},
     (Kind.MIXER, "dynamic_moe"): {"eta": 10.0, "c": 0.05, "collect_steps": 5},
     (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
     (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
@@ -99,12 +100,13 @@ _DIFFERS = {
     (Kind.SELECTOR, "delta_loss"): "decision t + 1 of T has its window at t/T; in 1.x at t/(T - 1)",
     (Kind.SELECTOR, "near"): "what was chosen goes last at later decisions; in 1.x each decision is the same",
     (Kind.MIXER, "doremi"): (
-        "excess losses count as in the paper, and a domain that was not drawn keeps its last; 1.x took their mean off "
-        "and clipped what was left, of one batch a decision"
+        "excess losses count as in the paper, a domain that was not drawn keeps its last, and losses are weighed by "
+        "alpha over what is sampled; 1.x took their mean off and clipped what was left, of one batch a decision, and "
+        "weighed by alpha, of sum one, which divided the learning rate by the number of domains"
     ),
     (Kind.MIXER, "odm"): (
-        "rewards are the raw losses of every step, as in the paper; 1.x scaled them by 15, clipped them, kept .03 for "
-        "each domain, and took passes of their own for them"
+        "rewards are the raw losses of every step, by domain, as in the paper; 1.x scaled the loss of the last batch "
+        "before a decision by 15, gave it to the domain of its first sample, clipped, and kept .03 for each domain"
     ),
     (Kind.MIXER, "dynamic_moe"): (
         "loads are those of all layers, of samples drawn anew from the pool; 1.x took the last layer's gate_load, of "
@@ -144,6 +146,7 @@ _LOST = {
         "num_eval_samples": _TRAINED,
         "eval_batch_size": _TRAINED,
         "reward_scale": _Lost(why="rewards are the losses, as in the paper", same=1.0),
+        "min_exploration_rate": _Lost(why="exploration falls as in the paper, without a floor", same=0.0),
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
     (Kind.SELECTOR, "cluster_less"): {

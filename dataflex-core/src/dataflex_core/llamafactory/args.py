@@ -63,6 +63,15 @@ class RunArgs:
         return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", BY_LAYER) == BY_LAYER
 
     @property
+    def trains_gates(self) -> bool:
+        """Whether a layer with ``gate`` in its name may train: adapters leave alone what they do not name."""
+        if self.written.get("finetuning_type", "lora") != "lora":
+            return True
+        keys = {"lora_target": "all", "additional_target": None}
+        named = [name for key, unset in keys.items() for name in listed_names(self.written.get(key, unset))]
+        return any(name == "all" or "gate" in name for name in named)
+
+    @property
     def max_steps(self) -> Any:
         """As it is written; None where it is not."""
         return self.written.get(MAX_STEPS)
