@@ -182,7 +182,7 @@ COMPONENTS = {
                "objective_mode": "full"},
               {"name": "joint-update", "rho": 1.0, "iterations": 5, "objective": "full"}, ["pooling", "weighter"]),
     "joint, uniform": (WEIGHT, "joint_update_aware", {"objective_mode": "uniform"}, {"name": "uniform"},
-                       ["objective_mode", "weighter"]),
+                       ["objective_mode", "pooling", "weighter"]),
     "delta_loss": (SELECT, "delta_loss", {"window_size": 0.3, "cache_dir": "x", "score_batch_size": 8},
                    {"name": "delta-loss", "share": 0.3}, ["cache_dir", "score_batch_size", "selector"]),
     "near": (SELECT, "near", {"indices_path": "top.npy"}, {"name": "near", "from_file": "top.npy"}, []),
@@ -220,6 +220,15 @@ def test_a_component(base, name, params, strategy, told):
 def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
     held = {"weighters": {name: {"name": name, "params": {key: 20}}}}
     assert spelt({**WEIGHT, "component_name": name}, components=held).section["update_steps"] == 20
+
+
+def test_what_a_file_leaves_out_is_what_1x_takes():
+    held = {"weighters": {"joint_update_aware": {}, "adapt": {}}}
+    made = spelt({**WEIGHT, "component_name": "joint_update_aware"}, components=held)
+    assert made.section["weighter"] == {"name": "joint-update", "iterations": 5, "rho": 1.0}
+    assert made.section["update_steps"] == 50
+    assert any(line.startswith("pooling of weighter joint_update_aware: without effect") for line in made.notices)
+    assert spelt({**WEIGHT, "component_name": "adapt"}, components=held).section["update_steps"] == 50
 
 
 @pytest.mark.parametrize(
