@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
-from support import base_args, build_data, journalled, of_kind, train, weights
+from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 
 from dataflex_cli.main import cli
 from dataflex_core.trainer.base import FlexTrainer
@@ -83,3 +83,14 @@ def test_a_reference_a_proxy_and_the_final_run_go_on_where_they_were_killed(mode
     assert found["steps"] == 5
     final = both("final", {"name": "static", "from_run": str(proxy)})
     assert of_kind(journalled(final), "decision")[-1]["proportions"] == pytest.approx(found["mean"])
+
+
+def test_a_run_that_takes_over_what_a_poor_reference_led_to_says_so(model, data, tmp_path):
+    common = {"max_steps": 4, "learning_rate": 1e-2}
+    section = {"warmup_steps": 1, "update_steps": 1}
+    proxy = {"name": "doremi", "reference_model": str(build_model(tmp_path / "reference", seed=5))}
+    train(base_args(model, data, tmp_path / "proxy", **common, dataflex={**section, "mixer": proxy}))
+    final = {"name": "static", "from_run": str(tmp_path / "proxy")}
+    output = train(base_args(model, data, tmp_path / "final", **common, dataflex={**section, "mixer": final}))
+    said = [event["text"] for event in of_kind(journalled(output), "notice")]
+    assert any("proxy: the reference model was no better than this run's" in text for text in said)

@@ -21,17 +21,10 @@ from dataflex_core.journal.writer import Report
 from dataflex_core.judging import Judge, Judged, Judging, averaged
 from dataflex_core.llamafactory.args import RESUME, dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain
+from dataflex_core.llamafactory.holdout import held_out
 from dataflex_core.llamafactory.judging import judges_of
 from dataflex_core.llamafactory.loading import Load
-from dataflex_core.llamafactory.run import (
-    active_run,
-    args_of,
-    how_to_load,
-    llamafactory_errors,
-    outline,
-    set_up,
-    without_held_out,
-)
+from dataflex_core.llamafactory.run import active_run, args_of, how_to_load, llamafactory_errors, outline, set_up
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import SELECTOR, PreparedRun, title_of
@@ -75,7 +68,7 @@ class _Data:
     def load(self, load: Load, data_args: Any, training_args: Any) -> tuple[LoadedData, Budget]:
         if self.found is None:
             loaded = load_by_domain(load, data_args, how_to_load(self.prepared, training_args))
-            loaded = without_held_out(self.prepared, loaded)
+            loaded = held_out(loaded, self.prepared.config.dataflex.holdout)
             if loaded.holdout and training_args.process_index == 0:
                 self.report(Notice(text=_kept_out(self.prepared, loaded)), past=False)
             self.found = loaded, outline(self.prepared, loaded, training_args, ranks=training_args.world_size)
