@@ -97,6 +97,15 @@ def test_a_run_takes_over_what_another_came_to_and_keeps_it(tmp_path):
     assert resumed.mix(None).tolist() == pytest.approx([0.625, 0.375])
 
 
+def test_a_run_that_takes_over_proportions_that_say_little_is_told(tmp_path):
+    doubts = []
+    mean_proportions(str(mixed_run(tmp_path / "good")), doubts=doubts.append)
+    assert doubts == []
+    mean_proportions(str(mixed_run(tmp_path / "bad", lead=-0.1)), doubts=doubts.append)
+    (said,) = doubts
+    assert said.startswith(f"{tmp_path / 'bad'}: the reference model was no better than this run's (-0.1 by token)")
+
+
 def test_a_run_of_other_domains_is_taken_over_by_none(tmp_path):
     with pytest.raises(UsageError, match="proportions and domains differ in b, c"):
         begun(mixed_run(tmp_path), "a", "c")

@@ -183,6 +183,38 @@ def test_ranks_that_share_a_head_call_it_equally_often():
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("head", ["plain", "under LoRA", "trained beside LoRA"])
+def test_a_head_whose_frozen_weights_are_gone_behind_each_call_has_the_same_gradients(head):
+    """As ZeRO-3 takes them away: what a backward pass needs of them has to be kept."""
+    model, (batch, targets, places) = HEADS[head][0]().eval(), _batch()
+    layer = model.get_output_embeddings()
+    if head == "plain":
+        layer.requires_grad_(False)
+    whole = _backward(model, cross_entropy(model(**batch).logits, targets))
+    chunks = ChunkedLosses(lockstep=True)
+    assert chunks.knows(model, lambda: model(**batch))
+    frozen = {p: p.data for p in layer.parameters() if not p.requires_grad}
+
+    def given(*_):
+        for parameter, data in frozen.items():
+            parameter.data = data
+
+    def taken(*_):
+        for parameter in frozen:
+            parameter.data = torch.empty(0)
+
+    layer.register_forward_pre_hook(given)
+    layer.register_forward_hook(taken)
+    gradients = _backward(model, _chunked(model, batch, targets, places, chunks))
+    assert all(float((gradients[name] - whole[name]).norm() / whole[name].norm()) < 1e-6 for name in whole)
+    assert all(
+        isinstance(p, torch.nn.Parameter)
+        for module in layer.modules()
+        for p in module._parameters.values()
+        if p is not None
+    )
+
+
 @pytest.mark.parametrize("trains", [False, True])
 def test_signals_take_the_same_losses_in_pieces(trains):
     model = (LLAMA.build() if trains else with_lora(LLAMA.build())).eval()

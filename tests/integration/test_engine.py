@@ -291,6 +291,15 @@ def test_running_out_of_memory_between_two_samples_counts_none_twice(folder):
     np.testing.assert_allclose(found, reference_scores(model, optimizer, pool, targets), rtol=1e-4, atol=1e-6)
 
 
+def test_an_engines_hook_on_embeddings_that_were_made_to_ask_for_gradients_hides_none(folder):
+    """For gradient checkpointing they are; ZeRO-3 lays a function of its own around what they give."""
+    model, optimizer, pool, targets = set_up(folder, "lora")
+    expected = reference_scores(model, optimizer, pool, targets)
+    model.get_input_embeddings().register_forward_hook(lambda module, args, output: output.view_as(output))
+    found = signals_of(model, optimizer, pool, targets).influence(EVERY)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 class _Scale(torch.nn.Module):
     """A layer of somebody's own."""
 

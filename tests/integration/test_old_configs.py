@@ -24,9 +24,12 @@ RUNS = {
     "select_loss": (1 * 15, [(0, 3), (3, 7), (7, 11), (11, 15)]),
     "mix_random": (2 + 3 * 2, [(0, 2), (2, 5), (5, 8)]),
     "mix_static": (6, [(0, 6)]),
+    "mix_odm": (5, [(0, 1), (1, 3), (3, 5)]),
     "mix_moe": (5, [(0, 1), (1, 3), (3, 5)]),
     "lego": (1 + 2 * 2, [(0, 1), (1, 3), (3, 5)]),
     "weight_loss": (5, []),
+    "weight_adapt": (5, []),
+    "weight_joint": (5, []),
     "static": (3, []),
 }
 
@@ -86,6 +89,22 @@ def test_it_trains_as_many_steps_and_decides_as_often(here, name, steps, interva
 def test_the_first_steps_mix_as_the_file_says(here, name, override, chosen):
     train(f"{name}.yaml", override)
     assert of_kind(events(here), "decision")[0]["chosen"] == chosen
+
+
+def test_the_three_steps_of_doremi(here):
+    train("doremi_step1.yaml")
+    said = train("doremi_step2.yaml")
+    assert "mixer doremi: excess losses count as in the paper" in said
+    proxy = journalled(here / "doremi_proxy")
+    assert [(d["step"], d["until"]) for d in of_kind(proxy, "decision")] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert {p["name"]: p["params"]["eta"] for p in proxy[0]["strategies"]} == {"doremi": 0.1}
+    assert all(d["proportions"] == {"words": 0.5, "numbers": 0.5} for d in of_kind(proxy, "decision")[1:])
+    found = CliRunner().invoke(cli, ["proportions", "doremi_proxy", "--json"], catch_exceptions=False)
+    mean = json.loads(found.stdout)["mean"]
+    assert sum(mean.values()) == pytest.approx(1)
+    train("doremi_step3.yaml", f"init_mixture_proportions={list(mean.values())}")
+    (final,) = of_kind(journalled(here / "doremi_final"), "decision")
+    assert final["proportions"] == pytest.approx(mean)
 
 
 def test_weights_begin_after_the_warmup(here):

@@ -7,11 +7,12 @@ import shutil
 from collections import Counter
 
 import pytest
-from support import base_args, journalled, of_kind, records, train
+from support import base_args, build_model, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError, UnmetNeed
 from dataflex_core.spec import Kind, Need
+from dataflex_strategies.weighters.rho_1 import Rho1Weighter
 
 pytestmark = pytest.mark.numeric
 
@@ -194,6 +195,21 @@ def test_pretraining_stage(model, data, tmp_path, strategies, packing):
     args = base_args(model, data, tmp_path / "out", stage="pt", cutoff_len=16, eval_dataset="held", packing=packing)
     train(args, events=events, **strategies)
     assert len(of_kind(events, "step")) == 8
+
+
+def test_a_weighter_of_tokens_trains_packed_rows_of_pretraining(model, data, tmp_path, monkeypatch):
+    """There are no borders between samples there, and none are needed."""
+    kept = []
+
+    def watched(weighter, request, losses, stock=Rho1Weighter.weigh):
+        made = stock(weighter, request, losses)
+        kept.append(float(made.sum()) / int(losses.mask.sum()))
+        return made
+
+    monkeypatch.setattr(Rho1Weighter, "weigh", watched)
+    weighter = {"name": "rho-1", "reference_model": str(build_model(tmp_path / "reference", seed=1)), "keep": 0.5}
+    train(base_args(model, data, tmp_path / "out", stage="pt", cutoff_len=16, dataflex={"weighter": weighter}))
+    assert kept == [pytest.approx(0.5, abs=0.05)] * 6, "each step after the warm-up"
 
 
 def test_accumulation_trains_the_plan_in_order(model, data, tmp_path):

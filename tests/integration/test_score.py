@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from architectures import TEXT
 from click.testing import CliRunner
-from support import base_args, build_model, losses_by_sample, train
+from support import base_args, build_model, journalled, losses_by_sample, train
 
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
@@ -97,6 +97,21 @@ def test_a_checkpoint_judges_with_weights_that_lie_there_under_other_names(score
     wanted = [total / count for total, count in losses_by_sample({**args, "model_name_or_path": str(checkpoint)})]
     np.testing.assert_allclose(found["score"], wanted, rtol=1e-4)
     assert "model.layers.0.mlp.gate.weight" in score.output
+
+
+def test_the_pool_that_is_judged_is_that_of_a_run_without_what_is_held_out(score, model, data, tmp_path):
+    args = base_args(model, data, tmp_path / "out", max_steps=3, dataflex={"holdout": 0.2})
+    found = score(args, "--signal", "losses").read(["id", "score", "domain", "dataset", "row"])
+    start = journalled(train(args, selector="random"))[0]
+    out = sum(start["holdout"].values())
+    assert f"holdout: 0.2 keeps {out} of 100 samples out of training: they are not judged" in score.output
+    assert {name: found["domain"].tolist().count(name) for name in start["domains"]} == start["domains"]
+    (file,) = (tmp_path / "out" / "dataflex" / "rows").iterdir()
+    of_run = open_scores(file).read(["dataset", "row"])
+    assert all(found[name].tolist() == of_run[name].tolist() for name in of_run), "an id is the same sample in both"
+    every = losses_by_sample(args)
+    places = [row - 1 + 60 * (name == "numbers") for name, row in zip(found["dataset"], found["row"], strict=True)]
+    np.testing.assert_allclose(found["score"], [every[at][0] / every[at][1] for at in places], rtol=1e-5)
 
 
 def test_several_checkpoints_are_weighed_by_their_learning_rates(score, trained, model, data, tmp_path):

@@ -30,6 +30,7 @@ MIX = {"train_type": "dynamic_mix", "component_name": "random", "warmup_step": 3
 REORDER = {**SELECT, "train_type": "dynamic_reorder", "component_name": "sorting"}
 WEIGHT = {"train_type": "dynamic_weight", "component_name": "loss", "warmup_step": 3}
 ONCE = {"num_train_epochs": 1}
+FULL = {"finetuning_type": "full"}
 
 
 def spelt(args, section=(), *, strategies=(), components=None):
@@ -165,6 +166,10 @@ COMPONENTS = {
     "doremi without a reference": (MIX, "doremi", {"reference_model_path": None}, {"name": "doremi"}, ["mixer"]),
     "odm": (MIX, "odm", {"alpha": 0.8, "warmup_steps": 10, "num_eval_samples": 5, "reward_scale": 15.0},
             {"name": "odm", "alpha": 0.8}, ["mixer", "num_eval_samples", "reward_scale", "warmup_steps"]),
+    "odm as it came": (MIX, "odm", {"alpha": 0.9, "warmup_steps": 2000, "reward_scale": 15.0,
+                                    "min_exploration_rate": 0.03, "initial_proportions": [0.5, 0.5]},
+                       {"name": "odm", "alpha": 0.9},
+                       ["initial_proportions", "min_exploration_rate", "mixer", "reward_scale", "warmup_steps"]),
     "dynamic_moe": (MIX, "dynamic_moe", {"eta": 5.0, "c": 0.1, "collect_steps": 5, "eval_samples": 1000},
                     {"name": "dynamic-moe", "eta": 5.0, "smoothing": 0.1, "probe": 160}, ["mixer"]),
     "weighter": (WEIGHT, "loss", {"strategy": "extremes", "delta": 2.0},
@@ -177,7 +182,7 @@ COMPONENTS = {
                "objective_mode": "full"},
               {"name": "joint-update", "rho": 1.0, "iterations": 5, "objective": "full"}, ["pooling", "weighter"]),
     "joint, uniform": (WEIGHT, "joint_update_aware", {"objective_mode": "uniform"}, {"name": "uniform"},
-                       ["objective_mode", "weighter"]),
+                       ["objective_mode", "pooling", "weighter"]),
     "delta_loss": (SELECT, "delta_loss", {"window_size": 0.3, "cache_dir": "x", "score_batch_size": 8},
                    {"name": "delta-loss", "share": 0.3}, ["cache_dir", "score_batch_size", "selector"]),
     "near": (SELECT, "near", {"indices_path": "top.npy"}, {"name": "near", "from_file": "top.npy"}, []),
@@ -217,6 +222,15 @@ def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
     assert spelt({**WEIGHT, "component_name": name}, components=held).section["update_steps"] == 20
 
 
+def test_what_a_file_leaves_out_is_what_1x_takes():
+    held = {"weighters": {"joint_update_aware": {}, "adapt": {}}}
+    made = spelt({**WEIGHT, "component_name": "joint_update_aware"}, components=held)
+    assert made.section["weighter"] == {"name": "joint-update", "iterations": 5, "rho": 1.0}
+    assert made.section["update_steps"] == 50
+    assert any(line.startswith("pooling of weighter joint_update_aware: without effect") for line in made.notices)
+    assert spelt({**WEIGHT, "component_name": "adapt"}, components=held).section["update_steps"] == 50
+
+
 @pytest.mark.parametrize(
     ("base", "name", "strategy"),
     [
@@ -228,6 +242,7 @@ def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
         (SELECT, "cluster_less", {"name": "cluster-less", "gradient": "adam", "samples_per_cluster": 4}),
         (SELECT, "icons", {"name": "icons", "gradient": "adam"}),
         (MIX, "static", {"name": "static", "proportions": [0.5, 0.5]}),
+        (MIX, "doremi", {"name": "doremi", "eta": 0.1, "smoothing": 0.01}),
         (WEIGHT, "loss", {"name": "loss", "strategy": "linupper", "delta": 1.0}),
     ],
 )
@@ -338,7 +353,9 @@ SAID = {
     "stages": (SELECT, "the 21 steps are 1.x's stages of 7"),
     "passes": ({**MIX, "update_times": -1}, "update_times -1: the run ends after num_train_epochs passes"),
     "epochs of a mixer": ({**MIX, "num_train_epochs": 2}, "num_train_epochs: without effect"),
-    "frozen gates": ({**MIX, **ONCE, "freeze_gate": True}, "freeze_gate: without effect, gates are trained with"),
+    "frozen gates": ({**MIX, **ONCE, "freeze_gate": True, **FULL}, "freeze_gate: without effect, gates train like all"),
+    "frozen gates, all adapters": ({**MIX, **ONCE, "freeze_gate": True}, "freeze_gate: without effect, gates train"),
+    "frozen gates elsewhere": ({**SELECT, **ONCE, "freeze_gate": True}, "freeze_gate: without effect with train_type"),
     "early stopping": ({**SELECT, **ONCE, "early_stopping_min_delta": 0.1}, "early_stopping_min_delta: "),
 }
 
@@ -348,6 +365,12 @@ def test_what_is_not_as_it_was_is_said_in_a_line_each(args, line):
     notices = spelt(args).notices
     assert sum(line in notice for notice in notices) == 1
     assert not any("\n" in notice for notice in notices)
+
+
+@pytest.mark.parametrize(("target", "told"), [("q_proj,v_proj", False), ("q_proj,gate_proj", True), ("all", True)])
+def test_gates_that_no_adapter_trains_are_as_frozen_as_in_1x(target, told):
+    made = spelt({**MIX, **ONCE, "freeze_gate": True, "finetuning_type": "lora", "lora_target": target})
+    assert any("freeze_gate" in line for line in made.notices) is told
 
 
 @pytest.mark.parametrize("args", [{}, {"learning_rate": 1e-3, "warmup_steps": 3, "max_steps": 5}])

@@ -35,9 +35,8 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
         what = ("the last steps", "mean") if last else (f"mean of {found.steps} steps", "last")
         click.echo(f"# mixer {found.mixer}, {what[0]}; {what[1]}: {_in_a_line(other)}")
         click.echo(_section(shown, found.unit), nl=False)
-    if found.reference_lead is not None and found.reference_lead <= 0:
-        line = f"the reference model was no better than this run's ({found.reference_lead:+.4g} by token): "
-        click.echo(f"{line}these proportions say little", err=True)
+    if found.doubt is not None:
+        click.echo(found.doubt, err=True)
 
 
 def _in_a_line(shares: Mapping[str, float]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflex_core.compat.components import Read, component, today
-from dataflex_core.compat.keys import LEGO, NAMES, REORDER, OldKeys, given, idle, read, refuse_alone
+from dataflex_core.compat.keys import LEGO, MIX, NAMES, REORDER, OldKeys, given, idle, read, refuse_alone
 from dataflex_core.compat.mixture import fixed_mixer, ignores_its_mixer, warmup_of
 from dataflex_core.compat.pipeline import pipeline
 from dataflex_core.compat.reorder import CURRICULUM, reordering
@@ -66,8 +66,11 @@ def translate(
         setting = "static_mix" if old.kind is Kind.MIXER and old.static_mix else f"train_type {old.train_type}"
         notices.append(f"{', '.join(unused)}: without effect with {setting}, as in 1.x")
     notices.extend(said)
-    if old.freeze_gate:
-        notices.append("freeze_gate: without effect, gates are trained with all else that trains; 1.x froze them")
+    if old.freeze_gate and old.train_type == MIX and beside.trains_gates:
+        notices.append(
+            "freeze_gate: without effect, gates train like all else; 1.x froze each parameter with gate in its name. "
+            "Adapters whose lora_target names no such layer leave them as they are"
+        )
     if old.early_stopping_min_delta:
         notices.append("early_stopping_min_delta: without effect, any improvement keeps early stopping away")
     kept = {key: value for key, value in args.items() if key not in NAMES}

@@ -9,6 +9,7 @@ from typing import Any
 
 from dataflex_core.compat.keys import FAMILIES, OldKeys
 from dataflex_core.compat.mixture import equal
+from dataflex_core.compat.of_1_1_0 import COMPONENTS, DEFAULTS, SHIPPED
 from dataflex_core.compat.refused import refuse_component
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
@@ -17,43 +18,8 @@ from dataflex_core.wording import did_you_mean
 Read = Callable[[str], tuple[str, Mapping[str, Any]] | None]
 """Where a components file is found and what it holds, by the name that the run gives it; None where there is none."""
 
-_NAMES = {
-    Kind.SELECTOR: "less loss delta_loss nice icons cluster_less coincide zeroth tsds near random custom",
-    Kind.MIXER: "static random doremi odm dynamic_moe",
-    Kind.WEIGHTER: "loss adapt joint_update_aware custom",
-}
-# 1.1.0's own components file, for what is offered here. A run names it by where it lies in 1.x's checkout.
-_SHIPPED: dict[tuple[Kind, str], dict[str, Any]] = {
-    (Kind.SELECTOR, "delta_loss"): {"window_size": 0.2},
-    (Kind.SELECTOR, "less"): {"gradient_type": "adam"},
-    (Kind.SELECTOR, "loss"): {"focus": "medium"},
-    (Kind.SELECTOR, "near"): {"indices_path": "./src/dataflex/offline_selector/top_indices.npy"},
-    (Kind.SELECTOR, "tsds"): {"probs_path": "./src/dataflex/offline_selector/tsds_probs.npy"},
-    (Kind.SELECTOR, "cluster_less"): {"gradient_type": "adam", "samples_per_cluster": 4},
-    (Kind.SELECTOR, "icons"): {"gradient_type": "adam"},
-    (Kind.SELECTOR, "nice"): {"gradient_type": "adam", "reward_model_backend": "local_vllm"},
-    (Kind.MIXER, "static"): {"proportions": [0.5, 0.5]},
-    (Kind.MIXER, "odm"): {"alpha": 0.9},
-    (Kind.MIXER, "dynamic_moe"): {"eta": 10.0, "c": 0.05, "collect_steps": 5},
-    (Kind.WEIGHTER, "loss"): {"strategy": "linupper", "delta": 1.0},
-    (Kind.WEIGHTER, "adapt"): {"tau": 1.0, "refresh_interval": 50},
-    (Kind.WEIGHTER, "joint_update_aware"): {
-        "beta": 0.1,
-        "tau": 0.05,
-        "fixed_point_iters": 5,
-        "damping": 1.0,
-        "target_update_step": 50,
-    },
-}
 # What is called otherwise here, beyond its underscores.
 _TODAY = {"joint_update_aware": "joint-update"}
-
-
-# What 1.x takes where a file says nothing, and what is taken here is something else.
-_DEFAULTS: dict[tuple[Kind, str], dict[str, Any]] = {
-    (Kind.SELECTOR, "cluster_less"): {"samples_per_cluster": 3, "representative_strategy": "random"},
-    (Kind.SELECTOR, "nice"): {"mc_samples": 4, "max_new_tokens": 512, "generation_temperature": 0.7},
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +65,13 @@ _DIFFERS = {
     (Kind.SELECTOR, "delta_loss"): "decision t + 1 of T has its window at t/T; in 1.x at t/(T - 1)",
     (Kind.SELECTOR, "near"): "what was chosen goes last at later decisions; in 1.x each decision is the same",
     (Kind.MIXER, "doremi"): (
-        "excess losses count as in the paper, and a domain that was not drawn keeps its last; 1.x took their mean off "
-        "and clipped what was left, of one batch a decision"
+        "excess losses count as in the paper, a domain that was not drawn keeps its last, and losses are weighed by "
+        "alpha over what is sampled; 1.x took their mean off and clipped what was left, of one batch a decision, and "
+        "weighed by alpha, of sum one, which divided the learning rate by the number of domains"
     ),
     (Kind.MIXER, "odm"): (
-        "rewards are the raw losses of every step, as in the paper; 1.x scaled them by 15, clipped them, kept .03 for "
-        "each domain, and took passes of their own for them"
+        "rewards are the raw losses of every step, by domain, as in the paper; 1.x scaled the loss of the last batch "
+        "before a decision by 15, gave it to the domain of its first sample, clipped, and kept .03 for each domain"
     ),
     (Kind.MIXER, "dynamic_moe"): (
         "loads are those of all layers, of samples drawn anew from the pool; 1.x took the last layer's gate_load, of "
@@ -144,6 +111,7 @@ _LOST = {
         "num_eval_samples": _TRAINED,
         "eval_batch_size": _TRAINED,
         "reward_scale": _Lost(why="rewards are the losses, as in the paper", same=1.0),
+        "min_exploration_rate": _Lost(why="exploration falls as in the paper, without a floor", same=0.0),
     },
     (Kind.SELECTOR, "random"): {"seed": _SEED, "replacement": _ONCE},
     (Kind.SELECTOR, "cluster_less"): {
@@ -192,7 +160,7 @@ def today(name: str) -> str:
 
 def is_of_old(kind: Kind, name: str) -> bool:
     """Whether 1.x has a component of that kind and name, in its spelling or in ours."""
-    known = {spelt for old in _NAMES[kind].split() for spelt in (old, old.replace("_", "-"), today(old))}
+    known = {spelt for old in COMPONENTS[kind].split() for spelt in (old, old.replace("_", "-"), today(old))}
     return name in known
 
 
@@ -212,8 +180,9 @@ def component(
     through as they are. Raises `InvalidConfig` for a component that its file does not have, and for one that would
     compute something else here.
     """
-    shipped = {name: params for (of, name), params in _SHIPPED.items() if of is kind}
-    name, params, notices = written(old, shipped, read)
+    shipped = {name: params for (of, name), params in SHIPPED.items() if of is kind}
+    name, found, notices = written(old, shipped, read)
+    params = {**DEFAULTS.get((kind, name), {}), **found}
     refuse_component(kind, name, params, beside)
     if (kind, name) == (Kind.SELECTOR, "nice") and "reward" not in {*beside, *params}:
         notices = (*notices, "reward of selector nice: exact-match, for none is named")
@@ -271,7 +240,6 @@ def _params(
     kind: Kind, name: str, params: Mapping[str, Any], domains: Sequence[str]
 ) -> tuple[dict[str, Any], list[str]]:
     here = (kind, name)
-    params = {**_DEFAULTS.get(here, {}), **params}
     lost = {**_EVERYWHERE, **_LOST.get(here, {})}
     notices = [
         f"{key} of {kind} {name}: without effect, {lost[key].why}"

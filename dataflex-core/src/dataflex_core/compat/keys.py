@@ -15,11 +15,12 @@ from dataflex_core.llamafactory.args import MAX_STEPS
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
 
+MIX = "dynamic_mix"
 REORDER = "dynamic_reorder"
 LEGO = "dynamic_lego"  # a pipeline of components, of several kinds
 KINDS = {
     "dynamic_select": Kind.SELECTOR,
-    "dynamic_mix": Kind.MIXER,
+    MIX: Kind.MIXER,
     "dynamic_weight": Kind.WEIGHTER,
     REORDER: Kind.SELECTOR,
     LEGO: Kind.SELECTOR,
@@ -94,13 +95,14 @@ def read(args: Mapping[str, Any]) -> OldKeys:
 
 def idle(old: OldKeys, args: Iterable[str]) -> list[str]:
     """The keys among ``args`` that mean nothing beside the others, in 1.x as here."""
+    of_mixing = _OF_MIXING | ({"freeze_gate"} if old.freeze_gate else frozenset())
     if old.kind is None:
-        return [key for key in given(args) if key in _OF_STEPS | _OF_MIXING | _OF_COMPONENTS | {"train_step"}]
+        return [key for key in given(args) if key in _OF_STEPS | of_mixing | _OF_COMPONENTS | {"train_step"}]
     if old.kind is Kind.SELECTOR:
         told = {"init_mixture_proportions"} if old.train_type == LEGO else frozenset()
-        return [key for key in given(args) if key in _OF_MIXING - told]
+        return [key for key in given(args) if key in of_mixing - told]
     if old.kind is Kind.WEIGHTER:
-        return [key for key in given(args) if key in _OF_MIXING | _OF_STEPS - {"warmup_step"}]
+        return [key for key in given(args) if key in of_mixing | _OF_STEPS - {"warmup_step"}]
     unused = {"mixer_eval_dataset"} - _asked(old) | (_OF_STEPS | _OF_COMPONENTS if old.static_mix else frozenset())
     return [key for key in given(args) if key in unused]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,14 @@ class Mixed:
     reference_lead: float | None = None
     unit: str = "samples"
 
+    @property
+    def doubt(self) -> str | None:
+        """Why they say little: a reference model that was no better than the model in training; None without one."""
+        lead = self.reference_lead
+        if lead is None or lead > 0:
+            return None
+        return f"the reference model was no better than this run's ({lead:+.4g} by token): these proportions say little"
+
 
 def mixed(run: Run) -> Mixed:
     """The proportions that a run has trained by so far. Raises `DataError` where no mixer has decided anything."""
@@ -54,15 +62,20 @@ def mixed(run: Run) -> Mixed:
     )
 
 
-def mean_proportions(folder: str, *, unit: str = "samples") -> Mapping[str, float]:
+def mean_proportions(
+    folder: str, *, unit: str = "samples", doubts: Callable[[str], None] = lambda text: None
+) -> Mapping[str, float]:
     """`Mixed.mean` of the run in an output folder, for a run whose proportions are shares of a ``unit``.
 
-    Raises as `open_run` and `mixed` do, and `InvalidConfig` where the other run's are of another unit.
+    ``doubts`` is told where they say little. Raises as `open_run` and `mixed` do, and `InvalidConfig` where the other
+    run's are of another unit.
     """
     found = mixed(open_run(Path(folder).expanduser()))
     if found.unit != unit:
         said = f"the proportions of {folder} are shares of {found.unit}, those of this run of {unit}"
         raise InvalidConfig(said, hint=f"set dataflex.unit: {found.unit}", key=[SECTION, "unit"])
+    if found.doubt is not None:
+        doubts(f"{folder}: {found.doubt}")
     return found.mean
 
 

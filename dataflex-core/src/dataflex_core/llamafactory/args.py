@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.llamafactory.environment import LaunchEnvironment
-from dataflex_core.llamafactory.written import BY_LAYER, is_on, whole_number
+from dataflex_core.llamafactory.written import ADAPTERS, BY_LAYER, EVERY_LAYER, GATE, is_on, whole_number
 
 Args = Mapping[str, Any]
 """LLaMA-Factory's keys and what they are set to."""
@@ -61,6 +61,14 @@ class RunArgs:
     def trains_in_blocks(self) -> bool:
         """Whether BAdam trains one block of layers at a time: what trains then changes as the run goes on."""
         return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", BY_LAYER) == BY_LAYER
+
+    @property
+    def trains_gates(self) -> bool:
+        """Whether a layer with ``gate`` in its name may train: adapters leave alone what they do not name."""
+        if self.written.get("finetuning_type", ADAPTERS) != ADAPTERS:
+            return True
+        named = [self.written.get("lora_target", EVERY_LAYER), self.written.get("additional_target")]
+        return any(name == EVERY_LAYER or GATE in name for names in named for name in listed_names(names))
 
     @property
     def max_steps(self) -> Any:

@@ -18,14 +18,18 @@ from dataflex_core.scoring.sample_keys import keys_of
 _NUMBERS = ("input_ids", "labels")
 
 
-def held_out(loaded: LoadedData, share: float) -> LoadedData:
+def held_out(loaded: LoadedData, share: float | None) -> LoadedData:
     """The data without about ``share`` of each domain's training samples, which are its ``holdout`` then.
+
+    As it is for None, and without training samples, of which whoever reckons the run says so.
 
     A sample is kept out by a digest of its token ids and labels alone: neither a domain nor a row that is added moves
     another one, nor does the seed, and samples that are alike stay together. Raises `DataError` for a domain of which
     none is kept out, or none is left.
     """
-    train, rows, domains = loaded.module["train_dataset"], loaded.rows, list[Domain]()
+    train, rows, domains = loaded.module.get("train_dataset"), loaded.rows, list[Domain]()
+    if share is None or train is None:
+        return loaded
     places = places_of(train)
     out = places < share
     holdout, holdout_rows = {}, {}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import dataflex_core
+from dataflex_core.config.section import SECTION
 from dataflex_core.domains import domain_of
 from dataflex_core.errors import RunFailed
 from dataflex_core.journal.events import Notice
@@ -20,6 +21,7 @@ from dataflex_core.journal.writer import Report
 from dataflex_core.judging import Judge, Judged, Judging, averaged
 from dataflex_core.llamafactory.args import RESUME, dataset_dir
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain
+from dataflex_core.llamafactory.holdout import held_out
 from dataflex_core.llamafactory.judging import judges_of
 from dataflex_core.llamafactory.loading import Load
 from dataflex_core.llamafactory.run import active_run, args_of, how_to_load, llamafactory_errors, outline, set_up
@@ -66,8 +68,17 @@ class _Data:
     def load(self, load: Load, data_args: Any, training_args: Any) -> tuple[LoadedData, Budget]:
         if self.found is None:
             loaded = load_by_domain(load, data_args, how_to_load(self.prepared, training_args))
+            loaded = held_out(loaded, self.prepared.config.dataflex.holdout)
+            if loaded.holdout and training_args.process_index == 0:
+                self.report(Notice(text=_kept_out(self.prepared, loaded)), past=False)
             self.found = loaded, outline(self.prepared, loaded, training_args, ranks=training_args.world_size)
         return self.found
+
+
+def _kept_out(prepared: PreparedRun, loaded: LoadedData) -> str:
+    out, left = sum(map(len, loaded.holdout.values())), sum(domain.size for domain in loaded.domains)
+    share = prepared.config.dataflex.holdout
+    return f"{SECTION}.holdout: {share:g} keeps {out} of {out + left} samples out of training: they are not judged"
 
 
 def _judged(data: _Data, judging: Judging, judge: Judge, output: Path) -> tuple[Judged, bool]:

@@ -147,6 +147,8 @@ def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> di
     else:
         start = start_of(prepared, known, run=run.journal.run, ranks=ranks, seed=run.seed)
         run.journal.write(_with_losses(start, loaded))
+        for text in run.doubts:
+            run.journal.notice(text)
     if training_args.process_index == 0 and prepared.config.dataflex.keep.scores:
         _keep_rows(run, loaded, Path(training_args.output_dir) / "dataflex")
     for text in _notices(prepared, loaded, data_args):
@@ -216,10 +218,7 @@ def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: 
             f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
             hint="point tokenized_path at a folder that does not exist yet",
         )
-    share = prepared.config.dataflex.holdout
-    if share is None or loaded.module.get("train_dataset") is None:  # of which whoever reckons the run says so
-        return loaded
-    return held_out(loaded, share)
+    return held_out(loaded, prepared.config.dataflex.holdout)
 
 
 def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:

@@ -6,6 +6,10 @@ from dataflex_core.errors import InvalidConfig
 
 BY_LAYER = "layer"
 """The mode in which BAdam trains one block of layers at a time, and its default."""
+ADAPTERS, EVERY_LAYER = "lora", "all"
+"""How a model trains without its own weights, and at which layers, where nobody says so."""
+GATE = "gate"
+"""What is in the names of a mixture's routers, and of other layers."""
 
 
 def is_on(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from dataflex_core.scoring.kept_weights import frozen_weights_kept
 from dataflex_core.scoring.liger import Kernel, fits, kernel_for
 from dataflex_core.scoring.output_head import Behind, behind_head, head_of
 from dataflex_core.scoring.targets import cross_entropy
@@ -118,7 +119,8 @@ class ChunkedLosses:
                 return kernel(states, head.weight, targets, head.bias)
 
         def losses(states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            return cross_entropy(behind(head(states.unsqueeze(0))), targets.unsqueeze(0)).squeeze(0)
+            with frozen_weights_kept(head) if self.lockstep and torch.is_grad_enabled() else nullcontext():
+                return cross_entropy(behind(head(states.unsqueeze(0))), targets.unsqueeze(0)).squeeze(0)
 
         each = zip(states.tensor_split(pieces), targets.tensor_split(pieces), strict=True)
         if not torch.is_grad_enabled():

@@ -160,7 +160,7 @@ def _hooked(
     # everything would look as if it fed on something trainable.
     for module in model.modules():
         if module._forward_hooks and not any(p.requires_grad for p in module.parameters()):
-            handles.append(module.register_forward_hook(_without_gradient))
+            handles.append(module.register_forward_hook(_without_gradient, with_kwargs=True))
     try:
         yield
     finally:
@@ -213,9 +213,10 @@ def _starting(layer: nn.Module | None) -> Iterator[None]:
         handle.remove()
 
 
-def _without_gradient(layer: nn.Module, args: Any, output: Any) -> Any:
-    asked = torch.is_tensor(output) and output.requires_grad and output.is_leaf
-    return output.detach() if asked else None
+def _without_gradient(layer: nn.Module, args: Any, options: Any, output: Any) -> Any:
+    """Nothing in ``layer`` trains. An engine's hooks may have made something of what the other hook gave."""
+    asked = torch.is_tensor(output) and output.requires_grad
+    return output.detach() if asked and not any(t.requires_grad for t in tensors_in((args, options))) else None
 
 
 def _for_each_sample(layout: Layout) -> Callable[[nn.Module, tuple[Any, ...]], Any]:

@@ -65,6 +65,8 @@ class ActiveRun:
     """Whether a tracker shows what is logged."""
     changed: set[str] = field(default_factory=set)
     """The parts in which the run is allowed to differ from that one, and does."""
+    doubts: list[str] = field(default_factory=list)
+    """What there is to say of another run that a strategy went by as it was set up."""
     _budget: Budget | None = None
     _provenance: dict[str, dict[str, Any]] | None = None
 
@@ -77,7 +79,8 @@ class ActiveRun:
         for values in self.columns.values():
             values.flags.writeable = False  # all strategies are given the same
         mixed = MIXER in self.prepared.strategies
-        earlier = partial(mean_proportions, unit="samples" if budget.mean_tokens is None else "tokens")
+        unit = "samples" if budget.mean_tokens is None else "tokens"
+        earlier = partial(mean_proportions, unit=unit, doubts=self.doubts.append)
         context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns, earlier=earlier)
         for slot, strategy in self.strategies.items():
             with self.named(slot, "in setup()"):
