@@ -25,12 +25,18 @@ DIES, SAVED = 20, 8
 
 @pytest.fixture(scope="module")
 def rated(tmp_path_factory):
-    """A pool that no number of ranks divides, with a number for each row, and two subtasks."""
-    sizes = {"words": 61, "numbers": 42, "held": 7, "numbers_held": 5}
-    folder = build_data(tmp_path_factory.mktemp("rated"), sizes=sizes)
-    for name in ("words", "numbers"):
+    """A pool that no number of ranks divides, with a number for each row, and two subtasks.
+
+    No row is there twice: which of two equal ones is worth more, rounding would decide.
+    """
+    sizes = {"words": 61, "numbers": 42}
+    more = {name: 2 * size for name, size in sizes.items()}
+    folder = build_data(tmp_path_factory.mktemp("rated"), sizes={**more, "held": 7, "numbers_held": 5})
+    for name, size in sizes.items():
         rows = json.loads((folder / f"{name}.json").read_text())
-        rated = [{**row, "quality": i * 7 % 13 / 13} for i, row in enumerate(rows)]
+        distinct = list({json.dumps(row): row for row in rows}.values())[:size]
+        assert len(distinct) == size
+        rated = [{**row, "quality": i * 7 % 13 / 13} for i, row in enumerate(distinct)]
         (folder / f"{name}.json").write_text(json.dumps(rated))
     return folder
 
