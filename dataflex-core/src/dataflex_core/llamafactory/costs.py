@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflex_core.errors import UsageError
-from dataflex_core.llamafactory.run import llamafactory_errors, load_data, loader_of, outline
+from dataflex_core.llamafactory.called import llamafactory_errors, loader_of
+from dataflex_core.llamafactory.outset import load_data, outline
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
 

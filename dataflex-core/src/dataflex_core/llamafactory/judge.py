@@ -20,11 +20,13 @@ from dataflex_core.journal.events import Notice
 from dataflex_core.journal.writer import Report
 from dataflex_core.judging import Judge, Judged, Judging, averaged
 from dataflex_core.llamafactory.args import RESUME, dataset_dir
+from dataflex_core.llamafactory.called import args_of, llamafactory_errors
 from dataflex_core.llamafactory.data import LoadedData, load_by_domain
 from dataflex_core.llamafactory.holdout import held_out
 from dataflex_core.llamafactory.judging import judges_of
 from dataflex_core.llamafactory.loading import Load
-from dataflex_core.llamafactory.run import active_run, args_of, how_to_load, llamafactory_errors, outline, set_up
+from dataflex_core.llamafactory.outset import how_to_load, outline
+from dataflex_core.llamafactory.run import active_run, set_up
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import SELECTOR, PreparedRun, title_of

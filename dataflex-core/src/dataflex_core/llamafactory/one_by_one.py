@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dataflex_core.errors import DataError
+from dataflex_core.llamafactory.called import llamafactory_errors, loader_of
 from dataflex_core.llamafactory.data import narrowed
 from dataflex_core.llamafactory.datasets.index import Named
 from dataflex_core.llamafactory.datasets.replay import loading_errors
-from dataflex_core.llamafactory.run import llamafactory_errors, loader_of
 from dataflex_core.prepared import PreparedRun
 
 

@@ -9,32 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import dataflex_core
-from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.journal.events import Event, Start
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal, Report
-from dataflex_core.llamafactory.args import RunArgs, dataset_dir
-from dataflex_core.llamafactory.checks import is_dense
-from dataflex_core.llamafactory.data import LoadedData, load_by_domain, load_whole
-from dataflex_core.llamafactory.datasets.replay import loading_error
-from dataflex_core.llamafactory.environment import logs_details
-from dataflex_core.llamafactory.holdout import held_out
-from dataflex_core.llamafactory.keys import LAUNCH_KEYS
-from dataflex_core.llamafactory.loading import Load, Loading
-from dataflex_core.llamafactory.model_size import experts_of_model, layers_of_model
-from dataflex_core.llamafactory.traced import Wanted, summed
+from dataflex_core.llamafactory.args import dataset_dir
+from dataflex_core.llamafactory.called import args_of, llamafactory_errors, loader_of
+from dataflex_core.llamafactory.data import LoadedData
+from dataflex_core.llamafactory.loading import Load
+from dataflex_core.llamafactory.outset import load_data, outline
+from dataflex_core.llamafactory.traced import summed
 from dataflex_core.llamafactory.unheard import remarks
-from dataflex_core.llamafactory.values import whole
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.llamafactory.written import is_on
-from dataflex_core.planning.budget import Budget, budget_of
-from dataflex_core.planning.units import mean_tokens_of
-from dataflex_core.prepared import MIXER, PreparedRun
+from dataflex_core.planning.budget import Budget
+from dataflex_core.prepared import PreparedRun
 from dataflex_core.score_file import About, rows_file, write_rows
-from dataflex_core.scoring.batching import target_tokens_of
-from dataflex_core.spec import Need
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 from dataflex_core.wording import first_line
@@ -62,50 +53,6 @@ def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
         known = outline(prepared, loaded, training_args, ranks=ranks)
         start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
         return _with_losses(start, loaded)
-
-
-def loader_of(prepared: PreparedRun) -> tuple[Load, Any, Any]:
-    """What loads data in LLaMA-Factory's way, and its arguments of data and training."""
-    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
-    from llamafactory.hparams import get_train_args
-    from llamafactory.model import load_tokenizer
-
-    model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
-    tokenizer_module = load_tokenizer(model_args)
-    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-    if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
-        data_args.tokenized_path = None  # LLaMA-Factory would save the data there
-
-    def load(of: Any) -> dict[str, Any]:
-        stage = finetuning_args.stage
-        module: dict[str, Any] = get_dataset(template, model_args, of, training_args, stage=stage, **tokenizer_module)
-        return module
-
-    return load, data_args, training_args
-
-
-def args_of(prepared: PreparedRun) -> dict[str, Any]:
-    """LLaMA-Factory's arguments, as it takes them."""
-    return {key: whole(key, value) for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
-
-
-@contextmanager
-def llamafactory_errors() -> Iterator[None]:
-    """Turn what LLaMA-Factory says of a configuration or of data into errors with a remedy."""
-    try:
-        yield
-    except DataflexError:
-        raise
-    except Exception as error:
-        if (told := loading_error(error)) is not None:
-            raise told from error
-        # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs: a RuntimeError, but for
-        # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
-        of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
-        if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
-            hint = "change what it names, or leave it out"
-            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}", hint=hint) from error
-        raise
 
 
 @contextmanager
@@ -206,34 +153,6 @@ def _seed(training_args: Any) -> int:
     return int(training_args.seed if training_args.data_seed is None else training_args.data_seed)
 
 
-def load_data(prepared: PreparedRun, load: Load, data_args: Any, training_args: Any) -> LoadedData:
-    """The data, by domain where strategies plan, without what is held out.
-
-    Raises `DataError` where a mixer gets no domains, and as `held_out`.
-    """
-    by = load_by_domain if prepared.plans else load_whole
-    loaded = by(load, data_args, how_to_load(prepared, training_args))
-    if loaded.merged and MIXER in prepared.strategies:
-        raise DataError(
-            f"a mixer needs domains, and tokenized_path holds {loaded.domains[0].name} in one piece",
-            hint="point tokenized_path at a folder that does not exist yet",
-        )
-    return held_out(loaded, prepared.config.dataflex.holdout)
-
-
-def how_to_load(prepared: PreparedRun, training_args: Any) -> Loading:
-    """With the columns that the configuration names; a sample is printed where more than warnings are logged."""
-    config = prepared.config.dataflex
-    wanted = Wanted(columns=config.columns, domain_column=config.domain_column)
-    return Loading(
-        seed=training_args.seed,
-        wanted=wanted,
-        targets=config.targets,
-        saves=training_args.should_save,
-        shows=logs_details(),
-    )
-
-
 def _with_losses(start: Start, loaded: LoadedData) -> Start:
     """With the rows, and what is missing of them, of target sets too."""
     held = {name: rows for name, rows in loaded.target_rows.items() if rows is not None}
@@ -253,49 +172,3 @@ def _notices(prepared: PreparedRun, loaded: LoadedData, data_args: Any) -> Itera
         yield f"{data_args.tokenized_path} does not say which rows its samples are made of: DataFlex did not save it"
     if prepared.config.dataflex.domain_column is not None and not prepared.plans:
         yield "dataflex.domain_column has no effect on a weighter alone: samples keep LLaMA-Factory's order"
-
-
-def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ranks: int) -> Budget:
-    """What the run has to work with, on ``ranks`` ranks. Raises a `UsageError` for what cannot be."""
-    _check_experts(prepared)
-    return budget_of(
-        prepared,
-        domains=loaded.domains,
-        targets={name: len(data) for name, data in loaded.targets.items()},
-        holdout={name: len(data) for name, data in loaded.holdout.items()},
-        global_batch=training_args.train_batch_size * training_args.gradient_accumulation_steps * ranks,
-        micro_batches=training_args.gradient_accumulation_steps,
-        max_steps=training_args.max_steps,
-        epochs=training_args.num_train_epochs,
-        drop_last=training_args.dataloader_drop_last,
-        layers=layers_of_model(RunArgs(written=prepared.config.args)) if _asks_for_layers(prepared) else None,
-        mean_tokens=_mean_tokens(prepared, loaded),
-    )
-
-
-def _mean_tokens(prepared: PreparedRun, loaded: LoadedData) -> tuple[float, ...] | None:
-    """Of each domain, where a mixer's proportions are shares of target tokens: all labels are looked at once."""
-    if prepared.config.dataflex.unit == "samples" or MIXER not in prepared.strategies:
-        return None
-    return mean_tokens_of(loaded.domains, target_tokens_of(loaded.module["train_dataset"]))
-
-
-def _asks_for_layers(prepared: PreparedRun) -> bool:
-    return any(chosen.record.spec.cost_of is not None for chosen in prepared.strategies.values())
-
-
-def _check_experts(prepared: PreparedRun) -> None:
-    """Whether a model of the hub has experts, where a strategy asks for them: it has been fetched by now."""
-    asking = next((chosen for chosen in prepared.strategies.values() if Need.EXPERT_LOADS in chosen.needs), None)
-    args = RunArgs(written=prepared.config.args)
-    if asking is not None and experts_of_model(args) == 0:
-        raise is_dense(asking.record.spec, args.model)
-
-
-def _modules(error: BaseException) -> list[str]:
-    names = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
-        traceback = traceback.tb_next
-    return names

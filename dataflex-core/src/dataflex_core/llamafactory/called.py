@@ -1,0 +1,69 @@
+"""LLaMA-Factory, called: its arguments, its own way of loading data, and its errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dataflex_core.errors import DataflexError, InvalidConfig
+from dataflex_core.llamafactory.datasets.replay import loading_error
+from dataflex_core.llamafactory.keys import LAUNCH_KEYS
+from dataflex_core.llamafactory.loading import Load
+from dataflex_core.llamafactory.values import whole
+from dataflex_core.prepared import PreparedRun
+from dataflex_core.wording import first_line
+
+
+def args_of(prepared: PreparedRun) -> dict[str, Any]:
+    """LLaMA-Factory's arguments, as it takes them."""
+    return {key: whole(key, value) for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
+
+
+def loader_of(prepared: PreparedRun) -> tuple[Load, Any, Any]:
+    """What loads data in LLaMA-Factory's way, and its arguments of data and training."""
+    from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+    from llamafactory.hparams import get_train_args
+    from llamafactory.model import load_tokenizer
+
+    model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
+    tokenizer_module = load_tokenizer(model_args)
+    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
+    if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
+        data_args.tokenized_path = None  # LLaMA-Factory would save the data there
+
+    def load(of: Any) -> dict[str, Any]:
+        stage = finetuning_args.stage
+        module: dict[str, Any] = get_dataset(template, model_args, of, training_args, stage=stage, **tokenizer_module)
+        return module
+
+    return load, data_args, training_args
+
+
+@contextmanager
+def llamafactory_errors() -> Iterator[None]:
+    """Turn what LLaMA-Factory says of a configuration or of data into errors with a remedy."""
+    try:
+        yield
+    except DataflexError:
+        raise
+    except Exception as error:
+        if (told := loading_error(error)) is not None:
+            raise told from error
+        # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs: a RuntimeError, but for
+        # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
+        of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
+        if not of_ranks and any(name.startswith("llamafactory.hparams") for name in _modules(error)):
+            hint = "change what it names, or leave it out"
+            raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}", hint=hint) from error
+        raise
+
+
+def _modules(error: BaseException) -> list[str]:
+    names = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        names.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
+        traceback = traceback.tb_next
+    return names
