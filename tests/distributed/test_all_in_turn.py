@@ -61,7 +61,7 @@ def _args(model, data, output, reference, *, batch, decisions):
         "warmup_steps": 0,
         "update_steps": 1,
         "columns": ["quality"],
-        "holdout": 0.05,
+        "holdout": 0.1,
         "selector": {"name": "in-turn", "reference_model": reference},
         "mixer": {"name": "in-turn", "reference_model": reference},
         "weighter": weighters,
