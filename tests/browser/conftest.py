@@ -35,6 +35,7 @@ SHAPES = {
     "killed": Shape(stop=17),
     "many domains": Shape(sizes=tuple(range(10, 50)), decisions=2),
     "one decision": Shape(decisions=1),
+    "packed": Shape(kinds=("weighter",), decisions=1, packed=True),
 }
 COMPARED = {
     "less-0": Shape(pool=0),
@@ -145,6 +146,13 @@ def opened(browser, made):
 def of_weighter(browser, made):
     """That of a weighter's run."""
     with window(browser, made, "weighter", "desktop", "light") as found:
+        yield found
+
+
+@pytest.fixture
+def of_packed(browser, made):
+    """That of a weighter's run on packed samples."""
+    with window(browser, made, "packed", "desktop", "light") as found:
         yield found
 
 

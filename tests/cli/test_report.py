@@ -464,6 +464,12 @@ def test_tokens_and_their_weights_are_in_the_report_where_texts_are(tmp_path, te
     assert all(len(one.tokens) == len(one.weights) and one.domain.startswith("domain") for one in made.weighed)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_which_part_of_a_row_was_weighed_is_in_the_report(tmp_path, packed):
+    made = report_of(read_run(write_run(tmp_path, Shape(kinds=("weighter",), packed=packed))))
+    assert {one.part for one in made.weighed} == {2 if packed else 0}
+
+
 def test_without_texts_no_word_of_a_target_sample_stands_in_the_page(run):
     page = page_of(report_of(read_run(run, texts=False)))
     assert "helps most" in page

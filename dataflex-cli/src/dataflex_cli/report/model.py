@@ -190,7 +190,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeighedSample:
-    """A sample as step ``step`` weighed it: its target tokens' texts and weights; ``left_out`` more are not shown."""
+    """A sample as step ``step`` weighed it: its target tokens' texts and weights; ``left_out`` more are not shown.
+
+    Of several that are packed in it the one of number ``part``, from 1; 0 where it is one.
+    """
 
     step: int
     sample: int
@@ -198,6 +201,7 @@ class WeighedSample:
     tokens: tuple[str, ...]
     weights: tuple[float, ...]
     left_out: int
+    part: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

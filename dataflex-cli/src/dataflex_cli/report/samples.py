@@ -51,6 +51,7 @@ def weighed_of(seen: Seen) -> tuple[WeighedSample, ...]:
             tokens=one.tokens,
             weights=one.weights,
             left_out=one.left_out,
+            part=one.part,
         )
         for one in seen.texts.weighed
         if one.sample < ends[-1] and one.step <= seen.step

@@ -47,7 +47,8 @@
     byId("weighed-more").textContent = `${more}The largest weight is ${figure(Math.max(...one.weights))}, the least ${figure(Math.min(...one.weights))}.`;
   };
   if (byId("of-weighed")) {
-    values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", `step ${one.step}, sample ${one.sample} of ${one.domain}`, { value: i })));
+    const named = (one) => `step ${one.step}, sample ${one.sample}${one.part ? `, part ${one.part}` : ""} of ${one.domain}`;
+    values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", named(one), { value: i })));
     byId("of-weighed").value = String(values.weighed.length - 1);
     byId("of-weighed").addEventListener("change", shade);
     shade();
