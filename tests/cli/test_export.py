@@ -74,6 +74,7 @@ def test_several_data_sets_are_a_file_each(tmp_path):
     done = called(scores, "--top", "3", "-o", tmp_path / "out" / "best.jsonl")
     assert exported(tmp_path / "out" / "best-one.jsonl") == [ROWS[9]]
     assert exported(tmp_path / "out" / "best-two.jsonl") == ROWS[:2]
+    assert "best-one.jsonl: 1 row of one\n" in done.stderr
     assert json.loads(done.stdout) == {
         "best-one": {"file_name": "best-one.jsonl", "formatting": "sharegpt"},
         "best-two": {"file_name": "best-two.jsonl"},

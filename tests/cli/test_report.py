@@ -25,9 +25,10 @@ from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
 from dataflex_cli.report.curves import fitted_losses
 from dataflex_cli.report.judged import BANDS, judged_of
-from dataflex_cli.report.model import Alert, Enrichment, Leaks, Lengths, Sample, Scores, Twins
+from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
+from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_core.errors import DataError
 from dataflex_core.journal.scores import DecisionScores, read_scores
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dataflex_cli.report.model import HelpsMost, Sample, Target, WeighedSample
 from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.single import HelpsMost, Sample, Target, WeighedSample
 from dataflex_core.journal.texts import Helps, Shown, Text
 
 _BYTES = 2_000_000
