@@ -76,6 +76,7 @@ def test_tokens_of_packed_samples_have_the_weights_that_they_were_trained_with(
     found = kept(train(args, catalog=discover(plugins=Plugins(files=(STEEP,))), weighter="steep"))
     assert len(found.weighed) > 4
     assert {one.part for one in found.weighed} >= {1, 2}
+    assert not any(text.cut for text in found.samples.values()), "all packed samples are as long as fits"
     for one in found.weighed:
         assert one.weights == pytest.approx(trained[one.step, one.sample, one.part], abs=1e-4)
         assert one.weights[0] == 0 < max(one.weights)

@@ -25,9 +25,9 @@ class Text:
     """A sample of the pool, or of a target set ``target``, as the model sees it: its tokens decoded.
 
     ``sample`` is its id there. ``tokens`` counts its tokens, ``trained`` those of them that are trained on. ``cut`` is
-    whether it has as many as fit, so that the rest of its row, if there was more, is missing; ``left_out`` counts the
-    characters that are missing here alone. ``dataset``, ``file`` and ``row`` are the first of its rows, empty and 0
-    where nobody knows.
+    whether it has as many as fit and is not packed, so that the rest of its row, if there was more, is missing;
+    ``left_out`` counts the characters that are missing here alone. ``dataset``, ``file`` and ``row`` are the first of
+    its rows, empty and 0 where nobody knows.
     """
 
     sample: int

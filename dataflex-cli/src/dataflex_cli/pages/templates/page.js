@@ -49,6 +49,7 @@
     const given = coloured(chart.layout, palette);
     // Each axis makes room in one direction: where both did so in both, they might never agree.
     const axis = { gridcolor: palette.grid, zerolinecolor: palette.grid, linecolor: palette.grid, fixedrange: true, ticks: "outside", ticklen: 7, tickcolor: "rgba(0,0,0,0)" };
+    const beside = given.yaxis && given.yaxis.title ? { title: { standoff: 10, ...given.yaxis.title } } : {};
     return {
       ...given,
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12, color: palette.text },
@@ -56,7 +57,7 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 48, r: 16, t: 12, b: 40 },
       xaxis: { ...axis, automargin: "height", ...(given.xaxis || {}) },
-      yaxis: { ...axis, automargin: "width", ...(given.yaxis || {}) },
+      yaxis: { ...axis, automargin: "width", ...(given.yaxis || {}), ...beside },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
       hoverlabel: { bgcolor: palette.card, bordercolor: palette.grid, font: { color: palette.text } },
     };
