@@ -89,9 +89,8 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
         return
     of = f"decision {decision.decision}" if decision.decision else "the warm-up"
     among = f" of {domain}" if domain else ""
-    click.echo(
-        f"{of}, steps {decision.step + 1} to {decision.until}: {counted(len(everyone), 'sample')}{among} trained on"
-    )
+    on = counted(len(everyone), "sample")
+    click.echo(f"{of}, steps {decision.step + 1} to {decision.until}: {on}{among} trained on")
     _print(samples)
 
 
