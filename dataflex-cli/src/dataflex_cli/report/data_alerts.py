@@ -22,7 +22,7 @@ def leak(data: ReportData) -> Iterator[Alert]:
             level="problem",
             title=f"{counted(found.pool, 'sample')} of the pool {_are(found.pool)} in the target set, too",
             detail=f"{found.trained:,} of them {_were(found.trained)} trained on. "
-            f"Numbers {_listed(found.some)}, say. {measured}",
+            f"{'Sample' if len(found.some) == 1 else 'Samples'} {_listed(found.some)}, say. {measured}",
             todo=todo,
         )
     near = {pair.sample for pair in found.near if not pair.same}
