@@ -57,6 +57,8 @@ class Shape:
     step_cost: float = 0.0
     words: int = 12
     """In the answer of a sample."""
+    named: str = "domain"
+    """What names of domains begin with."""
     packed: bool = False
     """Whether what it weighs is the second in a row."""
     exact: float | None = None
@@ -71,7 +73,7 @@ class Shape:
 def write_run(folder: Path, shape: Shape) -> Path:
     """Write what such a run leaves; the folder."""
     rng = np.random.default_rng(shape.seed)
-    names = [f"domain {chr(97 + i)}" for i in range(len(shape.sizes))]
+    names = [f"{shape.named} {chr(97 + i)}" for i in range(len(shape.sizes))]
     events: list[Event] = [_start(shape, names)]
     of_data = rng if shape.pool is None else np.random.default_rng(shape.pool)
     lengths = of_data.integers(20, 200, sum(shape.sizes))

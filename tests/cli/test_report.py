@@ -119,6 +119,23 @@ def test_samples_that_stand_for_many_count_as_many():
     assert [band.chosen for band in bands] == [1, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("others", [[], [2.0]], ids=["a decision of equal scores", "beside one of others"])
+def test_scores_that_are_all_the_same_have_no_fifths(others):
+    told = [
+        DecisionScores(
+            decision=number,
+            ids=np.arange(5),
+            scores=np.arange(5, dtype=np.float32) * slope + 1,
+            chosen=np.array([0, 0, 0, 0, 2]) if slope else np.array([2, 0, 0, 0, 0]),
+            stands_for=np.ones(5),
+        )
+        for number, slope in enumerate([0.0, *others])
+    ]
+    judged, bands = judged_of(told, len(told), None)
+    assert len(judged) == len(told)
+    assert [band.chosen for band in bands] == ([1, 0, 0, 0, 0] if others else [])
+
+
 def test_cost_is_measured_in_training_steps(data):
     # 7 logs of 4 s beside their steps', 3 s of each for deciding; 6 decisions of 3 s and a warm-up of .01 s.
     training = 34 + 7 * 4 - 7 * 3

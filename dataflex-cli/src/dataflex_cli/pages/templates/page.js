@@ -39,8 +39,15 @@
     }
     if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => coloured(item, palette));
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, RAW.has(key) ? item : coloured(item, palette)]));
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, RAW.has(key) ? asWritten(item) : coloured(item, palette)]));
     }
+    return value;
+  };
+  // Plotly takes a little markup in texts, and what users named is none.
+  const asWritten = (value) => {
+    if (typeof value === "string") return value.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(asWritten);
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, asWritten(item)]));
     return value;
   };
   const RAW = new Set(["x", "y", "z", "name", "customdata", "text", "title"]);  // what users named may begin with @
