@@ -176,6 +176,12 @@ def test_domains_are_those_of_what_was_trained_on_after_the_warm_up(folder, comp
     assert data.pool_shares["domain b"] == pytest.approx(300 / 900)
 
 
+@pytest.mark.parametrize("names", [("mixer-0", "mixer-1"), ("mixer-0", "less-0")], ids=["two seeds", "one each"])
+def test_a_spread_over_seeds_is_told_where_one_is_drawn(compared, names):
+    (chart,) = [one for one in charts_of(compared(*names)) if one.id == "shares"]
+    assert ("spread over seeds" in chart.says) == any("error_y" in bar for bar in chart.data) == (names[1] == "mixer-1")
+
+
 def test_without_evaluations_nothing_is_ranked(tmp_path):
     for name in ("a", "b"):
         journal = write_run(tmp_path / name, LESS) / "dataflex" / "journal.jsonl"
