@@ -481,6 +481,17 @@ def test_names_that_are_no_plain_yaml_are_quoted(tmp_path):
     assert set(shares) == {"a: {b} #", "off", "1"}
 
 
+def test_names_that_look_like_numbers_are_pasted_as_names(tmp_path):
+    omegaconf = pytest.importorskip("omegaconf")
+    run = write_run(tmp_path, Shape())
+    journal = run / "dataflex" / "journal.jsonl"
+    text = journal.read_text()
+    journal.write_text(text.replace("domain a", "1e5").replace("domain b", "-0x10").replace("domain c", "nan"))
+    pasted = omegaconf.OmegaConf.create(report_of(read_run(run)).proportions)
+    assert {type(name) for name in pasted.dataflex.mixer.proportions} == {str}
+    assert set(pasted.dataflex.mixer.proportions) == {"1e5", "-0x10", "nan"}
+
+
 def test_a_folder_may_be_the_journals_own(run):
     assert read_run(run / "dataflex").folder == read_run(run).folder == Path(run)
 

@@ -106,7 +106,7 @@ def _proportions(counts: Mapping[str, int], domains: Mapping[str, int]) -> str:
 
 def _yaml(name: str) -> str:
     plain = name.replace("_", "").replace("-", "")
-    return name if plain.isalnum() and not plain.isdigit() and plain.lower() not in _WORDS else _quoted(name)
+    return name if plain.isalnum() and not plain[0].isdigit() and plain.lower() not in _WORDS else _quoted(name)
 
 
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"}
