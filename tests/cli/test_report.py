@@ -338,6 +338,14 @@ def test_what_to_do_about_a_domain_that_a_mixer_leaves_out_is_about_the_mixer(da
     assert ["beside the selector" in alert.todo for alert in told] == [True, False, True]
 
 
+@pytest.mark.parametrize(("rows", "share"), [({}, "50%"), ({"domain a": 270}, "25%")], ids=["samples", "packed"])
+def test_rows_that_are_lost_are_a_share_of_rows(data, rows, share):
+    fact = {"count": 90, "row": 3, "file": "a.json", "reason": "no answer"}
+    run = replace(data.run, domains={"domain a": 90}, rows=rows)
+    found = _alerts(data, provenance={"dropped": {"domain a": fact}}, run=run)
+    assert f"({share})" in found["rows-dropped-domain a"].title
+
+
 def test_one_is_not_many(data):
     fact = {"count": 1, "row": 3, "file": "a.json", "reason": "no answer"}
     few = replace(data.run, domains={"domain a": 20})

@@ -92,6 +92,7 @@ def _facts(seen: Seen) -> RunFacts:
         resumes=tuple(event.step for event in seen.resumes),
         samples=len(seen.trace.ids),
         unit="samples" if start.mean_tokens is None else "tokens",
+        rows=dict(start.rows),
         unique=len(np.unique(seen.trace.ids)),
         exact_floor=None if start.exact is None else start.config.get("exact_floor"),
     )

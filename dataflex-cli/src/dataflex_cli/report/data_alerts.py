@@ -73,7 +73,7 @@ def rows_dropped(data: ReportData) -> Iterator[Alert]:
     """Rows that became no sample, or were cut."""
     for key, words in (("dropped", "became no sample"), ("cut", "{were} cut at cutoff_len")):
         for domain, fact in data.provenance.get(key, {}).items():
-            size = data.run.domains.get(domain, 0)
+            size = data.run.rows.get(domain, data.run.domains.get(domain, 0))
             rows, how = counted(fact["count"], "row"), words.format(were=_were(fact["count"]))
             share = fact["count"] / max(size + fact["count"] * (key == "dropped"), 1)
             if share < 0.01 and fact["count"] < 10:
