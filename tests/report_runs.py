@@ -57,6 +57,10 @@ class Shape:
     step_cost: float = 0.0
     words: int = 12
     """In the answer of a sample."""
+    named: str = "domain"
+    """What names of domains begin with."""
+    packed: bool = False
+    """Whether what it weighs is the second in a row."""
     exact: float | None = None
     """What share of what a decision judges it scores; the rest is predicted, less well from decision to decision."""
 
@@ -69,7 +73,7 @@ class Shape:
 def write_run(folder: Path, shape: Shape) -> Path:
     """Write what such a run leaves; the folder."""
     rng = np.random.default_rng(shape.seed)
-    names = [f"domain {chr(97 + i)}" for i in range(len(shape.sizes))]
+    names = [f"{shape.named} {chr(97 + i)}" for i in range(len(shape.sizes))]
     events: list[Event] = [_start(shape, names)]
     of_data = rng if shape.pool is None else np.random.default_rng(shape.pool)
     lengths = of_data.integers(20, 200, sum(shape.sizes))
@@ -211,7 +215,8 @@ def _trained(
     if weighs and texts is not None:
         tokens = ("the", f" {SCRIPT}", "", " ü", "\n", *(f" w{i}" for i in range(30)))
         weights = (0.0, 1.25, 1.25, 2.5, *(0.1 * i for i in range(31)))
-        texts.write([], weighed=[Weighed(step=until, sample=int(ids[0]), tokens=tokens, weights=weights, left_out=7)])
+        one = Weighed(step=until, sample=int(ids[0]), tokens=tokens, weights=weights, left_out=7)
+        texts.write([], weighed=[replace(one, part=2 if shape.packed else 0)])
     loss = 5.0 - 3.0 * until / shape.steps + float(rng.normal(0, 0.02))
     weights = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None
     events.append(

@@ -36,6 +36,10 @@ SHAPES = {
     "many domains": Shape(sizes=tuple(range(10, 50)), decisions=2),
     "one decision": Shape(decisions=1),
 }
+ODD = {
+    "packed": Shape(kinds=("weighter",), decisions=1, packed=True),
+    "marked up": Shape(decisions=1, named="<b>&amp; &"),
+}
 COMPARED = {
     "less-0": Shape(pool=0),
     "less-1": Shape(pool=0, seed=1, evaluation=0.1),
@@ -96,7 +100,7 @@ def reported(folder: Path, name: str) -> tuple[str, list[Chart]]:
     if name == "all three":
         other = Shape(kinds=("mixer",), decisions=12, evaluation=0.5, seed=3)
         others = [("random", read_run(write_run(folder / "other", other)))]
-    data = report_of(read_run(write_run(folder / "run", SHAPES[name])), others)
+    data = report_of(read_run(write_run(folder / "run", {**SHAPES, **ODD}[name])), others)
     return page_of(data), charts_of(data)
 
 
@@ -145,6 +149,20 @@ def opened(browser, made):
 def of_weighter(browser, made):
     """That of a weighter's run."""
     with window(browser, made, "weighter", "desktop", "light") as found:
+        yield found
+
+
+@pytest.fixture
+def of_packed(browser, made):
+    """That of a weighter's run on packed samples."""
+    with window(browser, made, "packed", "desktop", "light") as found:
+        yield found
+
+
+@pytest.fixture
+def marked_up(browser, made):
+    """That of a run on domains whose names look like markup."""
+    with window(browser, made, "marked up", "desktop", "light") as found:
         yield found
 
 

@@ -118,3 +118,17 @@ def test_tokens_are_shaded_by_weight_with_the_numbers_beside_them(of_weighter):
     assert [row.split()[-1] for row in rows] == [weight.split()[1] for weight in weights]
     assert "7 tokens more" in page.locator("#weighed-more").inner_text()
     assert of_weighter.said == []
+
+
+def test_names_stand_in_charts_as_they_are_written(marked_up):
+    marked_up.draw_all()
+    wanted = {f"<b>&amp; & {letter}" for letter in "abc"}
+    for texts in ("#plot-proportions .legendtext", "#plot-enrichment .ytick text"):
+        assert set(marked_up.page.locator(texts).all_text_contents()) == wanted
+    assert marked_up.said == []
+
+
+def test_a_packed_sample_is_named_as_a_part_of_its_row(of_weighter, of_packed):
+    names = [found.page.locator("#of-weighed option").first.inner_text() for found in (of_weighter, of_packed)]
+    assert ["part 2 of domain" in name for name in names] == [False, True]
+    assert of_packed.page.locator("#shaded span").count() == 35

@@ -13,13 +13,13 @@ from report_runs import Shape, write_run
 
 from dataflex_cli.compare.build import comparison_of
 from dataflex_cli.compare.charts import charts_of
-from dataflex_cli.compare.choices import by_chance
 from dataflex_cli.compare.model import Figure
 from dataflex_cli.compare.page import page_of
 from dataflex_cli.compare.settings import grouped, settings_of
 from dataflex_cli.compare.words import ahead
 from dataflex_cli.main import cli
 from dataflex_cli.pages.html import document_of
+from dataflex_cli.report.choice import overlap_by_chance
 from dataflex_cli.report.reading import names_of, read_run
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import StrategyFact, open_run
@@ -143,14 +143,14 @@ def test_overlap_is_of_what_was_chosen_up_to_the_last_step_of_all(folder, compar
     for i, one in enumerate(sets):
         for j, other in enumerate(sets):
             assert data.overlap.matrix[i][j] == pytest.approx(len(one & other) / len(one | other))
-            assert data.overlap.chance[i][j] == by_chance(len(one), len(other), 900)
+            assert data.overlap.chance[i][j] == overlap_by_chance(len(one), len(other), 900)
 
 
 def test_chance_is_what_draws_share():
     rng = np.random.default_rng(0)
     draws = [(set(rng.choice(500, 200, replace=False)), set(rng.choice(500, 100, replace=False))) for _ in range(50)]
     shared = np.mean([len(one & other) / len(one | other) for one, other in draws])
-    assert by_chance(200, 100, 500) == pytest.approx(shared, rel=0.1)
+    assert overlap_by_chance(200, 100, 500) == pytest.approx(shared, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,12 @@ def test_domains_are_those_of_what_was_trained_on_after_the_warm_up(folder, comp
     assert [one.shares["domain b"] for one in data.runs] == pytest.approx(shares)
     assert data.groups[0].shares["domain b"].mean == pytest.approx(np.mean(shares))
     assert data.pool_shares["domain b"] == pytest.approx(300 / 900)
+
+
+@pytest.mark.parametrize("names", [("mixer-0", "mixer-1"), ("mixer-0", "less-0")], ids=["two seeds", "one each"])
+def test_a_spread_over_seeds_is_told_where_one_is_drawn(compared, names):
+    (chart,) = [one for one in charts_of(compared(*names)) if one.id == "shares"]
+    assert ("spread over seeds" in chart.says) == any("error_y" in bar for bar in chart.data) == (names[1] == "mixer-1")
 
 
 def test_without_evaluations_nothing_is_ranked(tmp_path):

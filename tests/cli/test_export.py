@@ -74,10 +74,29 @@ def test_several_data_sets_are_a_file_each(tmp_path):
     done = called(scores, "--top", "3", "-o", tmp_path / "out" / "best.jsonl")
     assert exported(tmp_path / "out" / "best-one.jsonl") == [ROWS[9]]
     assert exported(tmp_path / "out" / "best-two.jsonl") == ROWS[:2]
+    assert "best-one.jsonl: 1 row of one\n" in done.stderr
     assert json.loads(done.stdout) == {
         "best-one": {"file_name": "best-one.jsonl", "formatting": "sharegpt"},
         "best-two": {"file_name": "best-two.jsonl"},
     }
+
+
+def test_data_sets_may_be_called_as_no_file_can_be(tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in files:
+        write_file(file, ROWS)
+    write_index(tmp_path, **{"some/one": {"file_name": "one.json"}, "two": {"file_name": "two.json"}})
+    rows = [(Row(dataset=name, file=str(file), row=1),) for name, file in zip(("some/one", "two"), files, strict=True)]
+    part = Lines(
+        ids=np.arange(2), scores={"score": np.ones(2, np.float32)}, domains=["d"] * 2, rows=rows, digests=[None] * 2
+    )
+    write_scores(tmp_path / "scores.parquet", About(judge="signal losses", dataset_dir=str(tmp_path)), [part])
+    done = called(tmp_path / "scores.parquet", "--top", "2", "-o", tmp_path / "best.jsonl")
+    entries = json.loads(done.stdout)
+    assert {name: entry["file_name"] for name, entry in entries.items()} == {
+        name: f"{name}.jsonl" for name in ("best-some%2Fone", "best-two")
+    }
+    assert exported(tmp_path / "best-some%2Fone.jsonl") == ROWS[:1]
 
 
 def test_another_column_can_be_gone_by(tmp_path):

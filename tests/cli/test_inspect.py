@@ -41,8 +41,9 @@ def test_the_last_decision_is_shown_with_scores_and_rows(run):
 def test_a_step_names_the_decision_that_it_trained_by(run):
     assert called(run, "--step", 2).startswith("decision 1, steps 2 to 2")
     assert called(run, "--step", 1).startswith("the warm-up, steps 1 to 1")
-    with pytest.raises(DataError, match="has no plan of step 9: it is at step 3"):
+    with pytest.raises(DataError, match="has no plan of step 9: it is at step 3") as told:
         called(run, "--step", 9)
+    assert "1 to 3" in str(told.value.hint)
 
 
 def test_as_json_rows_are_whole(run):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
-from report_runs import SCRIPT, Shape, write_run
+from report_runs import SCRIPT, STRATEGIES, Shape, write_run
 
 from dataflex_cli.commands.report import report
 from dataflex_cli.pages.figures import Curve
@@ -25,9 +25,10 @@ from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
 from dataflex_cli.report.curves import fitted_losses
 from dataflex_cli.report.judged import BANDS, judged_of
-from dataflex_cli.report.model import Alert, Enrichment, Leaks, Lengths, Sample, Scores, Twins
+from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
+from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_core.errors import DataError
 from dataflex_core.journal.scores import DecisionScores, read_scores
 
@@ -116,6 +117,23 @@ def test_samples_that_stand_for_many_count_as_many():
     assert one.mean == pytest.approx(3.0)
     assert one.length_correlation == pytest.approx(-1.0)
     assert [band.chosen for band in bands] == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("others", [[], [2.0]], ids=["a decision of equal scores", "beside one of others"])
+def test_scores_that_are_all_the_same_have_no_fifths(others):
+    told = [
+        DecisionScores(
+            decision=number,
+            ids=np.arange(5),
+            scores=np.arange(5, dtype=np.float32) * slope + 1,
+            chosen=np.array([0, 0, 0, 0, 2]) if slope else np.array([2, 0, 0, 0, 0]),
+            stands_for=np.ones(5),
+        )
+        for number, slope in enumerate([0.0, *others])
+    ]
+    judged, bands = judged_of(told, len(told), None)
+    assert len(judged) == len(told)
+    assert [band.chosen for band in bands] == ([1, 0, 0, 0, 0] if others else [])
 
 
 def test_cost_is_measured_in_training_steps(data):
@@ -307,6 +325,38 @@ def test_an_alert_is_raised_where_there_is_cause_and_says_what_to_do(data, alert
     assert len(_alerts(data, **{**CALM, **ODD[alert]})[alert].todo) > 10
 
 
+def test_decisions_that_train_on_the_whole_pool_do_not_choose_the_same_again(data):
+    every = [replace(one, chosen=dict(data.run.domains)) for one in data.decisions]
+    same = {**CALM, **ODD["same-samples"]}
+    assert "same-samples" in _alerts(data, **same)
+    assert "same-samples" not in _alerts(data, **same, decisions=tuple(every))
+
+
+def test_what_to_do_about_a_domain_that_a_mixer_leaves_out_is_about_the_mixer(data):
+    never = {**CALM, **ODD["never-chosen"]}
+    told = [_alerts(data, **never, run=replace(data.run, kinds=(kind,)))["never-chosen"] for kind in STRATEGIES]
+    assert ["beside the selector" in alert.todo for alert in told] == [True, False, True]
+
+
+@pytest.mark.parametrize(("rows", "share"), [({}, "50%"), ({"domain a": 270}, "25%")], ids=["samples", "packed"])
+def test_rows_that_are_lost_are_a_share_of_rows(data, rows, share):
+    fact = {"count": 90, "row": 3, "file": "a.json", "reason": "no answer"}
+    run = replace(data.run, domains={"domain a": 90}, rows=rows)
+    found = _alerts(data, provenance={"dropped": {"domain a": fact}}, run=run)
+    assert f"({share})" in found["rows-dropped-domain a"].title
+
+
+def test_one_is_not_many(data):
+    fact = {"count": 1, "row": 3, "file": "a.json", "reason": "no answer"}
+    few = replace(data.run, domains={"domain a": 20})
+    found = _alerts(
+        data, leaks=Leaks(pool=1, trained=1, some=(4,)), provenance={"dropped": {"domain a": fact}}, run=few
+    )
+    assert found["leak"].title == "1 sample of the pool is in the target set, too"
+    assert found["leak"].detail.startswith("1 of them was trained on.")
+    assert found["rows-dropped-domain a"].title == "1 row of domain a became no sample (5%)"
+
+
 @pytest.mark.numeric
 def test_curves_that_a_mixer_fitted_are_drawn_beside_the_losses(data):
     figures = {"exponent/domain a": 0.5, "scale/domain a": 4.0, "irreducible/domain a": 1.5}
@@ -439,6 +489,17 @@ def test_names_that_are_no_plain_yaml_are_quoted(tmp_path):
     assert set(shares) == {"a: {b} #", "off", "1"}
 
 
+def test_names_that_look_like_numbers_are_pasted_as_names(tmp_path):
+    omegaconf = pytest.importorskip("omegaconf")
+    run = write_run(tmp_path, Shape())
+    journal = run / "dataflex" / "journal.jsonl"
+    text = journal.read_text()
+    journal.write_text(text.replace("domain a", "1e5").replace("domain b", "-0x10").replace("domain c", "nan"))
+    pasted = omegaconf.OmegaConf.create(report_of(read_run(run)).proportions)
+    assert {type(name) for name in pasted.dataflex.mixer.proportions} == {str}
+    assert set(pasted.dataflex.mixer.proportions) == {"1e5", "-0x10", "nan"}
+
+
 def test_a_folder_may_be_the_journals_own(run):
     assert read_run(run / "dataflex").folder == read_run(run).folder == Path(run)
 
@@ -462,6 +523,40 @@ def test_tokens_and_their_weights_are_in_the_report_where_texts_are(tmp_path, te
     made = report_of(read_run(write_run(tmp_path, Shape(kinds=("weighter",), stop=17)), texts=texts))
     assert [one.step for one in made.weighed] == ([4, 9, 14] if texts else [])
     assert all(len(one.tokens) == len(one.weights) and one.domain.startswith("domain") for one in made.weighed)
+
+
+def test_a_run_of_weights_is_to_be_set_beside_one_without(tmp_path):
+    for kind, word in (("weighter", "with weighter uniform"), ("mixer", "with selector random")):
+        made = report_of(read_run(write_run(tmp_path / kind, Shape(kinds=(kind,)))))
+        assert word in made.words[-1]
+
+
+@pytest.mark.parametrize(("size", "is_small"), [(90_000, True), (900, False)])
+def test_a_small_part_of_the_pool_is_told_with_a_digit_more(tmp_path, size, is_small):
+    made = report_of(read_run(write_run(tmp_path, Shape(sizes=(size,), kinds=("mixer",)))))
+    (chart,) = [one for one in charts_of(made) if one.id == "coverage"]
+    assert ("." in chart.says.partition("%")[0]) == is_small
+
+
+def test_proportions_of_one_domain_are_not_offered(tmp_path):
+    for sizes in ((50,), (50, 30)):
+        page = page_of(report_of(read_run(write_run(tmp_path / str(len(sizes)), Shape(sizes=sizes)))))
+        assert ('id="yaml"' in page) == (len(sizes) == 2)
+
+
+def test_tokens_of_the_warm_up_are_not_among_those_chosen(run, data):
+    seen = read_run(run)
+    first, *rest = seen.trained
+    assert first.step == seen.start.warmup_steps
+    every = sum(sum(event.tokens.values()) for event in rest)
+    for name, share in data.token_shares.items():
+        assert share == pytest.approx(sum(event.tokens[name] for event in rest) / every)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_which_part_of_a_row_was_weighed_is_in_the_report(tmp_path, packed):
+    made = report_of(read_run(write_run(tmp_path, Shape(kinds=("weighter",), packed=packed))))
+    assert {one.part for one in made.weighed} == {2 if packed else 0}
 
 
 def test_without_texts_no_word_of_a_target_sample_stands_in_the_page(run):

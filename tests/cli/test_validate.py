@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -243,6 +244,16 @@ def test_a_note_of_what_the_data_makes_of_a_decision(write, model, data, tmp_pat
         r"note: \d+ rows \(\d+%\) of words are cut, the first is row \d+ of .*: longer than 24", done.stdout
     )
     assert "note: the run trains on 160 samples, 1.6 times the pool: samples come again" in done.stdout
+
+
+def test_no_bar_is_drawn_where_there_is_no_terminal(write, model, data, tmp_path):
+    path = write(json.dumps(base_args(model, data, tmp_path / "out", max_steps=30)), "run.json")
+    env = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    words = [sys.executable, "-m", "dataflex_cli", "validate", str(path), "--selector", "random"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.stdout.endswith(f"{path}: no fault found\n")
+    assert "%|" not in done.stderr
+    assert "\r" not in done.stderr
 
 
 REFERRING = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,36 @@ def test_weights_of_tokens_are_those_that_were_trained_with(model, data, tmp_pat
         assert one.weights[0] == 0 < max(one.weights)
         assert "".join(one.tokens).split()[:-1] == rows[one.sample]["output"].split()
         assert one.sample in found.samples
+
+
+@pytest.mark.parametrize("packing", ["packing", "neat_packing"])
+def test_tokens_of_packed_samples_have_the_weights_that_they_were_trained_with(
+    model, data, tmp_path, monkeypatch, packing
+):
+    trained, weights = {}, WeightTrainer.weights
+
+    def weighing(self, micro):
+        found = weights(self, micro)
+        apart = micro.apart()
+        count = Counter()
+        rows = zip(apart.ids.tolist(), apart.mask, found[micro.pieces.rows], strict=True)
+        for sample, mask, row in rows:
+            count[sample] += 1
+            trained[self.state.global_step + 1, sample, count[sample]] = row[mask].tolist()
+        return found
+
+    monkeypatch.setattr(WeightTrainer, "weights", weighing)
+    more = {"packing": True, "cutoff_len": 48, packing: True, "max_steps": 4, "dataflex": {"warmup_steps": 0}}
+    args = base_args(model, data, tmp_path / "out", **more)
+    found = kept(train(args, catalog=discover(plugins=Plugins(files=(STEEP,))), weighter="steep"))
+    assert len(found.weighed) > 4
+    assert {one.part for one in found.weighed} >= {1, 2}
+    assert not any(text.cut for text in found.samples.values()), "all packed samples are as long as fits"
+    for one in found.weighed:
+        assert one.weights == pytest.approx(trained[one.step, one.sample, one.part], abs=1e-4)
+        assert one.weights[0] == 0 < max(one.weights)
+        answers = "".join(piece.text for piece in found.samples[one.sample].pieces if piece.role == "answer")
+        assert " ".join("".join(one.tokens).split()) in " ".join(answers.replace("</s>", " </s> ").split())
 
 
 def test_weights_of_samples_are_none_of_tokens(model, data, tmp_path):

@@ -37,6 +37,21 @@ def test_what_is_written_has_its_type():
 
 
 @pytest.mark.parametrize(
+    ("written", "packs"),
+    [
+        ({"stage": "sft"}, False),
+        ({"stage": "sft", "packing": True}, True),
+        ({"stage": "sft", "neat_packing": "true"}, True),
+        ({"stage": "pt"}, True),
+        ({"stage": "pt", "packing": False}, False),
+    ],
+    ids=str,
+)
+def test_rows_are_packed_where_that_is_asked_for_and_in_pretraining(written, packs):
+    assert RunArgs(written=written).packs == packs
+
+
+@pytest.mark.parametrize(
     ("written", "blocks"),
     [
         ({}, False),

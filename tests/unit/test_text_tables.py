@@ -59,6 +59,28 @@ def test_weights_are_told_with_the_tokens_that_they_are_of():
     assert weighed_of(4, table[0], rows[1], str) is None
 
 
+PACKED = {
+    "input_ids": [65, 66, 67, 68, 69, 70, 71, 72],
+    "labels": [-100, 66, -100, -100, -100, 70, 71, -100],
+    "position_ids": [0, 1, 0, 1, 0, 1, 2, 0],  # the second is cut before its answer, the last fills up
+}
+
+
+@pytest.mark.parametrize(
+    ("at", "tokens", "part"),
+    [([0], ("B",), 1), ([4, 5], ("F", "G"), 3), ([4], None, 0), ([0, 4], None, 0), ([8], None, 0)],
+    ids=["the first", "the third", "part of one", "of two", "beyond"],
+)
+def test_weights_of_a_packed_sample_are_told_with_its_own_tokens(at, tokens, part):
+    mask = torch.zeros(1, 9, dtype=torch.bool)
+    mask[0, at] = True
+    weights = torch.arange(9.0)[None]
+    (row,) = table_of(torch.tensor([7]), weights, mask).numpy()
+    found = weighed_of(4, row, PACKED, lambda ids: bytes(ids).decode())
+    expected = Weighed(step=4, sample=7, tokens=tokens, weights=tuple(map(float, at)), part=part) if tokens else None
+    assert found == expected
+
+
 def test_a_token_that_is_torn_for_good_is_shown_so():
     found = token_texts([0xF0, 65, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 66], lambda ids: bytes(ids).decode("utf-8", "replace"))
     assert "A" in "".join(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,9 +36,10 @@ def test_what_is_written_is_read(tmp_path, told):
     helps = Helps(target="held", sample=0, cosine=0.75, means={"held": 0.5})
     shown = [Shown(decision=1, sample=3, why="highest", score=0.5, rank=1, judged=8, loss=2.5, helps=helps)]
     weighed = [Weighed(step=step, sample=3, tokens=("a", "\n"), weights=(0.0, 1.5)) for step in (4, 2, 4)]
+    weighed.append(replace(weighed[0], part=2))
     TextFile(tmp_path, "r", told.append).write(texts, shown, weighed)
     found = read_texts(tmp_path / "texts" / "r.jsonl")
-    assert [one.step for one in found.weighed] == [2, 4], "as it was made last"
+    assert [(one.step, one.part) for one in found.weighed] == [(2, 0), (4, 0), (4, 2)], "as it was made last"
     assert found.weighed[1] == weighed[0]
     assert (list(found.samples.values()), found.targets, found.shown) == (texts[:2], texts[2:], shown)
     assert told == []

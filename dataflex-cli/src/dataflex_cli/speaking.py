@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 from dataflex_cli import console
 from dataflex_cli.console import Voice
@@ -35,24 +35,46 @@ def speaking(wanted: Voice) -> Iterator[None]:
     terminal, unless ``TQDM_DISABLE`` says otherwise. An error that ends the block is said as JSON as well.
     """
     changes = {QUIET: "1" if wanted.quiet else "0", LOG_FORMAT: "json" if wanted.as_json else "text"}
-    if wanted.quiet or (not sys.stderr.isatty() and _NO_BARS not in os.environ):
-        changes[_NO_BARS] = "1"
-    before = {name: os.environ.get(name) for name in changes}
+    changes |= {_NO_BARS: "1"} if wanted.quiet else _no_bars_in_files()
     voice, stdout = console.voice, sys.stdout
+    with _environment(changes):
+        if wanted.quiet:
+            log_from("WARN")
+        if wanted.quiet or wanted.as_json:
+            console.voice = Voice(quiet=wanted.quiet, as_json=wanted.as_json, stream=stdout)
+            sys.stdout = _Warnings() if wanted.quiet else sys.stderr
+        try:
+            yield
+        except DataflexError as error:
+            if wanted.as_json:
+                _say_error(error)
+            raise
+        finally:
+            sys.stdout, console.voice = stdout, voice
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Leave standard output to a command's answer: what others print goes to standard error, of logs errors alone.
+
+    There are no bars where standard error is no terminal, as in `speaking`.
+    """
+    with _environment(_no_bars_in_files()), redirect_stdout(sys.stderr):
+        log_from("ERROR")
+        yield
+
+
+def _no_bars_in_files() -> dict[str, str]:
+    return {} if sys.stderr.isatty() or _NO_BARS in os.environ else {_NO_BARS: "1"}
+
+
+@contextmanager
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
-    if wanted.quiet:
-        log_from("WARN")
-    if wanted.quiet or wanted.as_json:
-        console.voice = Voice(quiet=wanted.quiet, as_json=wanted.as_json, stream=stdout)
-        sys.stdout = _Warnings() if wanted.quiet else sys.stderr
     try:
         yield
-    except DataflexError as error:
-        if wanted.as_json:
-            _say_error(error)
-        raise
     finally:
-        sys.stdout, console.voice = stdout, voice
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataflex_cli.console import counted
 from dataflex_cli.options import Once
 from dataflex_cli.picks import (
     Amount,
@@ -54,12 +55,16 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
     folder = Path(file.about.dataset_dir if file.about is not None else ".")
     entries = {}
     for name, files in wanted.items():
-        target = out if len(wanted) == 1 else out.with_name(f"{out.stem}-{name}{out.suffix}")
+        target = out if len(wanted) == 1 else out.with_name(f"{out.stem}-{_in_a_file_name(name)}{out.suffix}")
         key, entry, count = _write(folder, name, files, target)
         entries[key] = entry
-        click.echo(f"{target}: {count} rows of {name}", err=True)
+        click.echo(f"{target}: {counted(count, 'row')} of {name}", err=True)
     click.echo("for dataset_info.json, in the folder of the files:", err=True)
     click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+
+
+def _in_a_file_name(name: str) -> str:
+    return name.replace("/", "%2F").replace("\\", "%5C")
 
 
 def _asked(source: Path, asked: Amount | None, by: str, chosen: bool) -> tuple[ScoreFile, NDArray[np.int64]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from dataflex_cli.console import counted
 from dataflex_cli.options import Once
 from dataflex_cli.tables import print_table
 from dataflex_core.errors import DataError, InvalidConfig
@@ -88,7 +89,8 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
         return
     of = f"decision {decision.decision}" if decision.decision else "the warm-up"
     among = f" of {domain}" if domain else ""
-    click.echo(f"{of}, steps {decision.step + 1} to {decision.until}: {len(everyone)} samples{among} trained on")
+    on = counted(len(everyone), "sample")
+    click.echo(f"{of}, steps {decision.step + 1} to {decision.until}: {on}{among} trained on")
     _print(samples)
 
 
@@ -97,10 +99,13 @@ def _decision(run: Run, step: int | None) -> Decision:
     done = [decision for decision in run.decisions if decision.step < run.step]
     found = [decision for decision in done if step is None or decision.step < step <= decision.until]
     if not found:
-        said = "has trained on nothing yet" if not run.step else f"has no plan of step {step}: it is at step {run.step}"
-        if run.step and not run.decisions:
-            said = "plans nothing: it weighs what LLaMA-Factory draws"
-        raise DataError(f"{folder_of(run)} {said}", hint="name the output folder of a run with a selector or a mixer")
+        said, hint = "has trained on nothing yet", "ask again once its first step is done"
+        if run.step and run.decisions:
+            said = f"has no plan of step {step}: it is at step {run.step}"
+            hint = f"name one of the steps 1 to {run.step}, or leave --step out"
+        elif run.step:
+            said, hint = "plans nothing: it weighs what LLaMA-Factory draws", "name a run with a selector or a mixer"
+        raise DataError(f"{folder_of(run)} {said}", hint=hint)
     return found[-1]
 
 

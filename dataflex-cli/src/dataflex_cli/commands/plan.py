@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -13,10 +11,10 @@ import click
 
 from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
+from dataflex_cli.speaking import answering
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
 from dataflex_core.errors import InvalidConfig, UnmetNeed, UsageError
-from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.prepare import prepare
 from dataflex_core.prepared import SELECTOR, PreparedRun
 from dataflex_core.spec import Kind
@@ -69,8 +67,7 @@ def plan(
     request = Request.of(words, flags, parameter_words)
     if request.path is None:
         raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
-    log_from("ERROR")
-    with redirect_stdout(sys.stderr):  # what libraries say; stdout is the answer
+    with answering():
         config = load_config(request.path, request.overrides)
         prepared = prepare(config, discover(plugins=plugins))
         if SELECTOR not in prepared.strategies:

@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import click
 
 from dataflex_cli.options import Once, files, plugin_options, strategy_options
 from dataflex_cli.request import Request
+from dataflex_cli.speaking import answering
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import examine_config
 from dataflex_core.config.positions import position_of, positions, syntax_position
@@ -22,7 +22,6 @@ from dataflex_core.errors import DataError, DataflexError, InvalidConfig, ManyFa
 from dataflex_core.journal import Start
 from dataflex_core.llamafactory.datasets.index import KEYS, Named
 from dataflex_core.llamafactory.datasets.look import Findings
-from dataflex_core.llamafactory.environment import log_from
 from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.prepare import check_schedule, examine_data, examine_run
 from dataflex_core.prepared import PreparedRun
@@ -87,7 +86,7 @@ def validate(
     request = Request.of(words, flags, parameter_words)
     if request.path is None:
         raise InvalidConfig("no configuration is named", hint="write CONFIG first, then KEY=VALUE")
-    with _quiet():
+    with answering():
         faults, passed_over = _faults(request, plugins, nproc, quick=quick)
     found = _findings(faults, request, request.path)
     notices = _findings(passed_over, request, request.path)
@@ -198,14 +197,6 @@ def _findings(errors: Errors, request: Request, path: Path) -> list[Finding]:
     """In the order of the configuration's lines, what has none at the end."""
     found = [_finding(error, request, path) for error in errors]
     return sorted(found, key=lambda finding: (finding.line is None, finding.line or 0, finding.column or 0))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What libraries say goes to stderr: stdout is the answer."""
-    log_from("ERROR")
-    with redirect_stdout(sys.stderr):
-        yield
 
 
 def _finding(fault: DataflexError, request: Request, path: Path) -> Finding:

@@ -103,13 +103,14 @@ def _shares(data: Comparison) -> Iterator[Chart]:
         if any(spread is not None for spread in spreads):
             bar["error_y"] = {"type": "data", "array": spreads, "thickness": 1.2, "width": 3, "color": "@text"}
         bars.append(bar)
+    seeds = "; thin lines are the spread over seeds" if any("error_y" in bar for bar in bars) else ""
     layout = titled("", "share of samples", barmode="group")
     layout["yaxis"]["tickformat"] = ".0%"
     layout["xaxis"]["type"] = "category"
     yield Chart(
         id="shares",
         title="Domains",
-        says="Shares in what was trained on after the warm-up; thin lines are the spread over seeds.",
+        says=f"Shares in what was trained on after the warm-up{seeds}.",
         data=bars,
         layout=layout,
         wide=True,

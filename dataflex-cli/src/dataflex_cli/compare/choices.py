@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflex_cli.compare.model import Overlap
-from dataflex_cli.report.choice import by_decision, pool_size
+from dataflex_cli.report.choice import by_decision, overlap_by_chance, pool_size
 from dataflex_cli.report.reading import Ids, Seen
 from dataflex_core.journal.figures import overlap, shares
 
@@ -38,14 +38,8 @@ def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
         return Overlap(step=step, why_not=f"{early} has chosen nothing yet, at step {step}")
     pool = pool_size(runs[0])
     matrix = [[overlap(one, other) for other in sets] for one in sets]
-    chance = [[by_chance(len(one), len(other), pool) for other in sets] for one in sets]
+    chance = [[overlap_by_chance(len(one), len(other), pool) for other in sets] for one in sets]
     return Overlap(step=step, matrix=tuple(map(tuple, matrix)), chance=tuple(map(tuple, chance)))
-
-
-def by_chance(one: int, other: int, pool: int) -> float:
-    """The Jaccard index of two draws without replacement, of ``one`` and ``other`` samples, as it is expected."""
-    common = one * other / pool
-    return common / (one + other - common)
 
 
 def pools_differ(names: Sequence[str], runs: Sequence[Seen]) -> str | None:

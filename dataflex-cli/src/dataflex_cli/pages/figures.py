@@ -1,6 +1,7 @@
 """What charts are made of: plain plotly.js figures, JSON values without any colour of their own.
 
-A colour is written ``@NAME``, ``@0`` to ``@11``, ``@accent``, ``@muted`` or ``@text``: the page puts in its theme's.
+A colour is written ``@NAME``, ``@0`` to ``@11``, ``@accent``, ``@muted``, ``@soft`` or ``@text``: the page puts
+in its theme's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ Trace = dict[str, Any]
 OTHERS = "all others"
 _NAMES = 11
 _MARKS = 60
+_FEW = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +63,16 @@ def titled(x: str, y: str, **more: Any) -> dict[str, Any]:
     return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}, **more}
 
 
+def over_steps(last: float, y: str, **more: Any) -> dict[str, Any]:
+    """A layout over optimizer steps until ``last``: of few steps none is split."""
+    layout = titled("step", y, **more)
+    layout["xaxis"] |= {"dtick": 1} if last <= _FEW else {}
+    return layout
+
+
 def marks(steps: Sequence[int]) -> list[dict[str, Any]]:
     """Upright dotted lines; of very many, every so many-th."""
-    drawn = {"color": "@muted", "width": 1, "dash": "dot"}
+    drawn = {"color": "@soft", "width": 1.5, "dash": "dot"}
     few = steps[:: -(-len(steps) // _MARKS) or 1]
     return [
         {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "layer": "below", "line": drawn}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataflex_cli.pages.figures import Chart, Curve, Trace, line, titled
+from dataflex_cli.pages.figures import Chart, Curve, Trace, line, over_steps, titled
 from dataflex_cli.report.model import ReportData, Taken
 
 
@@ -44,11 +44,10 @@ def _coverage(data: ReportData) -> Chart | None:
         steps=tuple(float(one.until) for one in data.decisions),
         values=tuple(one.seen / pool for one in data.decisions),
     )
-    layout = titled("step", "share of the pool") | {
-        "yaxis": {"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share of the pool"}},
-        "showlegend": False,
-    }
-    says = f"{seen.values[-1] or 0:.0%} of the pool was trained on at least once."
+    last = seen.values[-1] or 0.0
+    layout = over_steps(data.run.step, "share of the pool", showlegend=False)
+    layout["yaxis"] |= {"tickformat": ".2~%", "rangemode": "tozero"}
+    says = f"{last:{'.0%' if last >= 0.1 else '.1%'}} of the pool was trained on at least once."
     return Chart(id="coverage", title="Coverage of the pool", says=says, data=[line(seen, "@accent")], layout=layout)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from dataflex_cli.report.choice import overlap_by_chance
 from dataflex_cli.report.data_alerts import chosen_truncated, leak, lengths_differ, near_duplicates, rows_dropped
 from dataflex_cli.report.model import Alert, ReportData
+from dataflex_cli.report.words import counted
 
 Check = Callable[[ReportData], Iterator[Alert]]
 
@@ -45,29 +47,40 @@ def failed(data: ReportData) -> Iterator[Alert]:
 def never_chosen(data: ReportData) -> Iterator[Alert]:
     """A domain of which no decision chose anything."""
     never = [one.name for one in data.enrichment if one.chosen == 0 and one.pool > 0]
+    mixes = "mixer" in data.run.kinds
+    share = (
+        "Have the mixer give it a share" if mixes else "Put a mixer beside the selector to give every domain a share"
+    )
     if never and any(one.decision > 0 for one in data.decisions):
         yield Alert(
             id="never-chosen",
             level="hint",
             title=f"Never chosen: {_listed(never)}",
             detail="No decision took a sample of it. What the model knows of it may fade.",
-            todo="Put a mixer beside the selector to give every domain a share, or leave the domain out of the pool.",
+            todo=f"{share}, or leave the domain out of the pool.",
         )
 
 
 def same_again(data: ReportData) -> Iterator[Alert]:
-    """Most of what a decision chose was chosen by the one before."""
-    matrix = data.overlap[1]
+    """Most of what a decision chose was chosen by the one before, and more than two random draws would share."""
+    numbers, matrix = data.overlap
     if len(matrix) < 2:
         return
-    mean = sum(matrix[i][i - 1] for i in range(1, len(matrix))) / (len(matrix) - 1)
-    if mean > 0.5:
+    pool, chosen = sum(data.run.domains.values()), {one.decision: sum(one.chosen.values()) for one in data.decisions}
+    sizes = [min(pool, max(1, chosen.get(number, 0))) for number in numbers]
+    pairs = range(1, len(matrix))
+    mean = sum(matrix[i][i - 1] for i in pairs) / len(pairs)
+    chance = sum(overlap_by_chance(sizes[i], sizes[i - 1], pool) for i in pairs) / len(pairs)
+    beyond = (mean - chance) / (1 - chance) if chance < 1 else 0.0
+    if beyond > 0.5:
         yield Alert(
             id="same-samples",
-            level="problem" if mean > _ALIKE else "hint",
+            level="problem" if beyond > _ALIKE else "hint",
             title=f"The same samples again and again: {mean:.0%} overlap from decision to decision",
             detail="The run trains on a small part of the pool many times over, and may learn it by heart.",
-            todo="Lower dataflex.candidates, so that each decision judges fresh samples, or choose more randomly.",
+            todo="Lower dataflex.candidates, so that each decision judges fresh samples, or set dataflex.spread."
+            if "selector" in data.run.kinds
+            else "Give small domains a smaller share, or more data.",
         )
 
 
@@ -102,7 +115,7 @@ def dull_scores(data: ReportData) -> Iterator[Alert]:
         yield Alert(
             id="nan-scores",
             level="problem" if lost > count / 100 else "hint",
-            title=f"{lost:,} of {count:,} scores are NaN",
+            title=f"{lost:,} of {counted(count, 'score')} {'is' if lost == 1 else 'are'} NaN",
             detail="These samples cannot be chosen. Mostly they have no target token left after cutting.",
             todo="Raise cutoff_len, or look at the rows: those without an answer teach nothing.",
         )

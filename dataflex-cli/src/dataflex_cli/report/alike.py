@@ -9,8 +9,8 @@ from itertools import islice
 
 import numpy as np
 
-from dataflex_cli.report.model import Leaks, Sample, Twins
 from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_core.trainer.leaks import squeezed
 
 ALIKE = 0.8

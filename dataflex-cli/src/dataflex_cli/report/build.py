@@ -92,6 +92,7 @@ def _facts(seen: Seen) -> RunFacts:
         resumes=tuple(event.step for event in seen.resumes),
         samples=len(seen.trace.ids),
         unit="samples" if start.mean_tokens is None else "tokens",
+        rows=dict(start.rows),
         unique=len(np.unique(seen.trace.ids)),
         exact_floor=None if start.exact is None else start.config.get("exact_floor"),
     )
@@ -106,7 +107,7 @@ def _proportions(counts: Mapping[str, int], domains: Mapping[str, int]) -> str:
 
 def _yaml(name: str) -> str:
     plain = name.replace("_", "").replace("-", "")
-    return name if plain.isalnum() and not plain.isdigit() and plain.lower() not in _WORDS else _quoted(name)
+    return name if plain.isalnum() and not plain[0].isdigit() and plain.lower() not in _WORDS else _quoted(name)
 
 
 _WORDS = {"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"}

@@ -89,6 +89,12 @@ def overlaps(seen: Seen) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...]
     return tuple(event.decision for event in events), tuple(tuple(row) for row in matrix)
 
 
+def overlap_by_chance(one: int, other: int, pool: int) -> float:
+    """The Jaccard index of two draws without replacement, of ``one`` and ``other`` samples, as it is expected."""
+    common = one * other / pool
+    return common / (one + other - common)
+
+
 def repeats(ids: Ids) -> tuple[tuple[int, int], ...]:
     """How often samples were trained on, and how many so often."""
     if not len(ids):

@@ -81,7 +81,7 @@ def _prediction(data: ReportData) -> Chart | None:
 
 def _lengths(data: ReportData) -> Chart | None:
     lengths = data.lengths
-    if lengths is None:
+    if lengths is None or len(lengths.edges) < 3:  # all are as long where there is one bin
         return None
     layout = titled("tokens", "share of samples", barmode="overlay", bargap=0.02)
     layout["yaxis"]["tickformat"] = ".0%"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from dataflex_cli.pages.figures import Chart, Curve, Trace, few_of, line, marks, titled, together
+from dataflex_cli.pages.figures import Chart, Trace, few_of, line, marks, over_steps, titled, together
 from dataflex_cli.report.model import ReportData
 
 
 def course_charts(data: ReportData) -> list[Chart | None]:
     """In the order of the page; None for those of which there is nothing to show."""
-    return [_loss(data), *_work(data), _proportions(data), _domain_losses(data), *_weights(data.weights)]
+    return [_loss(data), *_work(data), _proportions(data), _domain_losses(data), *_weights(data)]
 
 
 def _loss(data: ReportData) -> Chart | None:
@@ -19,8 +19,11 @@ def _loss(data: ReportData) -> Chart | None:
     lines = [line(data.losses, "@accent")] if data.losses.steps else []
     lines += [line(one, f"@{i + 1}") for i, one in enumerate(data.evaluations)]
     decided = [one for one in data.decisions if one.decision > 0]
-    says = f"Dotted lines mark the {len(decided)} decisions." if decided else "The loss of what was trained on."
-    layout = titled("step", "loss", shapes=marks([one.step for one in decided]))
+    marked = (
+        "A dotted line marks the decision." if len(decided) == 1 else f"Dotted lines mark the {len(decided)} decisions."
+    )
+    says = marked if decided else "The loss of what was trained on."
+    layout = over_steps(data.run.step, "loss", shapes=marks([one.step for one in decided]))
     return Chart(id="loss", title="Loss", says=says, data=lines, layout=layout, wide=True)
 
 
@@ -75,7 +78,7 @@ def _proportions(data: ReportData) -> Chart | None:
         title="Proportions of domains",
         says="What each interval trained on. Dotted: where the borders would be if it were as the pool is.",
         data=areas,
-        layout=titled("step", "share of samples", shapes=lines, hovermode="x unified")
+        layout=over_steps(data.run.step, "share of samples", shapes=lines, hovermode="x unified")
         | {"yaxis": {"range": [0, 1], "tickformat": ".0%", "title": {"text": "share of samples"}}},
         wide=True,
     )
@@ -93,15 +96,20 @@ def _domain_losses(data: ReportData) -> Chart | None:
     says = "Mean loss of a target token, unweighted, of what was trained on."
     says += " Dashed: what the mixer fitted to it last." if data.fitted_losses else ""
     return Chart(
-        id="domain-loss", title="Loss by domain", says=says, data=lines, layout=titled("step", "loss"), wide=True
+        id="domain-loss",
+        title="Loss by domain",
+        says=says,
+        data=lines,
+        layout=over_steps(data.run.step, "loss"),
+        wide=True,
     )
 
 
-def _weights(curves: Sequence[Curve]) -> Iterable[Chart]:
-    if not curves:
+def _weights(data: ReportData) -> Iterable[Chart]:
+    if not data.weights:
         return
-    lines = [line(one, f"@{i}") for i, one in enumerate(curves)]
+    lines = [line(one, f"@{i}") for i, one in enumerate(data.weights)]
     says = "Effective share: how many samples of a step really count, 1 where all weigh the same."
-    layout = titled("step", "")
+    layout = over_steps(data.run.step, "")
     layout["yaxis"]["rangemode"] = "tozero"
     yield Chart(id="weights", title="Weights", says=says, data=lines, layout=layout, wide=True)

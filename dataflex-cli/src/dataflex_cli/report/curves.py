@@ -60,9 +60,15 @@ def fitted_losses(seen: Seen, measured: Sequence[Curve]) -> tuple[Curve, ...]:
 
 
 def token_shares(seen: Seen) -> dict[str, float]:
-    """Each domain's share of the target tokens trained on; empty where nobody counted."""
+    """Each domain's share of the target tokens trained on; empty where nobody counted.
+
+    Of what decisions chose, where there were any: of all between two logs that was not of the warm-up alone.
+    """
     totals: dict[str, int] = {}
+    begin = seen.start.warmup_steps if by_decision(seen) else 0
     for event in seen.trained:
+        if event.step <= begin:
+            continue
         for name, tokens in event.tokens.items():
             totals[name] = totals.get(name, 0) + tokens
     every = sum(totals.values())
@@ -101,6 +107,6 @@ def lengths_of(seen: Seen) -> Lengths | None:
         pool_mean=float(pool.mean()),
         chosen_mean=float(chosen.mean()),
         cutoff_len=cutoff,
-        pool_cut=float((pool >= cutoff).mean()),
-        chosen_cut=float((chosen >= cutoff).mean()),
+        pool_cut=float((pool >= cutoff).mean()) if cutoff else 0.0,
+        chosen_cut=float((chosen >= cutoff).mean()) if cutoff else 0.0,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dataflex_cli.report.alike import ALIKE
 from dataflex_cli.report.model import Alert, ReportData
+from dataflex_cli.report.words import counted
 
 _LONGER = 1.5
 
@@ -19,8 +20,9 @@ def leak(data: ReportData) -> Iterator[Alert]:
         yield Alert(
             id="leak",
             level="problem",
-            title=f"{found.pool:,} samples of the pool are in the target set, too",
-            detail=f"{found.trained:,} of them were trained on. Numbers {_listed(found.some)}, say. {measured}",
+            title=f"{counted(found.pool, 'sample')} of the pool {_are(found.pool)} in the target set, too",
+            detail=f"{found.trained:,} of them {_were(found.trained)} trained on. "
+            f"{'Sample' if len(found.some) == 1 else 'Samples'} {_listed(found.some)}, say. {measured}",
             todo=todo,
         )
     near = {pair.sample for pair in found.near if not pair.same}
@@ -29,7 +31,7 @@ def leak(data: ReportData) -> Iterator[Alert]:
         yield Alert(
             id="near-leak",
             level="problem",
-            title=f"{len(near):,} of the samples shown are nearly some of the target set",
+            title=f"{len(near):,} of the samples shown {_are(len(near))} nearly one of the target set",
             detail=f"Sample {pair.sample} and number {pair.other} of the target set, say: at least {ALIKE:.0%} of "
             f"their text is the same. {measured}",
             todo=todo,
@@ -38,6 +40,14 @@ def leak(data: ReportData) -> Iterator[Alert]:
 
 def _listed(samples: tuple[int, ...]) -> str:
     return ", ".join(map(str, samples))
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def near_duplicates(data: ReportData) -> Iterator[Alert]:
@@ -53,23 +63,25 @@ def near_duplicates(data: ReportData) -> Iterator[Alert]:
         id="near-duplicates",
         level="problem" if many / shown > 0.2 else "hint",
         title=f"Near-duplicates: {many} of the {shown} chosen samples shown have a twin",
-        detail=f"Samples {pair.sample} and {pair.other}, say: {how}. {same} of {len(data.twins)} pairs are the same.",
+        detail=f"Samples {pair.sample} and {pair.other}, say: {how}. {same} of {counted(len(data.twins), 'pair')} "
+        f"{_are(same)} the same.",
         todo="Remove duplicates from the data; a choice by score likes one as much as the other.",
     )
 
 
 def rows_dropped(data: ReportData) -> Iterator[Alert]:
     """Rows that became no sample, or were cut."""
-    for key, words in (("dropped", "became no sample"), ("cut", "were cut at cutoff_len")):
+    for key, words in (("dropped", "became no sample"), ("cut", "{were} cut at cutoff_len")):
         for domain, fact in data.provenance.get(key, {}).items():
-            size = data.run.domains.get(domain, 0)
+            size = data.run.rows.get(domain, data.run.domains.get(domain, 0))
+            rows, how = counted(fact["count"], "row"), words.format(were=_were(fact["count"]))
             share = fact["count"] / max(size + fact["count"] * (key == "dropped"), 1)
             if share < 0.01 and fact["count"] < 10:
                 continue
             yield Alert(
                 id=f"rows-{key}-{domain}",
                 level="problem" if share > 0.2 else "hint",
-                title=f"{fact['count']:,} rows of {domain} {words} ({share:.0%})",
+                title=f"{rows} of {domain} {how} ({share:.0%})",
                 detail=f"The first is row {fact['row']} of {fact['file']}: {fact['reason']}.",
                 todo="Mend the rows, or leave them out." if key == "dropped" else "Raise cutoff_len, or shorten them.",
             )

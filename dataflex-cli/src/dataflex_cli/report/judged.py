@@ -24,16 +24,18 @@ def judged_of(
 ) -> tuple[tuple[Scores, ...], tuple[Enrichment, ...]]:
     """The scores of each of ``count`` decisions, of very many of some evenly spread, and the bands of all together.
 
-    ``lengths`` are the tokens of the pool's samples, by id. A band is a fifth of what a decision judged, by rank.
+    ``lengths`` are the tokens of the pool's samples, by id. A band is a fifth of what a decision judged, by rank:
+    scores that are all the same make none.
     """
     found: dict[int, Scores] = {}
     judged, taken = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for one in decisions:
         values = (one.scores if one.scores.ndim == 1 else one.scores.max(axis=1)).astype(np.float64)
         usable, stands, chosen = np.isfinite(values), one.stands_for, one.chosen
-        band = fifths(values[usable], stands[usable])
-        judged += np.bincount(band, stands[usable], minlength=len(BANDS))
-        taken += np.bincount(band, chosen[usable], minlength=len(BANDS))
+        if usable.any() and np.ptp(values[usable]) > 0:
+            band = fifths(values[usable], stands[usable])
+            judged += np.bincount(band, stands[usable], minlength=len(BANDS))
+            taken += np.bincount(band, chosen[usable], minlength=len(BANDS))
         if one.decision % (count // _SHOWN + 1) == 0 or count <= _SHOWN:
             found[one.decision] = _scores(one, values, usable, None if lengths is None else lengths[one.ids])
     return tuple(found[decision] for decision in sorted(found)), _bands(judged, taken)[::-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflex_cli.pages.figures import Curve
+from dataflex_cli.report.single import Leaks, Sample, Target, Twins, WeighedSample
 
 SCHEMA = 1
 """The version of the JSON. Counted up when what a key means changes, or one goes."""
@@ -43,6 +44,8 @@ class RunFacts:
     """The rank correlation below which predicted scores are not used; None where none are predicted."""
     unit: str = "samples"
     """What proportions are shares of: ``samples``, or target ``tokens``."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Of how many rows the samples of each domain are made; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,69 +141,6 @@ class Lengths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A target sample that others help, as far as its text was kept: ``file`` is empty where nobody knows it."""
-
-    target: str
-    sample: int
-    file: str
-    row: int
-    pieces: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HelpsMost:
-    """The target sample that a sample helps most, by its place in the report's ``targets``, with the cosine.
-
-    ``means`` are the mean cosines with each target set: what the decision judged the sample by.
-    """
-
-    place: int
-    cosine: float
-    means: ByName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """A row of the table: a sample, what was decided about it and why, and where in whose file it is.
-
-    ``loss`` is the one that the selector was told when it decided, None where it asked for none.
-    """
-
-    sample: int
-    decision: int
-    why: tuple[str, ...]
-    chosen: bool
-    score: float | None
-    rank: int | None
-    judged: int
-    domain: str
-    dataset: str
-    file: str
-    row: int
-    times: int
-    tokens: int
-    trained: int
-    cut: bool
-    left_out: int
-    pieces: tuple[tuple[str, str], ...]
-    loss: float | None = None
-    helps: HelpsMost | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeighedSample:
-    """A sample as step ``step`` weighed it: its target tokens' texts and weights; ``left_out`` more are not shown."""
-
-    step: int
-    sample: int
-    domain: str
-    tokens: tuple[str, ...]
-    weights: tuple[float, ...]
-    left_out: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
     """Another run at equal measured compute: ``at`` training steps' worth of work, and the metric of both there.
 
@@ -243,29 +183,6 @@ class Alert:
     title: str
     detail: str
     todo: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Twins:
-    """Two texts that are the same but for case and spaces (``same``), or nearly. ``other`` may be of a target set."""
-
-    sample: int
-    other: int
-    same: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaks:
-    """Samples of the target set in the pool: how many are there, ``trained`` of which were trained on, and ``some``.
-
-    These are the same but for case and spaces. ``near`` are samples shown that are the same or nearly, with the number
-    of the target set's sample.
-    """
-
-    pool: int = 0
-    trained: int = 0
-    some: tuple[int, ...] = ()
-    near: tuple[Twins, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dataflex_cli.report.model import HelpsMost, Sample, Target, WeighedSample
 from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.single import HelpsMost, Sample, Target, WeighedSample
 from dataflex_core.journal.texts import Helps, Shown, Text
 
 _BYTES = 2_000_000
@@ -51,6 +51,7 @@ def weighed_of(seen: Seen) -> tuple[WeighedSample, ...]:
             tokens=one.tokens,
             weights=one.weights,
             left_out=one.left_out,
+            part=one.part,
         )
         for one in seen.texts.weighed
         if one.sample < ends[-1] and one.step <= seen.step

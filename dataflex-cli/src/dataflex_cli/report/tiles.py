@@ -26,7 +26,9 @@ def tiles_of(data: ReportData) -> list[Tile]:
     ]
     if decided:
         judged = sum(one.judged for one in decided)
-        found.append(Tile(name="Decisions", value=f"{len(decided):,}", more=f"{judged:,} samples judged"))
+        drawn = "of proportions" if "mixer" in run.kinds else "without judging any sample"
+        more = f"{judged:,} samples judged" if judged else drawn
+        found.append(Tile(name="Decisions", value=f"{len(decided):,}", more=more))
     if cost.training_seconds and decided:
         share = cost.deciding_seconds / (cost.deciding_seconds + cost.training_seconds)
         found.append(Tile(name="Time deciding", value=f"{share:.0%}", more=f"{cost.steps:,.0f} training steps' worth"))

@@ -90,7 +90,8 @@ def _cost(cost: Cost) -> str:
 def _paid(data: ReportData) -> str:
     verdict = data.verdict
     if verdict.runs == 0:
-        return "Whether it paid is not known: train the same with selector random, and name that run with --against."
+        other = "with weighter uniform" if set(data.run.kinds) == {"weighter"} else "with selector random"
+        return f"Whether it paid is not known: train the same {other}, and name that run with --against."
     if verdict.difference is None:
         return "Whether it paid is not known: the runs cannot be compared (below)."
     over = counted(verdict.runs, "other run")

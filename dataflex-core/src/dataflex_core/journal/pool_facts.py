@@ -20,7 +20,8 @@ _ARRAYS = {"lengths": np.int32, "in_target": np.int64}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PoolFacts:
-    """``lengths`` Int32[N] are the tokens of each sample, by id; one of ``cutoff_len`` may have been cut.
+    """``lengths`` Int32[N] are the tokens of each sample, by id; one of ``cutoff_len`` may have been cut. It
+    is 0 where samples are packed: then all are as long as fits.
 
     ``in_target`` Int64[n] are samples whose content stands in a target set, too. ``versions`` are those of packages,
     ``machine`` says in words what the run was on.

@@ -25,9 +25,9 @@ class Text:
     """A sample of the pool, or of a target set ``target``, as the model sees it: its tokens decoded.
 
     ``sample`` is its id there. ``tokens`` counts its tokens, ``trained`` those of them that are trained on. ``cut`` is
-    whether it has as many as fit, so that the rest of its row, if there was more, is missing; ``left_out`` counts the
-    characters that are missing here alone. ``dataset``, ``file`` and ``row`` are the first of its rows, empty and 0
-    where nobody knows.
+    whether it has as many as fit and is not packed, so that the rest of its row, if there was more, is missing;
+    ``left_out`` counts the characters that are missing here alone. ``dataset``, ``file`` and ``row`` are the first of
+    its rows, empty and 0 where nobody knows.
     """
 
     sample: int
@@ -81,7 +81,8 @@ class Shown:
 class Weighed:
     """Sample ``sample`` as step ``step`` weighed it, by token: its target tokens' own texts, and their ``weights``.
 
-    A token that is a part of a character has no text of its own. ``left_out`` counts the tokens that follow.
+    A token that is a part of a character has no text of its own. ``left_out`` counts the tokens that follow. Where
+    several are packed in a sample, it is the one of number ``part`` in it, from 1; 0 where the sample is one.
     """
 
     step: int
@@ -89,6 +90,7 @@ class Weighed:
     tokens: tuple[str, ...]
     weights: tuple[float, ...]
     left_out: int = 0
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,7 @@ def read_texts(path: Path) -> Texts:
     """
     found = Texts()
     shown: dict[int, list[Shown]] = {}
-    weighed: dict[tuple[int, int], Weighed] = {}
+    weighed: dict[tuple[int, int, int], Weighed] = {}
     last = -1
     for record in _records(path):
         if "text" in record:
@@ -177,7 +179,7 @@ def read_texts(path: Path) -> Texts:
             last = one.decision
         elif "weighed" in record:
             each = _weighed(record["weighed"])
-            weighed[each.step, each.sample] = each
+            weighed[each.step, each.sample, each.part] = each
     found.weighed.extend(weighed[key] for key in sorted(weighed))
     found.shown.extend(one for decision in sorted(shown) for one in shown[decision])
     return found

@@ -48,6 +48,13 @@ class RunArgs:
         return int(self.written.get("cutoff_len") or 2048)
 
     @property
+    def packs(self) -> bool:
+        """Whether several rows are packed in a sample, as stage ``pt`` does unless it is told not to."""
+        packing = self.written.get("packing")
+        by_itself = packing is None and self.written.get("stage") == "pt"
+        return by_itself or is_on(packing) or is_on(self.written.get("neat_packing"))
+
+    @property
     def fuses_loss(self) -> bool:
         """Whether Liger's kernels are on, of which one computes the loss without logits."""
         return is_on(self.written.get("enable_liger_kernel"))

@@ -45,7 +45,8 @@ class KeptTexts:
 
     def __init__(self, run: ActiveRun, tokenizer: Any, device: torch.device) -> None:
         self._run, self._tokenizer, self._device = run, tokenizer, device
-        self._cutoff = RunArgs(written=run.prepared.config.args).cutoff_len
+        args = RunArgs(written=run.prepared.config.args)
+        self._cutoff = 0 if args.packs else args.cutoff_len
         self._keep = run.prepared.config.dataflex.keep
         self._file: TextFile | None = None
 
@@ -129,7 +130,7 @@ class KeptTexts:
             pieces=pieces,
             tokens=len(row["input_ids"]),
             trained=sum(label != IGNORE for label in row.get("labels", row["input_ids"])),
-            cut=len(row["input_ids"]) >= self._cutoff,
+            cut=0 < self._cutoff <= len(row["input_ids"]),
             left_out=left_out,
             dataset=found[0].dataset if found else "",
             file=found[0].file if found else "",

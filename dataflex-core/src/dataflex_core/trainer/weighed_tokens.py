@@ -13,6 +13,8 @@ from dataflex_core.journal.shown import WEIGHED_AT_ONCE
 from dataflex_core.journal.texts import Weighed
 from dataflex_core.scoring.targets import IGNORE
 
+Ids = NDArray[np.int64]
+
 BY_TOKEN = "weighed by token"
 """What the last step before a log leaves in the ledger: what `table_of` answers with."""
 _TOKENS = 500
@@ -35,14 +37,18 @@ def weighed_of(
 ) -> Weighed | None:
     """A row of `table_of` as step ``step`` left it, with the texts of the tokens of its ``sample``.
 
-    None where these are not as many as there are weights: a collator has made other tokens of them.
+    Where several are packed in the sample, the row is of one of them. None where no such tokens are in it: a collator
+    has made others of them.
     """
     width = (len(row) - 1) // 2
-    weights = row[1 : 1 + width][row[1 + width :] > 0]
+    predicting = np.flatnonzero(row[1 + width :] > 0)
+    weights = row[1 + predicting]
     tokens = list(sample["input_ids"])
     labels = np.asarray(sample.get("labels", tokens))
-    places = 1 + np.flatnonzero(labels[1:] != IGNORE)
-    if len(places) != len(weights) or not len(places):
+    places, part = 1 + np.flatnonzero(labels[1:] != IGNORE), 0
+    if len(places) != len(weights):
+        places, part = _packed(places, sample.get("position_ids"), 1 + predicting)
+    if not len(places):
         return None
     some = places[:_TOKENS]
     texts = token_texts(tokens[: some[-1] + 1], decode)
@@ -52,7 +58,23 @@ def weighed_of(
         tokens=tuple(texts[place] for place in some),
         weights=tuple(round(float(weight), 4) for weight in weights[:_TOKENS]),
         left_out=len(places) - len(some),
+        part=part,
     )
+
+
+def _packed(places: Ids, positions: Any, own: Ids) -> tuple[Ids, int]:
+    """The ``places`` of target tokens in a sample that lie at ``own``, and of which of those packed in it, from 1.
+
+    None of them where these are not all that one of the packed has: its ``positions`` say whose a token is.
+    """
+    if positions is not None and len(own) and own[-1] < len(positions):
+        begins = np.asarray(positions) == 0
+        begins[0] = True
+        numbers = begins.cumsum()
+        part = int(numbers[own[0]])
+        if np.array_equal(places[numbers[places] == part], own):
+            return own, part
+    return places[:0], 0
 
 
 def token_texts(tokens: Sequence[int], decode: Callable[[list[int]], str]) -> list[str]:

@@ -39,8 +39,15 @@
     }
     if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map((item) => coloured(item, palette));
     if (value && typeof value === "object") {
-      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, RAW.has(key) ? item : coloured(item, palette)]));
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, RAW.has(key) ? asWritten(item) : coloured(item, palette)]));
     }
+    return value;
+  };
+  // Plotly takes a little markup in texts, and what users named is none.
+  const asWritten = (value) => {
+    if (typeof value === "string") return value.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(asWritten);
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, asWritten(item)]));
     return value;
   };
   const RAW = new Set(["x", "y", "z", "name", "customdata", "text", "title"]);  // what users named may begin with @
@@ -49,6 +56,7 @@
     const given = coloured(chart.layout, palette);
     // Each axis makes room in one direction: where both did so in both, they might never agree.
     const axis = { gridcolor: palette.grid, zerolinecolor: palette.grid, linecolor: palette.grid, fixedrange: true, ticks: "outside", ticklen: 7, tickcolor: "rgba(0,0,0,0)" };
+    const beside = given.yaxis && given.yaxis.title ? { title: { standoff: 10, ...given.yaxis.title } } : {};
     return {
       ...given,
       font: { family: "system-ui, -apple-system, Segoe UI, Roboto, DejaVu Sans, sans-serif", size: 12, color: palette.text },
@@ -56,7 +64,7 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 48, r: 16, t: 12, b: 40 },
       xaxis: { ...axis, automargin: "height", ...(given.xaxis || {}) },
-      yaxis: { ...axis, automargin: "width", ...(given.yaxis || {}) },
+      yaxis: { ...axis, automargin: "width", ...(given.yaxis || {}), ...beside },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, bgcolor: "rgba(0,0,0,0)", ...(given.legend || {}) },
       hoverlabel: { bgcolor: palette.card, bordercolor: palette.grid, font: { color: palette.text } },
     };

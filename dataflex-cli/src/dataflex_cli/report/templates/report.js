@@ -4,7 +4,7 @@
   const values = JSON.parse(byId("row-values").textContent);
 
   // ---- proportions to paste
-  byId("copy").addEventListener("click", async () => {
+  if (byId("copy")) byId("copy").addEventListener("click", async () => {
     const text = byId("yaml").textContent;
     let done = true;
     try {
@@ -47,7 +47,8 @@
     byId("weighed-more").textContent = `${more}The largest weight is ${figure(Math.max(...one.weights))}, the least ${figure(Math.min(...one.weights))}.`;
   };
   if (byId("of-weighed")) {
-    values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", `step ${one.step}, sample ${one.sample} of ${one.domain}`, { value: i })));
+    const named = (one) => `step ${one.step}, sample ${one.sample}${one.part ? `, part ${one.part}` : ""} of ${one.domain}`;
+    values.weighed.forEach((one, i) => byId("of-weighed").append(element("option", named(one), { value: i })));
     byId("of-weighed").value = String(values.weighed.length - 1);
     byId("of-weighed").addEventListener("change", shade);
     shade();
@@ -65,6 +66,7 @@
   const helpful = rows.some((row) => row.helps !== null);
   const targetOf = (row) => values.targets[row.helps.place];
   const answerOf = (pieces) => (pieces.find((piece) => piece[0] === "answer") || pieces[0] || ["", ""])[1].trim();
+  const begun = (text, most) => { const all = [...text]; return all.length > most ? `${all.slice(0, most).join("").trimEnd()}…` : text; };
   const placeOf = (target) => (target.row ? `row ${target.row} of ${short(target.file)}` : `sample ${target.sample} of ${target.target}`);
   const short = (path) => path.split(/[\\/]/).pop();
   const COLUMNS = [
@@ -103,7 +105,7 @@
     const box = document.createDocumentFragment();
     const target = targetOf(row);
     const answer = answerOf(target.pieces);
-    box.append(answer ? unfolded(answer.slice(0, 60), target.pieces) : element("span", placeOf(target)));
+    box.append(answer ? unfolded(begun(answer, 60), target.pieces) : element("span", placeOf(target)));
     const means = Object.entries(row.helps.means).map(([name, mean]) => `${name} ${mean.toFixed(3)}`).join(", ");
     const said = `cosine ${row.helps.cosine.toFixed(3)}, ${placeOf(target)}; mean of ${means}`;
     box.append(element("span", said, { class: "where" }));
@@ -111,7 +113,7 @@
   };
 
   const textOf = (row) => {
-    const details = unfolded(answerOf(row.pieces).slice(0, 140) || "(no text)", row.pieces);
+    const details = unfolded(begun(answerOf(row.pieces), 140) || "(no text)", row.pieces);
     const box = document.createDocumentFragment();
     box.append(details);
     if (row.cut) box.append(element("span", "fills cutoff_len: it may be cut", { class: "cut" }));
@@ -171,7 +173,11 @@
       const line = element("tr", null, { "data-sample": row.sample });
       for (const [key, name, isNumber, of] of COLUMNS) {
         const cell = element("td", of ? String(of(row)) : null, { "data-label": name, ...(isNumber ? { class: "n" } : {}) });
-        if (key === "why") cell.append(element("span", row.why.join(", ") + (row.chosen ? "" : ", not chosen"), { class: "why" }));
+        if (key === "why") {
+          const whys = element("div", null, { class: "why" });
+          whys.append(...[...row.why, ...(row.chosen ? [] : ["not chosen"])].map((why) => element("span", why)));
+          cell.append(whys);
+        }
         if (key === "file") {
           cell.className = "where";
           cell.textContent = row.row ? `${row.row} of ${short(row.file)}` : "not known";
