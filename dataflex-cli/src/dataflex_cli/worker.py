@@ -14,6 +14,7 @@ from dataflex_cli.console import warn
 from dataflex_cli.failures import errors_in_one_line
 from dataflex_cli.leaving import Leaving
 from dataflex_cli.narrator import Narrator
+from dataflex_cli.orphans import end_without_launcher
 from dataflex_cli.rank_exits import leave_error, stopped_by_signal
 from dataflex_cli.speaking import asked, speaking
 from dataflex_cli.streams import keep_streams_open
@@ -72,6 +73,7 @@ def _close(narrator: Narrator) -> None:
 def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it, and exit with its code."""
     keep_streams_open()
+    end_without_launcher()
     with speaking(asked()):
         _main()
 

@@ -1,0 +1,50 @@
+"""What becomes of a rank whose launcher is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="processes have other parents")
+
+RANK = """
+import signal, sys, time
+from pathlib import Path
+from dataflex_cli import orphans
+
+orphans.LOOK_EVERY = 0.05
+told = Path(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda number, frame: (told.with_suffix(".ended").touch(), sys.exit(0)))
+orphans.end_without_launcher()
+told.write_text("it runs")
+time.sleep(300)
+"""
+LAUNCHER = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", sys.argv[2], sys.argv[1]])
+time.sleep(300)
+"""
+
+
+def _is_there(path: Path) -> bool:
+    end = time.monotonic() + 240
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return path.exists()
+
+
+def test_a_rank_whose_launcher_is_killed_is_sent_sigterm(tmp_path):
+    told = tmp_path / "rank.runs"
+    launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, str(told), RANK])
+    assert _is_there(told)
+    time.sleep(0.5)
+    assert not told.with_suffix(".ended").exists(), "its launcher lives"
+    launcher.send_signal(signal.SIGKILL)
+    launcher.wait()
+    assert _is_there(told.with_suffix(".ended"))
