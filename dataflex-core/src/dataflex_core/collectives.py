@@ -39,7 +39,8 @@ def between_hosts(timeout: timedelta) -> Gather | None:
     except (RuntimeError, ValueError) as error:
         raise RunFailed(
             f"the processes of this run cannot talk to each other by gloo: {first_line(error)}",
-            hint="set GLOO_SOCKET_IFNAME to the network interface that connects their machines",
+            hint="set GLOO_SOCKET_IFNAME to the network interface that connects their machines, and let a process "
+            "open more files than there are processes (ulimit -n)",
         ) from error
     world = distributed.get_world_size(group)
 
