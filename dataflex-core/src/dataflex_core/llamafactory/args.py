@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.llamafactory.environment import LaunchEnvironment
-from dataflex_core.llamafactory.written import ADAPTERS, BY_LAYER, EVERY_LAYER, GATE, is_on, whole_number
+from dataflex_core.llamafactory.written import (
+    ADAPTERS,
+    BY_LAYER,
+    EVERY_LAYER,
+    GATE,
+    PRETRAINING,
+    is_on,
+    whole_number,
+)
 
 Args = Mapping[str, Any]
 """LLaMA-Factory's keys and what they are set to."""
@@ -49,9 +57,9 @@ class RunArgs:
 
     @property
     def packs(self) -> bool:
-        """Whether several rows are packed in a sample, as stage ``pt`` does unless it is told not to."""
+        """Whether several rows are packed in a sample, as pretraining does unless it is told not to."""
         packing = self.written.get("packing")
-        by_itself = packing is None and self.written.get("stage") == "pt"
+        by_itself = packing is None and self.written.get("stage") == PRETRAINING
         return by_itself or is_on(packing) or is_on(self.written.get("neat_packing"))
 
     @property

@@ -8,6 +8,8 @@ BY_LAYER = "layer"
 """The mode in which BAdam trains one block of layers at a time, and its default."""
 ADAPTERS, EVERY_LAYER = "lora", "all"
 """How a model trains without its own weights, and at which layers, where nobody says so."""
+PRETRAINING = "pt"
+"""The stage whose rows are packed where nobody says otherwise."""
 GATE = "gate"
 """What is in the names of a mixture's routers, and of other layers."""
 
