@@ -35,9 +35,13 @@ def _header_lines(prepared: PreparedRun) -> Iterator[str]:
         given = " ".join(f"{f.name}={getattr(chosen.params, f.name)!r}" for f in fields(chosen.params))
         yield f"  {slot!s:<9} {spec.name:<12} {record.distribution} {record.version}  {given}".rstrip()
     config = prepared.config.dataflex
+    warmup = counted(config.warmup_steps, "warm-up step")
+    if not prepared.plans:
+        yield f"  schedule  {warmup}, then weighted losses"
+        return
     end = "until training ends" if config.updates is None else counted(config.updates, "decision") + " in all"
     every = counted(config.update_steps, "step")
-    yield f"  schedule  {counted(config.warmup_steps, 'warm-up step')}, then a decision every {every}, {end}"
+    yield f"  schedule  {warmup}, then a decision every {every}, {end}"
 
 
 def show_plan(start: Start) -> None:

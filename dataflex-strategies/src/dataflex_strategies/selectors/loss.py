@@ -42,7 +42,8 @@ class LossSelector(ScoringSelector[LossParams]):
 
     When to use: without a target set, to spend more of the training on what the model finds hard (``focus=high``), or
     to keep away from both the mastered and the noisy (``focus=medium``). ``high`` also draws what is mislabelled: look
-    at what it chose.
+    at what it chose. Both go by a model that knows something: in 90 steps of one that starts from nothing, with random
+    answers in 20 % of the pool, 27 % of what ``high`` drew had them, and 20 % of what ``medium`` drew, as by chance.
     """
 
     def score(self, request: SelectionRequest, shard: NDArray[np.int64]) -> NDArray[np.float32]:

