@@ -9,6 +9,7 @@ from architectures import TEXT, batch_of, disagreement, found_gradients, referen
 from signal_support import make_samples, signals_of, trained
 from support import base_args, build_model, of_kind, train
 
+from dataflex_core.scoring.eval_mode import eval_mode
 from dataflex_core.scoring.gradients import Gradients
 
 pytest.importorskip("bitsandbytes", reason="the session `quantised` installs it")
@@ -31,6 +32,9 @@ def quantised(folder, bits):
     model = AutoModelForCausalLM.from_pretrained(
         folder, quantization_config=config, device_map={"": "cpu"}, dtype=torch.float32, attn_implementation="eager"
     )
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False  # where it is true, layers so small cannot be evaluated
     wrapped = with_lora(model)
     wrapped.folder = folder
     kinds = {type(layer).__name__ for name, layer in model.named_modules() if name.endswith("q_proj.base_layer")}
@@ -64,6 +68,20 @@ def test_signals_of_a_quantised_base_are_those_of_a_batch_of_one(tmp_path, bits)
     np.testing.assert_allclose(found, units[0] @ units[1].mean(axis=0), rtol=1e-3, atol=1e-5)
     assert np.isfinite(signals.influence(np.arange(12))).all()
     assert notices == []
+
+
+def test_passes_leave_weights_as_training_has_them(tmp_path):
+    """Whatever the processor: in eval mode layers of 4 bits may pack their weights, and no gradient passes them then."""
+    model = quantised(build_model(tmp_path / "model", seed=3), "nf4").train()
+    few = [layer for layer in model.modules() if hasattr(layer, "support_avx512bf16_for_cpu")]
+    for layer in few:
+        layer.support_avx512bf16_for_cpu = True
+    before = [layer.weight.clone() for layer in few]
+    with eval_mode(model), torch.no_grad():
+        assert not any(layer.training for layer in model.modules() if isinstance(layer, torch.nn.Dropout))
+        model(**batch_of(make_samples(2, 1)))
+    assert all(layer.training for layer in model.modules())
+    assert all(torch.equal(layer.weight, weight) for layer, weight in zip(few, before, strict=True))
 
 
 @pytest.mark.parametrize("bits", [4, 8])

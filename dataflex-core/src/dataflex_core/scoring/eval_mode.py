@@ -10,6 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
+_PACKS = "support_avx512bf16_for_cpu"
+"""What layers of bitsandbytes' 4 bits have: in eval mode some processors have them pack their weights for inference, for
+good, and no gradient ever passes them again. Nothing else of theirs goes by the mode."""
+
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
@@ -17,14 +21,16 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
     Eval mode turns off dropout and, in transformers' models, gradient checkpointing.
     """
-    training = [module for module in model.modules() if module.training]
+    modes = [(module, module.training) for module in model.modules()]
     with random_state_kept():
         model.eval()
+        for module, _ in modes:
+            module.training = _PACKS in vars(module)
         try:
             yield
         finally:
-            for module in training:
-                module.training = True
+            for module, training in modes:
+                module.training = training
 
 
 @contextmanager
