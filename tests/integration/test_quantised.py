@@ -71,7 +71,7 @@ def test_signals_of_a_quantised_base_are_those_of_a_batch_of_one(tmp_path, bits)
 
 
 def test_passes_leave_weights_as_training_has_them(tmp_path):
-    """Whatever the processor: in eval mode layers of 4 bits may pack their weights, and no gradient passes them then."""
+    """On any processor: in eval mode layers of 4 bits may pack their weights, and no gradient passes them then."""
     model = quantised(build_model(tmp_path / "model", seed=3), "nf4").train()
     few = [layer for layer in model.modules() if hasattr(layer, "support_avx512bf16_for_cpu")]
     for layer in few:
