@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 _PACKS = "support_avx512bf16_for_cpu"
-"""What layers of bitsandbytes' 4 bits have: in eval mode, on some processors, they pack their weights for inference, and
-for good: no gradient passes them again. Nothing else of theirs goes by the mode."""
+"""What layers of bitsandbytes' 4 bits have: in eval mode, on some processors, they pack their weights for inference,
+for good, and no gradient passes them again. Nothing else of theirs goes by the mode."""
 
 
 @contextmanager
