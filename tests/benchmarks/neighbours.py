@@ -10,14 +10,16 @@ import resource
 import subprocess
 import sys
 import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bench import Bench
 from benchmarks.measure import Bound, Finding, Measure, Side
 from dataflex_strategies.neighbours import Library, nearest, unit
+
+if TYPE_CHECKING:
+    from benchmarks.bench import Bench  # it imports torch, which is not to be in the process that is measured
 
 CANDIDATES, TARGETS, NEIGHBOURS, WIDTH = 1_000_000, 10_000, 5000, 64
 _BLOCK = 100_000
