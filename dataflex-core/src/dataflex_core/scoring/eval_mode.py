@@ -25,7 +25,7 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
     with random_state_kept():
         model.eval()
         for module, _ in modes:
-            module.training = _PACKS in vars(module)
+            module.training |= _PACKS in vars(module)
         try:
             yield
         finally:

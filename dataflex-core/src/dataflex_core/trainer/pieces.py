@@ -47,6 +47,14 @@ class Pieces:
         return rows.index_add(0, self.rows_on(weights.device), own)  # to each position one sample adds at most
 
 
+def numbers_of(positions: NDArray[np.int64]) -> Ids:
+    """Of rows of position ids Int64[..., T], which begin anew with each packed sample: whose each token is, from 1."""
+    begins: NDArray[np.bool_] = positions == 0
+    begins[..., 0] = True
+    numbers: Ids = begins.cumsum(axis=-1)
+    return numbers
+
+
 def pieces_of(batch: Mapping[str, Any]) -> Pieces | None:
     """The samples in a batch on the host; None where each row is one.
 
@@ -56,9 +64,7 @@ def pieces_of(batch: Mapping[str, Any]) -> Pieces | None:
     positions, labels = batch.get("position_ids"), batch.get("labels")
     if not torch.is_tensor(positions) or not torch.is_tensor(labels) or positions.shape != labels.shape:
         return None
-    begins: NDArray[np.bool_] = positions.numpy() == 0
-    begins[:, 0] = True
-    tokens: Ids = begins.cumsum(axis=1)
+    tokens = numbers_of(positions.numpy())
     wanted: NDArray[np.bool_] = labels.numpy() != IGNORE
     wanted[:, 0] = False  # nothing predicts it
     wanted[:, 0] = ~wanted.any(axis=1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dataflex_core.journal.shown import WEIGHED_AT_ONCE
 from dataflex_core.journal.texts import Weighed
 from dataflex_core.scoring.targets import IGNORE
+from dataflex_core.trainer.pieces import numbers_of
 
 Ids = NDArray[np.int64]
 
@@ -68,9 +69,7 @@ def _packed(places: Ids, positions: Any, own: Ids) -> tuple[Ids, int]:
     None of them where these are not all that one of the packed has: its ``positions`` say whose a token is.
     """
     if positions is not None and len(own) and own[-1] < len(positions):
-        begins = np.asarray(positions) == 0
-        begins[0] = True
-        numbers = begins.cumsum()
+        numbers = numbers_of(np.asarray(positions))
         part = int(numbers[own[0]])
         if np.array_equal(places[numbers[places] == part], own):
             return own, part
