@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support import base_args, build_model, journalled, of_kind, weights
-from zero import ZERO, ZERO3
+from support import base_args, build_model, of_kind, weights
+from zero import ZERO, ZERO3, on_two_ranks
 
 pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
@@ -23,28 +20,11 @@ HEADS = {
 }
 
 
-@pytest.fixture(scope="module")
-def extensions(tmp_path_factory):
-    """DeepSpeed compiles into a folder of its own: a killed compilation leaves a lock that hangs the next."""
-    return os.environ.get("TORCH_EXTENSIONS_DIR") or tmp_path_factory.mktemp("extensions")
-
-
 def _run(args: dict, extensions) -> tuple[list[dict], list[float]]:
     """The journal, and the losses and norms that were logged."""
-    output = Path(args["output_dir"])
-    config = output.with_suffix(".json")
-    config.write_text(json.dumps(args))
-    done = subprocess.run(
-        [sys.executable, "-m", "dataflex_cli", "run", str(config), "--nproc", "2"],
-        env={**os.environ, "TORCH_EXTENSIONS_DIR": str(extensions)},
-        capture_output=True,
-        text=True,
-        timeout=580,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    history = json.loads((output / "trainer_state.json").read_text())["log_history"]
-    return journalled(output), [row[key] for row in history for key in ("loss", "grad_norm", "eval_loss") if key in row]
+    journal = on_two_ranks(args, extensions)
+    history = json.loads((Path(args["output_dir"]) / "trainer_state.json").read_text())["log_history"]
+    return journal, [row[key] for row in history for key in ("loss", "grad_norm", "eval_loss") if key in row]
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import base_args, journalled, of_kind, weights
-from zero import ZERO, ZERO2, ZERO3
+from zero import ZERO, ZERO2, ZERO3, on_two_ranks
 
 pytestmark = [pytest.mark.slow, pytest.mark.numeric]
 
@@ -27,26 +26,9 @@ STRATEGIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def extensions(tmp_path_factory):
-    """DeepSpeed compiles into a folder of its own: a killed compilation leaves a lock that hangs the next."""
-    return os.environ.get("TORCH_EXTENSIONS_DIR") or tmp_path_factory.mktemp("extensions")
-
-
-def _run(args, folder: Path, strategies, extensions, *words: str) -> list[dict]:
-    config = folder / "config.json"
-    config.write_text(json.dumps(args))
+def _run(args, strategies, extensions, *words: str) -> list[dict]:
     flags = [word for kind, name in strategies.items() for word in (f"--{kind}", name)]
-    done = subprocess.run(
-        [sys.executable, "-m", "dataflex_cli", "run", str(config), *flags, *words, "--nproc", "2"],
-        env={**os.environ, "TORCH_EXTENSIONS_DIR": str(extensions)},
-        capture_output=True,
-        text=True,
-        timeout=580,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return journalled(Path(args["output_dir"]))
+    return on_two_ranks(args, extensions, *flags, *words)
 
 
 def _plans(events):
@@ -79,7 +61,7 @@ def runs(request, model, data, extensions, tmp_path_factory):
             dataflex={"warmup_steps": 2, "update_steps": 2},
             **changes,
         )
-        made[engine] = args, _run(args, folder, STRATEGIES[request.param], extensions)
+        made[engine] = args, _run(args, STRATEGIES[request.param], extensions)
     return made, STRATEGIES[request.param], folder
 
 
@@ -97,7 +79,7 @@ def test_a_run_goes_on_from_a_checkpoint(runs, engine, extensions):
     again = folder / f"{engine}-again"
     shutil.copytree(folder / engine, again)
     shutil.rmtree(again / "checkpoint-6")
-    resumed = _run({**args, "output_dir": str(again)}, folder, strategies, extensions, "--resume")
+    resumed = _run({**args, "output_dir": str(again)}, strategies, extensions, "--resume")
     assert [e["step"] for e in of_kind(resumed, "resume")] == [4]
     assert _plans(resumed) == _plans(events)
     assert [e["samples"] for e in of_kind(resumed, "step")] == [e["samples"] for e in of_kind(events, "step")]

@@ -9,16 +9,12 @@ import shutil
 import pytest
 import torch
 from click.testing import CliRunner
+from killed import gone_on_with
 from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 
 from dataflex_cli.main import cli
-from dataflex_core.trainer.losses import LossTrainer
 
 pytestmark = [pytest.mark.numeric, pytest.mark.slow]
-
-
-class Killed(BaseException):
-    """What no code of a run expects."""
 
 
 def _told(events):
@@ -62,20 +58,7 @@ def test_three_kinds_go_on_where_they_were_killed(model, tmp_path, monkeypatch, 
         **changes,
         dataflex={"warmup_steps": 2, "update_steps": 3, **strategies},
     )
-    training_step = LossTrainer.training_step
-
-    def killed(self, *given, **options):
-        if self.state.global_step == 5 and self._micro == 0:
-            raise Killed("before the second micro-batch of a step")
-        return training_step(self, *given, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LossTrainer, "training_step", killed)
-        with pytest.raises(Killed):
-            train(args)
-    output = tmp_path / "run"
-    assert not (output / "checkpoint-6").exists()
-    train({**args, "resume_from_checkpoint": str(output / "checkpoint-4")})
+    output = gone_on_with(args, killed_after=5, checkpoint=4, monkeypatch=monkeypatch)
     whole = train({**args, "output_dir": str(tmp_path / "whole")})
     assert _told(journalled(output)) == _told(journalled(whole))
     assert len(of_kind(journalled(output), "resume")) == 1

@@ -7,42 +7,20 @@ import json
 import pytest
 import torch
 from click.testing import CliRunner
+from killed import gone_on_with
 from support import base_args, build_data, build_model, journalled, of_kind, train, weights
 
 from dataflex_cli.main import cli
-from dataflex_core.trainer.base import FlexTrainer
 
 pytestmark = [pytest.mark.numeric, pytest.mark.slow]
 
 EVEN = {"name": "static", "proportions": [1, 1, 1]}
 
 
-class Killed(BaseException):
-    """What no code of a run expects."""
-
-
 def _plans(output):
     told = [event for event in journalled(output) if event["event"] in ("decision", "step", "trained", "end")]
     kept = ("event", "step", "plan", "proportions", "loss_weights", "notes", "samples", "losses")
     return [{key: value for key, value in event.items() if key in kept} for event in told]
-
-
-def _killed_and_gone_on_with(args, at, monkeypatch):
-    """The output of a run that is killed in the second micro-batch of step ``at``, and goes on."""
-    training_step, seen = FlexTrainer.training_step, []
-
-    def killed(self, *given, **options):
-        if self.state.global_step == at:
-            seen.append(at)
-            if len(seen) == 2:
-                raise Killed("before the second micro-batch of a step")
-        return training_step(self, *given, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FlexTrainer, "training_step", killed)
-        with pytest.raises(Killed):
-            train(args)
-    return train({**args, "resume_from_checkpoint": f"{args['output_dir']}/checkpoint-{at - at % 2}"})
 
 
 def test_a_reference_a_proxy_and_the_final_run_go_on_where_they_were_killed(model, tmp_path, monkeypatch):
@@ -65,7 +43,7 @@ def test_a_reference_a_proxy_and_the_final_run_go_on_where_they_were_killed(mode
         )
 
     def both(folder, mixer):
-        done = _killed_and_gone_on_with(step(folder, mixer), 3, monkeypatch)
+        done = gone_on_with(step(folder, mixer), killed_after=3, checkpoint=2, monkeypatch=monkeypatch)
         whole = train(step(f"{folder}-whole", mixer))
         assert _plans(done) == _plans(whole)
         assert len(of_kind(journalled(done), "resume")) == 1
