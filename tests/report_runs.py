@@ -218,13 +218,15 @@ def _trained(
         one = Weighed(step=until, sample=int(ids[0]), tokens=tokens, weights=weights, left_out=7)
         texts.write([], weighed=[replace(one, part=2 if shape.packed else 0)])
     loss = 5.0 - 3.0 * until / shape.steps + float(rng.normal(0, 0.02))
-    weights = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None
+    told = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None
     events.append(
-        Logged(step=until, means={}, training={"loss": loss}, seconds=4.0 + until - step, deciding=3.0, weights=weights)
+        Logged(step=until, means={}, training={"loss": loss}, seconds=4.0 + until - step, deciding=3.0, weights=told)
     )
     tokens = {name: 100 + i for i, name in enumerate(names)}
     losses = {name: loss * 100 * (i + 1) for i, name in enumerate(names)} if weighs else None
-    events.append(Trained(after=step, step=until, samples=dict.fromkeys(names, 1), tokens=tokens, losses=losses))
+    weights = {name: 100.0 + 50 * i for i, name in enumerate(names)} if weighs else None
+    samples = dict.fromkeys(names, 1)
+    events.append(Trained(after=step, step=until, samples=samples, tokens=tokens, losses=losses, weights=weights))
     events.append(Evaluated(step=until, figures={"eval_loss": loss + 0.2 + shape.evaluation}))
     return events
 

@@ -23,13 +23,15 @@ from dataflex_cli.report.alerts import CHECKS, alerts_of
 from dataflex_cli.report.alike import pairs_alike, twins_of
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.charts import charts_of
-from dataflex_cli.report.curves import fitted_losses
+from dataflex_cli.report.curves import domain_weights, fitted_losses, weights_over_run
 from dataflex_cli.report.judged import BANDS, judged_of
 from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_cli.report.single import Leaks, Sample, Twins
+from dataflex_cli.report.words import words_of
 from dataflex_core.errors import DataError
+from dataflex_core.journal import Trained
 from dataflex_core.journal.scores import DecisionScores, read_scores
 
 pytestmark = pytest.mark.numeric
@@ -76,7 +78,7 @@ def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
         for one in data.enrichment:
             share = data.run.domains[one.name] / pool
             assert one.ratio == pytest.approx(chosen[one.name] / every / share)
-    assert bool(data.weights) == bool(data.domain_losses) == ("weighter" in kinds)
+    assert bool(data.weights) == bool(data.domain_losses) == bool(data.domain_weights) == ("weighter" in kinds)
     assert page_of(data)
     assert json.loads(document_of(data))
 
@@ -371,6 +373,28 @@ def test_curves_that_a_mixer_fitted_are_drawn_beside_the_losses(data):
     assert [line["name"] for line in chart.data] == ["domain a", "domain b", fitted.name]
     assert chart.data[2]["line"]["color"] == chart.data[0]["line"]["color"]
     assert fitted_losses(SimpleNamespace(decisions=[], start=None), measured) == ()
+
+
+@pytest.mark.numeric
+def test_it_says_whom_weighting_favoured(data):
+    events = [
+        Trained(after=step - 1, step=step, samples=dict.fromkeys("ab", 1), tokens={"a": 30, "b": 10}, weights=weights)
+        for step, weights in enumerate([None, {"a": 20.0, "b": 20.0}, {"a": 30.0, "b": None}], start=1)
+    ]
+    seen = SimpleNamespace(trained=events)
+    assert [(one.name, one.steps) for one in domain_weights(seen)] == [("a", (2,)), ("b", (2,))]
+    assert [one.values[0] for one in domain_weights(seen)] == pytest.approx([20 / 30, 2.0])
+    over_run = weights_over_run(seen)
+    assert over_run == pytest.approx({"a": 50 / 70 / (60 / 70), "b": 20 / 70 / (10 / 70)})
+    shown = replace(data, domain_weights=domain_weights(seen), weights_over_run=over_run)
+    (chart,) = [one for one in charts_of(shown) if one.id == "domain-weight"]
+    assert [line["name"] for line in chart.data] == ["a", "b"]
+    said = "Weighting made a token of b count 2.00 times the mean, and one of a 0.83 times."
+    assert said in words_of(shown)
+    alike = replace(data, weights_over_run={"a": 1.001, "b": 0.999})
+    assert "Weighting made the tokens of every domain count alike." in words_of(alike)
+    one_domain = SimpleNamespace(trained=[replace(events[2], weights={"a": 3.0})])
+    assert domain_weights(one_domain) == ()
 
 
 def test_rows_shortages_fallbacks_and_failures_are_alerts(tmp_path, data):

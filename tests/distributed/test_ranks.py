@@ -108,6 +108,8 @@ def test_ranks_decide_as_one(model, experts, uneven, tmp_path, ranks, strategies
     takes_losses = "weighter" in strategies or (mixer in MIXING and mixer != "doge")
     assert (same["losses"] is None) == (first["losses"] is None) == (not takes_losses)
     assert same["losses"] is None or same["losses"] == pytest.approx(first["losses"], rel=1e-3)
+    assert (same["weights"] is None) == (first["weights"] is None)
+    assert same["weights"] is None or same["weights"] == pytest.approx(first["weights"], rel=1e-3)
     first, same = (_reasons(tmp_path / run) for run in ("1", "n"))
     assert same.keys() == first.keys()
     assert all(same[key] == (told[0], pytest.approx(told[1], abs=1e-3)) for key, told in first.items())

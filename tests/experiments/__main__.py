@@ -56,8 +56,8 @@ def train_claims(comparison: Comparison, seed: int, scratch: Path, results: Path
     folder = scratch / f"{corpus.name}-{seed}"
     args = write_planted(corpus, folder, seed=seed)
     for claim in missing:
-        start, control = time.monotonic(), claim is comparison.claims[0]
-        outcome = claim_run.run(corpus.name, claim, corpus.texts(), args, folder, seed=seed, control=control)
+        start, steps = time.monotonic(), comparison.steps_of(claim)
+        outcome = claim_run.run(corpus.name, claim, corpus.texts(), args, folder, seed=seed, steps=steps)
         path = outcomes.path_of(results, corpus.name, claim, seed)
         save(path, outcome)
         print(

@@ -66,6 +66,36 @@ def test_losses_of_a_weighter_alone_are_told_by_data_set(model, data, tmp_path):
     assert event.losses == pytest.approx(by_domain(range(100), sums), rel=1e-4)
 
 
+def formula(strategy, losses):
+    """Of the loss weighter's docstring, with its defaults."""
+    h = 2 * (losses - losses.min()) / (losses.max() - losses.min()) - 1
+    f = np.minimum(h + 1, 1) if strategy == "linupper" else 1 - h**2
+    return np.exp(f) / np.exp(f).mean()
+
+
+@pytest.mark.parametrize(("batch", "accumulation"), [(8, 1), (1, 8)])
+@pytest.mark.parametrize("strategy", ["linupper", "quadratic"])
+def test_weights_by_domain_are_as_the_formula_says(model, data, tmp_path, strategy, batch, accumulation):
+    """However a step is split into batches."""
+    changes = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": accumulation, "max_steps": 5}
+    args = base_args(model, data, tmp_path / "out", logging_steps=1, **changes, **STILL)
+    run = open_run(train({**args, "dataflex": {"weighter": {"name": "loss", "strategy": strategy}}}))
+    sums, counts = (np.array(column) for column in zip(*losses_by_sample(args), strict=True))
+    moved = []
+    for event, step in zip(run.trained, run.steps, strict=True):
+        if event.step <= run.start.warmup_steps:
+            assert event.weights is None, "all count alike"
+            continue
+        ids = np.array(step.samples)
+        weights = formula(strategy, sums[ids] / counts[ids]) * counts[ids]
+        weights *= counts[ids].sum() / weights.sum()
+        told = dict(zip(ids.tolist(), weights.tolist(), strict=True))
+        assert event.weights == pytest.approx(by_domain(ids, told), rel=1e-3)
+        moved.append(abs(event.weights["numbers"] / event.tokens["numbers"] - 1))
+    assert moved
+    assert max(moved) > 0.01
+
+
 def test_losses_on_request_change_nothing_but_rounding(model, data, tmp_path):
     losses = []
     for name, section in (("plain", {}), ("asked", {"loss_by_domain": True})):

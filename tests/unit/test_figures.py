@@ -135,6 +135,7 @@ TRAINED = Trained(
     samples={"words": 3, "numbers": 1},
     tokens={"words": 10, "numbers": 0},
     losses={"words": 25.0, "numbers": 0.0},
+    weights={"words": 15.0, "numbers": None},
 )
 LOGGED = Logged(
     step=2,
@@ -161,6 +162,7 @@ def test_a_tally_shows_what_was_trained_on_since_the_last_log():
         "dataflex/share_tokens/numbers": 0.0,
         "dataflex/share_wanted/words": 0.7,
         "dataflex/share_wanted/numbers": 0.3,
+        "dataflex/share_weight/words": 1.0,
         "dataflex/loss/words": 2.5,
         "dataflex/seen/words": 0.5,
         "dataflex/seen/numbers": 0.25,
@@ -190,8 +192,8 @@ def test_a_weighter_alone_decides_no_shares():
     weighter = StrategyFact(kind="weighter", name="loss", distribution="mine.py", version="")
     start = Start(**{name: getattr(START, name) for name in START.__dataclass_fields__} | {"strategies": (weighter,)})
     shown = tallied(start, TRAINED, LOGGED).figures()
-    assert "dataflex/loss/words" in shown
-    assert not any("share" in name for name in shown)
+    assert {"dataflex/loss/words", "dataflex/share_weight/words"} <= set(shown)
+    assert not any(name.startswith(("dataflex/share/", "dataflex/share_tokens/")) for name in shown)
 
 
 def test_a_tally_of_nothing_shows_nothing():

@@ -39,11 +39,11 @@ def trained():
     """Two steps, of a micro-batch and of two; target tokens are those that something predicts."""
     made = TrainedDomains(groups_of(DOMAINS, None), CPU)
     made.window([np.array([0, 7])], [batch([5, 5, -100], [-100, -100, 5])])
-    made.losses(np.array([0, 7]), torch.tensor([2.0, 0.5]))
+    made.losses(np.array([0, 7]), torch.tensor([2.0, 0.5]), torch.tensor([0.5, 2.5]))
     stepped(made, 0, 7)
     made.window([np.array([1]), np.array([6])], [batch([5, 5, 5]), batch([-100, 5, 5])])
-    made.losses(np.array([1]), torch.tensor([1.0]))
-    made.losses(np.array([6]), torch.tensor([float("nan")]))
+    made.losses(np.array([1]), torch.tensor([1.0]), torch.tensor([2.0]))
+    made.losses(np.array([6]), torch.tensor([float("nan")]), torch.tensor([2.0]))
     stepped(made, 1, 6)
     return made
 
@@ -53,8 +53,8 @@ COUNTS = {"samples": {"words": 2, "numbers": 2}, "tokens": {"words": 3, "numbers
 
 def test_what_was_trained_on_is_told_by_domain():
     made = trained()
-    losses = {"words": 3.0, "numbers": None}
-    assert made.event(2) == Trained(after=0, step=2, **COUNTS, losses=losses)
+    losses, weights = {"words": 3.0, "numbers": None}, {"words": 2.5, "numbers": 4.5}
+    assert made.event(2) == Trained(after=0, step=2, **COUNTS, losses=losses, weights=weights)
     made.clear(2)
     assert made.event(2) is None
 
@@ -62,24 +62,33 @@ def test_what_was_trained_on_is_told_by_domain():
 def test_a_step_that_is_not_finished_counts_for_nothing():
     made = trained()
     made.window([np.array([0])], [batch([5, 5])])
-    made.losses(np.array([0]), torch.tensor([9.0]))
+    made.losses(np.array([0]), torch.tensor([9.0]), torch.tensor([9.0]))
     made.window([np.array([0])], [batch([5, 5, 5])])
-    made.losses(np.array([0]), torch.tensor([1.0]))
+    made.losses(np.array([0]), torch.tensor([1.0]), torch.tensor([1.5]))
     stepped(made, 0)
     told = made.event(3)
-    assert (told.tokens["words"], told.losses["words"]) == (5, 4.0)
+    assert (told.tokens["words"], told.losses["words"], told.weights["words"]) == (5, 4.0, 4.0)
+
+
+def test_weights_that_are_all_one_are_not_told():
+    made = TrainedDomains(groups_of(DOMAINS, None), CPU)
+    made.window([np.array([0, 7])], [batch([5, 5, -100], [-100, -100, 5])])
+    made.losses(np.array([0, 7]), torch.tensor([2.0, 0.5]), torch.tensor([1.0, 1.0]))
+    stepped(made, 0, 7)
+    told = made.event(1)
+    assert (told.losses, told.weights) == ({"words": 2.0, "numbers": 0.5}, None)
 
 
 def test_a_run_that_goes_on_goes_on_counting():
     again = TrainedDomains(groups_of(DOMAINS, None), CPU)
     again.load(trained().state())
     again.window([np.array([0])], [batch([5, 5])])
-    again.losses(np.array([0]), torch.tensor([1.0]))
+    again.losses(np.array([0]), torch.tensor([1.0]), torch.tensor([1.5]))
     stepped(again, 0)
     told = again.event(3)
     assert (told.after, told.samples) == (0, {"words": 3, "numbers": 2})
     assert told.tokens == {"words": 4, "numbers": 3}
-    assert told.losses["words"] == 4.0
+    assert (told.losses["words"], told.weights["words"]) == (4.0, 4.0)
 
 
 def test_a_run_that_goes_on_without_losses_tells_none():
@@ -88,7 +97,7 @@ def test_a_run_that_goes_on_without_losses_tells_none():
     again.window([np.array([0])], [batch([5, 5])])
     stepped(again, 0)
     told = again.event(3)
-    assert (told.tokens["words"], told.losses) == (4, None)
+    assert (told.tokens["words"], told.losses, told.weights) == (4, None, None)
 
 
 def test_of_other_domains_there_is_nothing_to_go_on_from():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from experiments.claims.planted import ANSWERS, DOMAINS, HELPS, TOKENS, PlantedCorpus
+from experiments.claims.planted import ANSWERS, APART, DOMAINS, HELPS, MANY, TOKENS, PlantedCorpus
 
 REFERENCE = "REFERENCE"
 """Where a setting names the reference model."""
@@ -15,18 +15,31 @@ _SCORED = {"candidates": "all", "exact": 0.25}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An arm: ``section`` is what a configuration would say below ``dataflex:``, but for the number of decisions."""
+    """An arm: ``section`` is what a configuration would say below ``dataflex:``, but for the number of decisions.
+
+    ``args`` are those of LLaMA-Factory's that differ from the others'.
+    """
 
     name: str
     section: Mapping[str, Any]
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Arms on one corpus; the first is the control, which is trained for longer: it says what equal work comes to."""
+    """Arms on one corpus, trained for ``steps``.
+
+    The first is the control, which is trained for ``control_steps``: it says what equal work comes to.
+    """
 
     corpus: PlantedCorpus
     claims: tuple[Claim, ...]
+    steps: int = 90
+    control_steps: int = 270
+
+    def steps_of(self, claim: Claim) -> int:
+        """How long an arm is trained."""
+        return self.control_steps if claim is self.claims[0] else self.steps
 
 
 def _selector(arm: str, name: str, section: Mapping[str, Any] | None = None, **params: Any) -> Claim:
@@ -41,8 +54,27 @@ def _weighter(arm: str, name: str, **params: Any) -> Claim:
     return Claim(name=arm, section={"weighter": {"name": name, **params}})
 
 
+def _one_by_one(claim: Claim) -> Claim:
+    """The same samples in a step, a forward and backward pass each."""
+    args = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": 16}
+    return replace(claim, name=f"{claim.name}, one by one", args=args)
+
+
 _RANDOM = _selector("random", "random")
 _UNIFORM = _weighter("uniform", "uniform")
+_LINUPPER = _weighter("loss, linupper", "loss", strategy="linupper")
+_QUADRATIC = _weighter("loss, quadratic", "loss", strategy="quadratic")
+_MIXERS = (
+    _mixer("uniform", "temperature", temperature=1e6),
+    _mixer("proportional", "temperature"),
+    _mixer("doremi", "doremi", reference_model=REFERENCE),
+    _mixer("odm", "odm"),
+    _mixer("odm, exploration .5", "odm", exploration=0.5),
+    _mixer("ado", "ado", start=20, every=10, smoothing=11),
+    _mixer("doge", "doge"),
+    _mixer("sheared", "sheared", {"holdout": 0.1}, reference_model=REFERENCE),
+)
+_TOWARDS = _mixer("doge, towards the target set", "doge", towards="target")
 _GRADED = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
 EXPERIMENTS = {
     "selectors": (
@@ -77,31 +109,15 @@ EXPERIMENTS = {
             claims=(_UNIFORM, _weighter("rho-1", "rho-1", reference_model=REFERENCE, keep=0.7)),
         ),
         Comparison(
-            corpus=ANSWERS,
-            claims=(
-                _UNIFORM,
-                _weighter("loss, linupper", "loss", strategy="linupper"),
-                _weighter("loss, quadratic", "loss", strategy="quadratic"),
-            ),
+            corpus=APART,
+            claims=(_UNIFORM, _LINUPPER, _one_by_one(_LINUPPER), _QUADRATIC, _one_by_one(_QUADRATIC)),
         ),
         Comparison(
             corpus=HELPS, claims=(_UNIFORM, _weighter("adapt", "adapt"), _weighter("joint-update", "joint-update"))
         ),
     ),
     "mixers": (
-        Comparison(
-            corpus=DOMAINS,
-            claims=(
-                _mixer("uniform", "temperature", temperature=1e6),
-                _mixer("proportional", "temperature"),
-                _mixer("doremi", "doremi", reference_model=REFERENCE),
-                _mixer("odm", "odm"),
-                _mixer("odm, exploration .5", "odm", exploration=0.5),
-                _mixer("ado", "ado", start=20, every=10, smoothing=11),
-                _mixer("doge", "doge"),
-                _mixer("doge, towards the target set", "doge", towards="target"),
-                _mixer("sheared", "sheared", {"holdout": 0.1}, reference_model=REFERENCE),
-            ),
-        ),
+        Comparison(corpus=DOMAINS, claims=(*_MIXERS, _TOWARDS)),
+        Comparison(corpus=MANY, claims=_MIXERS, steps=240, control_steps=480),
     ),
 }

@@ -1,4 +1,4 @@
-"""Whom a run drew, by what is planted."""
+"""Whom a run drew, and with what weight, by what is planted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dataflex_core.journal.figures import shares
 from experiments.claims.planted import Planted
 
 
@@ -15,12 +16,17 @@ from experiments.claims.planted import Planted
 class Drawn:
     """Of what a run drew after its warm-up: the share of ``marked`` samples and of each domain.
 
-    ``order`` is the rank correlation of a sample's answer's length with the step that trained on it.
+    ``order`` is the rank correlation of a sample's answer's length with the step that trained on it. ``marked_tokens``
+    and ``marked_weight`` are what marked domains had of the target tokens, and of their weight in the loss; None in
+    runs without a weighter. ``last`` are the proportions that the last decision asked for.
     """
 
     marked: float
     shares: dict[str, float]
     order: float | None
+    marked_tokens: float | None = None
+    marked_weight: float | None = None
+    last: dict[str, float] | None = None
 
 
 def of_domains(texts: Planted, decided: Sequence[Mapping[str, Any]]) -> Drawn:
@@ -49,3 +55,14 @@ def of_samples(texts: Planted, trained: Sequence[Mapping[str, Any]], domains: Ma
         shares=dict(zip(kept, (counts / len(ids)).tolist(), strict=True)),
         order=float(spearmanr(steps, lengths[ids]).statistic),
     )
+
+
+def weighed(texts: Planted, trained: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """What marked domains had of the target tokens of events ``trained``, and of the weight of these."""
+    tokens, weights = dict[str, float](), dict[str, float]()
+    for event in trained:
+        for name, count in event["tokens"].items():
+            tokens[name] = tokens.get(name, 0.0) + count
+            weights[name] = weights.get(name, 0.0) + (event["weights"] or event["tokens"])[name]
+    of_tokens, of_weight = shares(tokens), shares(weights)
+    return sum(of_tokens[name] for name in texts.marked), sum(of_weight[name] for name in texts.marked)

@@ -34,7 +34,7 @@ class Outcome:
 
 def path_of(folder: Path, corpus: str, claim: Claim, seed: int) -> Path:
     """Where the outcome of a run lies, by what it depends on: the control's serves every comparison on its corpus."""
-    section = json.dumps(claim.section, sort_keys=True)
+    section = json.dumps({**claim.section, **claim.args}, sort_keys=True)
     key = hashlib.sha256(f"{corpus} {section} {seed} {PROTOCOL}".encode()).hexdigest()[:8]
     return folder / f"{corpus}_{claim.name.replace(' ', '-')}_{seed}_{key}.json"
 

@@ -17,6 +17,7 @@ from experiments.corpora import demo_texts, draw, write_sets
 HELD_OUT_OF_EACH = 50
 _NOISY_SAMPLES, _NOISY_TOKENS = 0.2, 0.3
 _SIZES = {"functions": 200, "classes": 100}
+_PARTS, _SMALLEST_PART = 10, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,18 @@ def some_answers_are_noise() -> Planted:
 
 
 @cache
+def noise_apart() -> Planted:
+    """As `some_answers_are_noise`, with the samples that have answers of random words in a domain of their own."""
+    mixed = some_answers_are_noise()
+    domains = {
+        name: [sample for row, sample in enumerate(samples) if row not in mixed.marked[name]]
+        for name, samples in mixed.domains.items()
+    }
+    noise = [samples[row] for name, samples in mixed.domains.items() for row in sorted(mixed.marked[name])]
+    return replace(mixed, domains={**domains, "noise": noise}, marked={"noise": frozenset(range(len(noise)))})
+
+
+@cache
 def some_tokens_are_noise() -> Planted:
     """Of every answer of the pool 30 % of the words are others, drawn from all answers; held out are clean ones."""
     rng = random.Random(1)
@@ -133,6 +146,19 @@ def domains_are_unlike() -> Planted:
     )
 
 
+@cache
+def many_domains() -> Planted:
+    """Forty domains, ten of each of the demo's, of 6 to 60 samples: more than a batch has samples."""
+    domains, held_out = {}, {}
+    for name, samples in demo_texts().domains.items():
+        apart, rest = parted(samples)
+        held_out[f"held_out_{name}"] = apart
+        for number in range(_PARTS):
+            size = _SMALLEST_PART * (number + 1)
+            domains[f"{name}_{number}"], rest = rest[:size], rest[size:]
+    return Planted(domains=domains, target=demo_texts().target, held_out=held_out, marked={}, clean=domains)
+
+
 HELPS = PlantedCorpus(
     name="helps",
     what="the demo's four domains, the target set being of one of them",
@@ -145,6 +171,12 @@ ANSWERS = PlantedCorpus(
     marked="with random words for an answer",
     texts=some_answers_are_noise,
 )
+APART = PlantedCorpus(
+    name="apart",
+    what="the same, with the samples of random words in a domain of their own",
+    marked="random words",
+    texts=noise_apart,
+)
 TOKENS = PlantedCorpus(
     name="tokens",
     what="the demo's four domains, 30 % of the words of each answer being others",
@@ -156,4 +188,10 @@ DOMAINS = PlantedCorpus(
     what="the demo's four domains, of unequal size, and one of random words",
     marked="random words",
     texts=domains_are_unlike,
+)
+MANY = PlantedCorpus(
+    name="many",
+    what="forty domains of unequal size, of four kinds",
+    marked="",
+    texts=many_domains,
 )

@@ -13,7 +13,16 @@ from dataflex_cli.report.alerts import alerts_of
 from dataflex_cli.report.alike import leaks_of, twins_of
 from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
 from dataflex_cli.report.cost import compared, cost_of, verdict_of
-from dataflex_cli.report.curves import curve, domain_losses, fitted_losses, lengths_of, token_shares, weight_curves
+from dataflex_cli.report.curves import (
+    curve,
+    domain_losses,
+    domain_weights,
+    fitted_losses,
+    lengths_of,
+    token_shares,
+    weight_curves,
+    weights_over_run,
+)
 from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
@@ -49,6 +58,8 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         repeats=repeats(trained),
         lengths=lengths_of(seen),
         weights=weight_curves(seen.logged),
+        domain_weights=domain_weights(seen),
+        weights_over_run=weights_over_run(seen),
         samples=samples,
         targets=targets,
         weighed=weighed_of(seen),

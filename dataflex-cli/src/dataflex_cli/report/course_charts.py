@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from dataflex_cli.pages.figures import Chart, Trace, few_of, line, marks, over_steps, titled, together
 from dataflex_cli.report.model import ReportData
@@ -106,10 +107,19 @@ def _domain_losses(data: ReportData) -> Chart | None:
 
 
 def _weights(data: ReportData) -> Iterable[Chart]:
-    if not data.weights:
-        return
-    lines = [line(one, f"@{i}") for i, one in enumerate(data.weights)]
-    says = "Effective share: how many samples of a step really count, 1 where all weigh the same."
-    layout = over_steps(data.run.step, "")
+    if data.weights:
+        lines = [line(one, f"@{i}") for i, one in enumerate(data.weights)]
+        says = "Effective share: how many samples of a step really count, 1 where all weigh the same."
+        yield Chart(id="weights", title="Weights", says=says, data=lines, layout=_from_zero(data, ""), wide=True)
+    if data.domain_weights:
+        shown = few_of([one.name for one in data.domain_weights], data.pool_shares)
+        lines = [line(one, f"@{i}") for i, one in enumerate(one for one in data.domain_weights if one.name in shown)]
+        says = "What a target token counted in the loss: 1 is the mean of all that was trained on."
+        layout = _from_zero(data, "weight of a token")
+        yield Chart(id="domain-weight", title="Weight by domain", says=says, data=lines, layout=layout, wide=True)
+
+
+def _from_zero(data: ReportData, what: str) -> dict[str, Any]:
+    layout = over_steps(data.run.step, what)
     layout["yaxis"]["rangemode"] = "tozero"
-    yield Chart(id="weights", title="Weights", says=says, data=lines, layout=layout, wide=True)
+    return layout

@@ -10,7 +10,8 @@ from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.choice import by_decision
 from dataflex_cli.report.model import Lengths
 from dataflex_cli.report.reading import Point, Seen
-from dataflex_core.journal import Logged
+from dataflex_core.journal import Logged, Trained
+from dataflex_core.journal.figures import enrichment
 from dataflex_core.spec import Kind
 
 _POINTS = 1000
@@ -89,6 +90,31 @@ def weight_curves(logged: Sequence[Logged]) -> tuple[Curve, ...]:
             if value is not None:
                 found.setdefault(name, []).append((event.step, value))
     return tuple(curve(name, points) for name, points in found.items())
+
+
+def domain_weights(seen: Seen) -> tuple[Curve, ...]:
+    """What a target token of each domain counted in the loss, where the mean of all is 1, of several domains."""
+    found: dict[str, list[Point]] = {}
+    for event in seen.trained:
+        for name, value in _relative_weights([event]).items():
+            found.setdefault(name, []).append((event.step, value))
+    return tuple(curve(name, points) for name, points in found.items())
+
+
+def weights_over_run(seen: Seen) -> dict[str, float]:
+    """As `domain_weights`, of all that was weighed."""
+    return _relative_weights(seen.trained)
+
+
+def _relative_weights(events: Sequence[Trained]) -> dict[str, float]:
+    """Empty where nothing was weighed, or there is but one domain."""
+    weights, tokens = dict[str, float](), dict[str, int]()
+    for event in events:
+        for name, total in (event.weights or {}).items():
+            if total is not None:
+                weights[name] = weights.get(name, 0.0) + total
+                tokens[name] = tokens.get(name, 0) + event.tokens[name]
+    return enrichment(weights, tokens) if len(weights) > 1 and sum(weights.values()) > 0 else {}
 
 
 def lengths_of(seen: Seen) -> Lengths | None:

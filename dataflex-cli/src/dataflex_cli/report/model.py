@@ -213,6 +213,10 @@ class ReportData:
     leaks: Leaks
     fitted_losses: tuple[Curve, ...] = ()
     """Of the domains whose losses a mixer fitted a curve to, what it fitted last."""
+    domain_weights: tuple[Curve, ...] = ()
+    """What a target token of each domain counted in the loss, where the mean of all is 1; of runs that weigh."""
+    weights_over_run: ByName = field(default_factory=dict)
+    """The same, of all that was weighed."""
     targets: tuple[Target, ...] = ()
     """Target samples that one of ``samples`` helps most."""
     weighed: tuple[WeighedSample, ...] = ()

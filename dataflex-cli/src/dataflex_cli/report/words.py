@@ -18,6 +18,7 @@ def _sentences(data: ReportData) -> Iterator[str]:
         yield decided
         yield from _predicted(data)
         yield _cost(data.cost)
+    yield from _weighed(data)
     yield _paid(data)
 
 
@@ -67,6 +68,18 @@ def _predicted(data: ReportData) -> Iterator[str]:
             too_poor = len(asked) - len(used)
             said += f" At {too_poor} of {counted(len(asked), 'decision')} predictions were too poor: all was scored."
     yield said
+
+
+def _weighed(data: ReportData) -> Iterator[str]:
+    """Whom weighting favoured, and whom it did not: the two furthest from the mean."""
+    ordered = sorted(data.weights_over_run.items(), key=lambda pair: pair[1])
+    if not ordered:
+        return
+    (least, low), (most, high) = ordered[0], ordered[-1]
+    if high - low < 0.01:
+        yield "Weighting made the tokens of every domain count alike."
+    else:
+        yield f"Weighting made a token of {most} count {high:.2f} times the mean, and one of {least} {low:.2f} times."
 
 
 def times(ratio: float) -> str:

@@ -209,7 +209,8 @@ class Trained(Event):
     Of a weighter alone, which is given the data in one piece, by data set, if that is known of all samples.
     ``samples`` and ``tokens``, target tokens, count what was trained on. ``losses`` are sums of the tokens' raw losses,
     as they were before any weight, None where one was not finite; all of it is None where no token losses were
-    computed. Sums of several events add up.
+    computed. ``weights`` are sums of what each of the target tokens counted: the product of all weighters' weights and
+    the mixer's. None where each counted 1, or where it is not known. Sums of several events add up.
     """
 
     after: int
@@ -217,6 +218,7 @@ class Trained(Event):
     samples: Mapping[str, int]
     tokens: Mapping[str, int]
     losses: Mapping[str, float | None] | None = None
+    weights: Mapping[str, float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

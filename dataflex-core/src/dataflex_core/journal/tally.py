@@ -111,6 +111,7 @@ def _of_training(event: Trained, *, planned: bool) -> Iterator[tuple[str, float]
         for name, total in (event.losses or {}).items()
     }
     yield from _named("loss", finite(means))
+    yield from _named("share_weight", shares(finite(event.weights or {})))
 
 
 def _of_decision(event: Decision) -> Iterator[tuple[str, float]]:

@@ -152,11 +152,12 @@ class LossTrainer(SignalTrainer):
         weights = None
         if self._in_step:
             micro = self.micro_batch(losses.detach(), targets)
-            if self._tells_domains:
-                self.since_log.trained.losses(self._window[self._micro], micro.losses.sum(dim=1))
             if self._learners:
                 self._seen.append(self._row(micro))
             weights = self.weights(micro)
+            if self._tells_domains:
+                counted = micro.mask if weights is None else torch.where(micro.mask, weights, 0.0)
+                self.since_log.trained.losses(self._window[self._micro], micro.losses.sum(dim=1), counted.sum(dim=1))
         total = (losses if weights is None else losses * weights).sum()
         loss = self._normalised(total, targets != IGNORE, num_items_in_batch)
         return loss + self._router_loss(outputs)

@@ -1,4 +1,4 @@
-"""What was trained on since the last log, by domain: samples, target tokens, and losses where they are known."""
+"""What was trained on since the last log, by domain: samples, target tokens, and losses and weights where known."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrainedDomains:
     def __init__(self, groups: Groups, device: torch.device) -> None:
         self._groups, self._device = groups, device
         self._window: list[tuple[Ids, torch.Tensor]] = []
-        self._losses: list[torch.Tensor] = []
+        self._told: list[torch.Tensor] = []
         self._after = 0
         self._samples = np.zeros(len(groups.names), dtype=np.int64)
         self._sums: NDArray[np.float64] | None = None
@@ -33,15 +33,18 @@ class TrainedDomains:
 
     def window(self, ids: Sequence[Ids], batches: Sequence[Mapping[str, Any]]) -> None:
         """This rank's micro-batches of the step that comes next: of a step that is not finished nothing counts."""
-        self._losses, self._window = [], []
+        self._told, self._window = [], []
         for each, batch in zip(ids, batches, strict=True):
             labels = batch.get("labels")
             none = torch.zeros(len(each), dtype=torch.int64)
             self._window.append((each, none if labels is None else (labels[:, 1:] != IGNORE).sum(dim=1)))
 
-    def losses(self, ids: Ids, losses: torch.Tensor) -> None:
-        """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], each the sum of its tokens'."""
-        self._losses.append(self._summed(ids, losses))
+    def losses(self, ids: Ids, losses: torch.Tensor, weights: torch.Tensor) -> None:
+        """This rank's samples ``ids`` Int64[b] of a micro-batch lost ``losses`` [b], and counted ``weights`` [b].
+
+        Both are sums over each sample's target tokens.
+        """
+        self._told.append(torch.stack([self._summed(ids, losses), self._summed(ids, weights)]))
 
     def count(self, ids: Ids) -> None:
         """A step was trained on ``ids`` Int64[B], those of all ranks."""
@@ -50,13 +53,13 @@ class TrainedDomains:
     def step(self) -> torch.Tensor:
         """An optimizer step is done.
 
-        This rank's target tokens by domain, [1, K], or [2, K] with their losses, on the training device.
+        This rank's target tokens by domain, [1, K], or [3, K] with their losses and weights, on the training device.
         """
-        rows = [_on(self._device, [self._summed(mine, tokens) for mine, tokens in self._window])]
-        if self._losses:
-            rows.append(_on(self._device, self._losses))
-        self._window, self._losses = [], []
-        return torch.stack(rows)
+        rows = [_on(self._device, [self._summed(mine, tokens) for mine, tokens in self._window])[None]]
+        if self._told:
+            rows.append(_on(self._device, self._told))
+        self._window, self._told = [], []
+        return torch.cat(rows)
 
     def take_up(self, sums: NDArray[np.float64]) -> None:
         """What a `step` answered with, now on the host and added up over all ranks."""
@@ -66,15 +69,15 @@ class TrainedDomains:
         """What happened up to ``step``, all of which is taken up; None where nothing was trained."""
         if not self._samples.any():
             return None
-        names, (tokens, *lost) = self._groups.names, self._of_all()
+        names, (tokens, *told) = self._groups.names, self._of_all()
+        losses, weights = told if len(told) == 2 else (None, None)
         return Trained(
             after=self._after,
             step=step,
             samples=dict(zip(names, self._samples.tolist(), strict=True)),
             tokens={name: int(count) for name, count in zip(names, tokens, strict=True)},
-            losses={name: float(x) if np.isfinite(x) else None for name, x in zip(names, lost[0], strict=True)}
-            if lost
-            else None,
+            losses=None if losses is None else self._by_name(losses),
+            weights=None if weights is None or np.array_equal(weights, tokens) else self._by_name(weights),
         )
 
     def clear(self, step: int) -> None:
@@ -96,12 +99,15 @@ class TrainedDomains:
         groups = _to(values.device, torch.from_numpy(self._groups.of(ids)))
         return in_groups(groups, values, len(self._groups.names))
 
+    def _by_name(self, row: NDArray[np.float64]) -> dict[str, float | None]:
+        return {name: float(x) if np.isfinite(x) else None for name, x in zip(self._groups.names, row, strict=True)}
+
     def _of_all(self) -> NDArray[np.float64]:
-        """Of all ranks, since the last log, [1, K] or [2, K]: what the checkpoint had of it, and what came since."""
+        """Of all ranks, since the last log, [1, K] or [3, K]: what the checkpoint had of it, and what came since."""
         known = [] if self._before is None else [self._before]
         if self._sums is not None:
             known.append(self._sums)
-        rows = min(map(len, known))  # losses are known of all or of none
+        rows = 3 if all(len(each) == 3 for each in known) else 1  # what tokens lost is known of all or of none
         total: NDArray[np.float64] = np.sum([each[:rows] for each in known], axis=0)
         return total
 
