@@ -42,6 +42,7 @@ ARMS = {
         less("exact-.25-top", "exact: 0.25, not spread", candidates="all", exact=0.25, spread=NO_SPREAD),
         less("exact-.25-floor-0", "exact: 0.25, exact_floor: 0", candidates="all", exact=0.25, exact_floor=0.0),
         less("exact-.25-refresh-4", "exact: 0.25, refresh_target: 4", params=KEPT, candidates="all", exact=0.25),
-        less("exact-.1-refresh-4", "exact: 0.1, refresh_target: 4", params=KEPT, candidates="all", exact=0.1),
+        less("exact-.25-start", "exact: 0.25, features: start", candidates="all", exact=0.25, features="start"),
+        less("exact-.25-both", "exact: 0.25, features: both", candidates="all", exact=0.25, features="both"),
     )
 }

@@ -66,7 +66,10 @@ def run(corpus: Corpus, arm: Arm, args: Mapping[str, Any], folder: Path, *, seed
 
 
 def expected_cost(section: Mapping[str, Any], decision: int, *, pool: int, batch: int) -> float:
-    """What a decision, from 1, costs in training steps where prediction holds: scores, and the target set's pass."""
+    """What a decision, from 1, costs in training steps where prediction holds.
+
+    Scores, the target set's pass, and at the first one that of the features.
+    """
     selector = section["selector"]
     if selector["name"] == "random":
         return 0.0
@@ -78,7 +81,8 @@ def expected_cost(section: Mapping[str, Any], decision: int, *, pool: int, batch
     if selector["name"] == "loss":
         return judged * FORWARD / batch
     refreshed = (decision - 1) % selector.get("refresh_target", 1) == 0
-    return (judged + TARGET_SIZE * refreshed) / batch
+    passed = pool if decision == 1 and section.get("features", "tokens") != "tokens" else 0
+    return (judged + TARGET_SIZE * refreshed + passed * FORWARD) / batch
 
 
 def steps_within(budget: float, *, warmup: int, update: int, cost: Callable[[int], float]) -> int:

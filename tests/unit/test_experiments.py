@@ -47,6 +47,7 @@ def result(losses, *, arm="random", seed=0, decision=0.0):
         ({"selector": {"name": "less"}, "candidates": 2}, [23.75, 23.75]),
         ({"selector": {"name": "less"}, "candidates": "all", "exact": 0.25}, [6.25, 6.25]),
         ({"selector": {"name": "less"}, "candidates": "all", "exact": 0.01}, [5.75, 5.75]),
+        ({"selector": {"name": "less"}, "candidates": "all", "exact": 0.25, "features": "both"}, [43.75, 6.25]),
         ({"selector": {"name": "less", "refresh_target": 2}, "candidates": "all", "exact": 0.25}, [6.25, 2.5]),
     ],
 )
