@@ -138,32 +138,21 @@ def window(browser: Any, made: Any, name: str, size: str, theme: str) -> Iterato
     context.close()
 
 
-@pytest.fixture
-def opened(browser, made):
-    """The report of a selector's run, on a desktop."""
-    with window(browser, made, "selector", "desktop", "light") as found:
-        yield found
+def page_of_run(shape: str) -> Any:
+    """A fixture: the report of a run of that shape, on a desktop."""
+
+    @pytest.fixture
+    def opened(browser, made):
+        with window(browser, made, shape, "desktop", "light") as found:
+            yield found
+
+    return opened
 
 
-@pytest.fixture
-def of_weighter(browser, made):
-    """That of a weighter's run."""
-    with window(browser, made, "weighter", "desktop", "light") as found:
-        yield found
-
-
-@pytest.fixture
-def of_packed(browser, made):
-    """That of a weighter's run on packed samples."""
-    with window(browser, made, "packed", "desktop", "light") as found:
-        yield found
-
-
-@pytest.fixture
-def marked_up(browser, made):
-    """That of a run on domains whose names look like markup."""
-    with window(browser, made, "marked up", "desktop", "light") as found:
-        yield found
+opened = page_of_run("selector")
+of_weighter = page_of_run("weighter")
+of_packed = page_of_run("packed")
+marked_up = page_of_run("marked up")
 
 
 def cases() -> Iterator[Any]:

@@ -79,7 +79,8 @@ def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
             share = data.run.domains[one.name] / pool
             assert one.ratio == pytest.approx(chosen[one.name] / every / share)
     assert bool(data.weights) == bool(data.domain_losses) == bool(data.domain_weights) == ("weighter" in kinds)
-    assert page_of(data)
+    page = page_of(data)
+    assert all(f'id="plot-{chart.id}"' in page for chart in charts_of(data)), "every chart has its place"
     assert json.loads(document_of(data))
 
 

@@ -11,7 +11,7 @@ from dataflex_cli.report.model import ReportData
 
 def course_charts(data: ReportData) -> list[Chart | None]:
     """In the order of the page; None for those of which there is nothing to show."""
-    return [_loss(data), *_work(data), _proportions(data), _domain_losses(data), *_weights(data)]
+    return [_loss(data), _proportions(data), _domain_losses(data), *_weights(data)]
 
 
 def _loss(data: ReportData) -> Chart | None:
@@ -28,8 +28,8 @@ def _loss(data: ReportData) -> Chart | None:
     return Chart(id="loss", title="Loss", says=says, data=lines, layout=layout, wide=True)
 
 
-def _work(data: ReportData) -> Iterable[Chart]:
-    """Over work in place of steps, a chart for each metric that was compared."""
+def work_charts(data: ReportData) -> Iterable[Chart]:
+    """Losses over work in place of steps, a chart for each metric that was compared."""
     for metric in dict.fromkeys(one.metric for one in data.against):
         others = [one for one in data.against if one.metric == metric]
         lines = [line(others[0].own, "@accent")]

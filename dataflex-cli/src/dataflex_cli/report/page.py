@@ -7,31 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from dataflex_cli.pages.figures import Chart
 from dataflex_cli.pages.html import rendered, script_json
-from dataflex_cli.report.charts import charts_of
+from dataflex_cli.report.charts import charts_of, compared_of, groups_of
 from dataflex_cli.report.model import ReportData
 from dataflex_cli.report.tiles import tiles_of
-
-_GROUPS = (
-    ("course", "The course of the run", ("loss", "proportions", "domain-loss", "weights")),
-    ("choice", "What was chosen", ("enrichment", "bands", "scores", "prediction", "score-length", "lengths")),
-    ("again", "Again and again", ("overlap", "coverage", "repeats", "time")),
-)
 
 
 def page_of(data: ReportData) -> str:
     """The report as HTML. Texts of samples stand in it as data, never as markup."""
-    charts = charts_of(data)
     return rendered(
         "dataflex_cli.report",
         "report.html.j2",
-        charts,
+        charts_of(data),
         script="report.js",
         data=data,
         tiles=tiles_of(data),
-        groups=[(key, title, [c for c in charts if c.id in ids]) for key, title, ids in _GROUPS if _any(charts, ids)],
-        compared=[chart for chart in charts if chart.id.startswith("work-")],
+        groups=groups_of(data),
+        compared=compared_of(data),
         domains=_domains(data),
         rows=script_json(_values(data)),
         provenance=_listed(data.provenance),
@@ -91,7 +83,3 @@ def _listed(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         (key, str(value) if isinstance(value, str | int) else json.dumps(value, indent=1, ensure_ascii=False))
         for key, value in shown.items()
     ]
-
-
-def _any(charts: list[Chart], ids: tuple[str, ...]) -> bool:
-    return any(chart.id in ids for chart in charts)
