@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nox
@@ -52,19 +52,18 @@ CORES = ("--numprocesses=logical", "--maxprocesses=4", "--dist=loadfile", "--no-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What another machine may have: torch's instructions (None: the best), its threads, a fast disk, other work."""
+    """What another machine may have: torch's instructions (None: the best), its threads, a fast disk."""
 
     instructions: str | None
     threads: int
     in_memory: bool
-    busy: bool
 
 
-# Each value once at least, not each with each.
+# Each value once at least, not each with each. They run at once: each is work that the others have beside them.
 MACHINES = (
-    Machine(instructions="default", threads=2, in_memory=True, busy=True),
-    Machine(instructions="avx2", threads=1, in_memory=True, busy=False),
-    Machine(instructions=None, threads=2, in_memory=False, busy=True),
+    Machine(instructions="default", threads=2, in_memory=True),
+    Machine(instructions="avx2", threads=1, in_memory=True),
+    Machine(instructions=None, threads=2, in_memory=False),
 )
 
 
@@ -154,26 +153,30 @@ def _fetch_axe(session: nox.Session, folder: str) -> None:
 
 @nox.session(python=PYTHON)
 def elsewhere(session: nox.Session) -> None:
-    """Run the tests marked numeric as on three other machines, one after the other; arguments go to pytest."""
+    """Run the tests marked numeric as on three other machines, all at once; arguments go to pytest."""
     install(session, "pytest", "pytest-xdist", "hypothesis", "jsonschema", "pyte", "ruff", "mypy", *TRACKERS)
-    failed = []
-    for number, machine in enumerate(MACHINES, start=1):
-        session.log(f"machine {number}: {machine}")
-        try:
-            _run_on(session, machine)
-        except CommandFailed:
-            failed.append(f"{number}")
-    if failed:
-        session.error(f"failed on machine {', '.join(failed)}")
+    told = [session.cache_dir.resolve() / f"elsewhere-{number}.log" for number, _ in enumerate(MACHINES, start=1)]
+    for machine, path in zip(MACHINES, told, strict=True):
+        session.log(f"{machine}: {path}")
+    with ThreadPoolExecutor(len(MACHINES)) as pool:
+        passed = list(pool.map(partial(_passes_on, session), MACHINES, told))
+    for path in told:
+        print(path.read_text(encoding="utf-8", errors="replace"))
+    if not all(passed):
+        session.error("failed: " + ", ".join(path.stem for path, ok in zip(told, passed, strict=True) if not ok))
 
 
-def _run_on(session: nox.Session, machine: Machine) -> None:
+def _passes_on(session: nox.Session, machine: Machine, told: Path) -> bool:
+    """Whether the tests pass on ``machine``; what pytest says goes to ``told``."""
     memory = Path("/dev/shm")
     fits = memory.is_dir() and shutil.disk_usage(memory).free > 4 * 2**30
     if machine.in_memory and not fits:
         session.warn(f"there are no four gigabytes in {memory}: the tests write to the disk")
     folder = memory if machine.in_memory and fits else None
-    with tempfile.TemporaryDirectory(prefix="dataflex-elsewhere-", dir=folder) as scratch, _load(machine.busy):
+    with (
+        tempfile.TemporaryDirectory(prefix="dataflex-elsewhere-", dir=folder) as scratch,
+        told.open("w", encoding="utf-8") as log,
+    ):
         env = {
             **QUIET,
             "ATEN_CPU_CAPABILITY": machine.instructions,
@@ -182,21 +185,14 @@ def _run_on(session: nox.Session, machine: Machine) -> None:
             "HF_HOME": f"{scratch}/hf",
             "HYPOTHESIS_STORAGE_DIRECTORY": f"{scratch}/hypothesis",
         }
+        cores = (f"--numprocesses={min(4, max(1, (os.cpu_count() or 1) // 2))}", *CORES[2:])
         files = ("--basetemp", f"{scratch}/tests", "--override-ini", "tmp_path_retention_policy=failed")
-        session.run("pytest", *CORES, *files, "-m", "numeric and not slow", *session.posargs, env=env)
-
-
-@contextmanager
-def _load(busy: bool) -> Iterator[None]:
-    """Keep every core busy with something else, as long as this process lives."""
-    work = f"import os\nwhile os.getppid() == {os.getpid()}: sum(range(10**6))"
-    others = [subprocess.Popen([sys.executable, "-c", work]) for _ in range((os.cpu_count() or 1) * busy)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        arguments = (*cores, *files, "-m", "numeric and not slow", *session.posargs)
+        try:
+            session.run("pytest", *arguments, env=env, stdout=log, stderr=subprocess.STDOUT)
+        except CommandFailed:
+            return False
+    return True
 
 
 @nox.session(python=PYTHON)
