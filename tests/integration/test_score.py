@@ -176,6 +176,14 @@ def test_what_cannot_be_is_said_before_anything_loads(score, model, data, tmp_pa
         score(base_args(model, data, tmp_path / "out"), *words)
 
 
+def test_it_names_those_that_score(score, model, data, tmp_path):
+    with pytest.raises(UnmetNeed) as caught:
+        score(base_args(model, data, tmp_path / "out", **TARGETS), "--selector", "greats")
+    names = caught.value.hint.removeprefix("use one that does, as ").split(", ")
+    assert {"less", "loss", "icons", "nice"} <= set(names)
+    assert not {"greats", "cluster-less", "near", "tsds", "random", "curriculum"} & set(names)
+
+
 def test_a_checkpoint_without_moments_is_refused_where_they_are_asked_for(score, trained, model, data, tmp_path):
     import shutil
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataflex_core.catalog import Catalog
+from dataflex_core.catalog import Catalog, Record
 from dataflex_core.config.section import RunConfig
 from dataflex_core.contracts import ScoringSelector
-from dataflex_core.errors import UnmetNeed, UsageError
+from dataflex_core.errors import DataflexError, UnmetNeed, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.judging import Judging
 from dataflex_core.llamafactory.checks import check_needs, check_run
@@ -36,8 +36,15 @@ def _faults(prepared: PreparedRun, judging: Judging, catalog: Catalog) -> Iterat
         return
     chosen = prepared.strategies.get(SELECTOR)
     if chosen is not None and not issubclass(implementation_of(chosen.record), ScoringSelector):
-        known = (record for record in catalog.of_kind(Kind.SELECTOR))
-        named = [record.spec.name for record in known if record.spec.needs]
+        named = [record.spec.name for record in catalog.of_kind(Kind.SELECTOR) if _scores(record)]
         raise UnmetNeed(
-            f"{chosen.title} gives no scores: it chooses without", hint=f"use one that does, as {', '.join(named)}"
+            f"{chosen.title} gives no scores of samples one by one", hint=f"use one that does, as {', '.join(named)}"
         )
+
+
+def _scores(record: Record) -> bool:
+    """Whether it scores samples one by one; not where it does not load."""
+    try:
+        return issubclass(implementation_of(record), ScoringSelector)
+    except DataflexError:
+        return False
