@@ -72,9 +72,14 @@ _MIXERS = (
     _mixer("odm, exploration .5", "odm", exploration=0.5),
     _mixer("ado", "ado", start=20, every=10, smoothing=11),
     _mixer("doge", "doge"),
-    _mixer("sheared", "sheared", {"holdout": 0.1}, reference_model=REFERENCE),
 )
 _TOWARDS = _mixer("doge, towards the target set", "doge", towards="target")
+
+
+def _sheared(holdout: float) -> Claim:
+    return _mixer("sheared", "sheared", {"holdout": holdout}, reference_model=REFERENCE)
+
+
 _GRADED = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
 EXPERIMENTS = {
     "selectors": (
@@ -117,7 +122,7 @@ EXPERIMENTS = {
         ),
     ),
     "mixers": (
-        Comparison(corpus=DOMAINS, claims=(*_MIXERS, _TOWARDS)),
-        Comparison(corpus=MANY, claims=_MIXERS, steps=240, control_steps=480),
+        Comparison(corpus=DOMAINS, claims=(*_MIXERS, _TOWARDS, _sheared(0.1))),
+        Comparison(corpus=MANY, claims=(*_MIXERS, _sheared(0.3)), steps=240, control_steps=480),
     ),
 }
