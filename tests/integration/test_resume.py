@@ -256,3 +256,48 @@ def test_another_run_is_refused_unless_allowed(model, data, stopped, tmp_path, p
     train({**args, "dataflex": {"allow_changed": [part]}}, events=events, settings=settings, **strategies)
     assert of_kind(events, "end")[0]["step"] == args["max_steps"]
     assert len(of_kind(events, "step")) == args["max_steps"]
+
+
+PLANNED_ANEW = {
+    "half the batch": ("schedule", {"selector": "loss"}, {}, {"selector": "loss"}, {"per_device_train_batch_size": 2}),
+    "twice the batch": ("schedule", {"selector": "loss"}, {}, {"selector": "loss"}, {"per_device_train_batch_size": 8}),
+    "a selector is added": (
+        "strategies, schedule",
+        {"weighter": "loss"},
+        {"dataset": "words", "eval_dataset": None},
+        {"selector": "random", "weighter": "loss"},
+        {"dataset": "words", "eval_dataset": None},
+    ),
+    "a domain is added": (
+        "data",
+        {"mixer": "odm"},
+        {},
+        {"mixer": "odm"},
+        {"dataset": "words,numbers,numbers_held", "eval_dataset": None},
+    ),
+    "a pool that is ordered grows": (
+        "data, schedule",
+        {"selector": "curriculum"},
+        {"dataset": "words"},
+        {"selector": "curriculum"},
+        {"dataset": "words,numbers"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PLANNED_ANEW)
+def test_what_no_plan_fits_any_more_is_decided_anew(model, data, tmp_path, case):
+    """In the middle of an interval: the next step begins another one, and the run trains to its end."""
+    part, first, before, then, after = PLANNED_ANEW[case]
+    output = train(base_args(model, data, tmp_path / "run", **COMMON | before), **first)
+    events: list[dict] = []
+    changes = {"resume_from_checkpoint": str(output / "checkpoint-6"), "dataflex": {"allow_changed": part.split(", ")}}
+    args = base_args(model, data, output, **COMMON | after | changes)
+    train(args, events=events, **then)
+    steps = [event for event in of_kind(events, "step") if event["step"] > 6]
+    assert [event["step"] for event in steps] == list(range(7, args["max_steps"] + 1))
+    batch = args["per_device_train_batch_size"] * args.get("gradient_accumulation_steps", 1)
+    assert {len(event["samples"]) for event in steps} == {batch}
+    assert 6 in [event["step"] for event in of_kind(events, "decision")]
+    told = [event["text"] for event in of_kind(events, "notice")]
+    assert any("strategies begin anew" in text for text in told) == ("data" in part)

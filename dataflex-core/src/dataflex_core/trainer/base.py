@@ -142,7 +142,7 @@ class FlexTrainer(StandingTrainer):
         """The planner's state, None where LLaMA-Factory's own order is kept."""
         return None
 
-    def take_up_plan(self, state: Mapping[str, Any]) -> None:
+    def take_up_plan(self, state: Mapping[str, Any] | None) -> None:
         """Go on from what `planner_state` gave."""
 
     def signal_state(self) -> dict[str, Any]:

@@ -31,8 +31,11 @@ class Carried:
 
 
 def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
-    """A strategy that is another one than at that slot in the checkpoint starts afresh."""
+    """A strategy that is another one than at that slot in the checkpoint starts afresh; so do all, of other data."""
     assert trainer.run.resumed is not None
+    if "data" in trainer.run.changed:
+        trainer.run.journal.notice("the data is another: strategies begin anew, with a new interval")
+        return
     before, now = trainer.run.resumed["provenance"]["strategies"], trainer.run.provenance()["strategies"]
     for slot, strategy in trainer.run.strategies.items():
         if before.get(str(slot)) == now[str(slot)]:
@@ -60,7 +63,7 @@ def _put_interval(trainer: FlexTrainer, value: list[int] | None) -> None:
 
 def _put_planner(trainer: FlexTrainer, state: Mapping[str, Any] | None) -> None:
     # What was planned of other data is of other samples: the next step then begins an interval.
-    if state is not None and "data" not in trainer.run.changed:
+    if "data" not in trainer.run.changed:
         trainer.take_up_plan(state)
 
 

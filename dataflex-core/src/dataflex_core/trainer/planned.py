@@ -153,11 +153,13 @@ class PlannedTrainer(SignalTrainer):
     def planner_state(self) -> dict[str, Any]:
         return self.planner.state()
 
-    def take_up_plan(self, state: Mapping[str, Any]) -> None:
-        self.planner.load(state)
+    def take_up_plan(self, state: Mapping[str, Any] | None) -> None:
+        if state is not None:
+            self.planner.load(state)
         plan = self.planner.plan
-        if plan is None or len(plan.ids) % self.run.budget.global_batch:
-            self.interval = None  # of another global batch: the next step begins an interval
+        if plan is None or len(plan.ids) != plan.interval.steps * self.run.budget.global_batch:
+            # Planned by nobody, or for another global batch: the next step begins an interval.
+            self.interval = None
         else:
             self._feed = self._fed_from(plan, self.state.global_step)
 
