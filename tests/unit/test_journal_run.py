@@ -137,6 +137,14 @@ def test_a_decision_amid_which_the_run_goes_on_is_kept(folder):
     assert run.steps == STEPS
 
 
+def test_a_decision_that_the_checkpoint_has_is_kept_before_its_first_step(folder):
+    """As where a signal came between the two: it is not taken again."""
+    resume = Resume(step=2, checkpoint="out/checkpoint-2")
+    run = open_run(folder(*WHOLE[:7], resume, *WHOLE[7:]))
+    assert [made.decision for made in run.decisions] == [0, 1]
+    assert run.steps == STEPS
+
+
 def test_fallbacks_are_notices(folder):
     fallback = Fallback(step=0, kind="batches-halved", text="halved")
     run = open_run(folder(START, Notice(text="by the way"), fallback))

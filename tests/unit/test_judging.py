@@ -46,11 +46,11 @@ class Twofold(Planted):
     columns = 2
 
 
-def planner(rules, *, selector=None, mixer=None, **spec):
+def planner(rules, *, selector=None, mixer=None, sizes=SIZES, **spec):
     selector = Planted(None) if selector is None else selector
     selector.setup(None)
     run = {"batch": 20, "steps": 20, "update": 4, "rules": rules, "features": ROWS.__getitem__}
-    return *made(SIZES, selector=selector, mixer=mixer, **run, **spec), selector
+    return *made(sizes, selector=selector, mixer=mixer, **run, **spec), selector
 
 
 @pytest.mark.parametrize("selector", [Planted, Twofold])
@@ -84,6 +84,21 @@ def test_a_spread_choice_repeats_no_sample_more_often_than_it_may():
     same = np.concatenate([plan.ids for plan in decided(bare, budget)])
     assert np.bincount(same).max() == 5
     assert len(np.unique(chosen_ids)) > 2 * len(np.unique(same))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "mixer", "most"),
+    [((400, 800), None, 1), ((90, 90), None, 3), ((90, 800), Shares([9, 1]), 5)],
+    ids=["enough", "a small pool", "a small domain with a large quota"],
+)
+def test_a_pool_that_is_used_up_is_gone_through_once_more_and_said_so(sizes, mixer, most):
+    made_here, budget, _ = planner(Rules(spread=Spread(repeats=1)), mixer=mixer, sizes=sizes)
+    plans = list(decided(made_here, budget))
+    assert not any(plan.shortages for plan in plans)
+    assert np.bincount(np.concatenate([plan.ids for plan in plans])).max() == most
+    said = [remark for plan in plans for remark in plan.remarks]
+    assert len(said) == most - 1, "once each time that the limit is lifted"
+    assert all("spread.repeats: too few candidates" in remark for remark in said)
 
 
 @pytest.mark.parametrize("stop", [1, 3])

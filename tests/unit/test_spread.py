@@ -7,7 +7,7 @@ import pytest
 
 from dataflex_core.choosing import top
 from dataflex_core.config.section import Spread
-from dataflex_core.planning.spread import spread_scores
+from dataflex_core.planning.spread import limit_of, spread_scores
 
 SIZE = 400
 SCORES = np.random.default_rng(0).standard_normal(SIZE).astype("f4")
@@ -17,7 +17,8 @@ pytestmark = pytest.mark.numeric
 def spread_by(spread, times=None, *, scores=SCORES, seed=1, temperature=None):
     times = np.zeros(SIZE, dtype="i8") if times is None else times
     temperature = spread.temperature if temperature is None else temperature
-    return spread_scores(scores, times, spread, temperature, np.random.default_rng(seed))
+    limits = np.full(len(times), spread.repeats)
+    return spread_scores(scores, times, spread, temperature, np.random.default_rng(seed), limits=limits)
 
 
 def test_without_chance_the_order_stays_whatever_the_scores_unit():
@@ -56,6 +57,22 @@ def test_no_sample_is_chosen_more_often_than_it_may_be():
         times[chosen] += 1
     assert times.max() == 3
     assert times.sum() == 20 * 40
+
+
+@pytest.mark.parametrize(
+    ("times", "wanted", "limit"),
+    [
+        ([0, 0, 3, 3], 2, 3),
+        ([0, 3, 3, 3], 2, 4),
+        ([3, 3, 4, 5], 2, 4),
+        ([3, 3, 4, 5], 4, 6),
+        ([3, 3], 9, 4),
+        ([], 2, 3),
+    ],
+    ids=["enough are left", "one is short", "the least chosen again", "all are wanted", "fewer than wanted", "none"],
+)
+def test_a_limit_is_lifted_as_far_as_a_quota_takes(times, wanted, limit):
+    assert limit_of(np.array(times, dtype="i8"), wanted, 3) == limit
 
 
 def test_columns_are_moved_together_and_nan_stays():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -122,6 +122,8 @@ def open_run(path: Path | str) -> Run:
     for event in read_journal(journal):
         if isinstance(event, Resume):
             events = [past for past in events if not _is_undone(past, event.step)]
+        elif isinstance(event, Decision) and (again := _taken_before(events, event)) is not None:
+            del events[again]
         events.append(event)
     if not events or not isinstance(events[0], Start):
         raise DataError(
@@ -143,13 +145,19 @@ def _journal_in(path: Path) -> Path:
 def _is_undone(event: Event, step: int) -> bool:
     """Whether going on from after ``step`` does again what ``event`` tells."""
     match event:
-        case Step() | Logged() | Trained() | Evaluated() | Fallback():
+        case Step() | Logged() | Trained() | Evaluated() | Fallback() | Decision():
             return event.step > step
-        case Decision():
-            return event.step >= step
         case End() | Failed():
             return True
     return False
+
+
+def _taken_before(events: Sequence[Event], decision: Decision) -> int | None:
+    """Where a decision about the same steps stands, which one taken anew after a resume replaces."""
+    for at in range(len(events) - 1, -1, -1):
+        if isinstance(other := events[at], Decision):
+            return at if other.step == decision.step else None
+    return None
 
 
 def _ids(steps: Iterable[Step]) -> array[int]:

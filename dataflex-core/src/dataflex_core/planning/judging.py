@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dataflex_core.config.section import Spread
 from dataflex_core.contracts import ScoringSelector
-from dataflex_core.planning.predict import Features, Memory
+from dataflex_core.planning.predict import Features, Memory, as_table
 from dataflex_core.planning.probe import Probing, judge
-from dataflex_core.planning.spread import spread_scores
+from dataflex_core.planning.spread import limit_of, spread_scores
 from dataflex_core.requests import SelectionRequest
 
 Ids = NDArray[np.int64]
@@ -26,7 +26,7 @@ class Judged:
 
     ``given`` are the scores that the selector chooses by: these, spread. ``exact`` Bool[N] are its own, and
     ``correlation`` is the rank correlation of the latest of them with what had been predicted: None, and all exact,
-    where nothing was.
+    where nothing was. ``remarks`` are lines for the user.
     """
 
     ids: Ids
@@ -34,6 +34,7 @@ class Judged:
     given: Scores
     exact: NDArray[np.bool_] | None = None
     correlation: float | None = None
+    remarks: tuple[str, ...] = ()
 
     def part(self, candidates: Ids) -> tuple[Scores, NDArray[np.bool_] | None]:
         """What is given of some of them, and which of it is exact."""
@@ -56,6 +57,7 @@ class Judge:
         self._selector, self._probing, self._features, self._spread = selector, probing, features, spread
         self._memory = Memory()
         self._times = np.zeros(pool if spread is not None else 0, dtype=np.uint16)
+        self._most = 0
 
     def scores(
         self,
@@ -85,12 +87,39 @@ class Judge:
                 dealt=lambda predict, ids: _dealt(request, predict, ids),
             )
             scores, exact, correlation, self._memory = found.scores, found.exact, found.correlation, found.memory
-        given = scores
+        given, remarks = scores, tuple[str, ...]()
         if self._spread is not None:
             temperature = self._spread.temperature_at(request.progress.decision, request.progress.decisions)
             times = self._times[request.candidates].astype(np.int64)
-            given = spread_scores(scores, times, self._spread, temperature, rng("spread"))
-        return Judged(ids=request.candidates, scores=scores, given=given, exact=exact, correlation=correlation)
+            limits = self._limits(self._spread, request.candidates, scores, groups, wanted)
+            given = spread_scores(scores, times, self._spread, temperature, rng("spread"), limits=limits)
+            remarks = self._lifted(limits, self._spread.repeats)
+        return Judged(
+            ids=request.candidates,
+            scores=scores,
+            given=given,
+            exact=exact,
+            correlation=correlation,
+            remarks=remarks,
+        )
+
+    def _limits(self, spread: Spread, every: Ids, scores: Scores, groups: Sequence[Ids], wanted: Ids) -> Ids:
+        """How often each of ``every`` Int64[N] may be chosen, of each group as often as its quota takes."""
+        limits = np.full(len(every), spread.repeats, dtype=np.int64)
+        usable: NDArray[np.bool_] = np.isfinite(as_table(scores)).all(axis=1)
+        for group, count in zip(groups, wanted.tolist(), strict=True):
+            at = np.searchsorted(every, group)
+            limits[at] = limit_of(self._times[group[usable[at]]].astype(np.int64), count, spread.repeats)
+        return limits
+
+    def _lifted(self, limits: Ids, repeats: int) -> tuple[str, ...]:
+        """What is to be said of limits that are higher than any before."""
+        most = int(limits.max(initial=repeats))
+        if most <= max(self._most, repeats):
+            return ()
+        self._most = most
+        said = f"spread.repeats: too few candidates were chosen less than {repeats} times"
+        return (f"{said}, so that some are chosen {most} times (train for fewer steps, or on a larger pool)",)
 
     def chose(self, ids: Ids) -> None:
         """Remember a choice: each sample once, however often its interval trains on it."""
@@ -100,7 +129,12 @@ class Judge:
     def state(self) -> dict[str, Any]:
         """What must survive a restart."""
         chosen = np.flatnonzero(self._times)
-        return {"memory": self._memory.state(), "chosen": chosen, "times": self._times[chosen].astype(np.int64)}
+        return {
+            "memory": self._memory.state(),
+            "chosen": chosen,
+            "times": self._times[chosen].astype(np.int64),
+            "most": self._most,
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
@@ -108,6 +142,7 @@ class Judge:
         if len(self._times):
             self._times[:] = 0
             self._times[state["chosen"]] = state["times"]
+        self._most = int(state.get("most", 0))
 
 
 def _dealt(request: SelectionRequest, predict: Callable[[Ids], Scores], ids: Ids) -> Scores:

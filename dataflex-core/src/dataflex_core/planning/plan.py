@@ -49,7 +49,7 @@ class Plan:
     nothing asked for it. ``counts`` are samples by domain. ``judged`` candidates were looked at; ``scored`` are their
     ids Int64[N] and scores Float32[N] or [N, K], where the selector scores; where some of these are predicted
     ``exact`` Bool[N] are those that are not, and ``correlation`` is the rank correlation of the two. ``notes`` are the
-    strategies' figures, by slot, ``remarks`` a mixer's lines for the user.
+    strategies' figures, by slot, ``remarks`` lines for the user.
     """
 
     interval: Interval

@@ -6,7 +6,7 @@ decide again from a journal. Its state is all that a decision depends on besides
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -137,7 +137,7 @@ class Planner:
             exact=None if scored is None else scored.exact,
             correlation=None if scored is None else scored.correlation,
             notes={slot: figures for slot, figures in notes.items() if figures},
-            remarks=mixture.remarks,
+            remarks=(*self._said(mixture.remarks), *(() if scored is None else scored.remarks)),
         )
         self._previous = mixture.proportions
         self._steps += interval.steps
@@ -189,6 +189,9 @@ class Planner:
             return mixture_of(answer, self._chosen[MIXER].needs, len(domains))
         except StrategyFault as wrong:
             raise self._fault(MIXER, interval, wrong.message + answered_at(self._mixer, "mix"), wrong.hint) from wrong
+
+    def _said(self, remarks: Sequence[str]) -> Iterator[str]:
+        return (f"{self._chosen[MIXER].title}: {remark}" for remark in remarks)
 
     def _configured(self, written: str | Mapping[str, float]) -> Shares:
         """What the configuration says of proportions, in the unit of the run's: `size` is of samples in any."""

@@ -196,6 +196,6 @@ class PlannedTrainer(SignalTrainer):
             self.figures.add(noted(slot, notes))
         self.run.journal.write(event)
         for remark in plan.remarks:
-            self.run.journal.notice(f"{self.run.prepared.strategies[MIXER].title}: {remark}")
+            self.run.journal.notice(remark)
         if plan.scored is not None:
             self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)
