@@ -394,6 +394,8 @@ def test_it_says_whom_weighting_favoured(data):
     assert said in words_of(shown)
     alike = replace(data, weights_over_run={"a": 1.001, "b": 0.999})
     assert "Weighting made the tokens of every domain count alike." in words_of(alike)
+    absent = replace(events[1], tokens={"a": 80, "b": 0}, weights={"a": 79.9, "b": 0.0})
+    assert weights_over_run(SimpleNamespace(trained=[absent])) == {}
     one_domain = SimpleNamespace(trained=[replace(events[2], weights={"a": 3.0})])
     assert domain_weights(one_domain) == ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from signal_support import SIZE, set_up, signals_of
 from support import base_args, build_model, journalled, of_kind, train
 
 from dataflex_core.errors import DataError, RunFailed
+from dataflex_core.trainer.ledger import Entry
+from dataflex_core.trainer.weight import WeightTrainer
 
 pytestmark = pytest.mark.numeric
 
@@ -69,6 +73,24 @@ def test_samples_without_target_tokens_are_no_divergence(folder):
     assert np.isnan(signals_of(model, optimizer, bare, targets).influence(np.arange(SIZE))).all()
     with pytest.raises(DataError, match="no sample of target set t0 has a gradient"):
         signals_of(model, optimizer, pool, [bare[:3]]).influence(np.arange(SIZE))
+
+
+def test_texts_have_target_tokens_without_labels(folder):
+    """As LLaMA-Factory leaves the samples of stage pt."""
+    model, optimizer, pool, targets = set_up(folder, "full")
+    bare = [{key: value for key, value in row.items() if key != "labels"} for row in pool]
+    signals = signals_of(model, optimizer, bare, targets)
+    with pytest.raises(RunFailed, match="no loss of the pool is a finite number"):
+        signals._check_losses(np.arange(SIZE), np.full(SIZE, np.nan, dtype="f4"))
+
+
+def test_under_fp16_a_loss_that_is_no_number_is_no_weighters_fault():
+    """The step is dropped, whatever weights were made of it."""
+    entry = Entry(kind="wrong", step=3, values=np.array([1, 1, 1, 1]), everyones=np.zeros((1, 4)), about=(8, ("w",)))
+    trainer = SimpleNamespace(args=SimpleNamespace(fp16=True))
+    assert WeightTrainer._wrong(trainer, entry) is None
+    trainer.args.fp16 = False
+    assert "the losses of 1 of 8 samples" in str(WeightTrainer._wrong(trainer, entry))
 
 
 def test_one_loss_that_is_no_number_ends_nothing(folder):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cases import cases
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from signal_support import SIZE, make_samples, reference_scores, set_up, signals_of
 from support import build_model
 
@@ -150,6 +150,23 @@ def test_another_request_is_no_stale_one(folder, tmp_path):
     again.signals.losses(EVERY, model="base")
     assert sum(again.batches) == SIZE
     assert again.notices == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("Error while serializing: Os { code: 28 }")]
+)
+def test_results_that_cannot_be_written_end_nothing_and_are_said_once(folder, tmp_path, monkeypatch, error):
+    expected = _Run(folder, tmp_path / "whole")("losses")
+
+    def full(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("dataflex_core.scoring.partial.save_file", full)
+    run = _Run(folder, tmp_path / "partial")
+    np.testing.assert_array_equal(run("losses"), expected)
+    (said,) = run.notices
+    assert said.startswith(f"partial losses of the pool cannot be written to {tmp_path / 'partial'}")
+    assert list((tmp_path / "partial").iterdir()) == []
 
 
 def test_a_torn_file_is_ignored_and_said(folder, tmp_path):

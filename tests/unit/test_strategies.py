@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from host_reads import host_reads
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import UsageError
@@ -336,6 +337,23 @@ def test_the_temperature_goes_from_its_start_to_its_end_in_a_straight_line():
 def test_a_temperature_that_changes_says_from_what_and_in_how_many_steps(params):
     with pytest.raises(UsageError, match="r_start and r_steps"):
         LossWeighter(LossParams(**params)).setup(SetupContext(domains=DOMAINS, targets=(), total_steps=4, seed=0))
+
+
+WEIGHINGS = {
+    "rho-1": lambda: kept(torch.rand(4, 6), torch.rand(4, 6) > 0.3, 0.6),
+    "loss": lambda: loss_weights(torch.rand(8), LossParams()),
+    "adapt": lambda: adapt.weights(torch.rand(8, 5), torch.rand(3, 5), 0.1),
+    "joint-update": lambda: joint_update.weights(
+        torch.eye(8), torch.rand(8), beta=0.1, tau=0.05, rho=0.5, iterations=20
+    ),
+}
+
+
+@pytest.mark.parametrize("weigh", WEIGHINGS.values(), ids=WEIGHINGS)
+def test_weighing_asks_the_device_for_no_value(weigh):
+    with host_reads("dataflex_strategies") as found:
+        weigh()
+    assert found.places == []
 
 
 def test_rho_1_keeps_the_largest_excesses_and_what_equals_the_last():

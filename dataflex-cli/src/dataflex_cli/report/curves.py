@@ -111,7 +111,7 @@ def _relative_weights(events: Sequence[Trained]) -> dict[str, float]:
     weights, tokens = dict[str, float](), dict[str, int]()
     for event in events:
         for name, total in (event.weights or {}).items():
-            if total is not None:
+            if total is not None and event.tokens[name]:
                 weights[name] = weights.get(name, 0.0) + total
                 tokens[name] = tokens.get(name, 0) + event.tokens[name]
     return enrichment(weights, tokens) if len(weights) > 1 and sum(weights.values()) > 0 else {}

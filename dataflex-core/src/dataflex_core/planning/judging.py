@@ -106,7 +106,7 @@ class Judge:
     def _limits(self, spread: Spread, every: Ids, scores: Scores, groups: Sequence[Ids], wanted: Ids) -> Ids:
         """How often each of ``every`` Int64[N] may be chosen, of each group as often as its quota takes."""
         limits = np.full(len(every), spread.repeats, dtype=np.int64)
-        usable: NDArray[np.bool_] = np.isfinite(as_table(scores)).all(axis=1)
+        usable = np.atleast_1d(np.isfinite(as_table(scores)).all(axis=1))
         for group, count in zip(groups, wanted.tolist(), strict=True):
             at = np.searchsorted(every, group)
             limits[at] = limit_of(self._times[group[usable[at]]].astype(np.int64), count, spread.repeats)

@@ -26,7 +26,6 @@ from dataflex_core.scoring.models import Encoder
 from dataflex_core.scoring.results import Part, in_order, split_runs
 from dataflex_core.scoring.samples import Batch, Ids, Samples
 from dataflex_core.scoring.start_states import VERSION, folded, width_of
-from dataflex_core.scoring.targets import IGNORE
 from dataflex_core.signals import Gathered, Generations
 
 
@@ -280,9 +279,7 @@ class ModelSignals(GradientSignals):
         ranks = context.engine.ranks
         if not ranks.largest(int(lost.any())) or ranks.largest(int((~lost).any())):
             return
-        dataset = self._samples.dataset
-        has_targets = any(any(label != IGNORE for label in dataset[int(i)]["labels"][1:]) for i in shard[lost])
-        if ranks.largest(int(has_targets)):
+        if ranks.largest(int(self.target_tokens(shard[lost]).any())):
             raise diverged(context.step, f"no loss of {self._samples.name} is a finite number")
 
 

@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 
 from dataflex_core.scoring.fingerprint import digest_of_text
 from dataflex_core.scoring.results import Part
+from dataflex_core.wording import one_line
 
 State = Mapping[str, str]
 """Digests of what results depend on, by name: data, model, configuration, seed, code."""
@@ -42,6 +43,8 @@ class PartialStore:
         self.seconds = seconds
         self.complete = complete
         self.notice = notice
+        self.writes = True
+        """Until a file could not be written: partial results save time, and are no reason to end a run."""
         self._step: int | None = None
 
     def begin(self, step: int) -> None:
@@ -119,6 +122,8 @@ class OpenPass:
 
     def add(self, part: Part) -> None:
         """Add ``part``; write what was added since the last file where that is longer ago than ``store.seconds``."""
+        if not self.store.writes:
+            return
         self._pending.append(part)
         if self.is_due():
             self._write()
@@ -139,17 +144,30 @@ class OpenPass:
             self._write()
 
     def _write(self) -> None:
+        try:
+            self._save()
+        except (OSError, SafetensorError) as error:
+            self.store.writes = False
+            self.store.notice(
+                f"partial {self.what} cannot be written to {self.store.folder}, so that a pass that is killed is "
+                f"repeated whole: {one_line(error)}"
+            )
+        self._pending.clear()
+        self._since = time.monotonic()
+
+    def _save(self) -> None:
         part = Part.joined(self._pending)
         arrays: dict[str, NDArray[np.generic]] = {"ids": part.ids, "values": part.values}
         if part.lengths is not None:
             arrays["lengths"] = part.lengths
         self.store.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.store.folder / f"{self.prefix}-{self.store.rank}.tmp"
-        save_file(arrays, temporary, metadata={"what": self.what, "state": json.dumps(dict(self.state()))})
-        os.replace(temporary, self._free_name())
-        self._pending.clear()
+        try:
+            save_file(arrays, temporary, metadata={"what": self.what, "state": json.dumps(dict(self.state()))})
+            os.replace(temporary, self._free_name())
+        finally:
+            temporary.unlink(missing_ok=True)
         self._wrote = True
-        self._since = time.monotonic()
 
     def _free_name(self) -> Path:
         key = digest_of_text(json.dumps(dict(self.state()), sort_keys=True))[:12]

@@ -163,9 +163,10 @@ class WeightTrainer(LossTrainer):
         lost, nothing_left, *each = entry.values.tolist()
         samples, slots = entry.about
         step = entry.step - 1
-        if lost and not self.args.fp16:
+        if lost:
+            # Under fp16 the step is dropped, and weights made of such losses are no weighter's fault.
             what = f"the losses of {lost} of {samples} samples that it trains on are not finite"
-            return diverged(step, what)
+            return None if self.args.fp16 else diverged(step, what)
         for slot, unfit, zero in zip(slots, each[::2], each[1::2], strict=True):
             if unfit or zero:
                 text = NOT_FINITE if unfit else ALL_ZERO

@@ -55,4 +55,4 @@ def kept(excess: torch.Tensor, mask: torch.Tensor, keep: float) -> torch.Tensor:
     ranked = excess.masked_fill(~mask, float("-inf")).flatten().sort(descending=True).values
     # 0.6 of 5 is 3, whatever 0.6 is in binary.
     count = (mask.sum().double() * keep - 1e-9).ceil().long().clamp(min=1)
-    return (mask & (excess >= ranked[count - 1])).float()
+    return (mask & (excess >= ranked.gather(0, (count - 1)[None]))).float()
