@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from dataflex_cli.main import cli
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UsageError
-from dataflex_core.journal import Decision, Start, Step, StrategyFact
+from dataflex_core.journal import Decision, Resume, Start, Step, StrategyFact
 from dataflex_core.journal.mixed import mean_proportions
 from dataflex_core.journal.writer import Journal
 from dataflex_core.requests import SetupContext
@@ -39,6 +39,18 @@ def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None):
             journal.write(Decision(decision=number, step=start, until=until, **told, **asked))
         for step in range(start + 1, min(until, done) + 1):
             journal.write(Step(step=step, samples=(0, 1)))
+    return folder
+
+
+def gone_on_with(folder, *, at, until, shares, domains=None):
+    """A `mixed_run` of three steps that goes on from step ``at``, decides anew amid an interval, and trains on."""
+    journal = Journal(mixed_run(folder, done=3) / "dataflex", owner=True, report=lambda event, past: None)
+    resume = Resume(step=at, checkpoint="checkpoint", domains=domains)
+    journal.go_on(journal.path, journal.path.stat().st_size, resume)
+    asked = {"judged": 0, "shortages": (), "plan": "", "seconds": 0.0, "chosen": dict.fromkeys(shares, 2)}
+    journal.write(Decision(decision=2, step=at, until=until, proportions=shares, **asked))
+    for step in range(at + 1, until + 1):
+        journal.write(Step(step=step, samples=(0, 1)))
     return folder
 
 
@@ -79,6 +91,23 @@ def test_as_json_both_are_there_and_a_reference_that_is_no_better_is_told(tmp_pa
 def test_a_run_that_mixed_nothing(tmp_path, made, said):
     with pytest.raises(DataError, match=said):
         called(mixed_run(tmp_path, **made))
+
+
+def test_an_interval_that_was_cut_short_counts_as_far_as_it_was_trained(tmp_path):
+    document = json.loads(called(gone_on_with(tmp_path, at=2, until=5, shares={"a": 0.9, "b": 0.1}), "--json").stdout)
+    assert document["steps"] == 4, "one of two, and three"
+    assert document["mean"] == pytest.approx({"a": 0.8, "b": 0.2})
+    assert document["last"] == pytest.approx({"a": 0.9, "b": 0.1})
+
+
+@pytest.mark.parametrize("shares", [{"a": 0.3, "new": 0.7}, {"a": 0.2, "b": 0.3, "new": 0.5}, {"a": 0.4, "b": 0.6}])
+def test_of_a_run_that_went_on_with_other_data_its_proportions_since_then_count(tmp_path, shares):
+    folder = gone_on_with(tmp_path, at=2, until=5, shares=shares, domains=dict.fromkeys(shares, 7))
+    printed = called(folder)
+    assert yaml.safe_load(printed.stdout)["dataflex"]["mixer"]["proportions"] == pytest.approx(shares)
+    assert "mean of 3 steps" in printed.stdout
+    assert printed.stderr == "of the steps after 2, since when it trains on other data\n"
+    assert mean_proportions(str(folder)) == pytest.approx(shares)
 
 
 def begun(folder, *names):

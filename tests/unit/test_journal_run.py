@@ -145,6 +145,38 @@ def test_a_decision_that_the_checkpoint_has_is_kept_before_its_first_step(folder
     assert run.steps == STEPS
 
 
+def test_an_interval_ends_where_the_run_decides_anew(folder):
+    resume = Resume(step=3, checkpoint="out/checkpoint-3")
+    run = open_run(folder(*WHOLE[:8], resume, decided(1, 3), STEPS[3], End(step=4)))
+    assert [(made.step, made.until) for made in run.decisions] == [(0, 2), (2, 3), (3, 5)]
+    assert [list(run.samples_of(made)) for made in run.decisions] == [[1, 8, 2, 7], [3, 6], [4, 5]]
+    assert run.of(Decision)[1] == decided(1, 2), "events are as they were written"
+
+
+def test_a_run_that_went_on_with_other_data_is_read_since_then(folder):
+    start = replace(START, holdout={"words": 1}, rows={"words": 9}, mean_tokens={"words": 4.0})
+    resume = Resume(step=3, checkpoint="out/checkpoint-3", domains={"words": 4, "more": 1})
+    before = (start, *WHOLE[1:8])
+    run = open_run(folder(*before, resume))
+    assert (run.changed_data_at, run.step, run.on_its_data.step) == (3, 3, 3)
+    assert (len(run.samples), len(run.on_its_data.samples)) == (6, 0)
+    (run.path).write_text("".join(json.dumps(to_record(e)) + "\n" for e in (*before, resume, decided(1, 3), STEPS[3])))
+    run = open_run(run.path)
+    since = run.on_its_data
+    assert since.events[1:] == (resume, decided(1, 3), STEPS[3])
+    assert since.start == replace(START, domains={"words": 4, "more": 1}, mean_tokens={}), "still shares of tokens"
+    assert (since.changed_data_at, since.on_its_data) == (3, since)
+    assert list(since.samples_of(since.decisions[0])) == [4, 5]
+
+
+def test_a_run_that_goes_on_from_before_it_had_other_data_is_on_its_first_again(folder):
+    other = Resume(step=3, checkpoint="out/checkpoint-3", domains={"more": 5})
+    run = open_run(folder(*WHOLE[:8], other, Resume(step=2, checkpoint="out/checkpoint-2"), *WHOLE[6:]))
+    assert run.changed_data_at is None
+    assert run.on_its_data is run
+    assert [resume.step for resume in run.resumes] == [2]
+
+
 def test_fallbacks_are_notices(folder):
     fallback = Fallback(step=0, kind="batches-halved", text="halved")
     run = open_run(folder(START, Notice(text="by the way"), fallback))

@@ -27,7 +27,8 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
     RUN is the output folder of a run with any mixer, which may be still going. Where the mixer weighs the loss, as
     doremi does, a domain's part is what it was sampled times its weight. The warm-up does not count.
     """
-    found = mixed(open_run(folder))
+    run = open_run(folder)
+    found = mixed(run)
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **asdict(found)}, indent=2, ensure_ascii=False))
     else:
@@ -35,6 +36,8 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
         what = ("the last steps", "mean") if last else (f"mean of {found.steps} steps", "last")
         click.echo(f"# mixer {found.mixer}, {what[0]}; {what[1]}: {_in_a_line(other)}")
         click.echo(_section(shown, found.unit), nl=False)
+    if run.changed_data_at is not None:
+        click.echo(f"of the steps after {run.changed_data_at}, since when it trains on other data", err=True)
     if found.doubt is not None:
         click.echo(found.doubt, err=True)
 

@@ -17,6 +17,8 @@ from dataflex_core.spec import Kind
 class Mixed:
     """The proportions of a run with a mixer, over the ``steps`` steps that it decided about: no warm-up.
 
+    Where it went on with other data, of the steps on that alone.
+
     ``mean`` is the mean over those steps, ``last`` what the last of them trained by, both by domain and of sum one.
     Where a mixer weighs the loss, a domain's part is its proportion times its weight. ``reference_lead`` is the mean of
     the figure of that name, where the mixer gives it: by how much a reference model was better than the model in
@@ -41,6 +43,7 @@ class Mixed:
 
 def mixed(run: Run) -> Mixed:
     """The proportions that a run has trained by so far. Raises `DataError` where no mixer has decided anything."""
+    run = run.on_its_data
     mixer = next((fact.name for fact in run.start.strategies if fact.kind == Kind.MIXER), None)
     if mixer is None:
         raise DataError(f"{run.path} is of a run without a mixer", hint="name the output_dir of a run with a mixer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,8 +51,11 @@ class Run:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """Every plan that was made, in order; the first is the warm-up's, number 0, where there is one."""
-        return self.of(Decision)
+        """Every plan that was made, in order; the first is the warm-up's, number 0, where there is one.
+
+        An interval amid which the run decided anew, as it may when it is resumed, is ``until`` the step of that.
+        """
+        return _cut_short(self.of(Decision))
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -90,6 +93,22 @@ class Run:
         return self.of(Resume)
 
     @property
+    def changed_data_at(self) -> int | None:
+        """The step after which the run went on with other data, the last time; None where it never did."""
+        return next((event.step for event in reversed(self.resumes) if event.domains is not None), None)
+
+    @property
+    def on_its_data(self) -> Run:
+        """The run on the data that it has now: all of it, or what came since it went on with other data, the last time.
+
+        Ids and names of domains are of one data set only so. Its `start` has the domains of that data, and no more of
+        what the run began with: what became of rows, what is held out, tokens of domains.
+        """
+        places = (i for i, event in enumerate(self.events) if isinstance(event, Resume) and event.domains is not None)
+        last = max(places, default=0)
+        return replace(self, events=(_start_on(self.start, self.events[last]), *self.events[last:])) if last else self
+
+    @property
     def end(self) -> End | Failed | None:
         """How the run ended; None where it is still going, or was killed."""
         told = (event for event in reversed(self.events) if not isinstance(event, Evaluated | Notice))
@@ -99,7 +118,7 @@ class Run:
     @property
     def step(self) -> int:
         """How many optimizer steps are done."""
-        return next((event.step for event in reversed(self.events) if isinstance(event, Step)), 0)
+        return next((event.step for event in reversed(self.events) if isinstance(event, Step | Resume)), 0)
 
     @property
     def samples(self) -> array[int]:
@@ -107,7 +126,7 @@ class Run:
         return _ids(self.steps)
 
     def samples_of(self, decision: Decision) -> array[int]:
-        """The ids that the interval of a decision has trained on so far, in the order of training."""
+        """The ids that the interval of one of the `decisions` has trained on so far, in the order of training."""
         return _ids(step for step in self.steps if decision.step < step.step <= decision.until)
 
 
@@ -145,7 +164,7 @@ def _journal_in(path: Path) -> Path:
 def _is_undone(event: Event, step: int) -> bool:
     """Whether going on from after ``step`` does again what ``event`` tells."""
     match event:
-        case Step() | Logged() | Trained() | Evaluated() | Fallback() | Decision():
+        case Step() | Logged() | Trained() | Evaluated() | Fallback() | Decision() | Resume():
             return event.step > step
         case End() | Failed():
             return True
@@ -158,6 +177,21 @@ def _taken_before(events: Sequence[Event], decision: Decision) -> int | None:
         if isinstance(other := events[at], Decision):
             return at if other.step == decision.step else None
     return None
+
+
+def _cut_short(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """Each until the next one was taken, where that was earlier than it was to hold."""
+    ends = [made.step for made in decisions[1:]]
+    cut = (made if end >= made.until else replace(made, until=end) for made, end in zip(decisions, ends, strict=False))
+    return (*cut, *decisions[-1:])
+
+
+def _start_on(start: Start, resume: Event) -> Start:
+    """What a run began with, as if it had begun with the data that it went on with."""
+    assert isinstance(resume, Resume), "the event that says so"
+    unknown = None if start.mean_tokens is None else dict[str, float]()
+    known = dict(resume.domains or {})
+    return replace(start, domains=known, rows={}, dropped={}, cut={}, holdout={}, mean_tokens=unknown)
 
 
 def _ids(steps: Iterable[Step]) -> array[int]:
