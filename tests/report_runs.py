@@ -157,11 +157,11 @@ def _planned(
         proportions=np.ones(len(names)) / len(names),
         scored=(candidates, scores) if by_score else None,
     )
-    shown = shown_of(plan, shape.seed, allowance(decision, shape.decisions, texts.count))
+    shown = shown_of(plan, shape.seed, allowance(decision, shape.decisions, texts.had(decision, step)))
     if by_score:
         shown = [_with_reasons(one) for one in shown]
     new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
-    texts.write([_text(i, rng, int(lengths[i]), shape.words) for i in new], shown)
+    texts.write([_text(i, rng, int(lengths[i]), shape.words) for i in new], shown, decided=decision)
     if by_score:
         kept.write(decision, candidates, scores, plan.ids)
     event = Decision(

@@ -60,6 +60,43 @@ def test_a_text_is_there_once_and_a_decision_as_it_was_taken_last(tmp_path, told
     assert sum('"text"' in line and line.startswith('{"text"') for line in again.path.read_text().splitlines()) == 3
 
 
+@pytest.mark.parametrize("again", [[2, 3], [3, 1], []])
+def test_a_decision_that_is_taken_again_at_once_shows_nothing_of_the_first_time(tmp_path, told, again):
+    for samples in ([1, 2], again):
+        file = TextFile(tmp_path, "r", told.append)
+        file.write([text(i) for i in samples], [Shown(decision=1, sample=i, why="random") for i in samples], decided=1)
+    assert [one.sample for one in read_texts(file.path).shown] == again
+
+
+def test_a_step_that_is_made_again_at_once_shows_no_weights_of_the_first_time(tmp_path, told):
+    for samples in ([1, 2], [2, 3]):
+        file = TextFile(tmp_path, "r", told.append)
+        file.write([], weighed=[Weighed(step=4, sample=i, tokens=(), weights=()) for i in samples])
+    assert [one.sample for one in read_texts(file.path).weighed] == [2, 3]
+
+
+def test_what_is_taken_again_may_show_as_much_as_the_first_time(tmp_path, told):
+    file = TextFile(tmp_path, "r", told.append)
+    for step, decision in ((0, 0), (2, 1), (4, 2)):
+        shown = [Shown(decision=decision, sample=i, why="random") for i in (decision, 7)]
+        file.write([text(one.sample) for one in shown], shown, decided=decision)
+        file.write([text(9)], weighed=[Weighed(step=step + 2, sample=9, tokens=(), weights=())])
+    again = TextFile(tmp_path, "r", told.append)
+    for there in (file, again):
+        assert [there.had(decision, step) for step, decision in ((0, 0), (2, 1), (4, 2), (6, 3))] == [0, 3, 4, 5]
+        assert [there.had_weighed(step) for step in (2, 4, 6, 7)] == [0, 1, 2, 3]
+    again.write([text(8)], weighed=[Weighed(step=4, sample=8, tokens=(), weights=())])
+    for there in (again, TextFile(tmp_path, "r", told.append)):
+        assert there.had_weighed(9) == 2, "one of step 2, and that of step 4 in place of all that came later"
+    assert [(one.step, one.sample) for one in read_texts(file.path).weighed] == [(2, 9), (4, 8)]
+
+
+def test_a_file_of_before_does_not_say_that_a_decision_was_taken(tmp_path):
+    shown = [{"decision": n, "sample": i, "why": "random"} for n, i in ((1, 1), (1, 2), (2, 3), (1, 4), (1, 5))]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps({"shown": one}) + "\n" for one in shown))
+    assert [(one.decision, one.sample) for one in read_texts(tmp_path / "r.jsonl").shown] == [(1, 4), (1, 5), (2, 3)]
+
+
 def test_a_file_that_cannot_be_written_is_told_once(tmp_path, told):
     (tmp_path / "texts").write_text("in the way")
     file = TextFile(tmp_path, "r", told.append)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -106,40 +107,109 @@ class Texts:
     weighed: list[Weighed] = field(default_factory=list)
 
 
+class _There:
+    """What the records of a file come to, one after the other: what was made again as it was made last."""
+
+    def __init__(self) -> None:
+        self.texts: dict[tuple[str, int], Text] = {}
+        """By target set, empty for the pool, and sample."""
+        self.shown: dict[int, list[Shown]] = {}
+        self.weighed: dict[tuple[int, int, int], Weighed] = {}
+        self._last = (-1, -1)
+        """The decision and the step that were told of last."""
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """The next record."""
+        decision, step = self._last
+        if "text" in record:
+            text = _text(record["text"])
+            self.texts[text.target, text.sample] = text
+        elif "decided" in record:
+            decision = record["decided"]
+            self.shown[decision] = []
+        elif "shown" in record:
+            one = _shown(record["shown"])
+            if one.decision != decision:  # files of before do not say that a decision was taken
+                self.shown[one.decision] = []
+            self.shown[one.decision].append(one)
+            decision = one.decision
+        elif "step" in record:
+            step = self._weighs(record["step"])
+        elif "weighed" in record:
+            each = _weighed(record["weighed"])
+            if each.step < step:  # likewise of steps
+                self._weighs(each.step)
+            self.weighed[each.step, each.sample, each.part] = each
+            step = each.step
+        self._last = (decision, step)
+
+    def _weighs(self, step: int) -> int:
+        """A step is made: what there is of it, and of later ones, was made before the run went on. The step."""
+        self.weighed = {key: made for key, made in self.weighed.items() if key[0] < step}
+        return step
+
+    def found(self) -> Texts:
+        """In the order in which they are read."""
+        return Texts(
+            samples={sample: text for (target, sample), text in self.texts.items() if not target},
+            targets=[text for text in self.texts.values() if text.target],
+            shown=[one for decision in sorted(self.shown) for one in self.shown[decision]],
+            weighed=[self.weighed[key] for key in sorted(self.weighed)],
+        )
+
+
 class TextFile:
     """Appends to ``folder/texts/RUN.jsonl`` what is not there yet. A file that cannot be written is told, once.
 
     A run that goes on goes on with its file: a sample's text is there once, and a decision that is taken again is
-    shown as it was taken last.
+    shown as it was taken last, also where nothing is shown of it then.
     """
 
     def __init__(self, folder: Path, run: str, notice: Callable[[str], None]) -> None:
         self.path = folder / FOLDER / f"{run}.jsonl"
-        self.count = 0
-        """Texts of the pool in the file."""
-        self.weighed = 0
-        """Samples in it that were weighed by token."""
         self._notice = notice
         self._broken = False
-        self._known: set[tuple[str, int]] = set()
+        self._there = _There()
         self._torn = False
         with suppress(OSError):
             self._torn = not self.path.read_bytes().endswith(b"\n")
-            there = read_texts(self.path)
-            self._known = {(text.target, text.sample) for text in (*there.samples.values(), *there.targets)}
-            self.count, self.weighed = len(there.samples), len(there.weighed)
+            self._there = _there_in(self.path)
 
     def has(self, sample: int, target: str = "") -> bool:
         """Whether the text of a sample is there."""
-        return (target, sample) in self._known
+        return (target, sample) in self._there.texts
 
-    def write(self, texts: Sequence[Text], shown: Sequence[Shown] = (), weighed: Sequence[Weighed] = ()) -> None:
-        """Append texts that the file lacks, what is shown, and what was weighed."""
+    def had(self, decision: int, step: int) -> int:
+        """Samples of the pool that are there for decisions before one that is taken after step ``step``, and weights.
+
+        The same where the run has gone on from before it, and takes it again.
+        """
+        shown = {one.sample for number, some in self._there.shown.items() if number < decision for one in some}
+        return len(shown | {one.sample for one in self._there.weighed.values() if one.step <= step})
+
+    def had_weighed(self, step: int) -> int:
+        """Samples there that steps before ``step`` weighed by token."""
+        return sum(one.step < step for one in self._there.weighed.values())
+
+    def write(
+        self,
+        texts: Sequence[Text],
+        shown: Sequence[Shown] = (),
+        weighed: Sequence[Weighed] = (),
+        *,
+        decided: int | None = None,
+    ) -> None:
+        """Append texts that the file lacks, what is shown, and what was weighed.
+
+        ``decided`` is a decision that was taken: of it nothing but ``shown`` is shown from here on.
+        """
         if self._broken:
             return
-        new = [text for text in texts if not self.has(text.sample, text.target)]
-        records = [{"text": asdict(text)} for text in new] + [{"shown": asdict(one)} for one in shown]
-        records += [{"weighed": asdict(one)} for one in weighed]
+        records: list[dict[str, Any]] = [{"text": asdict(t)} for t in texts if not self.has(t.sample, t.target)]
+        records += [] if decided is None else [{"decided": decided}]
+        records += [{"shown": asdict(one)} for one in shown]
+        for step, of_step in groupby(weighed, key=lambda one: one.step):
+            records += [{"step": step}, *({"weighed": asdict(one)} for one in of_step)]
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,9 +220,8 @@ class TextFile:
             self._notice(f"{self.path} could not be written: {error.strerror}; the report will lack texts")
             return
         self._torn = False
-        self._known.update((text.target, text.sample) for text in new)
-        self.count += sum(not text.target for text in new)
-        self.weighed += len(weighed)
+        for record in records:
+            self._there.add(record)
 
 
 def read_texts(path: Path) -> Texts:
@@ -160,29 +229,14 @@ def read_texts(path: Path) -> Texts:
 
     A file that is not there is empty. Raises `OSError` for one that cannot be read.
     """
-    found = Texts()
-    shown: dict[int, list[Shown]] = {}
-    weighed: dict[tuple[int, int, int], Weighed] = {}
-    last = -1
+    return _there_in(path).found()
+
+
+def _there_in(path: Path) -> _There:
+    there = _There()
     for record in _records(path):
-        if "text" in record:
-            made = _text(record["text"])
-            if made.target:
-                found.targets.append(made)
-            else:
-                found.samples[made.sample] = made
-        elif "shown" in record:
-            one = _shown(record["shown"])
-            if one.decision != last:
-                shown[one.decision] = []
-            shown[one.decision].append(one)
-            last = one.decision
-        elif "weighed" in record:
-            each = _weighed(record["weighed"])
-            weighed[each.step, each.sample, each.part] = each
-    found.weighed.extend(weighed[key] for key in sorted(weighed))
-    found.shown.extend(one for decision in sorted(shown) for one in shown[decision])
-    return found
+        there.add(record)
+    return there
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

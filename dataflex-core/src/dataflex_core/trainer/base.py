@@ -197,7 +197,7 @@ class FlexTrainer(StandingTrainer):
         if interval is None or step != interval.start + 1 or self.planned_ids() is not None:
             return
         if self.texts is not None:
-            self.texts.trained(interval.decision, ids)
+            self.texts.trained(interval, ids)
         if self.tables is not None:
             self.tables.trained(interval.decision, step, ids)
 

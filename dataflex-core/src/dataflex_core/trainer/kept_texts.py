@@ -19,6 +19,7 @@ from dataflex_core.journal.shown import EACH, allowance, random_of, shown_of, we
 from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.schedule import Interval
 from dataflex_core.rng import derive
 from dataflex_core.rows import Origins
 from dataflex_core.scoring.batching import lengths_of
@@ -38,8 +39,8 @@ class KeptTexts:
 
         begin()                     once, before the first step
         shown(plan)                 as an interval begins: what is shown of it
-        decided(shown)              with the reasons for that
-        trained(decision, ids)      where no plan was made: after the first step of an interval
+        decided(decision, shown)    with the reasons for that
+        trained(interval, ids)      where no plan was made: after the first step of an interval
         weighed(step, table)        where weights of tokens are read
     """
 
@@ -72,36 +73,37 @@ class KeptTexts:
 
     def shown(self, plan: Plan) -> list[Shown]:
         """What is to be shown of a decision: nothing where no text may be kept."""
-        if self._file is None or not (count := self._allowed(plan.interval.decision)):
+        if self._file is None or not (count := self._allowed(plan.interval.decision, plan.interval.start)):
             return []
         return shown_of(plan, self._run.seed, count)
 
-    def decided(self, shown: Sequence[Shown]) -> None:
-        """Write what is shown of a decision."""
+    def decided(self, decision: int, shown: Sequence[Shown]) -> None:
+        """Write what is shown of a decision, in place of what was shown of it where it was taken before."""
         if self._file is not None:
-            self._show(shown)
+            self._show(decision, shown)
 
-    def trained(self, decision: int, ids: NDArray[np.int64]) -> None:
+    def trained(self, interval: Interval, ids: NDArray[np.int64]) -> None:
         """Write what is shown of an interval in LLaMA-Factory's own order."""
-        if self._file is not None and (count := self._allowed(decision)):
-            self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), min(count, EACH)))
+        if self._file is not None:
+            decision, count = interval.decision, min(self._allowed(interval.decision, interval.start), EACH)
+            self._show(decision, random_of(decision, ids, derive("shown", self._run.seed, decision), count))
 
     def weighed(self, step: int, table: NDArray[Any]) -> None:
         """Write samples that step ``step`` weighed by token, of a `table_of`."""
         if self._file is None:
             return
-        count = weighed_allowance(step, self._run.budget.schedule.total_steps, self._file.weighed)
+        count = weighed_allowance(step, self._run.budget.schedule.total_steps, self._file.had_weighed(step))
         rows = [(row, self._run.pool[int(row[0])]) for row in table[:count]]
         made = (weighed_of(step, row, sample, self._decoded) for row, sample in rows)
         found = [one for one in made if one is not None]
         new = dict.fromkeys(one.sample for one in found if not self._file.has(one.sample))
         self._file.write([self.text_of(i) for i in new], weighed=found)
 
-    def _allowed(self, decision: int) -> int:
+    def _allowed(self, decision: int, step: int) -> int:
         assert self._file is not None
-        return allowance(decision, self._run.budget.schedule.decisions, self._file.count)
+        return allowance(decision, self._run.budget.schedule.decisions, self._file.had(decision, step))
 
-    def _show(self, shown: Sequence[Shown]) -> None:
+    def _show(self, decision: int, shown: Sequence[Shown]) -> None:
         assert self._file is not None
         if not self._keep.scores:
             shown = [replace(one, score=None, rank=None) for one in shown]
@@ -109,7 +111,7 @@ class KeptTexts:
         texts = [self.text_of(sample) for sample in new]
         helped = dict.fromkeys((one.helps.target, one.helps.sample) for one in shown if one.helps is not None)
         texts += [self._target_text(name, i) for name, i in helped if not self._file.has(i, name)]
-        self._file.write(texts, shown)
+        self._file.write(texts, shown, decided=decision)
 
     def text_of(self, sample: int) -> Text:
         """The text of a sample of the pool."""

@@ -120,7 +120,7 @@ class PlannedTrainer(SignalTrainer):
         took = Took(seconds=seconds, signals=waited.seconds, cost=cost, explained=why.explained)
         self._record(plan, progress, took, before)
         if self.texts is not None:
-            self.texts.decided(why.shown)
+            self.texts.decided(interval.decision, why.shown)
         if self.tables is not None:
             self.tables.decided(plan)
         super().begin_interval(interval)
