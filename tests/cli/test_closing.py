@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dataflex_cli.closing import Closing
-from dataflex_core.journal import Decision, Evaluated, Logged, Start, Step, StrategyFact
+from dataflex_core.journal import Decision, Evaluated, Logged, Resume, Start, Step, StrategyFact
 
 pytestmark = pytest.mark.numeric
 
@@ -73,6 +73,18 @@ def test_samples_losses_and_time_are_told():
         "to break even a chosen sample had to be worth 3.0 random ones, as declared; 2.0 by the time it took"
     )
     assert worth.endswith("without a run of random to compare with: dataflex report out --against RUN")
+
+
+def test_of_a_run_that_went_on_with_other_data_samples_are_counted_since_then():
+    resume = Resume(step=8, checkpoint="c", domains={"other": 200})
+    chosen = replace(DECISION, decision=3, step=8, until=10, chosen={"other": 8})
+    made = closing(*EVENTS, resume, chosen, *(Step(step=n, samples=(150, 151, 152, n)) for n in (9, 10)))
+    assert made.done().startswith(
+        "done: 10 steps, 8 samples trained on since step 8, on other data, 5 different ones; "
+    )
+    assert (made.pool, made.fields()["chosen"]) == ({"other": 200}, {"other": 8})
+    assert made.fields()["enrichment"] == {"other": 1.0}
+    assert next(made.told("out")).startswith("3 decisions in 18.0 s"), "what they took is of the whole run"
 
 
 def test_programs_are_told_the_same():

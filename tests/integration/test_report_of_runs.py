@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support import base_args, build_data, journalled, of_kind, train
 
+from dataflex_cli.main import cli
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
+from dataflex_core.journal import mixed, open_run
 
 pytestmark = pytest.mark.numeric
 
@@ -73,6 +76,38 @@ def test_samples_of_the_target_set_in_the_pool_are_found(model, tmp_path):
     made = report_of(read_run(train(args_of(model, data, tmp_path / "out"), mixer="temperature")))
     assert (made.leaks.pool, made.leaks.some) == (1, (5,))
     assert made.alerts[0].id == "leak"
+
+
+@pytest.mark.parametrize("sizes", [(20, 8), (90, 80)])
+def test_a_run_that_goes_on_with_other_data_is_told_of_as_that_says(sizes, model, tmp_path):
+    data = build_data(tmp_path / "data")
+    args = args_of(model, data, tmp_path / "out", save_strategy="steps", save_steps=4)
+    train(args, selector="loss", mixer="temperature")
+    build_data(data, sizes=dict(zip(("words", "numbers", "held"), (*sizes, 6), strict=True)), seed=1)
+    more = {"resume_from_checkpoint": str(tmp_path / "out" / "checkpoint-4"), "overwrite_output_dir": False}
+    section = {"dataflex": {"allow_changed": ["data", "schedule"]}}
+    seen = read_run(train(args | more | section, selector="loss", mixer="temperature"))
+    assert [(made.decision, made.step, made.until) for made in seen.every] == [
+        (0, 0, 2),
+        (1, 2, 4),
+        (1, 4, 5),
+        (2, 5, 8),
+    ]
+    made = report_of(seen)
+    assert page_of(made)
+    assert (made.run.since, made.run.domains) == (4, dict(zip(("words", "numbers"), sizes, strict=True)))
+    assert [(one.decision, one.step) for one in made.decisions] == [(1, 4), (2, 5)]
+    assert len(made.scores) == 2
+    assert made.samples
+    rows = [row for name in ("words", "numbers") for row in json.loads((data / f"{name}.json").read_text())]
+    for one in made.samples:
+        assert dict(one.pieces)["answer"].startswith(rows[one.sample]["output"]), "of the data that it has now"
+    exported = CliRunner().invoke(cli, ["export", str(tmp_path / "out"), "-o", str(tmp_path / "best.jsonl")])
+    assert exported.exit_code == 0, exported.output
+    found = [json.loads(line) for path in tmp_path.glob("best*.jsonl") for line in path.read_text().splitlines()]
+    assert sorted(map(str, found)) == sorted(map(str, (rows[i] for i in set(seen.trace.ids.tolist()))))
+    mean = mixed(open_run(tmp_path / "out"))
+    assert (mean.steps, set(mean.mean)) == (4, {"words", "numbers"})
 
 
 def test_a_run_that_goes_on_shows_every_decision_once(model, data, tmp_path):

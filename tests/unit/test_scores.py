@@ -140,6 +140,13 @@ def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(folder, tmp_pat
     assert [each.decision for each in read_scores(folder)][-1] == (20 if elsewhere else 9)
 
 
+def test_a_decision_that_was_taken_again_is_given_once_as_it_was_taken_last(folder):
+    file = files(folder)
+    for decision, value in ((1, 1.0), (2, 2.0), (1, 3.0), (2, 4.0), (3, 5.0)):
+        file.write(decision, np.arange(4), np.full(4, value, dtype=np.float32), np.arange(2))
+    assert [(each.decision, each.scores[0]) for each in read_scores(folder)] == [(1, 3.0), (2, 4.0), (3, 5.0)]
+
+
 def test_a_run_that_had_none_goes_on_with_none(folder):
     written = files(folder)
     position = written.position()

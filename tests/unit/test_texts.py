@@ -91,6 +91,27 @@ def test_what_is_taken_again_may_show_as_much_as_the_first_time(tmp_path, told):
     assert [(one.step, one.sample) for one in read_texts(file.path).weighed] == [(2, 9), (4, 8)]
 
 
+def test_where_a_run_goes_on_with_other_data_its_texts_are_of_that(tmp_path, told):
+    def begun(since, other, sample):
+        file = TextFile(tmp_path, "r", told.append)
+        file.go_on(since, other=other)
+        if not file.has(sample):
+            shown = Shown(decision=1, sample=sample, why="random")
+            file.write([text(sample), text(0, target="held")], [shown], decided=1)
+            file.write([], weighed=[Weighed(step=2, sample=sample, tokens=(), weights=())])
+        found = read_texts(file.path)
+        assert found.since == since
+        assert {one.sample for one in (*found.shown, *found.weighed)} == set(found.samples)
+        assert len(found.targets) == 1
+        return list(found.samples)
+
+    assert begun(None, False, 1) == [1]
+    assert begun(4, True, 2) == [2]
+    assert begun(4, False, 2) == [2], "killed, and gone on from after that"
+    assert begun(4, True, 3) == [3], "again from before that, with still other data"
+    assert begun(None, False, 1) == [1], "again from before that, with the data that it began with"
+
+
 def test_a_file_of_before_does_not_say_that_a_decision_was_taken(tmp_path):
     shown = [{"decision": n, "sample": i, "why": "random"} for n, i in ((1, 1), (1, 2), (2, 3), (1, 4), (1, 5))]
     (tmp_path / "r.jsonl").write_text("".join(json.dumps({"shown": one}) + "\n" for one in shown))

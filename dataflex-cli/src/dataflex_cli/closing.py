@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflex_cli.console import counted
-from dataflex_core.journal import Decision, Evaluated, Event, Logged, Start, Step
+from dataflex_core.journal import Decision, Evaluated, Event, Logged, Resume, Step
 from dataflex_core.journal.figures import break_even, cost_in_steps, enrichment
 from dataflex_core.journal.tally import Tally
 
@@ -24,6 +24,8 @@ class Closing:
     decisions: int = 0
     steps: int = 0
     samples: int = 0
+    since: int | None = None
+    """The step after which the run went on with other data: samples and ``chosen`` are of the time since then."""
     losses: dict[str, tuple[float, float]] = field(default_factory=dict)
     """The first and the last of each loss that was logged, by its name: that of training, and evaluations'."""
     _tally: Tally = field(default_factory=Tally)
@@ -37,6 +39,9 @@ class Closing:
         """The next event."""
         self._tally.add(event)
         match event:
+            case Resume() if event.domains is not None:  # domains are others, and ids those of other samples
+                self.since, self.samples = event.step, 0
+                self.chosen.clear()
             case Decision() if event.decision > 0:
                 self._first = self._first if self.decisions else event.step
                 self.decisions += 1
@@ -54,7 +59,12 @@ class Closing:
     @property
     def unique(self) -> int:
         """Samples of the pool that were trained on at least once."""
-        return round((self._tally.coverage or 0.0) * len_of(self._tally.start))
+        return round((self._tally.coverage or 0.0) * sum(self.pool.values()))
+
+    @property
+    def pool(self) -> dict[str, int]:
+        """Samples of each domain; empty before the run has begun."""
+        return {domain.name: domain.size for domain in self._tally.domains}
 
     @property
     def measured(self) -> float | None:
@@ -69,7 +79,6 @@ class Closing:
 
     def fields(self) -> dict[str, Any]:
         """All of it, for programs."""
-        pool = {} if self._tally.start is None else self._tally.start.domains
         return {
             "steps": self.steps,
             "samples": self.samples,
@@ -80,12 +89,14 @@ class Closing:
             "deciding_share": round(self._seconds / self._in_all, 4) if self._in_all else None,
             "break_even": {"measured": self.measured, "declared": self.declared},
             "chosen": dict(self.chosen),
-            "enrichment": enrichment(self.chosen, pool) if self.chosen and pool else {},
+            "enrichment": enrichment(self.chosen, self.pool) if self.chosen and self.pool else {},
         }
 
     def done(self) -> str:
         """Steps, samples and losses, in one line."""
-        said = f"done: {counted(self.steps, 'step')}, {self.samples} samples trained on, {self.unique} different ones"
+        since = "" if self.since is None else f" since step {self.since}, on other data"
+        said = f"done: {counted(self.steps, 'step')}, {self.samples} samples trained on{since}, "
+        said += f"{self.unique} different ones"
         told = [f"{name} {first:.3f} at first, {last:.3f} at last" for name, (first, last) in self.losses.items()]
         return "; ".join([said, *told])
 
@@ -107,8 +118,3 @@ class Closing:
     def _lost(self, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
             self.losses[name] = (self.losses.get(name, (value,))[0], value)
-
-
-def len_of(start: Start | None) -> int:
-    """Samples of the pool that a run began with."""
-    return 0 if start is None else sum(start.domains.values())

@@ -81,7 +81,7 @@ class Narrator:
 
         from dataflex_cli.tables import print_table
 
-        pool, chosen = self._start.domains, self._closing.chosen
+        pool, chosen = self._closing.pool, self._closing.chosen
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("domain")
         for column in ("pool", "% of pool", "chosen", "% of chosen", "ratio"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dataflex_core import top
 from dataflex_core.errors import DataError
 from dataflex_core.journal import Run, open_run
-from dataflex_core.journal.scores import read_scores
+from dataflex_core.journal.kept import scores_of
 from dataflex_core.score_file import PLACE, SCORE, ScoreFile, open_scores, rows_file
 
 Ids = NDArray[np.int64]
@@ -67,7 +67,7 @@ def best_of(file: ScoreFile, asked: Amount, by: str = SCORE) -> Ids:
 def best_of_run(run: Run, asked: Amount) -> Ids:
     """The ids with the highest scores of the last decision, best first. Raises `DataError` where there are none."""
     last = None
-    for last in read_scores(run.path.parent):  # noqa: B007  # the last one is meant
+    for last in scores_of(run):  # noqa: B007  # the last one is meant
         pass
     if last is None or last.scores.ndim != 1:
         why = "has no scores" if last is None else "has several scores for each sample"
@@ -88,17 +88,23 @@ def chosen_by(run: Run) -> Ids:
 
 
 def rows_of_run(run: Run) -> ScoreFile:
-    """The rows of a run's pool. Raises `DataError` where it kept none."""
+    """The rows of a run's pool, the one that it has now. Raises `DataError` where it kept none, or those of another."""
     file = rows_file(run.path.parent, run.start.run)
     if not file.is_file():
         hint = "a run keeps them with dataflex.keep.scores: true, of data that DataFlex has seen tokenised"
         raise DataError(f"{run.path.parent.parent} does not say which rows its samples are of", hint=hint)
-    return open_scores(file)
+    opened = open_scores(file)
+    if run.changed_data_at is not None:
+        of = len(np.unique(opened.read(["id"])["id"]))
+        if of != sum(run.on_its_data.start.domains.values()):
+            said = f"{run.path.parent.parent} went on with other data, and kept the rows of what it had before alone"
+            raise DataError(said, hint="a run keeps rows with dataflex.keep.scores: true")
+    return opened
 
 
 def open_source(source: Path) -> Run | ScoreFile:
-    """A file of scores, or the run of an output folder. Raises `DataError` for what is neither."""
-    return open_scores(source) if source.is_file() and source.suffix != ".jsonl" else open_run(source)
+    """A file of scores, or the run of an output folder, on the data that it has now. Raises `DataError` for neither."""
+    return open_scores(source) if source.is_file() and source.suffix != ".jsonl" else open_run(source).on_its_data
 
 
 def rows_by_file(file: ScoreFile, ids: Ids) -> dict[str, dict[str, list[int]]]:

@@ -78,6 +78,8 @@ def _asked(source: Path, asked: Amount | None, by: str, chosen: bool) -> tuple[S
     if by != SCORE:
         raise InvalidConfig("--by is for a file of scores", hint="leave it out")
     rows = rows_of_run(opened)
+    if opened.changed_data_at is not None:
+        click.echo(f"of the steps after {opened.changed_data_at}, since when it trains on other data", err=True)
     return rows, chosen_by(opened) if asked is None else best_of_run(opened, asked)
 
 

@@ -76,7 +76,7 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
     RUN is the output folder of a run, which may be still going. Where nothing was scored, samples stand in the order of
     training.
     """
-    run = open_run(folder)
+    run = open_run(folder).on_its_data
     decision = _decision(run, step)
     if domain is not None and domain not in run.start.domains:
         raise InvalidConfig(f"the run has no domain {domain}", hint=did_you_mean(domain, run.start.domains))
@@ -91,6 +91,8 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
     among = f" of {domain}" if domain else ""
     on = counted(len(everyone), "sample")
     click.echo(f"{of}, steps {decision.step + 1} to {decision.until}: {on}{among} trained on")
+    if run.changed_data_at is not None:
+        click.echo(f"since step {run.changed_data_at} the run trains on other data", err=True)
     _print(samples)
 
 
@@ -100,10 +102,14 @@ def _decision(run: Run, step: int | None) -> Decision:
     found = [decision for decision in done if step is None or decision.step < step <= decision.until]
     if not found:
         said, hint = "has trained on nothing yet", "ask again once its first step is done"
-        if run.step and run.decisions:
+        before = run.changed_data_at or 0
+        if step is not None and step <= before:
+            said = f"has trained on other data since step {before}: which samples step {step} had cannot be told"
+            hint = f"name one of the steps after {before}, or leave --step out"
+        elif run.steps and run.decisions:
             said = f"has no plan of step {step}: it is at step {run.step}"
-            hint = f"name one of the steps 1 to {run.step}, or leave --step out"
-        elif run.step:
+            hint = f"name one of the steps {before + 1} to {run.step}, or leave --step out"
+        elif run.steps:
             said, hint = "plans nothing: it weighs what LLaMA-Factory draws", "name a run with a selector or a mixer"
         raise DataError(f"{folder_of(run)} {said}", hint=hint)
     return found[-1]
@@ -128,10 +134,10 @@ def _chosen(run: Run, decision: Decision) -> list[Sample]:
 
 def _scores(run: Run, decision: Decision) -> dict[int, float]:
     """Scores by sample; of several scores a sample's largest."""
-    from dataflex_core.journal.scores import read_scores
+    from dataflex_core.journal.kept import scores_of
 
     found: dict[int, float] = {}
-    for one in read_scores(run.path.parent):
+    for one in scores_of(run):
         if one.decision == decision.decision:
             values = one.scores if one.scores.ndim == 1 else one.scores.max(axis=1)
             found = dict(zip(one.ids.tolist(), values.tolist(), strict=True))
@@ -148,10 +154,10 @@ def _domains(run: Run) -> Any:
 
 def _with_reasons(run: Run, decision: Decision, samples: Sequence[Sample]) -> list[Sample]:
     """These with what the run kept of why they were chosen: of those that a report shows."""
-    from dataflex_core.journal.texts import FOLDER, read_texts
+    from dataflex_core.journal.kept import texts_of
 
     try:
-        kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
+        kept = texts_of(run)
     except OSError:
         return list(samples)
     texts = {(text.target, text.sample): text for text in kept.targets}

@@ -63,11 +63,13 @@ def comparison_of(runs: Sequence[tuple[str, Seen]]) -> Comparison:
 
 
 def _apart(one: Seen, other: Seen) -> bool:
+    if one.since != other.since:
+        return True
     return pools_differ(("one", "other"), (one, other)) is not None or targets_differ(one, other)
 
 
 def _member(name: str, seen: Seen, group: int, batch: int) -> Member:
-    training, deciding = training_seconds(seen), sum(event.seconds for event in seen.decisions)
+    training, deciding = training_seconds(seen), sum(event.seconds for event in seen.every)
     return Member(
         name=name,
         folder=str(seen.folder.resolve()),

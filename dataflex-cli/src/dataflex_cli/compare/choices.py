@@ -28,7 +28,7 @@ def shares_of(seen: Seen) -> dict[str, float]:
 
 def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
     """Of what was chosen up to the last step that all runs have done, or why it cannot be told."""
-    why_not = pools_differ(names, runs) or _same_pool_later(names, runs)
+    why_not = pools_differ(names, runs) or _had_other_data(names, runs)
     if why_not is not None:
         return Overlap(why_not=why_not)
     step = min(seen.step for seen in runs)
@@ -62,11 +62,9 @@ def targets_differ(one: Seen, other: Seen) -> bool:
     return dict(one.start.targets) != dict(other.start.targets) or bool(texts and others and texts != others)
 
 
-def _same_pool_later(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
-    for name, seen in zip(names, runs, strict=True):
-        if any(event.domains is not None and dict(event.domains) != dict(seen.start.domains) for event in seen.resumes):
-            return f"{name} went on with other data than it began with"
-    return None
+def _had_other_data(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
+    changed = (name for name, seen in zip(names, runs, strict=True) if seen.since is not None)
+    return next((f"{name} went on with other data than it began with" for name in changed), None)
 
 
 def _sizes(domains: dict[str, int]) -> str:

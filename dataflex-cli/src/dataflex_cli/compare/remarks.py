@@ -8,6 +8,7 @@ from dataflex_cli.compare.choices import targets_differ
 from dataflex_cli.compare.model import Metric, Overlap
 from dataflex_cli.report.cost import training_seconds
 from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.words import of_its_data
 
 
 def remarks_of(
@@ -21,6 +22,9 @@ def remarks_of(
 
 def _differences(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
     first = runs[0]
+    for name, seen in zip(names, runs, strict=True):
+        if seen.since is not None:
+            yield f"{name}: {of_its_data(seen.since)}"
     for name, seen in zip(names[1:], runs[1:], strict=True):
         if targets_differ(first, seen):
             yield f"{name} has other target sets than {names[0]}: their losses may be of other samples."

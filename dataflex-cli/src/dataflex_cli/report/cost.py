@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflex_cli.pages.figures import Curve
-from dataflex_cli.report.choice import by_decision
 from dataflex_cli.report.curves import curve
 from dataflex_cli.report.model import Against, Cost, Verdict
 from dataflex_cli.report.reading import Point, Seen
@@ -16,8 +15,8 @@ from dataflex_core.journal.figures import break_even, cost_in_steps
 
 def cost_of(seen: Seen) -> Cost:
     """What the decisions so far cost, as declared and as measured."""
-    events = by_decision(seen)
-    seconds = sum(event.seconds for event in seen.decisions)
+    events = [event for event in seen.every if event.decision > 0]
+    seconds = sum(event.seconds for event in seen.every)
     training = training_seconds(seen)
     steps = max(0, seen.step - events[0].step) if events else 0
     measured = None if training is None else cost_in_steps(seconds, training, seen.step)
@@ -29,7 +28,7 @@ def cost_of(seen: Seen) -> Cost:
         measured=measured,
         chosen_steps=steps,
         deciding_seconds=seconds,
-        signal_seconds=sum(event.signal_seconds for event in seen.decisions),
+        signal_seconds=sum(event.signal_seconds for event in seen.every),
         training_seconds=training,
         break_even=break_even(paid, steps) if events else None,
     )
@@ -41,7 +40,7 @@ def training_seconds(seen: Seen) -> float | None:
         return sum(event.seconds - event.deciding for event in told) or None
     if seen.seconds is None:
         return None
-    left = seen.seconds - sum(event.seconds for event in seen.decisions)
+    left = seen.seconds - sum(event.seconds for event in seen.every)
     return left if left > 0 else None
 
 
@@ -50,12 +49,12 @@ def work_at(seen: Seen, steps: Sequence[float]) -> list[float]:
     training = training_seconds(seen)
     own = 1 + seen.start.step_cost
     each = None if training is None or not seen.step else training / seen.step / own
-    at = np.array([event.step for event in seen.decisions], dtype=np.float64)
+    at = np.array([event.step for event in seen.every], dtype=np.float64)
     costs = [
         (seen.start.decision_cost + seen.start.mixing_cost) * (event.decision > 0)
         if each is None
         else event.seconds / each
-        for event in seen.decisions
+        for event in seen.every
     ]
     total = np.concatenate([[0.0], np.cumsum(costs)])
     return [step * own + float(total[np.searchsorted(at, step, side="left")]) for step in steps]

@@ -44,6 +44,8 @@ class RunFacts:
     """The rank correlation below which predicted scores are not used; None where none are predicted."""
     unit: str = "samples"
     """What proportions are shares of: ``samples``, or target ``tokens``."""
+    since: int | None = None
+    """The step after which it went on with other data: ``samples``, ``domains`` and what was decided are since then."""
     rows: Mapping[str, int] = field(default_factory=dict)
     """Of how many rows the samples of each domain are made; empty where nobody knows."""
 

@@ -19,14 +19,16 @@ from dataflex_core.journal import (
     Logged,
     Notice,
     Resume,
+    Run,
     Start,
     Step,
     Trained,
     open_run,
 )
-from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
-from dataflex_core.journal.scores import DecisionScores, read_scores
-from dataflex_core.journal.texts import Texts, read_texts
+from dataflex_core.journal.kept import pool_facts_of, scores_of, texts_of
+from dataflex_core.journal.pool_facts import PoolFacts
+from dataflex_core.journal.scores import DecisionScores
+from dataflex_core.journal.texts import Texts
 
 Ids = NDArray[np.int64]
 Point = tuple[float, float]
@@ -49,12 +51,20 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Seen:
-    """A run as far as it went. ``losses`` and ``evaluations`` by name are (step, value)."""
+    """A run as far as it went. ``losses`` and ``evaluations`` by name are (step, value).
+
+    Where it went on with other data, the last time after step ``since``, all that is by sample or domain is of what
+    came since then, ``run``: ``start``, ``decisions``, ``trace``, ``trained``, ``texts`` and ``pool``. Its course and
+    what it cost are of the whole: ``every`` decision, ``logged``, ``losses``, ``evaluations``.
+    """
 
     folder: Path
     journal: Path
+    run: Run
     start: Start
+    since: int | None
     decisions: tuple[Decision, ...]
+    every: tuple[Decision, ...]
     trace: Trace
     logged: tuple[Logged, ...]
     trained: tuple[Trained, ...]
@@ -73,17 +83,12 @@ class Seen:
 
         Each decision once, as it was taken last.
         """
-        if self.journal.name != "journal.jsonl":  # only the last run of a folder says where its scores are
-            return
-        known = {event.decision for event in self.decisions}
-        for one in read_scores(self.journal.parent):
-            if one.decision in known:
-                yield one
+        return scores_of(self.run)
 
     @property
     def step(self) -> int:
         """The last step that is done."""
-        return int(self.trace.steps[-1]) if len(self.trace.steps) else 0
+        return self.run.step
 
     def chosen(self, decision: Decision) -> Ids:
         """What the interval of a decision trained on so far."""
@@ -97,27 +102,30 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
     """
     try:
         told = open_run(run)
-        folder, start = told.path.parent, told.start
+        now, folder = told.on_its_data, told.path.parent
         output = folder.parent if folder.name == "dataflex" else folder
         log = list(_log_of(output / "trainer_log.jsonl"))
-        kept = read_texts(folder / "texts" / f"{start.run}.jsonl")
+        kept = texts_of(now)
     except OSError as error:
         raise DataError(f"{error.filename or run} cannot be read: {error.strerror}", hint="check who may") from error
     return Seen(
         folder=output,
         journal=told.path,
-        start=start,
-        decisions=told.decisions,
-        trace=_trace(told.steps),
+        run=now,
+        start=now.start,
+        since=now.changed_data_at,
+        decisions=now.decisions,
+        every=told.decisions,
+        trace=_trace(now.steps),
         logged=told.logged,
-        trained=told.trained,
+        trained=now.trained,
         losses=_losses(told.logged, log),
         evaluations=_evaluations(told.evaluations, log),
         resumes=told.resumes,
         notices=told.notices,
         end=told.end,
         texts=kept if texts else _without_words(kept),
-        pool=read_pool_facts(folder, start.run),
+        pool=pool_facts_of(now),
         seconds=_seconds(told.logged, log),
     )
 

@@ -14,6 +14,8 @@ def words_of(data: ReportData) -> tuple[str, ...]:
 
 def _sentences(data: ReportData) -> Iterator[str]:
     yield _ran(data)
+    if data.run.since is not None:
+        yield of_its_data(data.run.since)
     if (decided := _decided(data)) is not None:
         yield decided
         yield from _predicted(data)
@@ -41,7 +43,8 @@ def _decided(data: ReportData) -> str | None:
     if not decided:
         return None
     judged = sum(one.judged for one in decided)
-    said = f"{counted(len(decided), 'decision')} chose what {data.cost.chosen_steps:,} steps trained on"
+    steps = max(0, data.run.step - decided[0].step)
+    said = f"{counted(len(decided), 'decision')} chose what {counted(steps, 'step')} trained on"
     said += f", judging {judged:,} samples in all." if judged else "."
     told = [one for one in data.enrichment if one.ratio > 1.1][:2] + [
         one for one in data.enrichment if one.ratio < 0.9
@@ -119,6 +122,14 @@ def _paid(data: ReportData) -> str:
     if verdict.at is not None and verdict.at < 0.9 * work:
         said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."
     return said
+
+
+def of_its_data(since: int) -> str:
+    """What is told of a run that went on with other data."""
+    return (
+        f"After step {since:,} it went on with other data: samples, domains and decisions are those since then, "
+        "losses, times and costs those of the whole run."
+    )
 
 
 def listed(names: Sequence[str]) -> str:

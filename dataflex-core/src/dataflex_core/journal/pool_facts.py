@@ -36,7 +36,7 @@ class PoolFacts:
 
 def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[[str], None]) -> None:
     """Write ``folder/pool/RUN.safetensors``, whole or not at all. A file that cannot be written is told."""
-    path = _path(folder, run)
+    path = pool_file(folder, run)
     words = {part.name: getattr(facts, part.name) for part in fields(facts) if part.name not in _ARRAYS}
     arrays = {name: getattr(facts, name).astype(kind) for name, kind in _ARRAYS.items()}
     try:
@@ -50,7 +50,7 @@ def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[
 
 def read_pool_facts(folder: Path, run: str) -> PoolFacts | None:
     """What `write_pool_facts` wrote; None where there is nothing, or nothing that can be read."""
-    path = _path(folder, run)
+    path = pool_file(folder, run)
     try:
         with safe_open(path, framework="numpy") as file:
             words = json.loads(file.metadata()["facts"])
@@ -59,5 +59,6 @@ def read_pool_facts(folder: Path, run: str) -> PoolFacts | None:
         return None
 
 
-def _path(folder: Path, run: str) -> Path:
+def pool_file(folder: Path, run: str) -> Path:
+    """Where in the ``dataflex`` folder of a run's output they are."""
     return folder / FOLDER / f"{run}.safetensors"

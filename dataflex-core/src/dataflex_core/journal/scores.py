@@ -46,16 +46,22 @@ class DecisionScores:
     stands_for: NDArray[np.float64]
 
 
-def read_scores(folder: Path) -> Iterator[DecisionScores]:
-    """The scores of the run whose ``journal.jsonl`` lies in ``folder``, decision by decision, in order.
+def read_scores(folder: Path, run: str | None = None) -> Iterator[DecisionScores]:
+    """The scores of the run whose ``journal.jsonl`` lies in ``folder``, or of ``run``, decision by decision, in order.
 
-    What a killed run left of its last decision is passed over. Nothing where the run has written none. Raises
-    `DataError` for a file that is none of scores, and as `read_journal` does.
+    A decision that was taken again is given once, as it was taken last. What a killed run left of its last decision is
+    passed over. Nothing where the run has written none. Raises `DataError` for a file that is none of scores, and as
+    `read_journal` does.
     """
     journal = folder / "journal.jsonl"
-    run = run_of(journal) if journal.is_file() else None
-    for path in [] if run is None else _files(folder / FOLDER, run):
-        yield from _read(path)
+    if run is None:
+        run = run_of(journal) if journal.is_file() else None
+    paths = [] if run is None else _files(folder / FOLDER, run)
+    # They are read twice, as they do not all fit into memory.
+    last = {number: place for place, number in enumerate(_number_of(batch) for path in paths for batch in _read(path))}
+    for place, batch in enumerate(batch for path in paths for batch in _read(path)):
+        if last.get(_number_of(batch), place) == place:
+            yield _decision(batch)
 
 
 class ScoreFiles:
@@ -162,7 +168,7 @@ def _batch(decision: int, ids: Any, scores: Any, chosen: Any, stands_for: Any) -
     return pa.record_batch(list(columns.values()), names=list(columns))
 
 
-def _read(path: Path) -> Iterator[DecisionScores]:
+def _read(path: Path) -> Iterator[Any]:
     import pyarrow as pa
 
     with path.open("rb") as file:
@@ -177,7 +183,11 @@ def _read(path: Path) -> Iterator[DecisionScores]:
                 batch = stream.read_next_batch()
             except (StopIteration, pa.ArrowInvalid, OSError):
                 return
-            yield _decision(batch)
+            yield batch
+
+
+def _number_of(batch: Any) -> int:
+    return int(batch["decision"][0].as_py())
 
 
 def _decision(batch: Any) -> DecisionScores:
@@ -185,7 +195,7 @@ def _decision(batch: Any) -> DecisionScores:
     nested = hasattr(scores, "flatten") and scores.type.num_fields > 0
     values = (scores.flatten() if nested else scores).to_numpy(zero_copy_only=False).astype(np.float32)
     return DecisionScores(
-        decision=batch["decision"][0].as_py(),
+        decision=_number_of(batch),
         ids=batch["id"].to_numpy().astype(np.int64),
         scores=values.reshape(rows, -1) if nested else values,
         chosen=batch["chosen"].to_numpy().astype(np.int64),

@@ -20,6 +20,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.start: Start | None = None
+        self.since: int | None = None
+        """The step after which the run went on with other data, the last time; None where it never did."""
         self.domains: tuple[Domain, ...] = ()
         self.counts: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         """Samples trained on, of each domain, those that came again as well."""
@@ -37,6 +39,7 @@ class Tally:
                 self.start = event
                 self._begin(event.domains)
             case Resume() if event.domains is not None:
+                self.since = event.step
                 self._begin(event.domains)
             case Step():
                 self._count(np.array(event.samples, dtype=np.int64))

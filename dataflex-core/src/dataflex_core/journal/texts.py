@@ -98,19 +98,22 @@ class Weighed:
 class Texts:
     """What a file holds: texts of the pool by sample, those of target sets, what is shown, in the order written.
 
-    ``weighed`` are in the order of steps.
+    ``weighed`` are in the order of steps. Where the run has gone on with other data, all is of that: after step
+    ``since``, None where it never has, or nobody said so.
     """
 
     samples: dict[int, Text] = field(default_factory=dict)
     targets: list[Text] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     weighed: list[Weighed] = field(default_factory=list)
+    since: int | None = None
 
 
 class _There:
     """What the records of a file come to, one after the other: what was made again as it was made last."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int | None = None) -> None:
+        self.since = since
         self.texts: dict[tuple[str, int], Text] = {}
         """By target set, empty for the pool, and sample."""
         self.shown: dict[int, list[Shown]] = {}
@@ -118,8 +121,14 @@ class _There:
         self._last = (-1, -1)
         """The decision and the step that were told of last."""
 
-    def add(self, record: Mapping[str, Any]) -> None:
-        """The next record."""
+    def then(self, record: Mapping[str, Any]) -> _There:
+        """What it comes to with the next record: nothing of what there was, where the run goes on with other data."""
+        if "since" in record:
+            return _There(record["since"])
+        self._add(record)
+        return self
+
+    def _add(self, record: Mapping[str, Any]) -> None:
         decision, step = self._last
         if "text" in record:
             text = _text(record["text"])
@@ -155,6 +164,7 @@ class _There:
             targets=[text for text in self.texts.values() if text.target],
             shown=[one for decision in sorted(self.shown) for one in self.shown[decision]],
             weighed=[self.weighed[key] for key in sorted(self.weighed)],
+            since=self.since,
         )
 
 
@@ -174,6 +184,15 @@ class TextFile:
         with suppress(OSError):
             self._torn = not self.path.read_bytes().endswith(b"\n")
             self._there = _there_in(self.path)
+
+    def go_on(self, since: int | None, *, other: bool) -> None:
+        """The run goes on with the data that it has had since step ``since``, None: from the beginning.
+
+        It is ``other`` data than it had until now, or else it may be that of before it had other data: what is in the
+        file of any other is read no longer.
+        """
+        if other or since != self._there.since:
+            self._append([{"since": since}])
 
     def has(self, sample: int, target: str = "") -> bool:
         """Whether the text of a sample is there."""
@@ -203,13 +222,16 @@ class TextFile:
 
         ``decided`` is a decision that was taken: of it nothing but ``shown`` is shown from here on.
         """
-        if self._broken:
-            return
         records: list[dict[str, Any]] = [{"text": asdict(t)} for t in texts if not self.has(t.sample, t.target)]
         records += [] if decided is None else [{"decided": decided}]
         records += [{"shown": asdict(one)} for one in shown]
         for step, of_step in groupby(weighed, key=lambda one: one.step):
             records += [{"step": step}, *({"weighed": asdict(one)} for one in of_step)]
+        self._append(records)
+
+    def _append(self, records: Sequence[dict[str, Any]]) -> None:
+        if self._broken:
+            return
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +243,7 @@ class TextFile:
             return
         self._torn = False
         for record in records:
-            self._there.add(record)
+            self._there = self._there.then(record)
 
 
 def read_texts(path: Path) -> Texts:
@@ -235,7 +257,7 @@ def read_texts(path: Path) -> Texts:
 def _there_in(path: Path) -> _There:
     there = _There()
     for record in _records(path):
-        there.add(record)
+        there = there.then(record)
     return there
 
 

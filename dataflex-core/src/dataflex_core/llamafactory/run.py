@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dataflex_core
 from dataflex_core.journal.events import Event, Start
+from dataflex_core.journal.pool_facts import pool_file
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
@@ -96,6 +97,8 @@ def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> di
         run.journal.write(_with_losses(start, loaded))
         for text in run.doubts:
             run.journal.notice(text)
+    if training_args.process_index == 0 and "data" in run.changed:
+        _drop_of_other_data(run)
     if training_args.process_index == 0 and prepared.config.dataflex.keep.scores:
         _keep_rows(run, loaded, Path(training_args.output_dir) / "dataflex")
     for text in _notices(prepared, loaded, data_args):
@@ -103,6 +106,17 @@ def _begun(run: ActiveRun, load: Load, data_args: Any, training_args: Any) -> di
     for remark in (*remarks(prepared.config), *prepared.remarks()):
         run.journal.notice(str(remark))
     return loaded.module
+
+
+def _drop_of_other_data(run: ActiveRun) -> None:
+    """The rows and lengths of samples that the run had before: those of what it has now are kept as far as they may be.
+
+    By their ids they would be taken for those.
+    """
+    folder, name = run.journal.path.parent, run.journal.run
+    for path in (rows_file(folder, name), pool_file(folder, name)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def _keep_rows(run: ActiveRun, loaded: LoadedData, folder: Path) -> None:

@@ -65,6 +65,7 @@ class KeptTexts:
         if not self._keep.texts:
             return
         self._file = TextFile(journal.path.parent, journal.run, journal.notice)
+        self._file.go_on(self._run.tally.since, other="data" in self._run.changed)
         texts = []
         for name, data in self._run.targets.items():
             some = range(min(len(data), max(1, _TARGETS // len(self._run.targets))))

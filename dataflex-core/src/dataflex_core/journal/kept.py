@@ -1,0 +1,39 @@
+"""What a run left beside its journal, as far as it is of the data that the run has now.
+
+A `Run` that went on with other data is read so as `Run.on_its_data` is: an id of before is that of another sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
+from dataflex_core.journal.run import Run
+from dataflex_core.journal.scores import DecisionScores, read_scores
+from dataflex_core.journal.texts import FOLDER, Texts, read_texts
+
+
+def scores_of(run: Run) -> Iterator[DecisionScores]:
+    """What each decision of a run judged, in order, read as it is asked for. Raises as `read_scores` does."""
+    run, changed = run.on_its_data, run.changed_data_at is not None
+    decisions = {made.decision: made for made in run.decisions}
+    size = sum(run.start.domains.values())
+    for one in read_scores(run.path.parent, run.start.run):
+        made = decisions.get(one.decision)
+        # A decision before the change may have had the number of one since then that has no scores.
+        if made is not None and not (changed and (made.scores is None or one.ids.max(initial=0) >= size)):
+            yield one
+
+
+def texts_of(run: Run) -> Texts:
+    """Texts of samples of a run. Raises `OSError` where they cannot be read."""
+    kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
+    return kept if kept.since == run.changed_data_at else Texts()
+
+
+def pool_facts_of(run: Run) -> PoolFacts | None:
+    """What is known of the pool of a run; None where nothing is."""
+    facts = read_pool_facts(run.path.parent, run.start.run)
+    size = sum(run.on_its_data.start.domains.values())
+    changed = run.changed_data_at is not None
+    return None if facts is None or (changed and len(facts.lengths) != size) else facts
