@@ -12,7 +12,7 @@ from support import base_args, train
 
 from dataflex_core.catalog import discover
 from dataflex_core.errors import DataError
-from dataflex_core.journal import Decision, read_journal
+from dataflex_core.journal import Decision, Resume, read_journal
 from dataflex_core.journal.replay import replay
 from dataflex_core.planning.planner import Planner
 
@@ -71,3 +71,11 @@ def test_a_replayed_journal_gives_every_plan_again(model, data, tmp_path, scores
 def test_deciding_needs_no_torch(module):
     code = f"import sys, {module}; assert not {{'torch', 'transformers', 'llamafactory'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_run_that_went_on_with_other_data_is_refused(model, data, tmp_path):
+    output = train(base_args(model, data, tmp_path / "out", max_steps=5), selector="random")
+    events = list(read_journal(output / "dataflex" / "journal.jsonl"))
+    resume = Resume(step=2, checkpoint="out/checkpoint-2", domains={"words": 7})
+    with pytest.raises(DataError, match="went on with other data after step 2"):
+        list(replay([*events[:3], resume, *events[3:]], discover()))

@@ -14,7 +14,7 @@ from dataflex_core.config import params
 from dataflex_core.config.section import Spread
 from dataflex_core.contracts import Mixer, ScoringSelector, Strategy
 from dataflex_core.errors import DataError
-from dataflex_core.journal.events import Decision, Event, Start
+from dataflex_core.journal.events import Decision, Event, Resume, Start
 from dataflex_core.journal.tally import domains_of
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.planning.exhaustion import Exhaustion
@@ -36,13 +36,18 @@ def replay(events: Iterable[Event], catalog: Catalog, scores: Scores | None = No
     The plan's `Plan.digest` is the decision's ``plan`` where everything is as it was: the strategies' code, parameters
     and seed, and ``scores``, which a `ScoringSelector` is not asked for again. A mixer is not asked either: its answers
     are those of the journal. Nothing else of the run is needed, neither its data nor a model; importing this leaves
-    torch out. Raises `DataError` where the journal has no beginning or lacks a decision's scores, and `StrategyFault`
+    torch out. Raises `DataError` where the journal has no beginning, lacks a decision's scores or went on with other data, and `StrategyFault`
     where a selector asks signals, or has learnt what the journal does not tell.
     """
     start, planner, past = None, None, _Past()
     for event in events:
         if isinstance(event, Start):
             start, planner = event, _planner(event, catalog, scores or {}, past)
+        elif isinstance(event, Resume) and event.domains is not None:
+            raise DataError(
+                f"the run went on with other data after step {event.step}: what it had read of that is not journalled",
+                hint="replay the events before that",
+            )
         elif isinstance(event, Decision):
             if planner is None or start is None:
                 raise DataError("the journal does not begin with its start", hint="replay it from its first event")
