@@ -36,8 +36,8 @@ def replay(events: Iterable[Event], catalog: Catalog, scores: Scores | None = No
     The plan's `Plan.digest` is the decision's ``plan`` where everything is as it was: the strategies' code, parameters
     and seed, and ``scores``, which a `ScoringSelector` is not asked for again. A mixer is not asked either: its answers
     are those of the journal. Nothing else of the run is needed, neither its data nor a model; importing this leaves
-    torch out. Raises `DataError` where the journal has no beginning, lacks a decision's scores or went on with other data, and `StrategyFault`
-    where a selector asks signals, or has learnt what the journal does not tell.
+    torch out. Raises `DataError` where the journal has no beginning, lacks a decision's scores or went on with other
+    data, and `StrategyFault` where a selector asks signals, or has learnt what the journal does not tell.
     """
     start, planner, past = None, None, _Past()
     for event in events:
