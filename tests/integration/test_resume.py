@@ -203,6 +203,20 @@ def test_a_checkpoint_of_format_1_that_is_named_is_refused_before_the_data_loads
         resolved(load_config(path, Overrides(strategies={Kind.SELECTOR: "random"})), print)
 
 
+@pytest.mark.parametrize(("written", "goes_on"), [(None, True), (True, True), (False, False), ("false", False)])
+@pytest.mark.parametrize("strategies", [{}, {Kind.SELECTOR: "random"}], ids=["plain", "a selector"])
+def test_false_begins_anew_where_there_are_checkpoints(tmp_path, written, goes_on, strategies):
+    folder = _checkpoint(tmp_path / "checkpoint-1")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"output_dir": str(tmp_path), "resume_from_checkpoint": written}))
+    args = resolved(load_config(path, Overrides(strategies=strategies)), print).args
+    if written is None and not strategies:
+        assert args.get("overwrite_output_dir") is None, "LLaMA-Factory decides"
+    else:
+        assert args.get("resume_from_checkpoint") == (str(folder) if goes_on else None)
+        assert (args.get("overwrite_output_dir") is True) == (not goes_on)
+
+
 def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):
     folder = _checkpoint(tmp_path / "checkpoint-1")
     (folder / "optimizer.pt").unlink()

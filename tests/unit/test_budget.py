@@ -92,6 +92,15 @@ def _budget(
     )
 
 
+def test_what_has_no_effect_is_refused_nowhere():
+    """A weighter alone has its data in one piece, of no name that anybody wrote."""
+    weighing = _prepared(Kind.WEIGHTER, config={"warmup_proportions": {"wiki": 1.0, "code": 2.0}})
+    assert _budget(weighing).domains[0].name == "words"
+    choosing = _prepared(Kind.SELECTOR, config={"warmup_proportions": {"wiki": 1.0, "code": 2.0}})
+    with pytest.raises(InvalidConfig, match="warmup_proportions and the domains differ"):
+        _budget(choosing)
+
+
 @pytest.mark.numeric
 @pytest.mark.parametrize(("reference", "forwards"), [(None, 1), ("elsewhere", 2)])
 def test_a_selection_budget_pays_for_the_reference_model_too(reference, forwards):

@@ -216,6 +216,13 @@ def test_a_component(base, name, params, strategy, told):
     assert sorted(line.split()[0] for line in made.notices if " of " in line) == told
 
 
+@pytest.mark.parametrize(("key", "inside", "is_taken"), [("loss", "delta_loss", "loss"), ("mine", "loss", "loss")])
+def test_a_component_goes_by_its_key_where_1x_has_one_of_that_name(key, inside, is_taken):
+    held = {"selectors": {key: {"name": inside, "params": {"focus": "low"}}}}
+    made = spelt({**SELECT, **ONCE, "component_name": key}, components=held)
+    assert made.section["selector"]["name"] == is_taken
+
+
 @pytest.mark.parametrize(("name", "key"), [("adapt", "refresh_interval"), ("joint_update_aware", "target_update_step")])
 def test_how_often_a_target_set_is_looked_at_is_the_intervals_length(name, key):
     held = {"weighters": {name: {"name": name, "params": {key: 20}}}}

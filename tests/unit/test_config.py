@@ -538,6 +538,13 @@ def test_a_budget_goes_with_the_default_candidates(load):
     assert load("dataflex: {candidates: all, selection_budget: 0.5}").dataflex.selection_budget == 0.5
 
 
+def test_domains_may_be_called_by_whole_numbers(load):
+    text = "dataflex: {warmup_proportions: {0: 1, 7: 0}, mixer: {name: static, proportions: {0: 2, 7: 1}}}"
+    section = load(text).dataflex
+    assert section.warmup_proportions == {"0": 1.0, "7": 0.0}
+    assert section.mixer.params["proportions"] == {"0": 2, "7": 1}
+
+
 # ------------------------------------------------------------------------------------------------------ round trip
 
 

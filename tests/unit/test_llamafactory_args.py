@@ -8,8 +8,9 @@ import pytest
 
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.llamafactory.checks import check_run
 from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args, log_from, ray_rank
-from dataflex_core.llamafactory.written import is_on, number
+from dataflex_core.llamafactory.written import is_on, number, whole_number
 
 EMPTY = RunArgs(written={})
 
@@ -107,6 +108,21 @@ def test_how_much_is_logged_stays_as_somebody_chose():
     log_from("WARN", chosen)
     log_from("WARN", unsaid)
     assert (chosen["LLAMAFACTORY_VERBOSITY"], unsaid["LLAMAFACTORY_VERBOSITY"]) == ("DEBUG", "WARN")
+
+
+def test_a_whole_number_may_be_written_as_yaml_makes_a_fraction_of_it():
+    assert [whole_number(value, "max_samples") for value in (20, "20", 2e1)] == [20, 20, 20]
+    for wrong in (2.5, "2.5", -1, "many", float("inf")):
+        with pytest.raises(InvalidConfig, match="max_samples is"):
+            whole_number(wrong, "max_samples")
+
+
+def test_megatron_is_refused_as_the_environment_asks_for_it(monkeypatch):
+    args = {"do_train": True}
+    assert list(check_run(args)) == []
+    monkeypatch.setenv("USE_MCA", "1")
+    (wrong,) = check_run(args)
+    assert "USE_MCA=1" in wrong.message
 
 
 def test_written_values():

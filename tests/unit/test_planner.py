@@ -205,6 +205,15 @@ def test_a_plan_is_frozen():
     assert replace(plan, judged=0).digest == plan.digest
 
 
+@pytest.mark.parametrize("update", [3, 5, 100])
+def test_an_interval_that_ends_with_the_run_judges_as_many_for_each_that_it_chooses(update):
+    planner, budget = made(
+        [400], batch=8, steps=5, update=update, judged=4 * 8 * min(update, 5), selector=Ordered(None)
+    )
+    for plan in decided(planner, budget):
+        assert plan.judged == 4 * len(plan.ids)
+
+
 UNIFORM, RENORMALISE = Rules(warmup_proportions="uniform"), Rules(exhaustion=Exhaustion.RENORMALISE)
 
 

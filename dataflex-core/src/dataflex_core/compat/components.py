@@ -207,7 +207,7 @@ def written(
     file, name = old.components_cfg_file, old.component_name
     found = read(file)
     if found is not None:
-        return *_entry(*found, family, name), ()
+        return *_entry(*found, family, name, shipped), ()
     if _is_shipped(file):
         said = f"{file} does not exist: {name} runs as in the file that came with 1.1.0"
         return name, shipped.get(name, {}), (said,)
@@ -215,8 +215,13 @@ def written(
     raise InvalidConfig(f"components_cfg_file {file} does not exist", hint=hint)
 
 
-def _entry(file: str, held: Mapping[str, Any], family: str, name: str) -> tuple[str, Mapping[str, Any]]:
-    """The name and the parameters of one component of a file."""
+def _entry(
+    file: str, held: Mapping[str, Any], family: str, name: str, shipped: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
+    """The name and the parameters of one component of a file.
+
+    1.1.0 goes by the key: a name inside counts only where the key is no component of its.
+    """
     # 1.x had another name for its reorders, and reads it still.
     buckets = {each: held.get(f"{each}s") or held.get(f"{each}ers") or {} for each in FAMILIES.values()}
     if odd := next((f"{each}s" for each, bucket in buckets.items() if not isinstance(bucket, Mapping)), None):
@@ -229,7 +234,7 @@ def _entry(file: str, held: Mapping[str, Any], family: str, name: str) -> tuple[
     params = entry.get("params") or {} if isinstance(entry, Mapping) else None
     if not isinstance(params, Mapping):
         raise InvalidConfig(f"{file}: {family}s.{name} is no component", hint="write name: and params: below it")
-    return str(entry.get("name") or name), params
+    return name if name in shipped else str(entry.get("name") or name), params
 
 
 def _is_shipped(file: str) -> bool:

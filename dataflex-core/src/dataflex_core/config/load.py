@@ -244,6 +244,7 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
     """The section as a value; ``faults`` grow by what is wrong with it, which is left at its default."""
     import pydantic
 
+    section = _named(section)
     known = [f.name for f in fields(DataflexConfig)]
     for key in section:
         if key not in known:
@@ -280,6 +281,13 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
         hint = f"leave {key} out{meaning}"
         faults.append(InvalidConfig(f"{SECTION}.{key}={given[key]!r}: {message}", hint=hint, key=(SECTION, key)))
     return adapter.validate_python({key: value for key, value in given.items() if key not in wrong})
+
+
+def _named(value: Any) -> Any:
+    """``value`` with names that YAML reads as whole numbers as they were written: domains may be called so."""
+    if isinstance(value, dict):
+        return {str(key) if type(key) is int else key: _named(inner) for key, inner in value.items()}
+    return [_named(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _misnumbered(given: dict[str, Any]) -> dict[str, str]:

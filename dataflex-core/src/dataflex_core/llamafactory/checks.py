@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.datasets.index import index_faults
-from dataflex_core.llamafactory.environment import allows_extra_args
+from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args
 from dataflex_core.llamafactory.files import check_files, is_missing
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.llamafactory.model_size import experts_of_folder
@@ -86,6 +87,8 @@ def check_run(args: Args) -> Iterator[UsageError]:
             hint="set per_device_train_batch_size to what fits",
             key=["auto_find_batch_size"],
         )
+    if LaunchEnvironment(variables=os.environ).uses_mca:
+        yield UnmetNeed("strategies do not work with USE_MCA=1 in the environment", hint="unset USE_MCA")
     if other := _first(args, _OTHER_TRAINERS):
         yield UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false", key=[other])
 

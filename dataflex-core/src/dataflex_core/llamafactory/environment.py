@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dataflex_core.llamafactory.written import is_on, whole_number
 
 _NODES, _PER_NODE, _NODE_RANK, _FORCED = "NNODES", "NPROC_PER_NODE", "NODE_RANK", "FORCE_TORCHRUN"
-_ADDRESS, _PORT, _RAY = "MASTER_ADDR", "MASTER_PORT", "USE_RAY"
+_ADDRESS, _PORT, _RAY, _MCA = "MASTER_ADDR", "MASTER_PORT", "USE_RAY", "USE_MCA"
 _RESTARTS, _JOB, _FEWEST_NODES, _MOST_NODES = "MAX_RESTARTS", "RDZV_ID", "MIN_NNODES", "MAX_NNODES"
 _EXTRA_ARGS, _VERBOSITY = "ALLOW_EXTRA_ARGS", "LLAMAFACTORY_VERBOSITY"
 
@@ -53,6 +53,11 @@ class LaunchEnvironment:
     def uses_ray(self) -> bool:
         """Whether Ray workers are wanted, where the configuration does not say."""
         return is_on(self.variables.get(_RAY))
+
+    @property
+    def uses_mca(self) -> bool:
+        """Whether LLaMA-Factory is to train with Megatron: no key of the configuration says so."""
+        return is_on(self.variables.get(_MCA))
 
     @property
     def address(self) -> str:

@@ -18,17 +18,21 @@ def resolved(config: RunConfig, notice: Callable[[str], None]) -> RunConfig:
     """The configuration with the checkpoint to go on from, if any, named by its path.
 
     ``resume_from_checkpoint: true`` is the newest whole one of ``output_dir``, or the beginning where there is none. So
-    is an ``output_dir`` that holds checkpoints and is not to be overwritten, as LLaMA-Factory has it. Torn checkpoints
+    is an ``output_dir`` that holds checkpoints and is not to be overwritten, as LLaMA-Factory has it; ``false`` is the
+    beginning. Torn checkpoints
     are passed over with a ``notice``. Raises `InvalidConfig` for a path that cannot be gone on from.
     """
     args, output = config.args, RunArgs(written=config.args).output
     if (named := named_checkpoint(args)) is not None:
         _check(args, Path(named), bool(config.dataflex.active))
         return config
-    if str(args.get(RESUME)).strip().lower() == "true":
+    asked = str(args.get(RESUME)).strip().lower()
+    if asked == "true":
         return _newest(config, output, notice)
     if RESUME in args:  # written as text, false would be taken for a folder
         args = {key: value for key, value in args.items() if key != RESUME}
+        if asked == "false":
+            args[OVERWRITE] = True
         config = replace(config, args=args)
     overwrites = str(args.get(OVERWRITE, False)).strip().lower() in {"true", "1", "yes"}
     if config.dataflex.active and not overwrites and checkpoints(output):

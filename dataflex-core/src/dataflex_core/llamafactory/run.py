@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dataflex_core
+from dataflex_core.errors import RunFailed
 from dataflex_core.journal.events import Event, Start
 from dataflex_core.journal.pool_facts import pool_file
 from dataflex_core.journal.scores import ScoreFiles
@@ -78,6 +79,11 @@ def _deciding(prepared: PreparedRun, report: Report) -> Iterator[None]:
     try:
         with replaced(str(prepared.config.args.get("stage", "sft")), loader, trainer):
             yield
+        if not runs:
+            raise RunFailed(
+                "LLaMA-Factory has trained without the run's strategies: by a workflow that is not known here",
+                hint="unset whatever has it train otherwise than by the stage alone",
+            )
     except BaseException as error:
         for run in runs:
             run.journal.fail(error)

@@ -31,7 +31,8 @@ def number(value: object) -> float:
 
 def whole_number(value: object, name: str) -> int:
     """``value`` of the key or variable ``name``. Raises `InvalidConfig` where it is no whole number of at least 0."""
-    text = str(value)
+    # YAML makes a fraction of 1e3.
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
     if not text.isdigit():
         raise InvalidConfig(f"{name} is {text!r}, not a number", hint=f"unset {name}, or set it to a whole number")
     return int(text)

@@ -99,7 +99,7 @@ def budget_of(
         schedule = Schedule(warmup_steps=0, update_steps=steps, total_steps=steps)
     if prepared.plans:
         _check_plans(schedule, global_batch)
-    _check_warmup(config.warmup_proportions, domains)
+        _check_warmup(config.warmup_proportions, domains)
     _check_window(prepared, global_batch)
     _check_targets(prepared, targets)
     judged, probing, cost = candidates_of(prepared, pool, targets, global_batch, schedule, layers)

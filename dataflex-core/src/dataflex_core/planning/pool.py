@@ -111,7 +111,7 @@ class Pool:
 
     def _judged(self, count: int) -> int:
         """How many candidates to read for ``count`` chosen ones: a shorter last interval judges as many for each."""
-        full = self._budget.schedule.update_steps * self._budget.global_batch
+        full = self._budget.schedule.longest * self._budget.global_batch
         return max(count, -(-self._budget.judged * count // full))
 
     def _read(self, taken: Ids, *, distinct: bool = False) -> list[Ids]:
