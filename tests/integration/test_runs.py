@@ -10,7 +10,7 @@ import pytest
 from support import base_args, build_model, journalled, of_kind, records, train
 
 from dataflex_core.catalog import discover
-from dataflex_core.errors import DataError, UnmetNeed
+from dataflex_core.errors import DataError, RunFailed, UnmetNeed
 from dataflex_core.spec import Kind, Need
 from dataflex_strategies.weighters.rho_1 import Rho1Weighter
 
@@ -356,3 +356,9 @@ def test_a_mixer_that_goes_by_what_is_held_out_is_refused_where_nothing_is(model
     with pytest.raises(UnmetNeed, match="odm goes by samples that are kept out of training") as told:
         train(base_args(model, data, tmp_path / "out"), mixer="odm", settings=("mixer.reward=holdout",))
     assert "dataflex.holdout" in told.value.hint
+
+
+def test_a_workflow_that_is_not_known_is_told(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("llamafactory.train.tuner.run_exp", lambda args: None)
+    with pytest.raises(RunFailed, match="trained without the run's strategies"):
+        train(base_args(model, data, tmp_path / "out"), selector="random")
