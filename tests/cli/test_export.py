@@ -135,12 +135,79 @@ def test_a_file_that_has_changed_or_is_gone_is_named(tmp_path):
     scores = scores_of(tmp_path, [(file, 10)], range(10))
     with pytest.raises(DataError, match=r"mine\.json has fewer rows than the 10"):
         called(scores, "--top", "1", "-o", tmp_path / "best.jsonl")
-    with pytest.raises(InvalidConfig, match="is the file that rows are read from"):
-        called(scores, "--top", "1", "-o", file)
     file.unlink()
     with pytest.raises(DataError, match=r"mine\.json is not there"):
         called(scores, "--top", "1", "-o", tmp_path / "best.jsonl")
     assert not (tmp_path / "best.jsonl").exists()
+
+
+def test_nothing_is_written_where_the_file_of_one_of_several_data_sets_is_gone(tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in files:
+        write_file(file, ROWS)
+    scores = scores_of(tmp_path, [(file, 10) for file in files], range(20))
+    files[1].unlink()
+    with pytest.raises(DataError, match=r"two\.json is not there"):
+        called(scores, "--top", "100%", "-o", tmp_path / "best.jsonl")
+    assert list(tmp_path.glob("best*")) == []
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Scores of two data sets, of which the second has the better rows and a file that is called like a target."""
+    files = [tmp_path / "a.jsonl", tmp_path / "top-a.jsonl"]
+    for file in files:
+        write_file(file, ROWS)
+    write_index(tmp_path, a={"file_name": "a.jsonl"}, b={"file_name": "top-a.jsonl"})
+    rows = [(Row(dataset=name, file=str(file), row=n),) for name, file in zip("ab", files, strict=True) for n in (1, 2)]
+    scores = {"score": np.arange(4, dtype=np.float32)}
+    part = Lines(ids=np.arange(4), scores=scores, domains=["d"] * 4, rows=rows, digests=[None] * 4)
+    write_scores(tmp_path / "scores.parquet", About(judge="x", dataset_dir=str(tmp_path)), [part])
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "here").symlink_to(tmp_path)
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("top", "out"),
+    [
+        ("1", "top-a.jsonl"),
+        ("1", "a.jsonl"),  # no row of it is exported, and yet the scores are of its rows
+        ("1", "sub/../top-a.jsonl"),
+        ("1", "here/top-a.jsonl"),
+        ("1", "link.jsonl"),
+        ("1", "scores.parquet"),
+        ("1", "dataset_info.json"),
+        ("100%", "top.jsonl"),  # of which that of the first data set is the second's own
+    ],
+)
+def test_what_is_read_is_not_written_over_however_it_is_spelt(two, top, out):
+    before = contents(two)
+    with pytest.raises(InvalidConfig, match="is one of the files that are read"):
+        called(two / "scores.parquet", "--top", top, "-o", f"{two}/{out}")
+    assert contents(two) == before
+
+
+def test_two_data_sets_are_never_written_to_one_file(two):
+    (two / "best-a.jsonl").write_text("")
+    (two / "best-b.jsonl").symlink_to(two / "best-a.jsonl")
+    with pytest.raises(InvalidConfig, match="would be that of a and that of b"):
+        called(two / "scores.parquet", "--top", "100%", "-o", two / "best.jsonl")
+
+
+def test_data_sets_of_all_names_have_files_of_their_own(tmp_path):
+    write_file(tmp_path / "one.json", ROWS)
+    names = ("a/b", "a%2Fb", "a\\b", "a%5Cb")
+    rows = [(Row(dataset=name, file=str(tmp_path / "one.json"), row=n),) for n, name in enumerate(names, 1)]
+    part = Lines(ids=np.arange(4), scores={"score": np.ones(4, "f4")}, domains=["d"] * 4, rows=rows, digests=[None] * 4)
+    write_scores(tmp_path / "scores.parquet", About(judge="x", dataset_dir=str(tmp_path)), [part])
+    called(tmp_path / "scores.parquet", "--top", "100%", "-o", tmp_path / "best.jsonl")
+    assert sorted(exported(file)[0]["instruction"] for file in tmp_path.glob("best-*")) == ["q1", "q2", "q3", "q4"]
 
 
 def test_a_file_that_moved_with_its_index_is_found_there(tmp_path):
@@ -163,6 +230,15 @@ def test_what_a_run_chose_is_exported_without_its_warm_up(run, tmp_path):
     called(run, "-o", tmp_path / "best.jsonl")
     assert exported(tmp_path / "best-a.jsonl") == ROWS[2:4]
     assert exported(tmp_path / "best-b.jsonl") == ROWS[4:6], "all rows of a packed sample"
+
+
+def test_what_a_run_has_left_is_not_written_over(run):
+    before = contents(run.parent)
+    (journal,) = run.rglob("journal.jsonl")
+    for read in (journal, *run.rglob("*.arrows"), *run.rglob("*.parquet")):
+        with pytest.raises(InvalidConfig, match="is one of the files that are read"):
+            called(run, "--top", "1", "-o", read)
+    assert contents(run.parent) == before
 
 
 def test_the_best_of_a_run_are_those_of_its_last_decision(run, tmp_path):

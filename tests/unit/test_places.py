@@ -48,6 +48,9 @@ def test_a_folder_that_may_not_be_written_to(tmp_path):
 def test_a_file_has_a_folder(tmp_path):
     assert barrier(str(tmp_path / "a.json"), folder=False) is None
     assert barrier(str(tmp_path), folder=False) == "is a folder, not a file"
+    os.mkfifo(tmp_path / "pipe")
+    for place in ("/dev/null", str(tmp_path / "pipe")):
+        assert barrier(place, folder=False) == "is a device or a pipe, not a file"
 
 
 def _told(args, env=None):

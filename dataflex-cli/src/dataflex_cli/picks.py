@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,31 @@ def places_of(file: ScoreFile, ids: Sequence[int]) -> dict[int, tuple[str | None
     for sample, *place in _lines(file, np.asarray(ids, dtype=np.int64)):
         found.setdefault(sample, (place[0], place[1], place[2]))
     return found
+
+
+def found_files(folder: Path, files: Mapping[str, list[int]]) -> list[tuple[Path, list[int]]]:
+    """Where files are, with the rows of each that are wanted. Raises `DataError` where one is gone."""
+    found = []
+    for name, rows in files.items():
+        path = present(folder, name)
+        if path is None:
+            hint = "put it where it was, or export rows of files only: rows of a hub are not here"
+            raise DataError(f"{name} is not there", hint=hint)
+        found.append((path, rows))
+    return found
+
+
+def read_for(opened: Run | ScoreFile, file: ScoreFile, folder: Path) -> list[Path]:
+    """All that is read for rows of ``file``, whichever are meant, of what is ``opened``, and the index of ``folder``.
+
+    Files of the data that are gone are left out.
+    """
+    from dataflex_core.journal.scores import FOLDER
+    from dataflex_core.llamafactory.datasets.entry import INDEX
+
+    kept = [opened.path, *opened.path.parent.glob(f"{FOLDER}/*")] if isinstance(opened, Run) else [opened.path]
+    data = (present(folder, name) for name in file.files())
+    return [*kept, file.path, folder / INDEX, *(path for path in data if path is not None)]
 
 
 def present(folder: Path, name: str) -> Path | None:

@@ -32,6 +32,8 @@ def _barrier(path: Path, *, folder: bool) -> str | None:
             return "is no folder, but a file"
         if not folder and path.is_dir():
             return "is a folder, not a file"
+        if not folder and not path.is_file():  # another file would take its place
+            return "is a device or a pipe, not a file"
     above = path.absolute() if folder else path.absolute().parent
     while not os.path.lexists(above):
         above = above.parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,21 @@ import click
 
 from dataflex_cli.console import counted
 from dataflex_cli.options import Once
+from dataflex_cli.overwriting import check_targets
 from dataflex_cli.picks import (
     Amount,
     amount,
     best_of,
     best_of_run,
     chosen_by,
+    found_files,
     open_source,
-    present,
+    read_for,
     rows_by_file,
     rows_of_run,
 )
 from dataflex_core.errors import DataError, InvalidConfig, RunFailed
+from dataflex_core.journal import Run
 from dataflex_core.places import barrier
 from dataflex_core.score_file import SCORE, ScoreFile
 from dataflex_core.wording import first_line
@@ -50,26 +53,38 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
         raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as chosen.jsonl")
     if not source.exists():
         raise DataError(f"{source} does not exist", hint="name a run's output folder, or a file of scores")
-    file, ids = _asked(source, asked, by, chosen)
-    wanted = rows_by_file(file, ids)
+    opened = open_source(source)
+    file, ids = _asked(opened, source, asked, by, chosen)
     folder = Path(file.about.dataset_dir if file.about is not None else ".")
+    wanted = {name: found_files(folder, files) for name, files in rows_by_file(file, ids).items()}
+    targets = _targets(out, list(wanted))
+    check_targets(targets, read_for(opened, file, folder))
     entries = {}
     for name, files in wanted.items():
-        target = out if len(wanted) == 1 else out.with_name(f"{out.stem}-{_in_a_file_name(name)}{out.suffix}")
-        key, entry, count = _write(folder, name, files, target)
+        key, entry, count = _write(folder, name, files, targets[name])
         entries[key] = entry
-        click.echo(f"{target}: {counted(count, 'row')} of {name}", err=True)
+        click.echo(f"{targets[name]}: {counted(count, 'row')} of {name}", err=True)
     click.echo("for dataset_info.json, in the folder of the files:", err=True)
     click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
 
 
+def _targets(out: Path, names: list[str]) -> dict[str, Path]:
+    """The file of each data set, of the one ``out`` itself."""
+    if len(names) == 1:
+        return {names[0]: out}
+    return {name: out.with_name(f"{out.stem}-{_in_a_file_name(name)}{out.suffix}") for name in names}
+
+
 def _in_a_file_name(name: str) -> str:
-    return name.replace("/", "%2F").replace("\\", "%5C")
+    for character in "%/\\":  # the first is what the others become
+        name = name.replace(character, f"%{ord(character):02X}")
+    return name
 
 
-def _asked(source: Path, asked: Amount | None, by: str, chosen: bool) -> tuple[ScoreFile, NDArray[np.int64]]:
+def _asked(
+    opened: Run | ScoreFile, source: Path, asked: Amount | None, by: str, chosen: bool
+) -> tuple[ScoreFile, NDArray[np.int64]]:
     """Where rows are to be found, and the samples whose rows are meant."""
-    opened = open_source(source)
     if isinstance(opened, ScoreFile):
         if asked is None:
             told = "nothing was chosen by scores" if chosen else "how many of the best are meant is not said"
@@ -83,25 +98,14 @@ def _asked(source: Path, asked: Amount | None, by: str, chosen: bool) -> tuple[S
     return rows, chosen_by(opened) if asked is None else best_of_run(opened, asked)
 
 
-def _write(folder: Path, name: str, files: Mapping[str, list[int]], target: Path) -> tuple[str, dict[str, Any], int]:
-    from dataflex_core.llamafactory.datasets.taken import entry_for, write_lines
+def _write(
+    folder: Path, name: str, files: Sequence[tuple[Path, list[int]]], target: Path
+) -> tuple[str, dict[str, Any], int]:
+    from dataflex_core.llamafactory.datasets.taken import entry_for, taken_rows, write_lines
 
     try:
-        count = write_lines(target, _rows(folder, files, target))
+        count = write_lines(target, (row for path, numbers in files for row in taken_rows(path, numbers)))
     except OSError as error:
         said = f"{target} could not be written: {error.strerror or first_line(error)}"
         raise RunFailed(said, hint="make room, or name another folder") from error
     return target.stem, entry_for(folder, name, target.name), count
-
-
-def _rows(folder: Path, files: Mapping[str, list[int]], target: Path) -> Iterator[dict[str, Any]]:
-    from dataflex_core.llamafactory.datasets.taken import taken_rows
-
-    for name, numbers in files.items():
-        path = present(folder, name)
-        if path is None:
-            hint = "put it where it was, or export rows of files only: rows of a hub are not here"
-            raise DataError(f"{name} is not there", hint=hint)
-        if path.absolute() == target.absolute():
-            raise InvalidConfig(f"-o {target} is the file that rows are read from", hint="name another file")
-        yield from taken_rows(path, numbers)
