@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from made_run import ROWS, made_run, write_file, write_index
 
+from dataflex_cli import picks
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.rows import Row
@@ -124,7 +125,12 @@ def test_a_file_of_scores_is_asked_for_its_best(tmp_path, words, said):
         called(scores_of(tmp_path, [(file, 10)], range(10)), *words, "-o", tmp_path / "best.jsonl")
 
 
-@pytest.mark.parametrize("amount", ["0", "0%", "101%", "-3", "many", "1.5"])
+@pytest.mark.parametrize(("amount", "of", "are"), [("7%", 100, 7), ("0.1%", 3000, 3), ("7.5%", 100, 8), ("100%", 9, 9)])
+def test_a_share_is_what_its_decimals_say_and_what_is_over_one_more(amount, of, are):
+    assert picks.amount(None, None, amount).of(of) == are
+
+
+@pytest.mark.parametrize("amount", ["0", "0%", "101%", "-3", "many", "1.5", "9" * 5000, "9" * 5000 + "%"])
 def test_what_is_no_amount_is_refused(tmp_path, amount):
     assert called(tmp_path, f"--top={amount}", "-o", tmp_path / "x").exit_code == 2
 

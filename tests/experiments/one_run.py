@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from unittest.mock import patch
 from support import of_kind, train
 
 from dataflex_core.planning.probe import SMALLEST
+from dataflex_core.shares import rounded_up
 from dataflex_core.spec import FORWARD
 from experiments.arms import Arm
 from experiments.corpora import HELD_OUT, PER_DOMAIN, TARGET_SIZE, Corpus
@@ -75,9 +75,9 @@ def expected_cost(section: Mapping[str, Any], decision: int, *, pool: int, batch
         return 0.0
     chosen = section["update_steps"] * batch
     candidates = section.get("candidates", "all")
-    judged = pool if candidates == "all" else min(pool, math.ceil(candidates * chosen))
+    judged = pool if candidates == "all" else min(pool, rounded_up(candidates * chosen))
     if section.get("exact", "all") != "all":
-        judged = min(judged, max(SMALLEST, math.ceil(section["exact"] * chosen)))
+        judged = min(judged, max(SMALLEST, rounded_up(section["exact"] * chosen)))
     if selector["name"] == "loss":
         return judged * FORWARD / batch
     refreshed = (decision - 1) % selector.get("refresh_target", 1) == 0

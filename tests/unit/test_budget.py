@@ -134,6 +134,12 @@ def test_a_selection_budget_scores_fewer_before_it_judges_fewer(spec, config, ju
     assert found.decision_cost * found.global_batch == pytest.approx(cost * FORWARD)
 
 
+@pytest.mark.numeric
+def test_candidates_are_as_many_as_their_decimals_say():
+    prepared = _prepared(Kind.SELECTOR, None, {"update_steps": 25, "candidates": 1.1}, needs={Need.LOSSES})
+    assert _budget(prepared, global_batch=4, max_steps=25, pool=1000).judged == 110
+
+
 def test_a_selection_budget_under_the_fewest_scores_is_refused_and_the_hint_is_enough():
     def budget(share: float) -> Budget:
         config = {"update_steps": 100, "selection_budget": share}

@@ -53,6 +53,8 @@ def test_the_filter_leaves_each_domain_its_share_and_a_choice_enough():
     for domain in EVERYDAY.domains:
         inside = (found >= domain.start) & (found < domain.start + domain.size)
         assert np.count_nonzero(inside) == np.ceil(0.5 * domain.size)
+    part = EVERY[:25]
+    assert len(kept(request(1, part), part, by="losses", share=0.28, by_domain=False)) == 7, "7.000000000000001"
     assert len(kept(request(count=20), EVERY, by="losses", share=0.01, by_domain=False)) == 20
     probe = request(count=16, candidates=EVERY[:16])
     assert len(kept(probe, probe.candidates, by="losses", share=0.5, by_domain=False)) == 8

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from dataflex_core.journal.kept import scores_of
 from dataflex_core.score_file import PLACE, SCORE, ScoreFile, open_scores, rows_file
 
 Ids = NDArray[np.int64]
+_LONGEST = 40  # characters of an amount: Python reads no numbers of thousands of digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
     """A number of samples, or a share of all of them."""
 
-    share: float | None = None
+    share: Fraction | None = None
     count: int = 0
 
     def of(self, total: int) -> int:
@@ -38,12 +40,13 @@ def amount(ctx: click.Context, param: click.Parameter, value: str | None) -> Amo
     """A callback of an option: ``5%`` or ``100``. Raises `BadParameter` for what is neither, and for none."""
     if value is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip())
-    if match and match[2] and 0 < float(match[1]) <= 100:
-        return Amount(share=float(match[1]) / 100)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", value.strip()) if len(value) <= _LONGEST else None
+    if match and match[2] and 0 < Fraction(match[1]) <= 100:
+        return Amount(share=Fraction(match[1]) / 100)
     if match and not match[2] and match[1].isdecimal() and int(match[1]) > 0:
         return Amount(count=int(match[1]))
-    raise click.BadParameter(f"{value!r} is neither a share, as 5%, nor a number of samples", ctx, param)
+    told = repr(value) if len(value) <= _LONGEST else f"{value[:_LONGEST]!r}…"
+    raise click.BadParameter(f"{told} is neither a share, as 5%, nor a number of samples", ctx, param)
 
 
 def best_of(file: ScoreFile, asked: Amount, by: str = SCORE) -> Ids:

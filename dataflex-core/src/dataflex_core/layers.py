@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.shares import rounded_up
 
 ALL_LAYERS = "all"
 """What the gradients of all of a model's parameters are asked for by."""
@@ -23,7 +22,7 @@ def last_layers(layers: str | float, total: int | None) -> int | None:
         if total is not None and count > total:
             raise UnmetNeed(f"the {layers} layers are asked for, of a model of {total}", hint="ask for fewer, or all")
     else:
-        count = math.ceil(layers * total) if 0 < layers <= 1 and total else 0
+        count = rounded_up(layers * total) if 0 < layers <= 1 and total else 0
     if count < 1:
         raise StrategyFault(f"layers {layers!r} are none", hint="write all, last-K, or a share above 0 and up to 1")
     return count

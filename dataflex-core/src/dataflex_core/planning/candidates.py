@@ -12,6 +12,7 @@ from dataflex_core.explaining import most_of, reckoned
 from dataflex_core.planning.probe import SMALLEST, Probing
 from dataflex_core.planning.schedule import Schedule, affordable, candidates_for_budget
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun
+from dataflex_core.shares import rounded_down, rounded_up
 
 LEAST_EXACT = 0.1
 """How few of what is chosen a selection budget lets a decision score before it judges fewer candidates instead."""
@@ -56,7 +57,7 @@ def candidates_of(
         multiple, probing = _paid_for(
             selector, prepared, pool=pool, chosen=chosen, cost=cost, fixed=fixed, explained=explained
         )
-    judged = min(pool, math.ceil(multiple * chosen)) if math.isfinite(multiple) else pool
+    judged = min(pool, rounded_up(multiple * chosen)) if math.isfinite(multiple) else pool
     if spec.whole_pool and judged < pool:
         key = "candidates" if config.selection_budget is None else "selection_budget"
         raise InvalidConfig(
@@ -98,9 +99,9 @@ def _paid_for(
     paid = affordable(budget=budget, chosen=chosen, cost=cost, fixed=fixed, explained=explained)
     if paid >= (pool if asked is None else min(pool, asked.size(chosen))):
         return math.inf, asked
-    least = max(SMALLEST, math.ceil(LEAST_EXACT * chosen))
+    least = max(SMALLEST, rounded_up(LEAST_EXACT * chosen))
     if selector.predictable and paid >= least:
-        scored = math.floor(paid)
+        scored = rounded_down(paid)
         return math.inf, Probing(ratio=scored / chosen, floor=config.exact_floor, most=scored)
     multiple = candidates_for_budget(
         budget=budget,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.planning.predict import Features, Memory, Regression, as_table, brought_to, rank_correlation
 from dataflex_core.planning.quotas import quotas
+from dataflex_core.shares import rounded_up
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -38,7 +39,7 @@ class Probing:
 
     def size(self, chosen: int) -> int:
         """Samples of the probe of a decision that chooses ``chosen``."""
-        return max(SMALLEST, int(np.ceil(self.ratio * chosen)))
+        return max(SMALLEST, rounded_up(self.ratio * chosen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

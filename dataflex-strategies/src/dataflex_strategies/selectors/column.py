@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +10,7 @@ from typing_extensions import Doc
 
 from dataflex_core import RowScores, ScoringSelector, Selection, SelectionRequest, SetupContext, UsageError, top
 from dataflex_strategies.columns import numbers
+from dataflex_strategies.shares import rounded_down, rounded_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +119,6 @@ def taken(candidates: Ids, values: Scores, count: int, params: ColumnParams, rng
         within = candidates[values >= np.float32(params.threshold)]
     else:
         ranked = top(candidates, -values, len(candidates))
-        first = math.floor(params.low * len(ranked))
-        within = ranked[first : max(first + 1, math.ceil(params.high * len(ranked)))]
+        first = rounded_down(params.low * len(ranked))
+        within = ranked[first : max(first + 1, rounded_up(params.high * len(ranked)))]
     return rng.choice(within, size=min(count, len(within)), replace=False)

@@ -11,6 +11,7 @@ from annotated_types import Gt, Le
 from typing_extensions import Doc
 
 from dataflex_core import ScoringSelector, Selection, SelectionRequest, SetupContext, gumbel_top
+from dataflex_strategies.shares import rounded_down
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +122,7 @@ def window(t: int, decisions: int, pool: int, share: float) -> tuple[int, int]:
     """Where the window lies at decision ``t`` (from 0) of ``decisions``, in ``pool`` samples: from, and up to."""
     moved = 1 / (1 + math.exp(-_STEEPNESS * (t / decisions - 0.5)))
     start = (1 - share) * pool * moved
-    return math.floor(start), math.floor(start + share * pool)
+    return rounded_down(start), rounded_down(start + share * pool)
 
 
 def drawing_weights(delta: NDArray[np.floating], start: int, stop: int, outside: float) -> NDArray[np.float64]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core import SelectionRequest, Signals, domain_of, top
 from dataflex_strategies.embedded import of_targets
 from dataflex_strategies.neighbours import unit
+from dataflex_strategies.shares import rounded_up
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
@@ -26,11 +25,11 @@ def kept(request: SelectionRequest, shard: Ids, *, by: str, share: float, by_dom
     gathered = signals.gather(every, shard, values)
     if not by_domain:
         least = request.count if request.count < len(every) else 0
-        return np.sort(top(every, gathered, max(least, math.ceil(share * len(every)))))
+        return np.sort(top(every, gathered, max(least, rounded_up(share * len(every)))))
     of, parts = domain_of(request.domains, every), []
     for domain in np.unique(of):
         own = of == domain
-        parts.append(top(every[own], gathered[own], math.ceil(share * np.count_nonzero(own))))
+        parts.append(top(every[own], gathered[own], rounded_up(share * np.count_nonzero(own))))
     return np.sort(np.concatenate(parts))
 
 
