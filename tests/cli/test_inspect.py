@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_run import ROWS, made_run
@@ -13,6 +15,7 @@ from dataflex_cli.commands.inspect import short
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.journal import open_run
+from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile
 
 pytestmark = pytest.mark.numeric
@@ -74,6 +77,37 @@ def test_why_a_sample_was_chosen_is_shown_as_far_as_it_is_known(run):
     assert first["helps"] == asdict(helps) | {"file": "/d/held.json", "row": 5, "text": "the\nanswer \x1b[1m"}
     file.write([], [replace(shown[0], helps=other)])
     assert "0.31 held 9 " in called(run)
+
+
+def test_what_is_not_finite_is_no_number(run):
+    journal = open_run(run)
+    table = np.full((15, 2), np.nan, dtype=np.float32)
+    table[3, 1], table[12] = 7.0, np.inf
+    ScoreFiles(run / "dataflex", run=lambda: journal.start.run, notice=print).write(2, np.arange(15), table, [12, 3])
+    helps = Helps(target="held", sample=4, cosine=math.nan, means={"held": 0.25})
+    known = Helps(target="held", sample=4, cosine=0.5, means={"held": 0.25, "other": math.inf})
+    shown = [Shown(decision=2, sample=3, why="highest", loss=math.nan, helps=helps)]
+    shown.append(Shown(decision=2, sample=12, why="random", loss=1.0, helps=known))
+    TextFile(run / "dataflex", journal.start.run, print).write([], shown)
+
+    def no_constant(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    first, second = json.loads(called(run, "--json"), parse_constant=no_constant)["samples"]
+    assert (first["id"], first["score"], first["loss"], first["helps"]) == (3, 7.0, None, None)
+    assert (second["id"], second["score"], second["loss"], second["rank"]) == (12, None, 1.0, 2)
+    assert second["helps"]["means"] == {"held": 0.25}
+    assert "nan" not in called(run)
+
+
+def test_records_of_another_version_are_passed_over(run):
+    journal = open_run(run)
+    file = TextFile(run / "dataflex", journal.start.run, print)
+    file.write([], [Shown(decision=2, sample=3, why="highest", loss=2.5)])
+    with file.path.open("a") as lines:
+        lines.write('{"shown": {"decision": 2, "sample": 12, "why": "highest", "loss": 1.5, "more": 1}}\n')
+        lines.write('{"shown": {"decision": 2, "sample": "x", "why": "highest"}}\n{"text": 5}\n{"decided": []}\n')
+    assert [sample["loss"] for sample in json.loads(called(run, "--json"))["samples"]] == [2.5, 1.5]
 
 
 def test_a_domain_can_be_asked_for(run):

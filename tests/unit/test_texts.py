@@ -135,6 +135,48 @@ def test_a_line_that_is_no_record_is_passed_over(tmp_path):
     assert read_texts(tmp_path / "nosuch.jsonl").samples == {}
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"text": 5},
+        {"text": {"sample": 1}},
+        {"text": {"sample": 1, "pieces": [{"role": "answer"}], "tokens": 1, "trained": 1, "cut": False}},
+        {"decided": "2"},
+        {"shown": {"decision": "2", "sample": 1, "why": "random"}},
+        {"shown": {"decision": 1, "sample": 1, "why": "random", "helps": {"target": "held"}}},
+        {"step": None},
+        {"weighed": {"step": 1, "sample": 1, "tokens": "ab", "weights": [1.0, 1.0]}},
+        {"since": "2"},
+    ],
+)
+def test_a_record_of_another_version_takes_nothing_from_the_others(tmp_path, told, record):
+    file = TextFile(tmp_path, "r", told.append)
+    file.write(
+        [text(3)], [Shown(decision=1, sample=3, why="random")], [Weighed(step=2, sample=3, tokens=(), weights=())]
+    )
+    before = read_texts(file.path)
+    with file.path.open("a") as lines:
+        lines.write(json.dumps(record) + "\n")
+    assert read_texts(file.path) == before
+    TextFile(tmp_path, "r", told.append).write([text(4)], [Shown(decision=2, sample=4, why="random")])
+    assert [one.sample for one in read_texts(file.path).shown] == [3, 4]
+
+
+def test_keys_of_another_version_are_passed_over(tmp_path, told):
+    file = TextFile(tmp_path, "r", told.append)
+    file.write([text(3)], [Shown(decision=1, sample=3, why="random")])
+    before = read_texts(file.path)
+    records = [json.loads(line) for line in file.path.read_text().splitlines()]
+    file.path.write_text("".join(json.dumps({k: {**v, "more": 1} for k, v in r.items()}) + "\n" for r in records))
+    assert read_texts(file.path) == before
+
+
+def test_of_several_scores_those_that_are_none_do_not_count():
+    scores = np.array([[np.nan, 2.0], [1.0, 0.5], [np.nan, np.nan]], dtype=np.float32)
+    shown = highest_of(plan_of([0, 1, 2], (np.arange(3), scores)), seed=0, count=3)
+    assert [(one.sample, one.rank) for one in shown][:2] == [(0, 1), (1, 2)]
+
+
 def test_a_table_has_the_highest_of_what_was_chosen():
     ids, scores = np.arange(10), np.arange(10, dtype=np.float32)
     shown = highest_of(plan_of([1, 9, 4], (ids, scores)), seed=0, count=2)

@@ -85,7 +85,7 @@ def inspect(folder: Path, step: int | None, count: int, domain: str | None, as_j
     if as_json:
         shown = {"decision": decision.decision, "step": decision.step, "until": decision.until}
         document = {"schema": SCHEMA, **shown, "samples": [asdict(sample) for sample in samples]}
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
         return
     of = f"decision {decision.decision}" if decision.decision else "the warm-up"
     among = f" of {domain}" if domain else ""
@@ -133,14 +133,17 @@ def _chosen(run: Run, decision: Decision) -> list[Sample]:
 
 
 def _scores(run: Run, decision: Decision) -> dict[int, float]:
-    """Scores by sample; of several scores a sample's largest."""
+    """Scores by sample; of several scores a sample's largest. One that is not finite is none."""
+    import numpy as np
+
     from dataflex_core.journal.kept import scores_of
 
     found: dict[int, float] = {}
     for one in scores_of(run):
         if one.decision == decision.decision:
-            values = one.scores if one.scores.ndim == 1 else one.scores.max(axis=1)
-            found = dict(zip(one.ids.tolist(), values.tolist(), strict=True))
+            values = one.scores if one.scores.ndim == 1 else np.fmax.reduce(one.scores, axis=1)
+            known = np.isfinite(values)
+            found = dict(zip(one.ids[known].tolist(), values[known].tolist(), strict=True))
     return found
 
 
@@ -166,12 +169,12 @@ def _with_reasons(run: Run, decision: Decision, samples: Sequence[Sample]) -> li
     told = []
     for sample in samples:
         one = shown.get(sample.id)
-        helps = None if one is None or one.helps is None else one.helps
+        helps = None if one is None or one.helps is None or not math.isfinite(one.helps.cosine) else one.helps
         text = None if helps is None else texts.get((helps.target, helps.sample))
         told.append(
             replace(
                 sample,
-                loss=None if one is None else one.loss,
+                loss=None if one is None or one.loss is None or not math.isfinite(one.loss) else one.loss,
                 helps=None if helps is None else _helps_most(helps, text),
             )
         )
@@ -184,7 +187,7 @@ def _helps_most(helps: Helps, text: Text | None) -> HelpsMost:
         target=helps.target,
         sample=helps.sample,
         cosine=helps.cosine,
-        means=helps.means,
+        means={name: mean for name, mean in helps.means.items() if math.isfinite(mean)},
         file=text.file if text is not None and text.file else None,
         row=text.row if text is not None and text.row else None,
         text=answer or None,

@@ -36,7 +36,7 @@ def from_record(record: Mapping[str, Any], *, schema: int = SCHEMA) -> Event:
         raise DataError(f"a journal has no event {name!r}", hint=did_you_mean(str(name), EVENTS))
     if schema < 2:
         record = _from_schema_1(record)
-    event: Event = _value(EVENTS[name], record, name)
+    event: Event = typed(EVENTS[name], record, name)
     return event
 
 
@@ -55,20 +55,23 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _value(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as the type of a field, ``kind``; ``where`` names it in errors."""
+def typed(kind: Any, value: Any, where: str) -> Any:
+    """``value``, as JSON has it, as the type of a field, ``kind``; ``where`` names it in errors.
+
+    Keys that a class does not know are passed over. Raises `DataError` as `from_record` does.
+    """
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
     if origin is UnionType:  # of None or text, and one more type
         plain = next((type_ for type_ in inner if type(value) is type_), None)
-        return value if plain is not None else _value(next(k for k in inner if k not in (str, NoneType)), value, where)
+        return value if plain is not None else typed(next(k for k in inner if k not in (str, NoneType)), value, where)
     if origin is tuple and inner[0] is int and isinstance(value, list) and {*map(type, value)} <= {int}:
         return tuple(value)  # of a step's samples there are many
     if origin is tuple and isinstance(value, list):
-        return tuple(_value(inner[0], item, where) for item in value)
+        return tuple(typed(inner[0], item, where) for item in value)
     if origin is Mapping and isinstance(value, Mapping):
-        return {key: _value(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {key: typed(inner[1], item, f"{where}.{key}") for key, item in value.items()}
     if is_dataclass(kind) and isinstance(value, Mapping):
         return _made(kind, value, where)
     if kind is float and type(value) is int:
@@ -82,7 +85,7 @@ def _made(kind: Any, record: Mapping[str, Any], where: str) -> Any:
     given = {}
     for field in fields(kind):
         if field.name in record:
-            given[field.name] = _value(_types(kind)[field.name], record[field.name], f"{where}.{field.name}")
+            given[field.name] = typed(_types(kind)[field.name], record[field.name], f"{where}.{field.name}")
         elif field.default is MISSING and field.default_factory is MISSING:
             raise DataError(f"{where} of a journal lacks {field.name}", hint=_HINT)
     return kind(**given)

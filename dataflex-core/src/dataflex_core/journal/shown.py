@@ -87,7 +87,7 @@ class _Ranked:
         if plan.scored is None:
             return None
         ids, scores = plan.scored
-        flat = scores if scores.ndim == 1 else scores.max(axis=1)
+        flat = scores if scores.ndim == 1 else np.fmax.reduce(scores, axis=1)
         usable = np.isfinite(flat)
         if not usable.any():
             return None

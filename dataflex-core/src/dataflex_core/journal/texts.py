@@ -10,6 +10,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from dataflex_core.errors import DataError
+from dataflex_core.journal.codec import typed
+
 FOLDER = "texts"
 
 
@@ -122,30 +125,34 @@ class _There:
         """The decision and the step that were told of last."""
 
     def then(self, record: Mapping[str, Any]) -> _There:
-        """What it comes to with the next record: nothing of what there was, where the run goes on with other data."""
-        if "since" in record:
-            return _There(record["since"])
-        self._add(record)
+        """What it comes to with the next record: nothing of what there was, where the run goes on with other data.
+
+        A record that is none of those known here is passed over.
+        """
+        with suppress(DataError):
+            if "since" in record:
+                return _There(typed(int | None, record["since"], "since"))
+            self._add(record)
         return self
 
     def _add(self, record: Mapping[str, Any]) -> None:
         decision, step = self._last
         if "text" in record:
-            text = _text(record["text"])
+            text = typed(Text, record["text"], "text")
             self.texts[text.target, text.sample] = text
         elif "decided" in record:
-            decision = record["decided"]
+            decision = typed(int, record["decided"], "decided")
             self.shown[decision] = []
         elif "shown" in record:
-            one = _shown(record["shown"])
+            one = typed(Shown, record["shown"], "shown")
             if one.decision != decision:  # files of before do not say that a decision was taken
                 self.shown[one.decision] = []
             self.shown[one.decision].append(one)
             decision = one.decision
         elif "step" in record:
-            step = self._weighs(record["step"])
+            step = self._weighs(typed(int, record["step"], "step"))
         elif "weighed" in record:
-            each = _weighed(record["weighed"])
+            each = typed(Weighed, record["weighed"], "weighed")
             if each.step < step:  # likewise of steps
                 self._weighs(each.step)
             self.weighed[each.step, each.sample, each.part] = each
@@ -232,24 +239,26 @@ class TextFile:
     def _append(self, records: Sequence[dict[str, Any]]) -> None:
         if self._broken:
             return
-        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        lines = [json.dumps(record, ensure_ascii=False) for record in records]
+        text = "".join(line + "\n" for line in lines)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                file.write(("\n" if self._torn else "").encode() + lines.encode("utf-8", "replace"))
+                file.write(("\n" if self._torn else "").encode() + text.encode("utf-8", "replace"))
         except OSError as error:
             self._broken = True
             self._notice(f"{self.path} could not be written: {error.strerror}; the report will lack texts")
             return
         self._torn = False
-        for record in records:
-            self._there = self._there.then(record)
+        for line in lines:  # as they will be read
+            self._there = self._there.then(json.loads(line))
 
 
 def read_texts(path: Path) -> Texts:
-    """What is in a file; a decision or step that was made again as it was made last. Torn lines are passed over.
+    """What is in a file; a decision or step that was made again as it was made last.
 
-    A file that is not there is empty. Raises `OSError` for one that cannot be read.
+    Lines that are torn, or tell what is not known here, as those of another version, are passed over, and so are keys
+    that are not known. A file that is not there is empty. Raises `OSError` for one that cannot be read.
     """
     return _there_in(path).found()
 
@@ -271,16 +280,3 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(record, dict):
             yield record
-
-
-def _shown(record: dict[str, Any]) -> Shown:
-    helps = record.get("helps")
-    return Shown(**{**record, "helps": None if helps is None else Helps(**helps)})
-
-
-def _weighed(record: dict[str, Any]) -> Weighed:
-    return Weighed(**{**record, "tokens": tuple(record["tokens"]), "weights": tuple(record["weights"])})
-
-
-def _text(record: dict[str, Any]) -> Text:
-    return Text(**{**record, "pieces": tuple(Piece(**piece) for piece in record["pieces"])})
