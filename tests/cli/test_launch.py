@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -43,7 +44,7 @@ def handed_over():
 def start_rank(text, folder):
     (folder / "run.json").write_text(text)
     (folder / "errors").mkdir()
-    command = [sys.executable, "-c", RANK, str(folder / "run.json"), str(folder / "errors")]
+    command = [sys.executable, "-c", RANK, str(folder / "run.json"), str(folder / "errors"), str(os.getpid())]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 

@@ -50,9 +50,9 @@ class Agent:
         self._errors.mkdir()
         file = place / "run.json"
         file.write_text(handed_over, encoding="utf-8")
-        command = [sys.executable, "-m", "dataflex_cli.worker", str(file), str(self._errors), *words]
+        rank = ["-m", "dataflex_cli.worker", str(file), str(self._errors), str(os.getpid())]
         cwd = folder if Path(folder).is_dir() else None
-        self._process = subprocess.Popen(command, env={**os.environ, **env}, cwd=cwd)
+        self._process = subprocess.Popen([sys.executable, *rank, *words], env={**os.environ, **env}, cwd=cwd)
 
     def wait(self) -> tuple[int, LeftError | None, float]:
         """Its exit code, the error that it left, and when."""

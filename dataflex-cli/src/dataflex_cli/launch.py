@@ -63,7 +63,8 @@ def torchrun(run: Handover, wanted: Processes, *, debug: bool, env: Mapping[str,
         handed_over, errors = Path(folder) / "run.json", Path(folder) / "errors"
         handed_over.write_text(run.to_json(), encoding="utf-8")
         errors.mkdir()
-        words = [*rendezvous(wanted, env), "-m", "dataflex_cli.worker", str(handed_over), str(errors)]
+        worker = ["-m", "dataflex_cli.worker", str(handed_over), str(errors), str(os.getpid())]
+        words = [*rendezvous(wanted, env), *worker]
         try:
             options = parse_args([*words, "--debug"] if debug else words)  # type: ignore[no-untyped-call]  # in torch
             elastic_run(options)  # type: ignore[no-untyped-call]  # in torch

@@ -11,14 +11,16 @@ LOOK_EVERY = 5.0
 """Seconds from one look for the launcher to the next."""
 
 
-def end_without_launcher() -> None:
-    """From now on, send this process SIGTERM, once, when the process that started it has ended.
+def end_without_launcher(launcher: int) -> None:
+    """From now on, send this process SIGTERM, once, when the process ``launcher`` that started it has ended.
+
+    That may be so already: hence it is told its number, and does not ask for that of its parent.
 
     A launcher that is killed outright (SIGKILL, memory) takes nobody with it: its ranks would train on unseen, or wait
     for each other for as long as the timeout of their collectives is.
     """
     if os.name == "posix":
-        threading.Thread(target=_watch, args=(os.getppid(),), name="dataflex-launcher", daemon=True).start()
+        threading.Thread(target=_watch, args=(launcher,), name="dataflex-launcher", daemon=True).start()
 
 
 def _watch(launcher: int) -> None:

@@ -1,6 +1,7 @@
-"""One rank of a run, as torchrun starts it: ``python -m dataflex_cli.worker HANDOVER ERRORS [--debug]``.
+"""One rank of a run, as torchrun starts it: ``python -m dataflex_cli.worker HANDOVER ERRORS LAUNCHER [--debug]``.
 
-HANDOVER is a file with what the launcher validated, ERRORS the folder where the launcher looks for errors.
+HANDOVER is a file with what the launcher validated, ERRORS the folder where the launcher looks for errors, LAUNCHER the
+number of the process that starts the rank.
 """
 
 from __future__ import annotations
@@ -73,13 +74,13 @@ def _close(narrator: Narrator) -> None:
 def main() -> None:
     """Train as this process's rank; leave an error where the launcher finds it, and exit with its code."""
     keep_streams_open()
-    end_without_launcher()
+    end_without_launcher(int(sys.argv[3]))
     with speaking(asked()):
         _main()
 
 
 def _main() -> None:
-    handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[3:]
+    handed_over, errors, debug = Path(sys.argv[1]), Path(sys.argv[2]), "--debug" in sys.argv[4:]
     try:
         handover = Handover.from_json(handed_over.read_text(encoding="utf-8"))
         if handover.judging is None:
