@@ -54,3 +54,23 @@ def test_an_output_that_is_full_is_no_failure():
     with open("/dev/full", "w") as full:
         done = ended("print('trained')", stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr
+
+
+BEGUN = """
+from dataflex_cli.leaving import Leaving
+
+def main():
+    from dataflex_cli.streams import keep_streams_open
+    keep_streams_open()
+    from tqdm import tqdm
+    bar = tqdm(total=3)
+    print("the answer is 42", end="")
+    bar.close()
+
+Leaving().after(main)
+"""
+
+
+def test_a_line_that_was_begun_while_a_bar_was_up_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", BEGUN], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "the answer is 42"

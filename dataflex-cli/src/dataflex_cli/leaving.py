@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 from collections.abc import Callable
-from contextlib import suppress
+
+from dataflex_cli.streams import flush_for_good
 
 
 class Leaving:
@@ -34,7 +34,5 @@ class Leaving:
     def _leave(self) -> None:
         if self._code is None:
             return
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):  # a pipe or a terminal that is gone, or none at all
-                stream.flush()
+        flush_for_good()
         os._exit(self._code)

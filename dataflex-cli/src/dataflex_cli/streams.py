@@ -58,10 +58,14 @@ class _Lines(io.TextIOWrapper):
                     self._above = False
         return len(text)
 
+    def write_begun(self) -> None:
+        """Write the beginning of a line: its end will not come."""
+        begun, self._begun = self._begun, ""
+        super().write(begun)
+
     def close(self) -> None:
         if self._begun and not self.closed:
-            begun, self._begun = self._begun, ""
-            super().write(begun)
+            self.write_begun()
         super().close()
 
 
@@ -85,6 +89,18 @@ def keep_streams_open() -> None:
         with suppress(OSError, ValueError, AttributeError):
             raw = _Raw(stream.fileno(), "w", closefd=False)
             setattr(sys, name, _text(raw, stream))
+
+
+def flush_for_good() -> None:
+    """Write all that was printed, also a line that was begun and not ended: the process is about to end.
+
+    A stream that cannot be written to any more is passed over.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # a pipe or a terminal that is gone, or none at all
+            if isinstance(stream, _Lines):
+                stream.write_begun()
+            stream.flush()
 
 
 def others_write() -> None:
