@@ -73,6 +73,7 @@ def test_samples_losses_and_time_are_told():
         "to break even a chosen sample had to be worth 3.0 random ones, as declared; 2.0 by the time it took"
     )
     assert worth.endswith("without a run of random to compare with: dataflex report out --against RUN")
+    assert list(made.told("my out"))[-1].endswith(": dataflex report 'my out' --against RUN")
 
 
 def test_of_a_run_that_went_on_with_other_data_samples_are_counted_since_then():

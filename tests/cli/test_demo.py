@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 
 import pytest
@@ -38,6 +39,18 @@ def test_less_enriches_the_targets_domain(tmp_path, monkeypatch, capfd, seed):
     assert ratio >= 2
     assert f"{ratio:.2f}x" in output
     assert "decision 4 of 4, steps 41 to 50" in output
+
+
+def test_the_command_to_train_with_it_can_be_copied(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(cli, ["init", "my demo"]).stdout
+    assert shlex.split(said.splitlines()[-1])[3:] == ["dataflex", "run", str(tmp_path / "my demo" / "config.yaml")]
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**32)])
+def test_a_seed_that_is_none_is_refused(tmp_path, seed):
+    assert CliRunner().invoke(cli, ["init", str(tmp_path / "demo"), f"--seed={seed}"]).exit_code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_configuration_the_demo_is_written_and_used_again(tmp_path, monkeypatch):

@@ -51,6 +51,11 @@ def _done(source, **changes):
     )
 
 
+def test_the_command_to_look_into_a_run_can_be_copied():
+    told = TOLD.replace("Narrator()", "Narrator(output_dir='my out')")
+    assert _done(told, **WIDE).stdout.endswith(b"look into it: dataflex report 'my out'\n")
+
+
 @pytest.mark.parametrize("changes", [ASCII, LOCALE], ids=["ASCII", "LC_ALL=C"])
 def test_what_an_encoding_lacks_is_replaced(changes):
     done = _done(TOLD, **WIDE, **changes)

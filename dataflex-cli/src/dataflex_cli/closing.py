@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ class Closing:
         worth = self.declared if self.measured is None else self.measured
         how = f"as declared; {self.measured:.1f} by the time it took" if self.measured is not None else "as declared"
         yield f"to break even a chosen sample had to be worth {self.declared:.1f} random ones, {how}"
-        with_what = "" if output is None else f": dataflex report {output} --against RUN"
+        with_what = "" if output is None else f": dataflex report {shlex.quote(output)} --against RUN"
         if worth > 1.05:
             yield f"what one was worth is not known without a run of random to compare with{with_what}"
 

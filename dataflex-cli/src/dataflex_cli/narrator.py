@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 
 from dataflex_cli import console
@@ -73,7 +74,12 @@ class Narrator:
             say(line)
         if self.output_dir is not None:
             fields = {"output": self.output_dir}
-            say(f"look into it: dataflex report {self.output_dir}", level="result", event="end", fields=fields)
+            say(
+                f"look into it: dataflex report {shlex.quote(self.output_dir)}",
+                level="result",
+                event="end",
+                fields=fields,
+            )
 
     def _table(self) -> None:
         assert self._start is not None
