@@ -80,6 +80,28 @@ def test_a_file_is_written_whole_and_never_overwritten(here):
     assert (here / "new.yaml").read_text() == "mine"
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "a file system without links"])
+def test_a_file_that_another_writes_at_the_same_time_is_theirs(here, monkeypatch, links):
+    def none(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    def meanwhile(config):
+        Path("new.yaml").write_text("theirs")
+        return "ours"
+
+    if not links:
+        monkeypatch.setattr("os.link", none)
+    text, _ = migrate("select_loss.yaml")
+    migrate("select_loss.yaml", "--output", "first.yaml")
+    assert (here / "first.yaml").read_text() == text
+    before = set(here.iterdir())
+    monkeypatch.setattr("dataflex_cli.commands.migrate._yaml", meanwhile)
+    with pytest.raises(InvalidConfig, match=r"new\.yaml exists"):
+        migrate("select_loss.yaml", "--output", "new.yaml")
+    assert (here / "new.yaml").read_text() == "theirs"
+    assert set(here.iterdir()) - before == {here / "new.yaml"}
+
+
 def test_a_file_that_cannot_be_written_is_one_line(here):
     before = set(here.iterdir())
     with pytest.raises(InvalidConfig, match="cannot be written: No such file"):
