@@ -186,6 +186,10 @@ REFUSED = {
     "a folder that holds something": (["mine", "--kind", "mixer", "--output", "full"], "is not an empty folder"),
     "a file that is no module": (["mine", "--kind", "mixer", "--single-file", "--output", "my-file.py"], "no Python"),
     "a file with a module's name": (["json", "--kind", "mixer", "--single-file"], "has the name of another module"),
+    "a file called as what runs": (
+        ["mine", "--kind", "mixer", "--single-file", "--output", "__main__.py"],
+        "has the name of another module",
+    ),
     "a file below a file": (
         ["mine", "--kind", "mixer", "--single-file", "--output", "full/file/mine.py"],
         "cannot be written",
@@ -198,6 +202,7 @@ REFUSED = {
 @pytest.mark.parametrize(("words", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_is_refused_in_one_line(dataflex, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("__main__.__spec__", None)  # as in a script
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     code, _, err = dataflex("new", *words)

@@ -87,8 +87,15 @@ def _check_free(plugin: Plugin, *, installs: bool) -> None:
 def _check_module(file: Path) -> None:
     if file.suffix != ".py" or not file.stem.isidentifier():
         raise UsageError(f"{file.name} is no Python module", hint="name it like mine.py")
-    if find_spec(file.stem) is not None:
+    if _is_module(file.stem):
         raise UsageError(f"{file.name} has the name of another module", hint="name another with --output")
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ValueError:  # it is imported, and nobody says from where: __main__
+        return True
 
 
 def _version(distribution: str) -> str | None:
