@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from dataflex_cli import doctor
+from dataflex_cli.doctor import machine
 from dataflex_cli.doctor.check import Check, State
 from dataflex_cli.doctor.installed import Environment
 from dataflex_cli.doctor.locks import extensions_folder, lock_checks
@@ -272,6 +273,12 @@ def test_the_exit_code(monkeypatch, state, code):
         "ok": code == 0,
         "checks": [{"name": "n", "state": state.value, "detail": "d", "remedy": "[r]"}],
     }
+
+
+def test_a_file_in_the_current_folder_is_no_module_of_those_that_look(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    assert machine._python("import json; print(json.dumps(1))") == ("1\n", None)
 
 
 def test_this_environment(tmp_path):

@@ -60,6 +60,28 @@ def test_a_rank_without_the_plugin_leaves_one_line(handed_over, tmp_path):
     assert json.loads(left.read_text())["message"] == "no selector is called 'elsewhere/loss'"
 
 
+LAUNCHER = """
+import sys
+from pathlib import Path
+from dataflex_cli.launch import Processes, torchrun
+from dataflex_core.errors import DataflexError
+from dataflex_core.handover import Handover
+run = Handover.from_json(Path("run.json").read_text())
+try:
+    torchrun(run, Processes(per_node=1, nodes=1, torchrun=True), debug=False)
+except DataflexError as error:
+    print(error.message)
+"""
+
+
+def test_a_file_in_the_current_folder_is_no_module_of_a_rank(handed_over, tmp_path):
+    (tmp_path / "run.json").write_text(handed_over.to_json().replace("dataflex-strategies/loss", "elsewhere/loss"))
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    command = [sys.executable, "-P", "-c", LAUNCHER]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.stdout.splitlines()[-1:] == ["no selector is called 'elsewhere/loss'"], done.stderr
+
+
 def test_a_ray_worker_is_handed_what_the_launcher_validated(handed_over, monkeypatch):
     texts: list[str] = []
     start = SimpleNamespace(remote=lambda text, *others: texts.append(text))

@@ -62,8 +62,8 @@ def test_a_plugin_is_installed_and_uninstalled(tmp_path, wheel):
 @pytest.mark.parametrize(
     ("verb", "pip", "uv", "words"),
     [
-        ("install", True, "/bin/uv", (sys.executable, "-m", "pip", "install", "x")),
-        ("uninstall", True, None, (sys.executable, "-m", "pip", "uninstall", "--yes", "x")),
+        ("install", True, "/bin/uv", (sys.executable, "-P", "-m", "pip", "install", "x")),
+        ("uninstall", True, None, (sys.executable, "-P", "-m", "pip", "uninstall", "--yes", "x")),
         ("install", False, "/bin/uv", ("/bin/uv", "pip", "install", "--python", sys.executable, "x")),
         ("uninstall", False, "/bin/uv", ("/bin/uv", "pip", "uninstall", "--python", sys.executable, "x")),
         ("install", False, None, None),
@@ -78,6 +78,9 @@ def test_the_environments_own_installer(monkeypatch, verb, pip, uv, words):
             installer.call(verb, ["x"])
         assert caught.value.exit_code == 1
         assert f"uv pip install --python {sys.executable} x" in caught.value.hint
+        with pytest.raises(DataflexError) as caught:
+            installer.call(verb, ["./my plugin[test]"])
+        assert caught.value.hint.endswith(f"--python {sys.executable} './my plugin[test]'")
 
 
 def test_an_installer_that_fails_is_one_line(monkeypatch):
@@ -100,6 +103,13 @@ def test_a_plugin_is_uninstalled_by_any_spelling_of_its_name():
 def test_an_installation_that_breaks_the_environment_is_one_line(monkeypatch):
     monkeypatch.setattr(installer, "call", lambda verb, names: monkeypatch.setattr("sys.executable", "/bin/false"))
     assert "cannot be listed" in str(_plugins("install", "x").exception)
+
+
+def test_a_file_in_the_current_folder_is_no_module_of_those_that_list_plugins(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(installer, "call", lambda verb, names: None)
+    assert _plugins("install", "x").stdout == "No strategy came with it.\n"
 
 
 @pytest.mark.parametrize("words", [("install", ""), ("uninstall", "torch"), ("uninstall", "dataflex-strategie")])

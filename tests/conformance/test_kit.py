@@ -153,3 +153,9 @@ def test_an_installed_plugin_may_not_import_anything_heavy_where_it_declares(tmp
     with pytest.raises(NotConforming) as caught:
         check_strategy(spec)
     assert caught.value.failures["declares_lightly"].startswith("declaring imports numpy")
+
+
+def test_a_file_in_the_current_folder_is_no_module_of_what_is_declared(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    check_strategy(replace(SOUND[Kind.MIXER], summary="declared beside a file that is called as a module of Python"))

@@ -50,7 +50,7 @@ class Agent:
         self._errors.mkdir()
         file = place / "run.json"
         file.write_text(handed_over, encoding="utf-8")
-        rank = ["-m", "dataflex_cli.worker", str(file), str(self._errors), str(os.getpid())]
+        rank = ["-P", "-m", "dataflex_cli.worker", str(file), str(self._errors), str(os.getpid())]
         cwd = folder if Path(folder).is_dir() else None
         self._process = subprocess.Popen([sys.executable, *rank, *words], env={**os.environ, **env}, cwd=cwd)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,11 @@ from dataflex_core.errors import DataflexError, RunFailed
 def command(verb: str, names: Sequence[str]) -> tuple[str, ...] | None:
     """The words of a command that installs or uninstalls ``names`` here without questions: ``verb`` is which.
 
-    None where there is neither pip nor uv.
+    None where there is neither pip nor uv. What lies in the current folder is not taken for a module.
     """
     if importlib.util.find_spec("pip") is not None:
         agreed = ("--yes",) if verb == "uninstall" else ()
-        return (sys.executable, "-m", "pip", verb, *agreed, *names)
+        return (sys.executable, "-P", "-m", "pip", verb, *agreed, *names)
     if (uv := shutil.which("uv")) is not None:
         return (uv, "pip", verb, "--python", sys.executable, *names)
     return None
@@ -31,7 +32,7 @@ def call(verb: str, names: Sequence[str]) -> None:
     """
     words = command(verb, names)
     if words is None:
-        by_hand = f"uv pip {verb} --python {sys.executable} {' '.join(names)}"
+        by_hand = f"uv pip {verb} --python {shlex.join((sys.executable, *names))}"
         raise DataflexError("this environment has no pip, and uv is not on the PATH", hint=f"get uv, then: {by_hand}")
     done = subprocess.run(words, check=False)
     if done.returncode:

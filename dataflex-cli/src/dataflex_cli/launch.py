@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,8 +64,10 @@ def torchrun(run: Handover, wanted: Processes, *, debug: bool, env: Mapping[str,
         handed_over, errors = Path(folder) / "run.json", Path(folder) / "errors"
         handed_over.write_text(run.to_json(), encoding="utf-8")
         errors.mkdir()
+        # As the command itself, a rank takes no file in the current folder for a module: -P, which torchrun has not.
+        python = ["--no-python", sys.executable, "-u", "-P"]
         worker = ["-m", "dataflex_cli.worker", str(handed_over), str(errors), str(os.getpid())]
-        words = [*rendezvous(wanted, env), *worker]
+        words = [*rendezvous(wanted, env), *python, *worker]
         try:
             options = parse_args([*words, "--debug"] if debug else words)  # type: ignore[no-untyped-call]  # in torch
             elastic_run(options)  # type: ignore[no-untyped-call]  # in torch

@@ -95,7 +95,7 @@ def _say_command(verb: str, names: tuple[str, ...]) -> None:
 
 def _listed_now() -> Any:
     """What a process finds that starts after the installation. Raises `RunFailed` where it cannot."""
-    words = [sys.executable, "-m", "dataflex_cli", "plugins", "list", "--json"]
+    words = [sys.executable, "-P", "-m", "dataflex_cli", "plugins", "list", "--json"]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
     try:
         return json.loads(done.stdout)

@@ -109,7 +109,7 @@ def tell(outcome: Outcome, other: str) -> None:
 def _dataflex(*words: str) -> int:
     """A command in a process of its own, as a shell would start it."""
     try:
-        return subprocess.run([sys.executable, "-m", "dataflex_cli", *words], check=False).returncode
+        return subprocess.run([sys.executable, "-P", "-m", "dataflex_cli", *words], check=False).returncode
     except OSError as error:
         raise RunFailed(f"dataflex could not be started: {error.strerror}", hint="install dataflex-cli") from error
 

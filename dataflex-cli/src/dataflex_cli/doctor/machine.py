@@ -98,10 +98,10 @@ def _driver() -> list[str]:
 
 
 def _python(code: str) -> tuple[str, str | None]:
-    """What it prints, and the last line of its failure."""
+    """What it prints, and the last line of its failure. A file in the current folder is no module of it."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=_SECONDS, check=False
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         return "", f"took more than {_SECONDS} seconds"

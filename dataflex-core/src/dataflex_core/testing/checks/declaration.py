@@ -103,8 +103,8 @@ def _imported_by_declaring(spec: StrategySpec) -> tuple[str, ...]:
     modules = [] if spec.params is None else [spec.params.partition(":")[0]]
     arguments = [json.dumps(given) for given in (points, modules, HEAVY)]
     done = subprocess.run(
-        [sys.executable, "-c", _IMPORTS, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [sys.executable, "-P", "-c", _IMPORTS, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)},
         capture_output=True,
         text=True,
         check=False,
