@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from report_runs import Shape, write_run
 
 # What a run prints that has decided something: domains of any name, a table, a closing line.
 TOLD = """
@@ -98,6 +101,66 @@ def test_what_cannot_be_written_is_dropped(place):
 def test_streams_that_are_closed_from_the_start_are_no_failure():
     command = ["bash", "-c", 'exec "$0" -c "$1" >&- 2>&-', sys.executable, TOLD]
     assert subprocess.run(command, env=_environment(), timeout=60, check=False).returncode == 7
+
+
+SLOW = """
+import sys
+from dataflex_cli.streams import keep_streams_open
+keep_streams_open()
+for number in range(20_000):
+    print(number)
+sys.exit(7)
+"""
+
+
+def test_an_output_that_does_not_block_is_waited_for():
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with subprocess.Popen([sys.executable, "-c", SLOW], env=_environment(), stdout=writing, stderr=-1) as process:
+        os.close(writing)
+        time.sleep(0.5)  # more than a pipe holds is waiting by now; were it not, the test would pass
+        with open(reading, encoding="ascii") as file:
+            assert [int(line) for line in file] == list(range(20_000))
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (7, b"")
+
+
+def _command(words, closed="", **changes):
+    command = ["bash", "-c", f'exec "$@" {closed}', "bash", sys.executable, "-m", "dataflex_cli", *map(str, words)]
+    return subprocess.run(command, env=_environment(**changes), capture_output=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--version"], 0), (["list-strategies"], 0), (["validate", "none.yaml", "--quick"], 2)]
+)
+def test_a_command_ends_as_ever_where_streams_are_closed(words, code, closed):
+    assert _command(words, closed).returncode == code
+
+
+@pytest.fixture(scope="module")
+def odd_runs(tmp_path_factory):
+    """Two runs whose names a narrow encoding lacks, one of them in no encoding at all."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name in ("\u2713", os.fsdecode(b"caf\xe9")):
+        write_run(folder / name, Shape(pool=0))
+    return sorted(folder.iterdir())
+
+
+ENCODINGS = {
+    "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "strict UTF-8": {"PYTHONIOENCODING": "utf-8:strict"},
+    "ASCII": ASCII,
+    "LC_ALL=C": LOCALE,
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_a_command_prints_names_that_the_encoding_lacks(odd_runs, encoding, as_json):
+    done = _command(["compare", *odd_runs, *(["--json"] if as_json else [])], **ENCODINGS[encoding])
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert not as_json or len(json.loads(done.stdout.decode(errors="replace"))["runs"]) == 2
 
 
 BAR = """

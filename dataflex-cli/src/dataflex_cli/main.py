@@ -10,7 +10,7 @@ from contextlib import suppress
 import click
 
 from dataflex_cli.ctrl_c import CTRL_C, CtrlC, stopped
-from dataflex_cli.streams import lines_are_ended
+from dataflex_cli.streams import lines_are_ended, open_closed_streams, replace_what_encodings_lack
 from dataflex_core import DataflexError, __version__
 from dataflex_core.errors import ManyFaults, RunFailed
 from dataflex_core.wording import first_line
@@ -81,8 +81,11 @@ def main() -> None:
 
     A `DataflexError` ends the process with its exit code, and is printed as `show_error` does; click's own errors end
     it with 2, Ctrl-C with 130, whatever became of it in others' code. Anything else comes through with its traceback.
+    No character that is printed raises, and a standard stream that is closed is no failure.
     """
     ctrl_c = CtrlC()
+    open_closed_streams()
+    replace_what_encodings_lack()
     try:
         with ctrl_c.watched():
             sys.exit(_called())

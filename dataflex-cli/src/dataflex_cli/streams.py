@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import Any, TextIO
@@ -20,7 +21,9 @@ class _Raw(io.FileIO):
         if len(view):
             self.open_line = bytes(view[-1:]) != b"\n"
         try:
-            return super().write(view)
+            while (written := super().write(view)) is None:  # it does not block, and whoever reads it is behind
+                select.select([], [self], [])
+            return written
         except OSError:  # a pipe that is closed, a disk that is full, a terminal that is gone
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())  # for what libraries and other processes write there, too
@@ -69,6 +72,26 @@ class _Lines(io.TextIOWrapper):
         super().close()
 
 
+def open_closed_streams() -> None:
+    """Open, to nowhere, what of standard output and standard error was closed by whoever started the process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the next file that is opened would take its number
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process
+
+
+def replace_what_encodings_lack() -> None:
+    """Let no character that is printed raise: one that an encoding lacks is replaced, as a lone surrogate is.
+
+    Where the streams are the process's own, and nobody has chosen another handler for them.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        own = stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper)
+        if own and stream.errors in ("strict", "surrogateescape"):  # neither takes all characters, in any encoding
+            with suppress(OSError, ValueError):  # what is behind it is gone
+                stream.reconfigure(errors="replace")
+
+
 def keep_streams_open() -> None:
     """Let nothing that is printed raise: what an encoding lacks is escaped, what cannot be written is dropped.
 
@@ -77,11 +100,9 @@ def keep_streams_open() -> None:
     Where the streams are the process's own; those that somebody has put in their place are left alone. One that is
     closed is opened, to nowhere.
     """
+    open_closed_streams()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by whoever started the process: else the next file opened takes its number
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for as long as the process
-            continue
         if stream is not getattr(sys, f"__{name}__") or _raw_of(stream) is not None:
             continue
         with suppress(OSError, ValueError, AttributeError):  # of a stream without a file
