@@ -255,6 +255,7 @@ def test_every_fault_is_a_line_of_its_own(dataflex, config):
     ]
 
 
+LONG = "x" * 300
 # Commands without a configuration: the words, the exit code, and what stderr must say.
 COMMANDS = {
     "no such command": (["rnu"], 2, "No such command 'rnu'"),
@@ -279,6 +280,12 @@ COMMANDS = {
     "validating two files": (["validate", "a.yaml", "b.yaml"], 2, "'b.yaml' is no override"),
     "completion for an unknown shell": (["completion", "tcsh"], 2, "'tcsh' is not one of"),
     "a demo in a folder that is not empty": (["init", "."], 2, "is not an empty folder"),
+    "an override longer than a name": (["run", f"sytem={LONG}", "--dry-run"], 2, "unknown key sytem"),
+    "an override longer than a name for a file": (["validate", f"system={LONG}"], 2, "no configuration is named"),
+    **{
+        f"{words[0]} of a name that is too long": (words, 2, f"{LONG}: File name too long")
+        for words in (["inspect", LONG], ["export", LONG, "--chosen", "-o", "x"], ["check", LONG])
+    },
 }
 
 
@@ -288,6 +295,39 @@ def test_a_command_refuses_in_one_line(dataflex, case):
     code, _, err = dataflex(*words)
     assert code == expected
     _is_one_error(err, said)
+
+
+FAILURES = {
+    "a file": (PermissionError(13, "Permission denied", "some/file"), "some/file: Permission denied"),
+    "a name in bytes": (PermissionError(13, "Permission denied", b"some/file"), "some/file: Permission denied"),
+    "no file": (OSError("Cannot reach it.\nMore of it."), "Cannot reach it."),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("command", ["store", "inspect"])
+def test_a_file_that_nobody_foresaw_is_one_line(dataflex, monkeypatch, failure, command):
+    raised, said = failure
+
+    def fails(self):
+        raise raised
+
+    monkeypatch.setattr("pathlib.Path.is_file", fails)
+    monkeypatch.setattr("pathlib.Path.is_dir", fails)
+    code, _, err = dataflex(command, "out")
+    assert code == 2
+    _is_one_error(err, said)
+
+
+def test_such_a_file_is_told_as_json_where_that_is_asked_for(dataflex, config, monkeypatch):
+    def fails(*given, **more):
+        raise PermissionError(13, "Permission denied", "some/file")
+
+    path = config()
+    monkeypatch.setattr("dataflex_cli.commands.run.load_config", fails)
+    code, out, _ = dataflex("run", path, "--log-format", "json")
+    assert code == 2
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["some/file: Permission denied"]
 
 
 # What is wrong with a plugin that was named on the command line.

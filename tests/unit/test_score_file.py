@@ -76,6 +76,26 @@ def test_what_is_no_file_of_scores_is_named(tmp_path):
     assert "scores" in error.value.hint
 
 
+READS = {
+    "whole": lambda file: file.read(["score"]),
+    "in parts": lambda file: list(file.batches(["score"])),
+    "places": lambda file: file.places(),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_file_that_is_damaged_in_the_middle_is_named(tmp_path, read):
+    path = tmp_path / "scores.parquet"
+    many = range(2000)
+    write_scores(path, ABOUT, [lines([*many], [*map(float, many)], [(row(i, f"{i}.json"),) for i in many])])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\0" * (len(whole) * 3 // 4) + whole[4 + len(whole) * 3 // 4 :])
+    file = open_scores(path)
+    with pytest.raises(DataError, match=r"scores\.parquet is damaged: ") as told:
+        read(file)
+    assert told.value.hint
+
+
 def test_rows_are_found_by_data_set_file_name_and_number(tmp_path):
     write_scores(
         tmp_path / "s",

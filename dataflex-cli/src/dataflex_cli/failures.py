@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dataflex_core.errors import DataflexError, RunFailed
-from dataflex_core.wording import one_line
+from dataflex_core.errors import DataError, DataflexError, RunFailed
+from dataflex_core.wording import first_line, one_line
+
+_HINTS = {
+    errno.EACCES: "check who may read and write it",
+    errno.EPERM: "check who may read and write it",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ENOSPC: "make room, or write elsewhere",
+    errno.EROFS: "write elsewhere",
+}
 
 
 @contextmanager
@@ -27,3 +37,12 @@ def errors_in_one_line(*, debug: bool) -> Iterator[None]:
             traceback.print_exception(error)
         hint = "run again with --debug for the traceback"
         raise RunFailed(f"the run failed: {one_line(error)}", hint=hint) from error
+
+
+def of_a_file(error: OSError) -> DataError:
+    """The error for a file that cannot be read or written, where nobody foresaw it: which, and why."""
+    hint = _HINTS.get(error.errno or 0, "check that it is there and whole, and who may read and write it")
+    if error.filename is None:
+        return DataError(first_line(error), hint=hint)
+    name = error.filename if isinstance(error.filename, int) else os.fsdecode(error.filename)
+    return DataError(f"{name}: {error.strerror or type(error).__name__}", hint=hint)

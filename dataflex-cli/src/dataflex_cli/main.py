@@ -10,6 +10,7 @@ from contextlib import suppress
 import click
 
 from dataflex_cli.ctrl_c import CTRL_C, CtrlC, stopped
+from dataflex_cli.failures import of_a_file
 from dataflex_cli.streams import lines_are_ended, open_closed_streams, replace_what_encodings_lack
 from dataflex_core import DataflexError, __version__
 from dataflex_core.errors import ManyFaults, RunFailed
@@ -104,7 +105,10 @@ def main() -> None:
 
 
 def _called() -> int:
-    """Call the command; the exit code. Raises what the command raises, and KeyboardInterrupt for Ctrl-C."""
+    """Call the command; the exit code.
+
+    Raises what the command raises, `DataflexError` in place of `OSError`, and KeyboardInterrupt for Ctrl-C.
+    """
     try:
         code = cli(prog_name="dataflex", standalone_mode=False)
         sys.stdout.flush()
@@ -115,7 +119,7 @@ def _called() -> int:
         raise error.__cause__ or KeyboardInterrupt from None
     except OSError as error:
         if error.filename is not None or not _is_of_output():
-            raise
+            raise of_a_file(error) from error
         raise RunFailed(f"the output could not be written: {first_line(error)}", hint="write it elsewhere") from error
     return code if isinstance(code, int) else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Request:
         Raises `InvalidConfig` for a word that is neither, and for names that exclude each other.
         """
         first = words[0] if words else "="
-        path = Path(first) if "=" not in first or Path(first).is_file() else None  # a folder may be called lr=1e-5
+        path = Path(first) if "=" not in first or _is_file(first) else None  # a folder may be called lr=1e-5
         words = words if path is None else words[1:]
         for word in words:
             if "=" not in word:
@@ -47,6 +48,12 @@ class Request:
                 if len(set(values)) > 1:
                     said = f"{flag}{key} is given as {' and as '.join(values)}: the last one counts"
                     yield InvalidConfig(said, hint="leave out the others", key=key.split("."))
+
+
+def _is_file(word: str) -> bool:
+    with suppress(OSError):  # it is longer than any name, or in a folder that may not be read
+        return Path(word).is_file()
+    return False
 
 
 def _asked(kind: Kind, names: tuple[str, ...]) -> tuple[str, ...] | None:

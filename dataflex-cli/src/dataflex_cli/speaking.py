@@ -13,6 +13,7 @@ from contextlib import contextmanager, redirect_stdout
 
 from dataflex_cli import console
 from dataflex_cli.console import Voice
+from dataflex_cli.failures import of_a_file
 from dataflex_core.errors import DataflexError, ManyFaults
 from dataflex_core.llamafactory.environment import WARNING_LINES, log_from
 
@@ -45,9 +46,9 @@ def speaking(wanted: Voice) -> Iterator[None]:
             sys.stdout = _Warnings() if wanted.quiet else sys.stderr
         try:
             yield
-        except DataflexError as error:
+        except (DataflexError, OSError) as error:
             if wanted.as_json:
-                _say_error(error)
+                _say_error(of_a_file(error) if isinstance(error, OSError) else error)
             raise
         finally:
             sys.stdout, console.voice = stdout, voice

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -116,20 +117,15 @@ def write_rows(path: Path, about: About, domains: Sequence[Domain], origins: Ori
     of = np.repeat(np.arange(len(origins)), np.diff(origins.starts))
     known = which >= 0
     place = pa.array(which, mask=~known)
+    places = (
+        pa.array([dataset for dataset, _ in names], pa.string()).take(place),
+        pa.array([file for _, file in names], pa.string()).take(place),
+        pa.array(numbers, mask=~known),
+    )
     columns = {
         "id": pa.array(of),
         "domain": pa.array([domain.name for domain in domains], pa.string()).take(pa.array(domain_of(domains, of))),
-        **dict(
-            zip(
-                PLACE,
-                (
-                    pa.array([dataset for dataset, _ in names], pa.string()).take(place),
-                    pa.array([file for _, file in names], pa.string()).take(place),
-                    pa.array(numbers, mask=~known),
-                ),
-                strict=True,
-            )
-        ),
+        **dict(zip(PLACE, places, strict=True)),
     }
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -183,17 +179,17 @@ class ScoreFile:
     def read(self, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Some columns whole, as arrays: text as objects, None where there is none.
 
-        Raises `DataError` for one that is not there.
+        Raises `DataError` for one that is not there, and for a file that is damaged.
         """
-        self._check(columns)
-        table = self._file.read(columns=list(columns))
+        table = self._table(columns)
         return {name: table[name].to_numpy() for name in columns}
 
     def batches(self, columns: Sequence[str], size: int = 1 << 16) -> Iterator[dict[str, list[Any]]]:
         """The same, some lines at a time, as lists."""
         self._check(columns)
-        for batch in self._file.iter_batches(batch_size=size, columns=list(columns)):
-            yield {name: batch.column(name).to_pylist() for name in columns}
+        with _whole(self.path):
+            for batch in self._file.iter_batches(batch_size=size, columns=list(columns)):
+                yield {name: batch.column(name).to_pylist() for name in columns}
 
     def files(self) -> list[str]:
         """The files that its rows are of, as they were named, each once. Raises `DataError` where it names none."""
@@ -203,12 +199,11 @@ class ScoreFile:
     def places(self) -> tuple[list[tuple[str, str]], NDArray[np.int64], NDArray[np.int64]]:
         """Data sets and names of files, which of them each line is of, Int64[n], and its row, Int64[n].
 
-        A line whose row nobody knows is of a data set without a name, and of row 0.
+        A line whose row nobody knows is of a data set without a name, and of row 0. Raises as `read` does.
         """
         import numpy as np
 
-        self._check(PLACE)
-        table = self._file.read(columns=list(PLACE)).combine_chunks()
+        table = self._table(PLACE).combine_chunks()
         datasets, files = (table[name].fill_null("").combine_chunks().dictionary_encode() for name in PLACE[:2])
         names = [PurePath(name).name for name in files.dictionary.to_pylist()]
         codes = datasets.indices.to_numpy().astype(np.int64) * len(names) + files.indices.to_numpy()
@@ -217,10 +212,27 @@ class ScoreFile:
         rows = table["row"].fill_null(0).to_numpy()
         return pairs, of_name.astype(np.int64), np.asarray(rows, dtype=np.int64)
 
+    def _table(self, columns: Sequence[str]) -> Any:
+        self._check(columns)
+        with _whole(self.path):
+            return self._file.read(columns=list(columns))
+
     def _check(self, columns: Sequence[str]) -> None:
         for name in columns:
             if name not in self.columns:
                 raise DataError(f"{self.path} has no column {name}", hint=did_you_mean(name, self.columns))
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Raise `DataError` for what a damaged file raises: its end can be read, which says what it holds, and not all."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        hint = "have it written anew, or copy it again"
+        raise DataError(f"{path} is damaged: {first_line(error)}", hint=hint) from error
 
 
 def open_scores(path: Path) -> ScoreFile:
