@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from report_runs import SCRIPT, STRATEGIES, Shape, write_run
 
 from dataflex_cli.commands.report import report
+from dataflex_cli.compare.build import comparison_of
 from dataflex_cli.pages.figures import Curve
 from dataflex_cli.pages.html import PLOTLY, PLOTLY_SHA256, document_of
 from dataflex_cli.report.alerts import CHECKS, alerts_of
@@ -30,7 +31,7 @@ from dataflex_cli.report.page import page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_cli.report.words import words_of
-from dataflex_core.errors import DataError
+from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import Trained
 from dataflex_core.journal.scores import DecisionScores, read_scores
 
@@ -233,6 +234,95 @@ def test_whether_it_paid_is_told_at_equal_work(tmp_path, run, added, paid, word)
     differences = [other["ours"] - other["theirs"] for other in data["against"]]
     assert data["verdict"]["difference"] == pytest.approx(np.mean(differences))
     assert data["verdict"]["spread"] == pytest.approx(np.std(differences, ddof=1))
+
+
+def _evaluated(folder: Path, figures: dict[int, dict[str, float]]) -> Path:
+    """The run in ``folder``, evaluated at these steps alone."""
+    journal = folder / "dataflex" / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines() if '"evaluated"' not in line]
+    lines += [json.dumps({"event": "evaluated", "step": step, "figures": told}) for step, told in figures.items()]
+    journal.write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture
+def against(tmp_path):
+    """The report of a run against others, by the figures that each was evaluated with; 8 samples a step or ``batch``.
+
+    None of them decides, so that their work is their steps.
+    """
+
+    def held(first, *others, batch=8):
+        def write(name, figures, batch):
+            shape = Shape(kinds=(), warmup=4, decisions=6, pool=0, batch=batch)
+            return read_run(_evaluated(write_run(tmp_path / name, shape), figures))
+
+        seen = write("own", first, 8)
+        return report_of(seen, [(f"{i}", write(f"{i}", figures, batch)) for i, figures in enumerate(others)])
+
+    return held
+
+
+def _losses(values: dict[int, float], name: str = "eval_loss") -> dict[int, dict[str, float]]:
+    return {step: {name: value} for step, value in values.items()}
+
+
+def test_a_step_of_more_samples_is_more_work(against):
+    data = against(_losses({10: 2.0, 20: 1.5}), _losses({5: 2.4, 10: 1.9}), batch=16)
+    (one,) = data.against
+    assert (one.batch, one.curve.steps) == (16, (10.0, 20.0))
+    assert (one.at, one.ours, one.theirs) == (20.0, 1.5, 1.9)
+    assert data.verdict.paid is True
+    assert "counted in steps of 8 samples" in data.words[-1]
+    same = against(_losses({10: 2.0}), _losses({10: 2.4}))
+    assert "counted in steps" not in same.words[-1]
+
+
+def test_a_report_and_a_comparison_tell_the_same_work(tmp_path):
+    runs = [("a", read_run(write_run(tmp_path / "a", Shape(pool=0))))]
+    runs.append(("b", read_run(write_run(tmp_path / "b", Shape(pool=0, seed=1, batch=16, step_cost=0.5)))))
+    held, told = report_of(runs[0][1], runs[1:]), comparison_of(runs)
+    (one,) = held.against
+    assert one.at == told.metrics[0].work
+    assert [one.ours, one.theirs] == [run.at_work["eval_loss"] for run in told.runs]
+
+
+def test_several_runs_are_compared_at_the_work_that_all_have_done(against):
+    data = against(_losses({5: 3.0, 10: 2.0, 20: 1.0}), _losses({5: 3.0, 20: 1.5}), _losses({5: 2.9, 10: 1.9}))
+    assert [(one.at, one.ours) for one in data.against] == [(10.0, 2.0)] * 2
+    assert [one.theirs for one in data.against] == [pytest.approx(2.5), 1.9]
+    assert (data.verdict.at, data.verdict.difference) == (10.0, pytest.approx(-0.2))
+    assert "at 10 training steps' worth" in data.words[-1]
+
+
+def test_several_runs_are_compared_by_the_metric_that_most_have(against):
+    both = {10: {"eval_a_loss": 2.0, "eval_b_loss": 1.0}}
+    only_a, only_b = _losses({10: 2.5}, "eval_a_loss"), _losses({10: 1.7}, "eval_b_loss")
+    data = against(both, only_a, only_b, _losses({10: 1.4}, "eval_b_loss"))
+    assert [one.theirs for one in data.against] == [None, 1.7, 1.4]
+    assert "has no eval_b_loss" in (data.against[0].why_not or "")
+    assert (data.verdict.metric, data.verdict.runs) == ("eval_b_loss", 2)
+    assert data.verdict.difference == pytest.approx(-0.55)
+    assert "Not compared: 0 (below)" in data.words[-1]
+    assert page_of(data)
+
+
+def test_a_run_that_begins_where_another_ends_is_not_compared_with_it(against):
+    data = against(_losses({5: 3.0, 20: 1.0}), _losses({5: 3.2, 10: 2.0}), _losses({15: 1.7, 20: 1.5}))
+    assert [one.at for one in data.against] == [10.0, None]
+    assert "not evaluated yet" in (data.against[1].why_not or "")
+    assert data.verdict.runs == 1
+
+
+@pytest.mark.parametrize("others", [["other", "other"], ["run"], ["link"]])
+def test_a_run_is_not_held_against_itself_nor_against_one_twice(tmp_path, run, others):
+    write_run(tmp_path / "other", Shape(seed=1))
+    (tmp_path / "link").symlink_to(run)
+    words = [word for name in others for word in ("--against", str(tmp_path / name))]
+    told = CliRunner().invoke(report, [str(run), *words]).exception
+    assert isinstance(told, UsageError)
+    assert "is named twice" in told.message
+    assert not (run / "dataflex" / "report.html").exists()
 
 
 def test_runs_without_evaluations_are_not_compared(tmp_path, run):

@@ -33,10 +33,10 @@ def compare(runs: tuple[Path, ...], output: Path | None, open_it: bool, as_json:
     from dataflex_cli.compare.page import page_of
     from dataflex_cli.compare.tables import tables_of
     from dataflex_cli.pages.html import document_of, write_page
-    from dataflex_cli.report.reading import names_of, read_run
+    from dataflex_cli.report.reading import names_of, read_run, refuse_twice
 
     seen = [read_run(path) for path in runs]
-    _refuse_twice(runs, [one.journal.resolve() for one in seen])
+    refuse_twice(runs, seen)
     data = comparison_of(list(zip(names_of(runs), seen, strict=True)))
     if output is not None:
         numbers = write_page(output, page_of(data), document_of(data))
@@ -51,12 +51,6 @@ def compare(runs: tuple[Path, ...], output: Path | None, open_it: bool, as_json:
         click.echo(f"Wrote {output} and {numbers.name}", err=as_json)
         if open_it:
             click.launch(str(output.resolve()))
-
-
-def _refuse_twice(runs: tuple[Path, ...], journals: list[Path]) -> None:
-    for i, journal in enumerate(journals):
-        if journal in journals[:i]:
-            raise UsageError(f"{runs[i]} is named twice", hint="a run is not compared with itself")
 
 
 def _print(sheet: Sheet) -> None:

@@ -29,12 +29,13 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     from dataflex_cli.pages.html import document_of, write_page
     from dataflex_cli.report.build import report_of
     from dataflex_cli.report.page import page_of
-    from dataflex_cli.report.reading import names_of, read_run
+    from dataflex_cli.report.reading import names_of, read_run, refuse_twice
 
     seen = read_run(run, texts=not no_texts)
     page = output or seen.journal.parent / "report.html"
-    named = names_of(others)
-    data = report_of(seen, [(name, read_run(path, texts=False)) for name, path in zip(named, others, strict=True)])
+    beside = [read_run(path, texts=False) for path in others]
+    refuse_twice((run, *others), (seen, *beside))
+    data = report_of(seen, list(zip(names_of(others), beside, strict=True)))
     numbers = write_page(page, page_of(data), document_of(data))
     for text in data.words:
         click.echo(text)

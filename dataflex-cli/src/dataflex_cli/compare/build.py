@@ -82,7 +82,7 @@ def _member(name: str, seen: Seen, group: int, batch: int) -> Member:
         seed=seen.start.seed,
         samples=len(seen.trace.ids),
         unique=len(np.unique(seen.trace.ids)),
-        work=work_at(seen, [seen.step])[0] * seen.start.global_batch / batch,
+        work=work_at(seen, [seen.step], batch)[0],
         deciding=None if training is None else deciding / (deciding + training),
         shares=shares_of(seen),
         losses=curve(name, seen.losses),

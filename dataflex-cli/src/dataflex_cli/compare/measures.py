@@ -20,13 +20,7 @@ def steps_curves(seen: Seen) -> dict[str, Curve]:
 
 def work_curves(seen: Seen, batch: int) -> dict[str, Curve]:
     """The same over work, in training steps of ``batch`` samples."""
-    scale = seen.start.global_batch / batch
-    found = {}
-    for name, points in seen.evaluations.items():
-        if points:
-            made = over_work(seen, points, name)
-            found[name] = Curve(name=name, steps=tuple(step * scale for step in made.steps), values=made.values)
-    return found
+    return {name: over_work(seen, points, name, batch) for name, points in seen.evaluations.items() if points}
 
 
 def metrics_of(

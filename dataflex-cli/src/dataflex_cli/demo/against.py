@@ -71,12 +71,12 @@ def decisions_for(run: Path) -> int:
 
 def outcome_of(run: Path, other: Path) -> Outcome:
     """What two runs came to, at the most work that both have done."""
-    from dataflex_cli.report.cost import compared
     from dataflex_cli.report.reading import read_run
+    from dataflex_cli.report.versus import held_against
     from dataflex_core.journal.figures import enrichment
 
     own, theirs = read_run(run, texts=False), read_run(other, texts=False)
-    against = compared(own, theirs, other.name)
+    (against,) = held_against(own, [(other.name, theirs)])
     chosen: dict[str, int] = {}
     for event in own.decisions:
         if event.decision > 0:

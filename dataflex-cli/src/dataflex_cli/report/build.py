@@ -12,7 +12,7 @@ import numpy as np
 from dataflex_cli.report.alerts import alerts_of
 from dataflex_cli.report.alike import leaks_of, twins_of
 from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
-from dataflex_cli.report.cost import compared, cost_of, verdict_of
+from dataflex_cli.report.cost import cost_of
 from dataflex_cli.report.curves import (
     curve,
     domain_losses,
@@ -27,6 +27,7 @@ from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
 from dataflex_cli.report.reading import Seen
 from dataflex_cli.report.samples import samples_of, weighed_of
+from dataflex_cli.report.versus import held_against, verdict_of
 from dataflex_cli.report.words import words_of
 from dataflex_core.journal import End, Failed, Fallback, Start
 from dataflex_core.journal.figures import shares
@@ -34,7 +35,7 @@ from dataflex_core.journal.figures import shares
 
 def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData:
     """All numbers of a run's report, with those of runs that it is held against, by name."""
-    against = tuple(compared(seen, other, name) for name, other in others)
+    against = held_against(seen, others)
     trained = seen.trace.ids
     lengths = None if seen.pool is None else seen.pool.lengths
     scores, bands = judged_of(seen.judged(), len(seen.decisions), lengths)

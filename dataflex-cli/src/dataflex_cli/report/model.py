@@ -146,12 +146,14 @@ class Lengths:
 class Against:
     """Another run at equal measured compute: ``at`` training steps' worth of work, and the metric of both there.
 
-    ``curve`` and ``own`` are the metric over compute. ``why_not`` says why the two cannot be compared.
+    ``curve`` and ``own`` are the metric over compute, in training steps of this run; a step of that one has ``batch``
+    samples. Metric and work are the same for all runs that are compared; ``why_not`` says why this one is not.
     """
 
     name: str
     strategies: tuple[str, ...]
     metric: str
+    batch: int
     curve: Curve
     own: Curve
     at: float | None
@@ -173,7 +175,7 @@ class Verdict:
     spread: float | None
     runs: int
     at: float | None = None
-    """The least work, in training steps, at which two of them were compared."""
+    """The work, in training steps, at which all of them were compared: the most that all have done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

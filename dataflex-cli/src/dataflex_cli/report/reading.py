@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.errors import DataError
+from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import (
     Decision,
     End,
@@ -140,6 +140,14 @@ def names_of(runs: Sequence[Path]) -> list[str]:
         if deeper == depth:
             return names
         depth = deeper
+
+
+def refuse_twice(paths: Sequence[Path], runs: Sequence[Seen]) -> None:
+    """Raise `UsageError` where two of ``runs``, which were read from ``paths``, are one."""
+    journals = [one.journal.resolve() for one in runs]
+    for i, journal in enumerate(journals):
+        if journal in journals[:i]:
+            raise UsageError(f"{paths[i]} is named twice", hint="a run is not compared with itself")
 
 
 def _without_words(texts: Texts) -> Texts:

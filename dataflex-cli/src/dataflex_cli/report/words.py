@@ -118,6 +118,10 @@ def _paid(data: ReportData) -> str:
     said += f"{figures} than that of {over}{spread}."
     if verdict.spread is None:
         said += " This is one run of each: another seed may make as much of a difference."
+    if any(one.batch != data.run.global_batch for one in data.against if one.why_not is None):
+        said += f" Work is counted in steps of {data.run.global_batch:,} samples, as this run has them."
+    if without := [one.name for one in data.against if one.why_not is not None]:
+        said += f" Not compared: {listed(without)} (below)."
     work = data.run.step + data.cost.steps
     if verdict.at is not None and verdict.at < 0.9 * work:
         said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."

@@ -1,0 +1,92 @@
+"""A run held against others: by one metric, at one amount of work, and whether it paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from dataflex_cli.pages.figures import Curve
+from dataflex_cli.report.cost import over_work, value_at
+from dataflex_cli.report.model import Against, Verdict
+from dataflex_cli.report.reading import Seen
+
+_NOT_BOTH = "not both were evaluated: set eval_strategy and eval_dataset, since losses in training are of other samples"
+
+
+def held_against(seen: Seen, others: Sequence[tuple[str, Seen]]) -> tuple[Against, ...]:
+    """Other runs, by name, beside this one.
+
+    Those that can be compared are by one metric, the one that most of them have, and at one amount of work: the most
+    that this run and all of them have done, in training steps of this run's batch. Each of the rest says why not.
+    """
+    metric = _metric_of(seen, [other for _, other in others])
+    beside = [_beside(seen, other, name, metric) for name, other in others]
+    ends = [min(one.own.steps[-1], one.curve.steps[-1]) for one in beside if one.why_not is None]
+    return tuple(_read_at(one, min(ends)) if one.why_not is None else one for one in beside)
+
+
+def _metric_of(seen: Seen, others: Sequence[Seen]) -> str | None:
+    """The one of this run's evaluations that most others have, of several the first by name; None where none has."""
+    counts = {name: sum(name in other.evaluations for other in others) for name in sorted(seen.evaluations)}
+    best = max(counts, key=counts.__getitem__, default=None)
+    return best if best is not None and counts[best] else None
+
+
+def _beside(seen: Seen, other: Seen, name: str, metric: str | None) -> Against:
+    """Both runs over work, by ``metric`` where they have it, else by what they have; not read anywhere yet."""
+    common = sorted(seen.evaluations.keys() & other.evaluations.keys())
+    shown = metric if metric in common else common[0] if common else "loss"
+    batch = seen.start.global_batch
+    own = over_work(seen, seen.evaluations.get(shown, seen.losses), "this run", batch)
+    theirs = over_work(other, other.evaluations.get(shown, other.losses), name, batch)
+    return Against(
+        name=name,
+        strategies=tuple(f"{fact.kind} {fact.name}" for fact in other.start.strategies) or ("no strategy",),
+        metric=shown,
+        batch=other.start.global_batch,
+        curve=theirs,
+        own=own,
+        at=None,
+        theirs=None,
+        ours=None,
+        why_not=_why_not(own, theirs, common, metric),
+    )
+
+
+def _why_not(own: Curve, theirs: Curve, common: Sequence[str], metric: str | None) -> str | None:
+    """Why two runs cannot be compared; None where they can be."""
+    if not common:
+        return _NOT_BOTH
+    if metric not in common:
+        return f"it has no {metric}, by which the others are compared"
+    if min(own.steps[-1], theirs.steps[-1]) < max(own.steps[0], theirs.steps[0]):
+        return "one ends before the other is first evaluated: train it longer, or evaluate more often"
+    return None
+
+
+def _read_at(one: Against, work: float) -> Against:
+    if one.curve.steps[0] > work:
+        ends = f"at {work:,.0f}, where another of them ends, it was not evaluated yet"
+        return replace(one, why_not=f"{ends}: evaluate more often, or leave that one out")
+    return replace(one, at=work, theirs=value_at(one.curve, work), ours=value_at(one.own, work))
+
+
+def verdict_of(against: Sequence[Against]) -> Verdict:
+    """Whether it paid. Undecided where the difference is no larger than the spread of those it is compared with."""
+    known = [one for one in against if one.ours is not None and one.theirs is not None]
+    if not known:
+        return Verdict(paid=None, metric=None, difference=None, spread=None, runs=len(against))
+    differences = np.array([float(one.ours or 0.0) - float(one.theirs or 0.0) for one in known])
+    mean = float(differences.mean())
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else None
+    clear = spread is None or abs(mean) > spread
+    return Verdict(
+        paid=mean < 0 if clear else None,
+        metric=known[0].metric,
+        difference=mean,
+        spread=spread,
+        runs=len(known),
+        at=known[0].at,
+    )
