@@ -33,6 +33,7 @@ from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_cli.report.words import words_of
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import Trained
+from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import DecisionScores, read_scores
 
 pytestmark = pytest.mark.numeric
@@ -105,6 +106,14 @@ def test_scores_are_counted_as_they_were_kept(run, data):
         assert one.mean == pytest.approx(scores.mean(), rel=1e-5)
     assert [band.name for band in data.bands] == list(reversed(BANDS))
     assert [round(band.chosen, 2) for band in data.bands] == [0.8, 0.2, 0, 0, 0]
+
+
+def test_lengths_of_another_pool_are_not_taken_for_those_of_the_run(tmp_path, run):
+    facts = PoolFacts(lengths=np.arange(15, dtype=np.int32), cutoff_len=100)
+    write_pool_facts(run / "dataflex", "r1", facts, print)
+    data = report_of(read_run(run))
+    assert data.lengths is None
+    assert {one.length_correlation for one in data.scores} == {None}
 
 
 def test_samples_that_stand_for_many_count_as_many():

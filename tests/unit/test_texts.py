@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from dataflex_core.explaining import LIMIT
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts, write_pool_facts
@@ -14,6 +16,7 @@ from dataflex_core.journal.shown import WEIGHED, allowance, highest_of, shown_of
 from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed, read_texts
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
+from dataflex_core.trainer.kept_texts import KeptTexts
 
 
 def text(sample: int, words: str = "hello", **more) -> Text:
@@ -231,6 +234,28 @@ def test_the_texts_of_a_run_are_bounded_and_spread_over_it(decisions):
         had += counts[-1]
     assert had <= LIMIT
     assert sum(counts[len(counts) // 2 :]) >= had // 3
+
+
+def test_facts_that_cannot_be_written_leave_none_of_another_pool(tmp_path, told, monkeypatch):
+    def fails(*given):
+        raise OSError(28, "No space left on device")
+
+    facts = PoolFacts(lengths=np.array([3, 9]), cutoff_len=9)
+    write_pool_facts(tmp_path, "r", facts, told.append)
+    monkeypatch.setattr("os.replace", fails)
+    write_pool_facts(tmp_path, "r", facts, told.append)
+    assert read_pool_facts(tmp_path, "r") is None
+    assert ["No space left on device" in text for text in told] == [True]
+
+
+def test_a_run_that_keeps_none_leaves_none_of_another_pool(tmp_path, told):
+    write_pool_facts(tmp_path, "r", PoolFacts(lengths=np.array([3, 9]), cutoff_len=9), told.append)
+    journal = SimpleNamespace(path=tmp_path / "journal.jsonl", run="r", notice=told.append)
+    config = SimpleNamespace(args={}, dataflex=SimpleNamespace(keep=SimpleNamespace(scores=False, texts=False)))
+    run = SimpleNamespace(journal=journal, prepared=SimpleNamespace(config=config))
+    KeptTexts(run, None, torch.device("cpu")).begin()
+    assert read_pool_facts(tmp_path, "r") is None
+    assert told == []
 
 
 def test_the_facts_of_a_pool_are_read_as_written(tmp_path, told):

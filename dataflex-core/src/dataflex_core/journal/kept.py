@@ -32,8 +32,7 @@ def texts_of(run: Run) -> Texts:
 
 
 def pool_facts_of(run: Run) -> PoolFacts | None:
-    """What is known of the pool of a run; None where nothing is."""
+    """What is known of the pool of a run; None where nothing is, or what is there is of a pool of another size."""
     facts = read_pool_facts(run.path.parent, run.start.run)
     size = sum(run.on_its_data.start.domains.values())
-    changed = run.changed_data_at is not None
-    return None if facts is None or (changed and len(facts.lengths) != size) else facts
+    return None if facts is None or len(facts.lengths) != size else facts

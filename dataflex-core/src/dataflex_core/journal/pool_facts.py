@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ class PoolFacts:
 
 
 def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[[str], None]) -> None:
-    """Write ``folder/pool/RUN.safetensors``, whole or not at all. A file that cannot be written is told."""
+    """Write ``folder/pool/RUN.safetensors``, whole or not at all.
+
+    A file that cannot be written is told, and the one of before goes: it may be of another pool.
+    """
     path = pool_file(folder, run)
     words = {part.name: getattr(facts, part.name) for part in fields(facts) if part.name not in _ARRAYS}
     arrays = {name: getattr(facts, name).astype(kind) for name, kind in _ARRAYS.items()}
@@ -45,7 +49,14 @@ def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[
         temporary.write_bytes(save(arrays, metadata={"facts": json.dumps(words)}))
         os.replace(temporary, path)
     except OSError as error:
+        drop_pool_facts(folder, run)
         notice(f"{path} could not be written: {error.strerror}; the report will lack lengths")
+
+
+def drop_pool_facts(folder: Path, run: str) -> None:
+    """Remove what `write_pool_facts` wrote, if it did, and can be."""
+    with suppress(OSError):
+        pool_file(folder, run).unlink(missing_ok=True)
 
 
 def read_pool_facts(folder: Path, run: str) -> PoolFacts | None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
+from dataflex_core.journal.pool_facts import PoolFacts, drop_pool_facts, write_pool_facts
 from dataflex_core.journal.shown import EACH, allowance, random_of, shown_of, weighed_allowance
 from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
 from dataflex_core.llamafactory.args import RunArgs
@@ -62,6 +62,8 @@ class KeptTexts:
                 machine=machine(self._device),
             )
             write_pool_facts(journal.path.parent, journal.run, facts, journal.notice)
+        else:  # a run that goes on may have written them, of another pool
+            drop_pool_facts(journal.path.parent, journal.run)
         if not self._keep.texts:
             return
         self._file = TextFile(journal.path.parent, journal.run, journal.notice)
