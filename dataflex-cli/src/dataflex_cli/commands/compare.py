@@ -32,7 +32,8 @@ def compare(runs: tuple[Path, ...], output: Path | None, open_it: bool, as_json:
     from dataflex_cli.compare.build import comparison_of
     from dataflex_cli.compare.page import page_of
     from dataflex_cli.compare.tables import tables_of
-    from dataflex_cli.pages.html import document_of, write_page
+    from dataflex_cli.pages.html import document_of
+    from dataflex_cli.pages.writing import write_page
     from dataflex_cli.report.reading import names_of, read_run, refuse_twice
 
     seen = [read_run(path) for path in runs]

@@ -26,7 +26,8 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     RUN is its output_dir. It may be going on, or have been killed. The page needs no network; the same numbers are
     written as JSON beside it.
     """
-    from dataflex_cli.pages.html import document_of, write_page
+    from dataflex_cli.pages.html import document_of
+    from dataflex_cli.pages.writing import write_page
     from dataflex_cli.report.build import report_of
     from dataflex_cli.report.page import page_of
     from dataflex_cli.report.reading import names_of, read_run, refuse_twice

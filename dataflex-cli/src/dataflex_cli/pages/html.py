@@ -9,12 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from dataflex_cli.pages.figures import Chart
-from dataflex_core.errors import RunFailed, UsageError
-from dataflex_core.wording import first_line
 
 PLOTLY = "plotly-cartesian.min.js"
 PLOTLY_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
@@ -56,22 +53,6 @@ def script_json(value: Any) -> str:
     """JSON that may stand in a ``<script>``: nothing in it ends one, or begins one."""
     text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def write_page(page: Path, html: str, document: str) -> Path:
-    """Write a page, and its numbers as JSON beside it; where these are. Raises `RunFailed` where it cannot."""
-    numbers = page.with_suffix(".json")
-    if numbers == page:
-        raise UsageError(f"{page} is where the numbers would lie", hint="name the page: -o FILE.html")
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(html, encoding="utf-8")
-        numbers.write_text(document, encoding="utf-8")
-    except OSError as error:
-        raise RunFailed(
-            f"{page} could not be written: {first_line(error)}", hint="name another place with -o"
-        ) from error
-    return numbers
 
 
 def _finite(value: Any) -> Any:
