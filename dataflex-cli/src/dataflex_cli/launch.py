@@ -36,6 +36,11 @@ class Processes:
         """All ranks."""
         return self.per_node * self.nodes
 
+    @property
+    def launched(self) -> bool:
+        """Whether a launcher starts them, so that each is a rank, be it the only one."""
+        return self.torchrun or self.ray
+
 
 def processes(nproc: int | None, args: Mapping[str, Any], env: Mapping[str, str] = os.environ) -> Processes:
     """Read LLaMA-Factory's environment variables; ``--nproc`` wins over ``NPROC_PER_NODE``, that over the devices.

@@ -88,7 +88,8 @@ def _compared(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> tuple
     settings = list(settings_of(prepared))
     deciding = [setting.prepared for setting in settings if setting.prepared is not None]
     with errors_in_one_line(debug=debug):
-        own, found = budgets_of(prepared, deciding, ranks=processes(nproc, prepared.config.args).world)
+        wanted = processes(nproc, prepared.config.args)
+        own, found = budgets_of(prepared, deciding, ranks=wanted.world, launched=wanted.launched)
     costs = iter(found)
     return own, [_row(setting.name, next(costs) if setting.prepared is not None else None) for setting in settings]
 

@@ -114,6 +114,7 @@ def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
     for remark in (*remarks(prepared.config), *prepared.remarks()):
         warn(str(remark))
     with errors_in_one_line(debug=debug):
-        show_plan(dry_run(prepared, ranks=processes(nproc, prepared.config.args).world))
+        wanted = processes(nproc, prepared.config.args)
+        show_plan(dry_run(prepared, ranks=wanted.world, launched=wanted.launched))
     said = "Nothing was trained or written."
     say(said, level="result", event="end", plain=said)

@@ -124,7 +124,7 @@ def _faults(request: Request, plugins: Plugins, nproc: int | None, *, quick: boo
     faults = (*faults, *more, *data.faults) or tuple(check_schedule(config))
     if faults:
         loadable = not quick and all(map(_is_of_data, faults))
-        return (*faults, *(_loading_faults(prepared, data.sound) if loadable else ())), data.notices
+        return (*faults, *(_loading_faults(prepared, nproc, data.sound) if loadable else ())), data.notices
     notices: list[DataflexError] = [*request.remarks(), *remarks(config), *prepared.remarks(), *data.notices]
     return [] if quick else list(_heavy_faults(prepared, nproc, data.sound, notices)), notices
 
@@ -134,16 +134,18 @@ def _is_of_data(fault: DataflexError) -> bool:
     return isinstance(fault, DataError) and fault.key[:1] in [(key,) for key in KEYS]
 
 
-def _loading_faults(prepared: PreparedRun, data_sets: Sequence[Named]) -> Iterator[DataflexError]:
+def _loading_faults(prepared: PreparedRun, nproc: int | None, data_sets: Sequence[Named]) -> Iterator[DataflexError]:
     """What LLaMA-Factory stops over in data sets in which a look into their files found nothing."""
     if not data_sets:
         return
     from dataflex_cli.failures import errors_in_one_line
+    from dataflex_cli.launch import processes
     from dataflex_core.llamafactory.one_by_one import data_faults
 
     try:
         with errors_in_one_line(debug=False):
-            yield from data_faults(prepared, data_sets)
+            wanted = processes(nproc, prepared.config.args)
+            yield from data_faults(prepared, data_sets, launched=wanted.launched)
     except DataflexError as error:
         yield error
 
@@ -164,12 +166,13 @@ def _heavy_faults(
     try:
         with errors_in_one_line(debug=False):
             prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
-            start = dry_run(prepared, ranks=processes(nproc, prepared.config.args).world)
+            wanted = processes(nproc, prepared.config.args)
+            start = dry_run(prepared, ranks=wanted.world, launched=wanted.launched)
         if (idle := nothing_to_choose(start)) is not None:
             notices.append(idle)
         notices.extend(_of_rows(start, notices))
     except DataflexError as error:
-        of_data = list(_loading_faults(prepared, data_sets)) if _is_of_data(error) else []
+        of_data = list(_loading_faults(prepared, nproc, data_sets)) if _is_of_data(error) else []
         if isinstance(error, UsageError) and not error.key:
             error.key = _named(error.message, prepared.config.args)
         yield from of_data or [error]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,17 @@ def args_of(prepared: PreparedRun) -> dict[str, Any]:
     return {key: whole(key, value) for key, value in prepared.config.args.items() if key not in LAUNCH_KEYS}
 
 
-def loader_of(prepared: PreparedRun) -> tuple[Load, Any, Any]:
-    """What loads data in LLaMA-Factory's way, and its arguments of data and training."""
+def loader_of(prepared: PreparedRun, *, launched: bool) -> tuple[Load, Any, Any]:
+    """What loads data in LLaMA-Factory's way, and its arguments of data and training.
+
+    ``launched`` is whether a launcher will start the run's ranks: LLaMA-Factory is then asked as one of them asks it.
+    """
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
     from llamafactory.model import load_tokenizer
 
-    model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
+    with _as_a_rank() if launched else nullcontext():
+        model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
     tokenizer_module = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
     if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
@@ -39,6 +43,28 @@ def loader_of(prepared: PreparedRun) -> tuple[Load, Any, Any]:
         return module
 
     return load, data_args, training_args
+
+
+@contextmanager
+def _as_a_rank() -> Iterator[None]:
+    """While the block runs, training arguments say that they are of a rank among others.
+
+    This process is none. For LLaMA-Factory it is one that trains on all devices at once, or under DeepSpeed alone: it
+    refuses both.
+    """
+    from transformers.training_args import ParallelMode, TrainingArguments
+
+    stock = TrainingArguments.parallel_mode
+
+    def mode(arguments: Any) -> Any:
+        own = stock.fget(arguments)
+        return ParallelMode.DISTRIBUTED if own in (ParallelMode.NOT_PARALLEL, ParallelMode.NOT_DISTRIBUTED) else own
+
+    TrainingArguments.parallel_mode = property(mode)
+    try:
+        yield
+    finally:
+        TrainingArguments.parallel_mode = stock
 
 
 @contextmanager

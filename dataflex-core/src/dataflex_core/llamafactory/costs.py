@@ -12,14 +12,15 @@ from dataflex_core.prepared import PreparedRun
 
 
 def budgets_of(
-    prepared: PreparedRun, settings: Sequence[PreparedRun], *, ranks: int
+    prepared: PreparedRun, settings: Sequence[PreparedRun], *, ranks: int, launched: bool = False
 ) -> tuple[Budget, list[Budget | UsageError]]:
     """What the run has to work with on ``ranks`` ranks, and what with each of ``settings``, or why that cannot be.
 
-    They differ from the run in what is decided, and not in its data. Raises as a dry run does.
+    They differ from the run in what is decided, and not in its data. ``launched``, and what is
+    raised, are as for a dry run.
     """
     with llamafactory_errors():
-        load, data_args, training_args = loader_of(prepared)
+        load, data_args, training_args = loader_of(prepared, launched=launched or ranks > 1)
         loaded = load_data(prepared, load, data_args, training_args)
         own = outline(prepared, loaded, training_args, ranks=ranks)
         found: list[Budget | UsageError] = []

@@ -12,13 +12,14 @@ from dataflex_core.llamafactory.datasets.replay import loading_errors
 from dataflex_core.prepared import PreparedRun
 
 
-def data_faults(prepared: PreparedRun, data_sets: Iterable[Named]) -> Iterator[DataError]:
+def data_faults(prepared: PreparedRun, data_sets: Iterable[Named], *, launched: bool = False) -> Iterator[DataError]:
     """What LLaMA-Factory stops over in each of ``data_sets`` by itself: of each kind of fault the first row.
 
     Loads tokenizer and data, but no model, and writes nothing. Raises what is said of the configuration.
+    ``launched`` is whether a launcher will start the run's ranks.
     """
     with llamafactory_errors():
-        load, data_args, _ = loader_of(prepared)
+        load, data_args, _ = loader_of(prepared, launched=launched)
     data_args.tokenized_path = None
     for one in data_sets:
         alone = {"dataset": None, "eval_dataset": None, "eval_on_each_dataset": False, one.key: [one.name]}

@@ -56,7 +56,8 @@ def outline(prepared: PreparedRun, loaded: LoadedData, training_args: Any, *, ra
         domains=loaded.domains,
         targets={name: len(data) for name, data in loaded.targets.items()},
         holdout={name: len(data) for name, data in loaded.holdout.items()},
-        global_batch=training_args.train_batch_size * training_args.gradient_accumulation_steps * ranks,
+        # Not train_batch_size, which counts all devices that a process sees: a rank has one of them.
+        global_batch=training_args.per_device_train_batch_size * training_args.gradient_accumulation_steps * ranks,
         micro_batches=training_args.gradient_accumulation_steps,
         max_steps=training_args.max_steps,
         epochs=training_args.num_train_epochs,

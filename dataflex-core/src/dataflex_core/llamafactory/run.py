@@ -47,10 +47,13 @@ def train(prepared: PreparedRun, report: Report) -> None:
         run_exp(args)
 
 
-def dry_run(prepared: PreparedRun, *, ranks: int) -> Start:
-    """Load tokenizer and data, but no model: what a run on ``ranks`` ranks would begin with. Writes nothing."""
+def dry_run(prepared: PreparedRun, *, ranks: int, launched: bool = False) -> Start:
+    """Load tokenizer and data, but no model: what a run on ``ranks`` ranks would begin with. Writes nothing.
+
+    ``launched`` is whether a launcher starts a single rank, too: several are always.
+    """
     with llamafactory_errors():
-        load, data_args, training_args = loader_of(prepared)
+        load, data_args, training_args = loader_of(prepared, launched=launched or ranks > 1)
         loaded = load_data(prepared, load, data_args, training_args)
         known = outline(prepared, loaded, training_args, ranks=ranks)
         start = start_of(prepared, known, run="", ranks=ranks, seed=_seed(training_args))
