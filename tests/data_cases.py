@@ -60,6 +60,10 @@ def openai(*turns: tuple[str, Any], **more: Any) -> dict[str, Any]:
     return {"messages": talk(*said, role="role", content="content"), **more}
 
 
+BAD_CHAT = chat(("human", "a"), ("gpt", None))
+"""A row that ends a run."""
+
+
 def lines(*rows: Any) -> str:
     """As JSON lines; text is a line as it is."""
     return "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
@@ -315,6 +319,14 @@ SOUND: Mapping[str, Case] = {
         files={"mine.json": [chat(), chat(("human", "a"), ("gpt", None))]}, entry=CHAT, args={"max_samples": 1}
     ),
     "num_samples beyond": Case(files={"mine.json": qa()}, entry={"num_samples": 9}),
+    "split before the fault": Case(
+        files={"mine.json": [*[chat()] * 3, BAD_CHAT]}, entry={**CHAT, "split": "train[:3]"}
+    ),
+    "a split of two parts": Case(
+        files={"mine.json": [chat(), BAD_CHAT, chat(), BAD_CHAT]},
+        entry={**CHAT, "split": "train[2:3]+train[:25%]"},
+        args={"max_samples": 2},
+    ),
     "an empty question": Case(files={"mine.json": qa(instruction=None)}),
     "split": Case(files={"mine.json": qa()}, entry={"split": "train[:2]"}),
     "ranking: false": Case(files={"mine.json": qa()}, entry={"ranking": False}),
@@ -364,6 +376,19 @@ FAULTY: Mapping[str, Case] = {
         files={"mine.json": qa()}, args={"stage": "dpo"}, faults=("it is no ranking data, which stage dpo trains on",)
     ),
     "num_samples is text": Case(files={"mine.json": qa()}, entry={"num_samples": "3"}, faults=("num_samples is '3'",)),
+    "a fault in a split": Case(
+        files={"mine.json": [*[chat()] * 3, BAD_CHAT]},
+        entry={**CHAT, "split": "train[-2:]"},
+        faults=("row 4 (line 38): message 2",),
+    ),
+    "a fault among all that are drawn": Case(
+        files={"mine.json": [chat(), BAD_CHAT]}, entry={**CHAT, "num_samples": 3}, faults=("row 2",)
+    ),
+    "a split in which no row is left": Case(
+        files={"mine.json": [*qa(2), *qa(2, output=None)]},
+        entry={"split": "train[2:]"},
+        faults=("all 2 rows are left out",),
+    ),
     "no such split": Case(files={"mine.json": qa()}, entry={"split": "test"}, faults=("split is 'test'",)),
     "split is null": Case(files={"mine.json": qa()}, entry={"split": None}, faults=("split is None",)),
     # the files

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
+from data_cases import BAD_CHAT, CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
 
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.datasets import look as looking
@@ -79,6 +79,31 @@ def test_what_num_samples_may_not_draw_is_no_fault(tmp_path):
     faults, notes = told(write_case(case, tmp_path))
     assert faults == []
     assert "which ends the run where num_samples draws it" in notes[0]
+
+
+@pytest.mark.parametrize(("drawn", "most"), [(80, 10), (100, 10), (200, 99), (99, None)])
+def test_what_is_drawn_is_any_of_the_rows(drawn, most, tmp_path):
+    """max_samples are the first of those that were drawn, not of the file."""
+    bad = [*[BAD_CHAT] * 5, *[chat(("human", "a"))] * 5]
+    case = Case(files={"mine.json": [*bad, *[chat()] * 90]}, entry={**CHAT, "num_samples": drawn})
+    args = write_case(case, tmp_path)
+    faults, notes = told(args if most is None else {**args, "max_samples": most}, each=True)
+    assert faults == []
+    assert [("where num_samples draws it" in note, "4 more" in note) for note in notes] == [(True, True), (False, True)]
+
+
+def test_of_a_split_that_is_drawn_no_other_row_is_told(tmp_path):
+    entry = {**CHAT, "split": "train[2:]", "num_samples": 1}
+    faults, notes = told(
+        write_case(Case(files={"mine.json": [BAD_CHAT, chat(), chat(), chat()]}, entry=entry), tmp_path)
+    )
+    assert (faults, notes) == ([], [])
+
+
+def test_a_data_set_of_which_any_draw_is_empty_is_told(tmp_path):
+    case = Case(files={"mine.json": qa(9, output=None)}, entry={"num_samples": 4}, args={"max_samples": 2})
+    (fault,), _ = told(write_case(case, tmp_path), each=True)
+    assert "all 9 rows are left out" in fault
 
 
 def test_a_data_set_without_a_row_ends_a_run_by_domain_only(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from dataflex_core.llamafactory.datasets.columns import missing_columns
 from dataflex_core.llamafactory.datasets.entry import Entry
 from dataflex_core.llamafactory.datasets.index import Named, examine_index
 from dataflex_core.llamafactory.datasets.places import line_of_row
+from dataflex_core.llamafactory.datasets.read import cut_of, read_of
 from dataflex_core.llamafactory.datasets.rows import Use, row_fault
 from dataflex_core.llamafactory.datasets.suspects import suspects
 from dataflex_core.llamafactory.datasets.tables import Piece, TooLarge, pieces
@@ -122,8 +123,9 @@ def _with_line(wrong: Wrong) -> Wrong:
 def _into(one: Named, entry: Entry, args: Args) -> _Look:
     found = _Look(named=one)
     use = _use(one, args)
-    limit = _limit(args)
-    sampled: list[Wrong] = []
+    limit, streamed = _limit(args), is_on(args.get("streaming"))
+    cut = cut_of(entry, limit, streamed=streamed)
+    placed: list[tuple[int, Wrong]] = []
     columns: frozenset[str] | None = None
     missing = False
     assert one.files is not None
@@ -136,7 +138,8 @@ def _into(one: Named, entry: Entry, args: Args) -> _Look:
                     missing = True
             before, found.rows = found.rows, found.rows + piece.table.num_rows
             if not missing:
-                sampled += _examine(piece, entry, use, found, None if limit is None else limit - before)
+                examined = _examine(piece, entry, use, found, None if cut is None else cut - before)
+                placed += [(before + index, wrong) for index, wrong in examined]
     except Unreadable as error:
         for wrong in error.wrong:
             found.add(wrong)
@@ -147,10 +150,15 @@ def _into(one: Named, entry: Entry, args: Args) -> _Look:
         found.incomplete = True
     if found.rows == 0 and not found.incomplete:
         found.add(Wrong(kind="empty", said="it has no rows", hint="write some", file=str(one.files.paths[0])))
-    drawn = entry.num_samples is not None and entry.num_samples < found.rows
-    for wrong in sampled:
-        found.add(_perhaps(wrong) if drawn else wrong)
-    found.rows = found.rows if limit is None else min(found.rows, limit)
+    try:
+        read = read_of(entry, found.rows, limit, streamed=streamed, counted=not found.incomplete)
+    except ValueError:  # which rows are meant is not known: the loading will tell
+        found.incomplete = True
+        return found
+    for place, wrong in placed:
+        if read.has(place):
+            found.add(wrong if read.certain else _perhaps(wrong))
+    found.rows = read.rows
     return found
 
 
@@ -173,8 +181,8 @@ def _limit(args: Args) -> int | None:
     return None if given is None else whole_number(given, "max_samples")
 
 
-def _examine(piece: Piece, entry: Entry, use: Use, found: _Look, left: int | None) -> Sequence[Wrong]:
-    wrong: list[Wrong] = []
+def _examine(piece: Piece, entry: Entry, use: Use, found: _Look, left: int | None) -> Iterator[tuple[int, Wrong]]:
+    """What is wrong with which rows, by their place in the piece; only the first ``left`` are looked at."""
     table = piece.table
     if left is not None and left < table.num_rows:
         table = table.slice(0, max(0, left))
@@ -187,5 +195,4 @@ def _examine(piece: Piece, entry: Entry, use: Use, found: _Look, left: int | Non
             place = piece.start + index
             line = piece.lines[index] if piece.lines else None
             number = None if piece.lines else place + 1
-            wrong.append(replace(fault, file=str(piece.file), row=number, line=line))
-    return wrong
+            yield index, replace(fault, file=str(piece.file), row=number, line=line)
