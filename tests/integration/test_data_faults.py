@@ -74,6 +74,27 @@ UNSEEN = {
         ),
         r"mine.jsonl, row 2: LLaMA-Factory cannot use the row: RuntimeError: Expected a string, got None",
     ),
+    "in a part": (
+        Case(
+            files={"mine.jsonl": lines(*[chat()] * 60, BAD_CALL, *[chat()] * 9)}, entry={**CHAT, "split": "train[50:]"}
+        ),
+        r"mine.jsonl, row 61 \(line 61\): .*RuntimeError: Invalid JSON format in function message",
+    ),
+    "in a part of two files": (
+        Case(
+            files={f"all/{name}.jsonl": lines(*[chat()] * 4, BAD_CALL) for name in "ab"},
+            entry={**CHAT, "file_name": "all", "split": "train[7:]+train[:1]"},
+        ),
+        r"all/[ab].jsonl, row 5 \(line 5\): ",  # which file comes first is the file system's choice
+    ),
+    "beyond those that are drawn": (
+        Case(
+            files={"mine.jsonl": lines(*[chat()] * 9, *[BAD_CALL] * 60)},
+            entry={**CHAT, "num_samples": 69},
+            args={"max_samples": 9},
+        ),
+        r"mine.jsonl, row 10 \(line 10\): ",
+    ),
     "a broken archive": (
         Case(files={"mine.jsonl": gzip.compress(lines(chat(), "{oops").encode())}, entry=CHAT),
         "mine.jsonl: it cannot be loaded: ArrowInvalid: JSON parse error",

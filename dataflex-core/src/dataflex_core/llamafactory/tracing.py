@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, ReadInstruction
+from datasets import Dataset
 from numpy.typing import NDArray
 
 from dataflex_core.journal.facts import RowsFact
+from dataflex_core.llamafactory.datasets.read import places_in_split
 from dataflex_core.llamafactory.processors import CUT, GROUP, ROW, ROWS, TRACERS, RowsKept
 from dataflex_core.llamafactory.raw import RawRows, Read, rows_of
 from dataflex_core.llamafactory.reasons import reason
@@ -184,10 +185,10 @@ def _why(processor: Any, read: Read, position: int) -> str:
 
 def _places(rows: Dataset, split: str) -> Ids | None:
     """Where in the files the rows lie, from 0, if ``split`` asked for a part of them, as in ``train[:100]``."""
-    if "[" not in split or rows.info.splits is None:
+    if rows.info.splits is None:
         return None
-    sizes = {name: info.num_examples for name, info in rows.info.splits.items()}
-    return np.concatenate([np.arange(p.from_, p.to) for p in ReadInstruction.from_spec(split).to_absolute(sizes)])
+    parts = places_in_split(split, {name: info.num_examples for name, info in rows.info.splits.items()})
+    return np.concatenate([np.arange(part.start, part.stop) for part in parts]) if parts else None
 
 
 def _numbers(data: Dataset, name: str) -> Ids:

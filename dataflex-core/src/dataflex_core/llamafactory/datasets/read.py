@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dataflex_core.llamafactory.datasets.entry import Entry
@@ -36,7 +36,7 @@ def read_of(entry: Entry, rows: int, limit: int | None, *, streamed: bool, count
     """
     if _asks_for_part(entry) and not counted:
         raise ValueError("a part of nobody knows how many")
-    places = _of_split(str(entry.split), rows) if _asks_for_part(entry) else [range(rows)]
+    places = places_in_split(str(entry.split), {"train": rows}) or [range(rows)]
     draws = None if streamed else entry.num_samples
     if draws is None:
         return Read(places=_distinct(places if limit is None else _first(places, limit)))
@@ -51,15 +51,21 @@ def cut_of(entry: Entry, limit: int | None, *, streamed: bool) -> int | None:
     return None if draws or _asks_for_part(entry) else limit
 
 
-def _asks_for_part(entry: Entry) -> bool:
-    return "[" in str(entry.split)
+def places_in_split(split: str, sizes: Mapping[str, int]) -> list[range]:
+    """Where in all files the rows lie, from 0 and in their order, if ``split`` asks for a part of them, else nothing.
 
-
-def _of_split(split: str, rows: int) -> list[range]:
-    """As in ``train[:100]`` or ``train[:10%]+train[-5:]``: its parts may overlap."""
+    As in ``train[:100]``, or ``train[:10%]+train[-5:]``, whose parts may overlap. ``sizes`` are those of whole splits.
+    Raises ValueError for what nobody understands.
+    """
+    if "[" not in split:
+        return []
     from datasets import ReadInstruction
 
-    return [range(part.from_, part.to) for part in ReadInstruction.from_spec(split).to_absolute({"train": rows})]
+    return [range(part.from_, part.to) for part in ReadInstruction.from_spec(split).to_absolute(dict(sizes))]
+
+
+def _asks_for_part(entry: Entry) -> bool:
+    return "[" in str(entry.split)
 
 
 def _first(parts: Iterable[range], limit: int) -> list[range]:

@@ -6,12 +6,13 @@ frame, so that a run that goes well is as it would be without this.
 
 from __future__ import annotations
 
+import copy
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.datasets.files import files_of
 from dataflex_core.llamafactory.datasets.index import Named
 from dataflex_core.llamafactory.datasets.places import line_of_row
+from dataflex_core.llamafactory.datasets.read import places_in_split
 from dataflex_core.llamafactory.datasets.tables import pieces
 from dataflex_core.llamafactory.datasets.wrong import Wrong, like_it
 from dataflex_core.wording import first_line
@@ -63,7 +65,7 @@ def _told(error: Exception, *, limit: int | None) -> Sequence[DataError]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    """What was raised over row ``index``, from 0, of a data set that lies at ``place``; None: over all of it."""
+    """What was raised over row ``index``, from 0 through all files, of a data set at ``place``; None: over all."""
 
     named: Named
     place: Path | None
@@ -98,7 +100,6 @@ def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
     for key in ("dataset", "eval_dataset"):
         names = getattr(data_args, key) or []
         for name, attributes in zip(names, get_dataset_list(names, data_args.dataset_dir), strict=True):
-            attributes.num_samples = None
             named = Named(key=key, name=name, where=(key,))
             place = Path(str(data_args.dataset_dir)) / attributes.dataset_name
             local = place if attributes.load_from == "file" else None
@@ -107,7 +108,7 @@ def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
             except Exception as failed:
                 yield _Failure(named=named, place=local, error=failed)
                 continue
-            for index, row in enumerate(rows):
+            for index, row in zip(_places(rows, attributes.split), rows, strict=False):
                 if time.monotonic() > end:
                     return
                 if (failed_row := _failure(row, attributes, given, is_eval=key == "eval_dataset")) is not None:
@@ -115,11 +116,21 @@ def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
 
 
 def _rows(attributes: Any, given: Mapping[str, Any]) -> Any:
-    """The rows as they are read, before they are converted."""
+    """The rows as they are read, before they are converted; all of those of which some were drawn."""
     from llamafactory.data import loader
 
+    data_args = given["data_args"]
+    if attributes.num_samples is not None:
+        data_args = copy.copy(data_args)
+        attributes.num_samples = data_args.max_samples = None  # the first of the draw, not of the rows
     with _replaced(loader, "align_dataset", lambda dataset, *_: dataset):
-        return loader._load_single_dataset(attributes, given["model_args"], given["data_args"], given["training_args"])
+        return loader._load_single_dataset(attributes, given["model_args"], data_args, given["training_args"])
+
+
+def _places(rows: Any, split: str) -> Iterator[int]:
+    """Where in all files the rows lie, one after the other."""
+    sizes = {name: info.num_examples for name, info in (rows.info.splits or {}).items()}
+    return chain(*(places_in_split(str(split), sizes) if sizes else ()) or (count(),))
 
 
 def _failure(row: Mapping[str, Any], attributes: Any, given: Mapping[str, Any], *, is_eval: bool) -> Exception | None:
