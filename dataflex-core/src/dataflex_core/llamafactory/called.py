@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataflexError, InvalidConfig
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
-from dataflex_core.llamafactory.loading import Load
+from dataflex_core.llamafactory.loading import Load, is_tokenized
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.wording import first_line
@@ -24,6 +23,9 @@ def args_of(prepared: PreparedRun) -> dict[str, Any]:
 def loader_of(prepared: PreparedRun, *, launched: bool) -> tuple[Load, Any, Any]:
     """What loads data in LLaMA-Factory's way, and its arguments of data and training.
 
+    What is tokenised already is read, wherever it lies, and nothing is saved: where nothing lies at ``tokenized_path``
+    of the arguments that are loaded, it is taken out of them.
+
     ``launched`` is whether a launcher will start the run's ranks: LLaMA-Factory is then asked as one of them asks it.
     """
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
@@ -34,10 +36,10 @@ def loader_of(prepared: PreparedRun, *, launched: bool) -> tuple[Load, Any, Any]
         model_args, data_args, training_args, finetuning_args, _ = get_train_args(args_of(prepared))
     tokenizer_module = load_tokenizer(model_args)
     template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-    if data_args.tokenized_path is not None and not Path(data_args.tokenized_path).exists():
-        data_args.tokenized_path = None  # LLaMA-Factory would save the data there
 
     def load(of: Any) -> dict[str, Any]:
+        if not is_tokenized(of):
+            of.tokenized_path = None  # LLaMA-Factory would save the data there, and what is known of its rows beside it
         stage = finetuning_args.stage
         module: dict[str, Any] = get_dataset(template, model_args, of, training_args, stage=stage, **tokenizer_module)
         return module
