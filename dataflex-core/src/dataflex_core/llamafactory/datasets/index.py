@@ -51,7 +51,7 @@ def examine_index(args: Args) -> tuple[list[Named], list[DataError], list[DataEr
     notices: list[DataError] = []
     folder = args.get("dataset_dir", "data")
     asked = {key: dataset_names(args.get(key)) for key in KEYS}
-    if not any(asked.values()) or not _is_local(folder) or _is_tokenized(args.get("tokenized_path")):
+    if not any(asked.values()) or not _is_local(folder) or is_tokenized(args.get("tokenized_path")):
         return named, faults, notices
     index = Path(folder) / INDEX
     first = next(key for key in KEYS if asked[key])
@@ -120,7 +120,7 @@ def _is_local(folder: Any) -> bool:
     return isinstance(folder, str) and folder != "ONLINE" and not folder.startswith("REMOTE:")
 
 
-def _is_tokenized(path: Any) -> bool:
+def is_tokenized(path: Any) -> bool:
     """Whether token ids are read instead of rows."""
     return bool(path) and Path(str(path)).is_dir() and any(Path(str(path)).iterdir())
 
