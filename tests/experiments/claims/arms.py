@@ -76,8 +76,9 @@ _MIXERS = (
 _TOWARDS = _mixer("doge, towards the target set", "doge", towards="target")
 
 
-def _sheared(holdout: float) -> Claim:
-    return _mixer("sheared", "sheared", {"holdout": holdout}, reference_model=REFERENCE)
+def _sheared(holdout: float, **params: Any) -> Claim:
+    name = ", ".join(["sheared", *(f"{key} {value}" for key, value in params.items())])
+    return _mixer(name, "sheared", {"holdout": holdout}, reference_model=REFERENCE, **params)
 
 
 _GRADED = {"reward": "rouge-l", "mc_samples": 4, "max_new_tokens": 24}
@@ -123,6 +124,11 @@ EXPERIMENTS = {
     ),
     "mixers": (
         Comparison(corpus=DOMAINS, claims=(*_MIXERS, _TOWARDS, _sheared(0.1))),
-        Comparison(corpus=MANY, claims=(*_MIXERS, _sheared(0.3)), steps=240, control_steps=480),
+        Comparison(
+            corpus=MANY,
+            claims=(*_MIXERS, _sheared(0.3), _sheared(0.3, smoothing=0.5)),
+            steps=240,
+            control_steps=480,
+        ),
     ),
 }
