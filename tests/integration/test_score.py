@@ -176,6 +176,14 @@ def test_what_cannot_be_is_said_before_anything_loads(score, model, data, tmp_pa
         score(base_args(model, data, tmp_path / "out"), *words)
 
 
+def test_only_a_file_of_scores_is_replaced(score, model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores.parquet").write_text("my own")
+    with pytest.raises(InvalidConfig, match="is there, and no file of scores"):
+        score(base_args(model, data, tmp_path / "out"), "--signal", "losses")
+    assert (tmp_path / "scores.parquet").read_text() == "my own"
+
+
 def test_it_names_those_that_score(score, model, data, tmp_path):
     with pytest.raises(UnmetNeed) as caught:
         score(base_args(model, data, tmp_path / "out", **TARGETS), "--selector", "greats")

@@ -11,7 +11,7 @@ from dataflex_cli.request import Request
 from dataflex_cli.streams import others_write
 from dataflex_core.catalog import Plugins, discover
 from dataflex_core.config.load import load_config
-from dataflex_core.errors import InvalidConfig, UnmetNeed
+from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
 from dataflex_core.handover import Handover
 from dataflex_core.judging import SIGNALS, Judging
 from dataflex_core.places import barrier
@@ -75,6 +75,8 @@ def score(
     judging = Judging(out=str(out), checkpoints=tuple(map(str, checkpoints)), signal=signal)
     if (wrong := barrier(str(out), folder=False)) is not None:
         raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as scores.parquet")
+    if out.exists() and not _has_scores(out):
+        raise InvalidConfig(f"-o {out} is there, and no file of scores", hint="name another file, or remove it")
     config = load_config(request.path, request.overrides, notice=warn)
     from dataflex_core.llamafactory.judging import for_judging, judges_of
 
@@ -83,6 +85,16 @@ def score(
     log_from("WARN")
     _judge(prepared, plugins, judging, nproc, debug=debug)
     say(f"written: {out}", level="result", event="end", fields={"out": str(out)})
+
+
+def _has_scores(path: Path) -> bool:
+    """Whether it may be replaced: it was written by this command."""
+    from dataflex_core.score_file import open_scores
+
+    try:
+        return open_scores(path).about is not None
+    except DataError:
+        return False
 
 
 def _judge(prepared: PreparedRun, plugins: Plugins, judging: Judging, nproc: int | None, *, debug: bool) -> None:
