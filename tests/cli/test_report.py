@@ -116,6 +116,16 @@ def test_lengths_of_another_pool_are_not_taken_for_those_of_the_run(tmp_path, ru
     assert {one.length_correlation for one in data.scores} == {None}
 
 
+@pytest.mark.numeric
+def test_of_several_scores_the_largest_that_is_a_number_counts():
+    scores = np.array([[1, 3], [2, np.nan], [np.nan, np.nan]], dtype=np.float32)
+    told = DecisionScores(
+        decision=1, ids=np.arange(3), scores=scores, chosen=np.array([1, 0, 0]), stands_for=np.ones(3)
+    )
+    (one,), _ = judged_of([told], 1, None)
+    assert (one.count, one.lost, one.mean) == (2, 1, 2.5)
+
+
 def test_samples_that_stand_for_many_count_as_many():
     ids, scores = np.arange(6), np.array([0, 1, 2, 3, 9, np.nan], dtype=np.float32)
     told = DecisionScores(

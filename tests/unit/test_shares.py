@@ -9,33 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dataflex_strategies.shares
-from dataflex_core import last_layers, shares
+from dataflex_core import last_layers, rounded_down, rounded_up
 from dataflex_core.planning.probe import Probing
 from dataflex_core.rng import derive
 from dataflex_strategies.selectors.column import ColumnParams, taken
 from dataflex_strategies.selectors.delta_loss import window
 
 pytestmark = pytest.mark.numeric
-both = pytest.mark.parametrize("made", [shares, dataflex_strategies.shares], ids=["core", "strategies"])
 
 
-@both
 @given(hundredths=st.integers(1, 2000), total=st.integers(1, 10**7))
-def test_a_share_in_hundredths_is_rounded_as_if_it_were_exact(made, hundredths, total):
-    assert made.rounded_up(hundredths / 100 * total) == -(-hundredths * total // 100)
-    assert made.rounded_down(hundredths / 100 * total) == hundredths * total // 100
+def test_a_share_in_hundredths_is_rounded_as_if_it_were_exact(hundredths, total):
+    assert rounded_up(hundredths / 100 * total) == -(-hundredths * total // 100)
+    assert rounded_down(hundredths / 100 * total) == hundredths * total // 100
 
 
-@both
 @given(part=st.integers(1, 10**7), total=st.integers(1, 10**7))
-def test_a_part_comes_back_from_its_share(made, part, total):
-    assert made.rounded_up(part / total * total) == made.rounded_down(part / total * total) == part
+def test_a_part_comes_back_from_its_share(part, total):
+    assert rounded_up(part / total * total) == rounded_down(part / total * total) == part
 
 
-@both
-def test_what_is_a_little_is_something(made):
-    assert (made.rounded_up(1e-300), made.rounded_down(1e-300), made.rounded_up(0.0)) == (1, 0, 0)
+def test_what_is_a_little_is_something():
+    assert (rounded_up(1e-300), rounded_down(1e-300), rounded_up(0.0)) == (1, 0, 0)
 
 
 def test_layers_and_probes_are_no_more_than_asked_for():

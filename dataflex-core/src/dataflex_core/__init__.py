@@ -24,6 +24,7 @@ from dataflex_core.requests import (
 )
 from dataflex_core.rows import Row
 from dataflex_core.score_file import RowScores
+from dataflex_core.shares import rounded_down, rounded_up
 from dataflex_core.signals import Direction, Generations, Signals
 from dataflex_core.spec import GradientRule, Kind, Need, StrategySpec
 from dataflex_core.weighing import IntervalRequest, TokenLosses, WeighRequest, Weights
@@ -69,6 +70,8 @@ __all__ = [
     "hookimpl",
     "last_layers",
     "mean_by_domain",
+    "rounded_down",
+    "rounded_up",
     "sum_by_domain",
     "top",
 ]

@@ -136,12 +136,13 @@ def _scores(run: Run, decision: Decision) -> dict[int, float]:
     """Scores by sample; of several scores a sample's largest. One that is not finite is none."""
     import numpy as np
 
+    from dataflex_core.journal.figures import largest
     from dataflex_core.journal.kept import scores_of
 
     found: dict[int, float] = {}
     for one in scores_of(run):
         if one.decision == decision.decision:
-            values = one.scores if one.scores.ndim == 1 else np.fmax.reduce(one.scores, axis=1)
+            values = largest(one.scores)
             known = np.isfinite(values)
             found = dict(zip(one.ids[known].tolist(), values[known].tolist(), strict=True))
     return found

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_cli.report.model import Enrichment, Scores
-from dataflex_core.journal.figures import rank_correlation
+from dataflex_core.journal.figures import largest, rank_correlation
 from dataflex_core.journal.scores import DecisionScores
 
 BANDS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
@@ -30,7 +30,7 @@ def judged_of(
     found: dict[int, Scores] = {}
     judged, taken = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for one in decisions:
-        values = (one.scores if one.scores.ndim == 1 else one.scores.max(axis=1)).astype(np.float64)
+        values = largest(one.scores).astype(np.float64)
         usable, stands, chosen = np.isfinite(values), one.stands_for, one.chosen
         if usable.any() and np.ptp(values[usable]) > 0:
             band = fifths(values[usable], stands[usable])

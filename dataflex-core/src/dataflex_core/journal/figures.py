@@ -67,6 +67,12 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return ranks
 
 
+def largest(scores: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Scores Float[n] as they are; of several a sample, Float[n, K], each one's largest that is a number."""
+    one: NDArray[np.floating] = scores if scores.ndim == 1 else np.fmax.reduce(scores, axis=1)
+    return one
+
+
 def spread(values: ArrayLike) -> tuple[float, float] | None:
     """Mean and standard deviation of those that are finite, or None."""
     given = np.asarray(values, dtype=np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.explaining import LIMIT, MOST
+from dataflex_core.journal.figures import largest
 from dataflex_core.journal.texts import Shown
 from dataflex_core.planning.plan import Plan
 from dataflex_core.rng import derive
@@ -87,7 +88,7 @@ class _Ranked:
         if plan.scored is None:
             return None
         ids, scores = plan.scored
-        flat = scores if scores.ndim == 1 else np.fmax.reduce(scores, axis=1)
+        flat = largest(scores)
         usable = np.isfinite(flat)
         if not usable.any():
             return None

@@ -11,7 +11,7 @@ from typing import Any
 import dataflex_core
 from dataflex_core.errors import RunFailed
 from dataflex_core.journal.events import Event, Start
-from dataflex_core.journal.pool_facts import pool_file
+from dataflex_core.journal.pool_facts import drop_pool_facts
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.start import start_of
 from dataflex_core.journal.tally import Tally
@@ -123,9 +123,9 @@ def _drop_of_other_data(run: ActiveRun) -> None:
     By their ids they would be taken for those.
     """
     folder, name = run.journal.path.parent, run.journal.run
-    for path in (rows_file(folder, name), pool_file(folder, name)):
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    drop_pool_facts(folder, name)
+    with suppress(OSError):
+        rows_file(folder, name).unlink(missing_ok=True)
 
 
 def _keep_rows(run: ActiveRun, loaded: LoadedData, folder: Path) -> None:

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from typing_extensions import Doc
 
-from dataflex_core import RowScores, ScoringSelector, Selection, SelectionRequest, SetupContext, UsageError, top
+from dataflex_core import (
+    RowScores,
+    ScoringSelector,
+    Selection,
+    SelectionRequest,
+    SetupContext,
+    UsageError,
+    rounded_down,
+    rounded_up,
+    top,
+)
 from dataflex_strategies.columns import numbers
-from dataflex_strategies.shares import rounded_down, rounded_up
 
 if TYPE_CHECKING:
     import numpy as np

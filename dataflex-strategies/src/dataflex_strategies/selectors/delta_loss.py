@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Gt, Le
 from typing_extensions import Doc
 
-from dataflex_core import ScoringSelector, Selection, SelectionRequest, SetupContext, gumbel_top
-from dataflex_strategies.shares import rounded_down
+from dataflex_core import ScoringSelector, Selection, SelectionRequest, SetupContext, gumbel_top, rounded_down
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core import SelectionRequest, Signals, domain_of, top
+from dataflex_core import SelectionRequest, Signals, domain_of, rounded_up, top
 from dataflex_strategies.embedded import of_targets
 from dataflex_strategies.neighbours import unit
-from dataflex_strategies.shares import rounded_up
 
 Ids = NDArray[np.int64]
 Scores = NDArray[np.float32]
