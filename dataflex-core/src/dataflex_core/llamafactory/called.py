@@ -7,9 +7,10 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from dataflex_core.errors import DataflexError, InvalidConfig
+from dataflex_core.llamafactory.datasets.index import is_tokenized
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
-from dataflex_core.llamafactory.loading import Load, is_tokenized
+from dataflex_core.llamafactory.loading import Load
 from dataflex_core.llamafactory.values import whole
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.wording import first_line
@@ -38,7 +39,7 @@ def loader_of(prepared: PreparedRun, *, launched: bool) -> tuple[Load, Any, Any]
     template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
 
     def load(of: Any) -> dict[str, Any]:
-        if not is_tokenized(of):
+        if not is_tokenized(of.tokenized_path):
             of.tokenized_path = None  # LLaMA-Factory would save the data there, and what is known of its rows beside it
         stage = finetuning_args.stage
         module: dict[str, Any] = get_dataset(template, model_args, of, training_args, stage=stage, **tokenizer_module)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError
-from dataflex_core.llamafactory.loading import Load, Loading, is_tokenized, load_known, no_sample_left, targets_of
+from dataflex_core.llamafactory.datasets.index import is_tokenized
+from dataflex_core.llamafactory.loading import Load, Loading, load_known, no_sample_left, targets_of
 from dataflex_core.llamafactory.traced import Traced, Wanted, summed, together
 
 
@@ -65,7 +66,7 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     evaluated on all evaluation sets; ``how.targets`` says which of them are target sets. Raises `DataError` for a data
     set that leaves no sample.
     """
-    if is_tokenized(data_args):
+    if is_tokenized(data_args.tokenized_path):
         return _targeted(load_whole(load, data_args, how), how)
     names = list(dict.fromkeys(data_args.dataset or []))
     parts: list[Any] = []

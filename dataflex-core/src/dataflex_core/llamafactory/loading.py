@@ -11,6 +11,7 @@ from typing import Any
 from dataflex_core.errors import DataError
 from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory import traced_files
+from dataflex_core.llamafactory.datasets.index import is_tokenized
 from dataflex_core.llamafactory.traced import Traced, Wanted
 from dataflex_core.llamafactory.tracing import tracing
 
@@ -60,7 +61,7 @@ def _numbers_stored_as_ever() -> Iterator[None]:
 @_numbers_stored_as_ever()
 def load_known(load: Load, data_args: Any, how: Loading) -> Known:
     """Load. Columns are of training samples alone. Raises `DataError` where a row lacks what is wanted of it."""
-    if is_tokenized(data_args):
+    if is_tokenized(data_args.tokenized_path):
         return _kept(load(data_args), Path(data_args.tokenized_path), how.wanted)
     with tracing(how.wanted, shows=how.shows) as watch:
         try:
@@ -97,12 +98,6 @@ def no_sample_left(names: Sequence[str], data_args: Any, left_out: Mapping[str, 
         said = f"{said}; the first row that is left out, row {fact.row} of {fact.file}: {fact.reason}"
         break
     return DataError(said, hint="lower cutoff_len, set packing: false, or check the columns in dataset_info.json")
-
-
-def is_tokenized(data_args: Any) -> bool:
-    """Whether ``tokenized_path`` holds data already: LLaMA-Factory takes any folder that is not empty for it."""
-    path = data_args.tokenized_path
-    return path is not None and Path(path).is_dir() and any(Path(path).iterdir())
 
 
 def targets_of(module: Mapping[str, Any]) -> dict[str, Any]:

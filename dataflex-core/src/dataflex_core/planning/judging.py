@@ -106,10 +106,10 @@ class Judge:
     def _limits(self, spread: Spread, every: Ids, scores: Scores, groups: Sequence[Ids], wanted: Ids) -> Ids:
         """How often each of ``every`` Int64[N] may be chosen, of each group as often as its quota takes."""
         limits = np.full(len(every), spread.repeats, dtype=np.int64)
-        usable = np.atleast_1d(np.isfinite(as_table(scores)).all(axis=1))
         for group, count in zip(groups, wanted.tolist(), strict=True):
             at = np.searchsorted(every, group)
-            limits[at] = limit_of(self._times[group[usable[at]]].astype(np.int64), count, spread.repeats)
+            usable = group[np.isfinite(as_table(scores)[at]).all(axis=1)]
+            limits[at] = limit_of(self._times[usable].astype(np.int64), count, spread.repeats)
         return limits
 
     def _lifted(self, limits: Ids, repeats: int) -> tuple[str, ...]:

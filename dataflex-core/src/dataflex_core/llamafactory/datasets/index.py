@@ -121,7 +121,7 @@ def _is_local(folder: Any) -> bool:
 
 
 def is_tokenized(path: Any) -> bool:
-    """Whether token ids are read instead of rows."""
+    """Whether token ids are read instead of rows: LLaMA-Factory takes any folder that is not empty for them."""
     return bool(path) and Path(str(path)).is_dir() and any(Path(str(path)).iterdir())
 
 
