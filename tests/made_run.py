@@ -13,8 +13,9 @@ from dataflex_core.domains import Domain
 from dataflex_core.journal import Decision, Start, Step
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.writer import Journal
+from dataflex_core.pool_rows import rows_file, write_rows
 from dataflex_core.rows import Origins, Source
-from dataflex_core.score_file import About, rows_file, write_rows
+from dataflex_core.score_file import About
 
 ROWS = [{"instruction": f"q{i}", "output": f"ä {i}", "extra": {"n": i, "list": [i, None]}} for i in range(1, 11)]
 

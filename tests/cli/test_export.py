@@ -158,6 +158,19 @@ def test_nothing_is_written_where_the_file_of_one_of_several_data_sets_is_gone(t
     assert list(tmp_path.glob("best*")) == []
 
 
+def test_nothing_is_written_where_a_row_of_one_of_several_data_sets_cannot_be_read(tmp_path):
+    files = [tmp_path / "one.jsonl", tmp_path / "two.jsonl"]
+    for file in files:
+        write_file(file, ROWS)
+    scores = scores_of(tmp_path, [(file, 10) for file in files], range(20))
+    files[1].write_text(files[1].read_text().rpartition("\n")[0][:-4])
+    (tmp_path / "best-two.jsonl").write_text("of before")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match=r"two\.jsonl"):
+        called(scores, "--top", "100%", "-o", tmp_path / "best.jsonl")
+    assert contents(tmp_path) == before
+
+
 def contents(folder):
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -17,8 +17,9 @@ from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.tally import domains_of
 from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
 from dataflex_core.journal.writer import Journal
+from dataflex_core.pool_rows import rows_file, write_rows
 from dataflex_core.rows import Origins, Source
-from dataflex_core.score_file import About, rows_file, write_rows
+from dataflex_core.score_file import About
 
 pytestmark = pytest.mark.numeric
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import pytest
 
 from dataflex_core.llamafactory.places import check_places
-from dataflex_core.places import barrier
+from dataflex_core.places import barrier, whole
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,14 @@ def test_the_cache_of_data_sets_is_looked_at_where_it_is_used(tmp_path):
     assert (key, text.startswith(f"data sets are cached in {tmp_path}/file/datasets (HF_HOME), which")) == ((), True)
     assert _told({"cache_dir": str(tmp_path)}, {"HF_HOME": f"{tmp_path}/file"}) == []
     assert _told({}, {"HF_HOME": f"{tmp_path}/file", "HF_DATASETS_CACHE": str(tmp_path)}) == []
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "above" / "file.txt"
+    with whole(path) as temporary:
+        temporary.write_text("first")
+        assert not path.exists()
+    with suppress(LookupError), whole(path) as temporary:
+        temporary.write_text("half of the sec")
+        raise LookupError
+    assert {found.name: found.read_text() for found in path.parent.iterdir()} == {"file.txt": "first"}

@@ -18,7 +18,8 @@ from dataflex_core import top
 from dataflex_core.errors import DataError
 from dataflex_core.journal import Run, open_run
 from dataflex_core.journal.kept import scores_of
-from dataflex_core.score_file import PLACE, SCORE, ScoreFile, open_scores, rows_file
+from dataflex_core.pool_rows import rows_file
+from dataflex_core.score_file import PLACE, SCORE, ScoreFile, open_scores
 
 Ids = NDArray[np.int64]
 _LONGEST = 40  # characters of an amount: Python reads no numbers of thousands of digits

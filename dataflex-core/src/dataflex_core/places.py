@@ -1,10 +1,27 @@
-"""Whether a run can write where it is told to, without leaving a trace there."""
+"""Whether a run can write where it is told to, without leaving a trace there; and how a file is written whole."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what is to be at ``path`` whole or not at all: it takes that place once the block has ended well.
+
+    Folders above it are made. For files that one process at a time writes. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def barrier(place: str, *, folder: bool = True) -> str | None:

@@ -14,16 +14,15 @@ numpy and pyarrow are imported when they are used.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from dataflex_core.domains import Domain, domain_of
 from dataflex_core.errors import DataError
-from dataflex_core.rows import Origins, Row
+from dataflex_core.places import whole
+from dataflex_core.rows import Row
 from dataflex_core.wording import did_you_mean, first_line
 
 if TYPE_CHECKING:
@@ -85,56 +84,21 @@ def write_scores(path: Path, about: About, parts: Iterable[Lines]) -> None:
 
     Raises OSError where it cannot be written.
     """
+    write_tables(path, about, map(_table, parts))
+
+
+def write_tables(path: Path, about: About, tables: Iterable[Any]) -> None:
+    """The same, of pyarrow tables with the columns of such a file. There is at least one."""
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     writer = None
-    try:
-        for part in parts:
-            table = _table(part).replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
+    with whole(path) as temporary:
+        for table in tables:
+            table = table.replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
             writer = writer or pq.ParquetWriter(temporary, table.schema, compression="zstd")
             writer.write_table(table)
         assert writer is not None, "a pool has samples"
         writer.close()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def rows_file(folder: Path, run: str) -> Path:
-    """Where in the ``dataflex`` folder of a run's output the rows of its pool are: a file of scores without scores."""
-    return folder / "rows" / f"{run}.parquet"
-
-
-def write_rows(path: Path, about: About, domains: Sequence[Domain], origins: Origins) -> None:
-    """Write the rows of the samples of a pool: a file of scores without scores. Raises OSError where it cannot be."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names, which, numbers = origins.located()
-    of = np.repeat(np.arange(len(origins)), np.diff(origins.starts))
-    known = which >= 0
-    place = pa.array(which, mask=~known)
-    places = (
-        pa.array([dataset for dataset, _ in names], pa.string()).take(place),
-        pa.array([file for _, file in names], pa.string()).take(place),
-        pa.array(numbers, mask=~known),
-    )
-    columns = {
-        "id": pa.array(of),
-        "domain": pa.array([domain.name for domain in domains], pa.string()).take(pa.array(domain_of(domains, of))),
-        **dict(zip(PLACE, places, strict=True)),
-    }
-    table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(asdict(about))})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _table(part: Lines) -> Any:

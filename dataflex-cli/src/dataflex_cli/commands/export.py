@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,13 +27,16 @@ from dataflex_cli.picks import (
 )
 from dataflex_core.errors import DataError, InvalidConfig, RunFailed
 from dataflex_core.journal import Run
-from dataflex_core.places import barrier
+from dataflex_core.places import barrier, whole
 from dataflex_core.score_file import SCORE, ScoreFile
 from dataflex_core.wording import first_line
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Files = Sequence[tuple[Path, list[int]]]
+"""Files with the numbers of the rows that are wanted of them."""
 
 
 @click.command("export", cls=Once)
@@ -47,6 +51,8 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
     The first argument is the output folder of a run, or a file that `dataflex score` has written. Rows stand as they do
     in their own files, each once. Of several data sets each is written to a file of its own, FILE-NAME.jsonl.
     """
+    from dataflex_core.llamafactory.datasets.taken import entry_for
+
     if chosen and asked is not None:
         raise InvalidConfig("--chosen and --top exclude each other", hint="leave one out")
     if (wrong := barrier(str(out), folder=False)) is not None:
@@ -59,12 +65,10 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
     wanted = {name: found_files(folder, files) for name, files in rows_by_file(file, ids).items()}
     targets = _targets(out, list(wanted))
     check_targets(targets, read_for(opened, file, folder))
-    entries = {}
-    for name, files in wanted.items():
-        key, entry, count = _write(folder, name, files, targets[name])
-        entries[key] = entry
+    for name, count in _write(wanted, targets).items():
         click.echo(f"{targets[name]}: {counted(count, 'row')} of {name}", err=True)
     click.echo("for dataset_info.json, in the folder of the files:", err=True)
+    entries = {target.stem: entry_for(folder, name, target.name) for name, target in targets.items()}
     click.echo(json.dumps(entries, indent=2, ensure_ascii=False))
 
 
@@ -98,14 +102,23 @@ def _asked(
     return rows, chosen_by(opened) if asked is None else best_of_run(opened, asked)
 
 
-def _write(
-    folder: Path, name: str, files: Sequence[tuple[Path, list[int]]], target: Path
-) -> tuple[str, dict[str, Any], int]:
-    from dataflex_core.llamafactory.datasets.taken import entry_for, taken_rows, write_lines
+def _write(wanted: Mapping[str, Files], targets: Mapping[str, Path]) -> dict[str, int]:
+    """Write the rows of each data set to its file, all of them or none; how many they are."""
+    from dataflex_core.llamafactory.datasets.taken import taken_rows, write_lines
 
+    counts = {}
+    with ExitStack() as written:
+        for name, files in wanted.items():
+            temporary = written.enter_context(_whole(targets[name]))
+            counts[name] = write_lines(temporary, (row for path, numbers in files for row in taken_rows(path, numbers)))
+    return counts
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
     try:
-        count = write_lines(target, (row for path, numbers in files for row in taken_rows(path, numbers)))
+        with whole(target) as temporary:
+            yield temporary
     except OSError as error:
         said = f"{target} could not be written: {error.strerror or first_line(error)}"
         raise RunFailed(said, hint="make room, or name another folder") from error
-    return target.stem, entry_for(folder, name, target.name), count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from dataflex_core.places import whole
 
 FOLDER = "pool"
 _ARRAYS = {"lengths": np.int32, "in_target": np.int64}
@@ -44,10 +45,8 @@ def write_pool_facts(folder: Path, run: str, facts: PoolFacts, notice: Callable[
     words = {part.name: getattr(facts, part.name) for part in fields(facts) if part.name not in _ARRAYS}
     arrays = {name: getattr(facts, name).astype(kind) for name, kind in _ARRAYS.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(save(arrays, metadata={"facts": json.dumps(words)}))
-        os.replace(temporary, path)
+        with whole(path) as temporary:
+            temporary.write_bytes(save(arrays, metadata={"facts": json.dumps(words)}))
     except OSError as error:
         drop_pool_facts(folder, run)
         notice(f"{path} could not be written: {error.strerror}; the report will lack lengths")

@@ -26,8 +26,9 @@ from dataflex_core.llamafactory.unheard import remarks
 from dataflex_core.llamafactory.workflow import replaced
 from dataflex_core.llamafactory.written import is_on
 from dataflex_core.planning.budget import Budget
+from dataflex_core.pool_rows import rows_file, write_rows
 from dataflex_core.prepared import PreparedRun
-from dataflex_core.score_file import About, rows_file, write_rows
+from dataflex_core.score_file import About
 from dataflex_core.trainer.active_run import ActiveRun, make_strategies
 from dataflex_core.trainer.compose import compose
 from dataflex_core.wording import first_line

@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from dataflex_core import Cost, CostRequest, Direction, Mixer, MixRequest, Mixture, Need, SetupContext, Signals
 from dataflex_strategies.mixers.exponentiated import raised
+from dataflex_strategies.mixers.probes import drawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +79,8 @@ class DogeMixer(Mixer[DogeParams]):
         import numpy as np
 
         signals, domains = request.signals, request.domains
-        probes = {k: ids for k, d in enumerate(domains) if len(ids := self._drawn(request, d.start, d.size))}
+        fresh = drawn(request, self.params.probe, usable=lambda ids: signals.target_tokens(ids) > 0)
+        probes = {k: ids for k, ids in enumerate(fresh) if len(ids)}
         notes: dict[str, float] = {}
         if probes:
             directions = [_mean_of(signals, ids) for ids in probes.values()]
@@ -106,14 +108,6 @@ class DogeMixer(Mixer[DogeParams]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As it was."""
         self._shares = state["shares"].copy()
-
-    def _drawn(self, request: MixRequest, start: int, size: int) -> NDArray[np.int64]:
-        """Fresh samples of a domain, ascending, of those that have a gradient."""
-        import numpy as np
-
-        ids = np.arange(start, start + size)
-        ids = ids[request.signals.target_tokens(ids) > 0]
-        return np.sort(request.rng.choice(ids, size=min(self.params.probe, len(ids)), replace=False))
 
 
 def _mean_of(signals: Signals, ids: NDArray[np.int64]) -> Direction:

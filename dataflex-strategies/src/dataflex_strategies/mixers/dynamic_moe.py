@@ -11,6 +11,7 @@ from typing_extensions import Doc
 
 from dataflex_core import Cost, CostRequest, Mixer, MixRequest, Mixture, SetupContext, domain_of
 from dataflex_strategies.mixers.exponentiated import raised
+from dataflex_strategies.mixers.probes import drawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +66,8 @@ class DynamicMoEMixer(Mixer[DynamicMoEParams]):
         """The proportions, one step on. Collective."""
         import numpy as np
 
-        ids, owners = _probe(request, self.params.probe)
+        ids = np.concatenate(drawn(request, self.params.probe))
+        owners = domain_of(request.domains, ids)
         shard = request.signals.shard(ids)
         found = request.signals.gather(ids, shard, request.signals.expert_loads(shard)).astype(np.float64)
         loads = np.full((len(request.domains), found.shape[1]), np.nan)
@@ -85,19 +87,6 @@ class DynamicMoEMixer(Mixer[DynamicMoEParams]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As it was."""
         self._shares = state["shares"].copy()
-
-
-def _probe(request: MixRequest, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Up to ``most`` samples of each domain, ascending, and the domains that they are of: both Int64[n]."""
-    import numpy as np
-
-    parts = []
-    for domain in request.domains:
-        all_of_it = domain.size <= most
-        places = np.arange(domain.size) if all_of_it else request.rng.choice(domain.size, most, replace=False)
-        parts.append(domain.start + np.sort(places))
-    ids = np.concatenate(parts).astype(np.int64)
-    return ids, domain_of(request.domains, ids)
 
 
 def distances(loads: ArrayLike, *, distance: str) -> NDArray[np.float64]:

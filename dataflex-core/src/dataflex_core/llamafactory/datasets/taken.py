@@ -113,14 +113,9 @@ def entry_for(dataset_dir: Path, name: str, file_name: str) -> dict[str, Any]:
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as JSON Lines, whole or not at all; how many they are. Raises OSError where it cannot be written."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary, count = file.with_name(f".{file.name}.tmp"), 0
-    try:
-        with temporary.open("w", encoding="utf-8") as out:
-            for count, row in enumerate(rows, 1):  # noqa: B007  # it is what is answered
-                out.write(json.dumps(row, ensure_ascii=False) + "\n")
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write rows as JSON Lines; how many they are. Raises OSError where it cannot be written."""
+    count = 0
+    with file.open("w", encoding="utf-8") as out:
+        for count, row in enumerate(rows, 1):  # noqa: B007  # it is what is answered
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
     return count
