@@ -106,7 +106,6 @@ LIGHT = {
     "an adapter that is not there": ({"adapter_name_or_path": "./none"}, [], "adapter_name_or_path: ./none does not"),
     "a data set twice": ({"dataset": "words, numbers,words"}, ["--mixer", "random"], "dataset names words 2 times"),
     "two kinds of evaluation": ({"eval_dataset": "held", "val_size": 0.1}, [], "exclude each other"),
-    "rows held out of packs": ({"val_size": 40, "packing": True}, ["--mixer", "random"], "name it in eval_dataset"),
     "a batch that is split": (
         {"accelerator_config": {"split_batches": True}},
         ["--weighter", "loss"],

@@ -177,6 +177,10 @@ CASES = {
     "packed, cleanly": {"dataset": "several", "neat_packing": True, "preprocessing_batch_size": 6},
     "packed by workers": {"dataset": "several", "packing": True, "preprocessing_num_workers": 2},
     "held out": {"dataset": "chat", "val_size": 0.2},
+    "held out of several": {"dataset": "chat,plain,several", "val_size": 0.2},
+    "a number held out": {"dataset": "several,chat", "val_size": 7, "mix_strategy": "interleave_over"},
+    "held out of draws": {"dataset": "few,plain", "val_size": 20},
+    "held out and packed": {"dataset": "chat,several", "val_size": 0.3, "packing": True},
     "plain text": {"dataset": "texts", "stage": "pt", "packing": False},
 }
 
@@ -192,6 +196,54 @@ def test_samples_know_their_rows_and_are_llamafactorys_to_the_bit(loading, how, 
         assert digest_of_samples(train) == digest_of_samples(plain["train_dataset"])
     for name, held in ours.targets.items():
         check(held, ours.target_rows[name].origins, tokenizer)
+
+
+@pytest.mark.parametrize("generate", [False, True])
+@pytest.mark.parametrize("case", [case for case in CASES if "val_size" in CASES[case]])
+def test_what_is_held_out_is_what_llamafactory_holds_out_and_is_not_trained_on(loading, case, generate):
+    changes = {**CASES[case], "mix_strategy": "concat"}
+    ours, plain, tokenizer = loading(load_by_domain, generate=generate, **changes)
+    assert digest_of_samples(ours.targets["validation"]) == digest_of_samples(plain["eval_dataset"])
+    trained, held = (
+        {row for i in range(len(known.origins)) for row in known.origins.of(i)}
+        for known in (ours.rows, ours.target_rows["validation"])
+    )
+    assert not trained & held
+    if not changes.get("packing"):
+        asked = [
+            sorted(tokenizer.decode(made["input_ids"]) for made in module["train_dataset"])
+            for module in (ours.module, plain)
+        ]
+        assert asked[0] == asked[1]
+
+
+def test_rows_that_are_held_out_may_not_be_all_of_a_data_set_or_too_few_to_make_a_sample(loading, tmp_path):
+    jsonl(tmp_path / "one.jsonl", alpaca("red", [1]))
+    jsonl(tmp_path / "more.jsonl", alpaca("blue", range(9)))
+    texts = [{"text": "say red"}] * 9
+    jsonl(tmp_path / "texts.jsonl", [*texts, {"text": "say " + "cat " * 99}])
+    index = {name: {"file_name": f"{name}.jsonl"} for name in ("one", "more")}
+    index["texts"] = {"file_name": "texts.jsonl", "columns": {"prompt": "text"}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(index))
+    with pytest.raises(DataError, match="val_size holds out every row of data set one: 1 of 1"):
+        loading(load_by_domain, dataset="one,more", val_size=0.9, data=tmp_path, compare=False)
+    with pytest.raises(DataError, match="of what val_size holds out: data set texts has no sample left after packing"):
+        loading(load_by_domain, dataset="texts", val_size=1e-5, stage="pt", data=tmp_path, compare=False)
+
+
+def test_what_a_killed_run_had_tokenised_is_gone_on_with_and_nothing_held_out_comes_in(loading, tmp_path):
+    import shutil
+
+    run = {"dataset": "chat,plain", "tokenized_path": str(tmp_path / "saved"), "val_size": 0.2, "compare": False}
+    first, _, _ = loading(load_by_domain, **run)
+    shutil.rmtree(tmp_path / "saved-dataflex" / "train" / "plain")
+    again, _, tokenizer = loading(load_by_domain, **run)
+    for name in ("train_dataset", "eval_dataset"):
+        assert digest_of_samples(again.module[name]) == digest_of_samples(first.module[name])
+    check(again.module["train_dataset"], again.rows.origins, tokenizer)
+    shutil.rmtree(tmp_path / "saved-dataflex" / "validation")
+    with pytest.raises(DataError, match=r"train/chat was tokenised with the rows that val_size is to hold out"):
+        loading(load_by_domain, **run)
 
 
 @pytest.mark.parametrize("size", [5, 1000])

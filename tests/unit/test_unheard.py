@@ -134,28 +134,3 @@ def test_data_sets_named_twice_would_be_one_in_a_plan(kind, refused):
 
 def test_every_key_that_goes_unheard_is_tried():
     assert unheard._UNHEARD.keys() <= ORDER.keys()
-
-
-HELD_OUT = [
-    ({"packing": True}, True),
-    ({"neat_packing": True}, True),
-    ({"stage": "pt"}, True),
-    ({"stage": "pt", "packing": False}, False),
-    ({"predict_with_generate": True}, True),
-    ({"val_size": 0, "packing": True}, False),
-    ({}, False),
-]
-
-
-@pytest.mark.parametrize(("changes", "refused"), HELD_OUT)
-@pytest.mark.parametrize("kind", ["selector", "mixer", "weighter"])
-def test_val_size_is_refused_where_rows_cannot_be_held_out(kind, changes, refused):
-    found = _told(check_asked(_config({"val_size": 40, **changes}, kind)))
-    by_domain = kind != "weighter"
-    assert [key for key, _ in found] == (["val_size"] if refused and by_domain else [])
-
-
-def test_val_size_is_none_of_data_that_is_tokenised_already(tmp_path):
-    (tmp_path / "state.json").touch()
-    changes = {"val_size": 40, "packing": True, "tokenized_path": str(tmp_path)}
-    assert list(check_asked(_config(changes, "selector"))) == []

@@ -10,7 +10,7 @@ from dataflex_core.contracts import ScoringSelector
 from dataflex_core.errors import DataflexError, UnmetNeed, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.judging import Judging
-from dataflex_core.llamafactory.checks import check_needs, check_run, check_val_size
+from dataflex_core.llamafactory.checks import check_needs, check_run
 from dataflex_core.prepare import examine_data, examine_run
 from dataflex_core.prepared import SELECTOR, PreparedRun, implementation_of
 from dataflex_core.spec import Kind, Need, StrategySpec
@@ -32,7 +32,6 @@ def prepare_judging(config: RunConfig, judging: Judging, catalog: Catalog) -> Pr
 def _faults(prepared: PreparedRun, judging: Judging, catalog: Catalog) -> Iterator[UsageError]:
     if judging.signal is not None:
         yield from check_run(prepared.config.args)
-        yield from check_val_size(prepared.config.args)
         yield from check_needs(prepared.config.args, _LOSSES, {Need.LOSSES})
         return
     chosen = prepared.strategies.get(SELECTOR)

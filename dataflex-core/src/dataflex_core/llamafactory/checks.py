@@ -11,7 +11,7 @@ from typing import Any
 
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs
-from dataflex_core.llamafactory.datasets.index import index_faults, is_tokenized
+from dataflex_core.llamafactory.datasets.index import index_faults
 from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args
 from dataflex_core.llamafactory.files import check_files, is_missing
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
@@ -91,22 +91,6 @@ def check_run(args: Args) -> Iterator[UsageError]:
         yield UnmetNeed("strategies do not work with USE_MCA=1 in the environment", hint="unset USE_MCA")
     if other := _first(args, _OTHER_TRAINERS):
         yield UnmetNeed(f"strategies do not work with {other}", hint=f"set {other}: false", key=[other])
-
-
-def check_val_size(args: Args) -> Iterator[UsageError]:
-    """What ``val_size`` cannot hold out where data sets are loaded one by one.
-
-    LLaMA-Factory holds out rows, and tokenises after that; here samples of all data sets are drawn, tokenised by then.
-    """
-    if not number(args.get("val_size")) > 0 or is_tokenized(args.get("tokenized_path")):
-        return
-    hint = "hold rows out in a file of their own, and name it in eval_dataset"
-    if RunArgs(written=args).packs:
-        said = "val_size holds rows out, and packing has made several into one sample by then"
-        yield InvalidConfig(said, hint=f"{hint}, or set packing: false", key=["val_size"])
-    elif is_on(args.get("predict_with_generate")):
-        said = "val_size holds samples out with their answers, and predict_with_generate takes prompts"
-        yield InvalidConfig(said, hint=hint, key=["val_size"])
 
 
 def check_needs(args: Args, spec: StrategySpec, needs: Set[Need]) -> Iterator[UsageError]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, concatenate_datasets
-from numpy.typing import NDArray
+from datasets import concatenate_datasets
 
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.datasets.index import is_tokenized
-from dataflex_core.llamafactory.loading import Load, Loading, load_known, no_sample_left, targets_of
+from dataflex_core.llamafactory.held_rows import VALIDATION, HeldOut, hold_out
+from dataflex_core.llamafactory.loading import Load, Loading, load_known, narrowed, no_sample_left, targets_of
 from dataflex_core.llamafactory.traced import Traced, Wanted, summed, together
 
 
@@ -61,19 +59,21 @@ def load_whole(load: Load, data_args: Any, how: Loading) -> LoadedData:
 def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
     """Each data set of ``dataset`` a domain, each of ``eval_dataset`` a subtask of the target set.
 
-    With a ``domain_column`` its values are the domains, ordered by name, whatever data set they are in. A share or
-    number of samples held out by ``val_size`` is drawn from all domains together, as LLaMA-Factory does. The run is
-    evaluated on all evaluation sets; ``how.targets`` says which of them are target sets. Raises `DataError` for a data
-    set that leaves no sample.
+    With a ``domain_column`` its values are the domains, ordered by name, whatever data set they are in. What
+    ``val_size`` holds out is the target set where no other is named. The run is evaluated on all evaluation sets;
+    ``how.targets`` says which of them are target sets. Raises `DataError` for a data set that leaves no sample, and as
+    `hold_out`.
     """
     if is_tokenized(data_args.tokenized_path):
         return _targeted(load_whole(load, data_args, how), how)
     names = list(dict.fromkeys(data_args.dataset or []))
+    alone = {name: narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None) for name in names}
+    unshown = replace(how, wanted=Wanted(), shows=False)
+    held = HeldOut() if data_args.eval_dataset else hold_out(load, data_args, alone, unshown)
     parts: list[Any] = []
     told: list[Traced | None] = []
     for name in names:
-        alone = narrowed(data_args, f"train/{name}", dataset=[name], eval_dataset=None)
-        known = load_known(load, alone, replace(how, shows=how.shows and not parts))
+        known = load_known(held.without(load, name), alone[name], replace(how, shows=how.shows and not parts))
         parts.append(_nonempty(known.module.get("train_dataset"), name, data_args))
         told.append(known.rows)
     train = concatenate_datasets(parts)
@@ -84,17 +84,14 @@ def load_by_domain(load: Load, data_args: Any, how: Loading) -> LoadedData:
         names = values.tolist()
         order = np.argsort(owners, kind="stable")
         train, rows, owners = train.select(order), rows.select(order), owners[order]
-    targets, target_rows = _load_targets(load, data_args, replace(how, wanted=Wanted(), shows=False))
+    targets, target_rows = _load_targets(load, data_args, unshown)
     made: dict[str, Any] = {}
     if targets:
         each = data_args.eval_on_each_dataset
         made["eval_dataset"] = targets if each else concatenate_datasets(list(targets.values()))
-    elif data_args.val_size > 1e-6:
-        kept, drawn = _held_out(len(train), data_args.val_size, how.seed)
-        made["eval_dataset"] = targets["validation"] = train.select(drawn)
-        # What is missing of the rows is told of those that are trained on.
-        target_rows["validation"] = None if rows is None else replace(rows.select(drawn), dropped={}, cut={})
-        train, owners, rows = train.select(kept), owners[kept], None if rows is None else rows.select(kept)
+    elif held.known is not None:
+        made["eval_dataset"] = targets[VALIDATION] = held.known.module["eval_dataset"]
+        target_rows[VALIDATION] = next(iter(held.known.target_rows.values()))
     made["train_dataset"] = train
     sizes = np.bincount(owners, minlength=len(names))
     starts = np.cumsum(sizes) - sizes
@@ -131,28 +128,7 @@ def _load_targets(load: Load, data_args: Any, how: Loading) -> tuple[dict[str, A
     return targets, rows
 
 
-def _held_out(count: int, size: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Which of ``count`` samples are kept, ascending, and which held out: split as LLaMA-Factory splits."""
-    positions = Dataset.from_dict({"position": np.arange(count)})
-    split = positions.train_test_split(test_size=int(size) if size > 1 else size, seed=seed)
-    kept, drawn = (np.asarray(split[part]["position"], dtype=np.int64) for part in ("train", "test"))
-    return np.sort(kept), drawn
-
-
 def _nonempty(dataset: Any, name: str, data_args: Any) -> Any:
     if dataset is None or len(dataset) == 0:
         raise no_sample_left([name], data_args)
     return dataset
-
-
-def narrowed(data_args: Any, part: str, **changes: Any) -> Any:
-    """LLaMA-Factory's data arguments with ``changes``, and nothing held out; ``part`` names what is tokenised apart."""
-    # copy, not dataclasses.replace: that would run __post_init__ again, which shortens cutoff_len when packing.
-    made = copy.copy(data_args)
-    made.val_size = 0.0
-    if data_args.tokenized_path is not None:
-        # Beside the folder, not in it: LLaMA-Factory takes any folder that is not empty for a data set it saved.
-        made.tokenized_path = str(Path(f"{Path(data_args.tokenized_path)}-dataflex") / part)
-    for key, value in changes.items():
-        setattr(made, key, value)
-    return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -88,6 +89,19 @@ def load_known(load: Load, data_args: Any, how: Loading) -> Known:
             if part is not None:
                 traced_files.write(traced_files.file_of(folder, f"eval-{place}"), part, targets[name], Wanted())
     return Known(module=module, rows=rows, target_rows=target_rows)
+
+
+def narrowed(data_args: Any, part: str, **changes: Any) -> Any:
+    """LLaMA-Factory's data arguments with ``changes``, and nothing held out; ``part`` names what is tokenised apart."""
+    # copy, not dataclasses.replace: that would run __post_init__ again, which shortens cutoff_len when packing.
+    made = copy.copy(data_args)
+    made.val_size = 0.0
+    if data_args.tokenized_path is not None:
+        # Beside the folder, not in it: LLaMA-Factory takes any folder that is not empty for a data set it saved.
+        made.tokenized_path = str(Path(f"{Path(data_args.tokenized_path)}-dataflex") / part)
+    for key, value in changes.items():
+        setattr(made, key, value)
+    return made
 
 
 def no_sample_left(names: Sequence[str], data_args: Any, left_out: Mapping[str, RowsFact] | None = None) -> DataError:

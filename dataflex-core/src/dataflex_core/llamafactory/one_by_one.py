@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.called import llamafactory_errors, loader_of
-from dataflex_core.llamafactory.data import narrowed
 from dataflex_core.llamafactory.datasets.index import Named
 from dataflex_core.llamafactory.datasets.replay import loading_errors
+from dataflex_core.llamafactory.loading import narrowed
 from dataflex_core.prepared import PreparedRun
 
 

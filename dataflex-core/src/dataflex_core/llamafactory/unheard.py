@@ -15,7 +15,6 @@ from dataflex_core.config.section import SECTION, DataflexConfig, RunConfig
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import MAX_STEPS, Args, RunArgs, listed_names
-from dataflex_core.llamafactory.checks import check_val_size
 from dataflex_core.llamafactory.packages import TRACKERS
 from dataflex_core.llamafactory.written import is_on, number
 from dataflex_core.packages import Package
@@ -74,7 +73,6 @@ def check_asked(config: RunConfig) -> Iterator[UsageError]:
             for name in dict.fromkeys(each for each in names if names.count(each) > 1):
                 hint = "name it once; a mixer gives a domain more weight"
                 yield DataError(f"{key} names {name} {names.count(name)} times", hint=hint, key=[key])
-        yield from check_val_size(args)
     if any(kind in active for kind in _PLANNING) and not args.get("tokenized_path"):
         held = list(dict.fromkeys(listed_names(args.get("eval_dataset"))))
         for name in config.dataflex.targets:
