@@ -6,8 +6,7 @@ draw and to make the evaluation set; then each is loaded without the rows of it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.datasets.index import is_tokenized
 from dataflex_core.llamafactory.loading import Known, Load, Loading, load_known, narrowed
+from dataflex_core.llamafactory.swapped import swapped
 
 Ids = NDArray[np.int64]
 
@@ -95,7 +95,7 @@ class _Draw:
         from llamafactory.data import loader
 
         stock = loader.merge_dataset
-        return _replaced(load, merge_dataset=merge, split_dataset=split)
+        return _with(load, merge_dataset=merge, split_dataset=split)
 
     def by_data_set(self, names: Sequence[str]) -> dict[str, Ids]:
         """The places of what was drawn in each data set, Int64[n], ascending. Raises `DataError` where it is all."""
@@ -115,26 +115,14 @@ def _without(load: Load, drawn: Ids) -> Load:
     def split(rows: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return {"train": rows.select(np.setdiff1d(np.arange(len(rows)), drawn))}, {}
 
-    return _replaced(load, split_dataset=split)
+    return _with(load, split_dataset=split)
 
 
-def _replaced(load: Load, **steps: Callable[..., Any]) -> Load:
+def _with(load: Load, **steps: Callable[..., Any]) -> Load:
     def loaded(data_args: Any) -> dict[str, Any]:
-        with _steps(steps):
+        from llamafactory.data import loader
+
+        with swapped(loader, **steps):
             return load(data_args)
 
     return loaded
-
-
-@contextmanager
-def _steps(steps: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    from llamafactory.data import loader
-
-    stock = {name: getattr(loader, name) for name in steps}
-    for name, step in steps.items():
-        setattr(loader, name, step)
-    try:
-        yield
-    finally:
-        for name, step in stock.items():
-            setattr(loader, name, step)

@@ -26,6 +26,7 @@ from dataflex_core.llamafactory.datasets.read import places_in_split
 from dataflex_core.llamafactory.processors import CUT, GROUP, ROW, ROWS, TRACERS, RowsKept
 from dataflex_core.llamafactory.raw import RawRows, Read, rows_of
 from dataflex_core.llamafactory.reasons import reason
+from dataflex_core.llamafactory.swapped import swapped
 from dataflex_core.llamafactory.traced import Traced, Wanted
 from dataflex_core.rows import Origins, Source
 
@@ -48,14 +49,8 @@ def tracing(wanted: Wanted, *, shows: bool = True) -> Iterator[Tracing]:
         "_get_dataset_processor": watch.processor,
         "_get_preprocessed_dataset": watch.preprocessed,
     }
-    watch.stock = {name: getattr(loader, name) for name in steps}
-    for name, step in steps.items():
-        setattr(loader, name, step)
-    try:
+    with swapped(loader, **steps) as watch.stock:
         yield watch
-    finally:
-        for name, stock in watch.stock.items():
-            setattr(loader, name, stock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from dataflex_core.llamafactory.stages import STAGES
+from dataflex_core.llamafactory.swapped import swapped
 from dataflex_core.trainer.interrupt import terminated
 
 
@@ -22,14 +23,9 @@ def replaced(
     """
     names = STAGES[stage]
     workflow: Any = importlib.import_module(names.workflow)
-    stock, loader = getattr(workflow, names.trainer), workflow.get_dataset
-    workflow.get_dataset = get_dataset(loader)
-    setattr(workflow, names.trainer, trainer(stock))
+    stock = getattr(workflow, names.trainer)
+    changes = {"get_dataset": get_dataset(workflow.get_dataset), names.trainer: trainer(stock)}
     # A rank among others waits for them in C++, where no handler of Python's is called.
     alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
-    try:
-        with terminated() if alone else nullcontext():
-            yield
-    finally:
-        workflow.get_dataset = loader
-        setattr(workflow, names.trainer, stock)
+    with swapped(workflow, **changes), terminated() if alone else nullcontext():
+        yield

@@ -10,7 +10,6 @@ import copy
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from dataflex_core.llamafactory.datasets.places import line_of_row
 from dataflex_core.llamafactory.datasets.read import places_in_split
 from dataflex_core.llamafactory.datasets.tables import pieces
 from dataflex_core.llamafactory.datasets.wrong import Wrong, like_it
+from dataflex_core.llamafactory.swapped import swapped
 from dataflex_core.wording import first_line
 
 _LOADER = "llamafactory.data.loader"
@@ -123,7 +123,7 @@ def _rows(attributes: Any, given: Mapping[str, Any]) -> Any:
     if attributes.num_samples is not None:
         data_args = copy.copy(data_args)
         attributes.num_samples = data_args.max_samples = None  # the first of the draw, not of the rows
-    with _replaced(loader, "align_dataset", lambda dataset, *_: dataset):
+    with swapped(loader, align_dataset=lambda dataset, *_: dataset):
         return loader._load_single_dataset(attributes, given["model_args"], data_args, given["training_args"])
 
 
@@ -147,16 +147,6 @@ def _failure(row: Mapping[str, Any], attributes: Any, given: Mapping[str, Any], 
     except Exception as error:
         return error
     return None
-
-
-@contextmanager
-def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, before)
 
 
 def _unloadable(error: Exception, place: Path | None) -> Wrong:
