@@ -47,7 +47,6 @@ def run(bench: Bench, repeats: int) -> Finding:
             exact=signals.influence,
             features=table.__getitem__,
             memory=memory,
-            decision=decision,
             rng=np.random.default_rng([0, decision]),
         )
 

@@ -87,15 +87,15 @@ def foretold(
     rng, memory, told = np.random.default_rng(seed), Memory(), list[tuple[float, float]]()
     for one, then in zip(scored, trained, strict=True):
         probe = rng.choice(one.ids, way.probe, replace=False)
-        known = memory.with_scores(probe, _of(one, probe), one.decision)
+        now, known = memory.next, memory.with_scores(probe, _of(one, probe))
         if len(memory):
             rest = np.setdiff1d(one.ids, probe)
-            guess, exact = Regression(known, features, one.decision)(rest), as_table(_of(one, rest))
+            guess, exact = Regression(known, features, now)(rest), as_table(_of(one, rest))
             best = np.argsort(-guess[:, 0], kind="stable")[: len(then)]
             told.append((rank_correlation(guess, exact), float(standardised(exact)[best].mean())))
         # Together with the probe: what was chosen is no fair sample of the scores.
         both = np.union1d(probe, then) if way.trained else probe
-        memory = memory.with_scores(both, _of(one, both), one.decision)
+        memory = memory.with_scores(both, _of(one, both))
     correlation, worth = np.mean(told, axis=0).tolist()
     return Foretold(seed=seed, probe=way.probe, trained=way.trained, correlation=correlation, worth=worth)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from dataflex_core.planning.predict import Memory, Regression, as_table, brought_to, rank_correlation
+from dataflex_core.planning.predict import Memory, Regression, as_table, brought_to, rank_correlation, standardised
 from dataflex_core.planning.probe import SMALLEST, Deck, Probing, holds, judge
 
 pytestmark = pytest.mark.numeric
@@ -41,16 +41,14 @@ class Asked:
         return np.concatenate(self.calls)
 
 
-def decisions(table, count=4, *, groups=None, wanted=None, how=HOW):
+def decisions(table, count=4, *, groups=None, wanted=None, how=HOW, **more):
     groups = [np.arange(SIZE)] if groups is None else groups
     wanted = np.array([400]) if wanted is None else wanted
     memory = Memory()
     for decision in range(1, count + 1):
         asked = Asked(table)
         rng = np.random.default_rng([7, decision])
-        found = judge(
-            groups, wanted, how, exact=asked, features=ROWS.__getitem__, memory=memory, decision=decision, rng=rng
-        )
+        found = judge(groups, wanted, how, exact=asked, features=ROWS.__getitem__, memory=memory, rng=rng, **more)
         memory = Memory.of(found.memory.state())
         yield found, asked
 
@@ -74,9 +72,10 @@ def test_scores_that_have_nothing_to_do_with_them_are_all_taken_each_once(column
         assert len(np.unique(asked.ids)) == len(asked.ids) == SIZE
 
 
-def test_a_probe_that_is_paid_for_up_to_a_number_ends_there():
-    *_, (found, asked) = decisions(NOISE, how=Probing(ratio=0.25, floor=0.2, most=150))
-    assert found.exact.sum() == len(asked.ids) == 150
+@pytest.mark.parametrize("chosen", [400, 200])
+def test_a_probe_that_is_all_that_is_paid_for_ends_there_however_short_the_interval(chosen):
+    *_, (found, asked) = decisions(NOISE, how=Probing(ratio=0.25, floor=0.2, paid=True), wanted=np.array([chosen]))
+    assert found.exact.sum() == len(asked.ids) == chosen // 4
     assert np.isfinite(found.scores).all()
 
 
@@ -108,9 +107,54 @@ def test_samples_without_a_score_teach_nothing_and_have_none():
     assert found.correlation > 0.9
     assert np.isfinite(found.memory.scores).all()
     assert np.isnan(found.scores[found.exact][np.isnan(columns[found.exact])]).all()
-    for found, _ in decisions(np.full(SIZE, np.nan, dtype="f4")):
-        assert found.exact.all()
-        assert len(found.memory) == 0
+    for paid in (False, True):
+        how = Probing(ratio=0.25, floor=0.2, paid=paid)
+        for found, _ in decisions(np.full(SIZE, np.nan, dtype="f4"), how=how):
+            assert found.exact.all()
+            assert len(found.memory) == 0
+
+
+def test_a_probe_that_has_no_score_is_followed_by_another_until_there_is_one():
+    columns = np.full(SIZE, np.nan, dtype="f4")
+    columns[1500:] = PLANTED[1500:, 0]
+    how = Probing(ratio=0.25, floor=0.2, paid=True)
+    groups, wanted = [np.arange(1500), np.arange(1500, SIZE)], np.array([399, 1])
+    found, asked = next(decisions(columns, groups=groups, wanted=wanted, how=how))
+    assert len(found.memory)
+    assert 100 < len(asked.ids) < SIZE
+
+
+def test_samples_that_cannot_have_a_score_are_neither_asked_about_nor_predicted():
+    for columns in (PLANTED[:, 0], PLANTED):
+        for found, asked in decisions(columns, able=lambda ids: ids % 3 > 0):
+            assert (asked.ids % 3 > 0).all()
+            without = np.isnan(as_table(found.scores)).all(axis=1)
+            np.testing.assert_array_equal(without, np.arange(SIZE) % 3 == 0)
+            assert len(asked.ids) == 100
+    found, asked = next(decisions(PLANTED[:, 0], able=lambda ids: ids < 0))
+    assert (asked.calls, np.isnan(found.scores).all()) == ([], True)
+
+
+def test_a_correlation_is_of_the_samples_that_have_a_score():
+    # Of noise with few scores it is high by chance now and then, and is believed no more often than with many.
+    rng, believed = np.random.default_rng(0), 0
+    for _ in range(60):
+        columns = np.where(rng.random(SIZE) < 0.8, np.nan, rng.standard_normal(SIZE)).astype("f4")
+        found, _ = next(decisions(columns, how=Probing(ratio=0.16, floor=0.2)))
+        believed += not found.exact.all()
+    assert believed <= 12
+
+
+@pytest.mark.parametrize("column", [np.full(3000, 0.1), np.full(3000, 1e7), np.zeros(3000), 5 + 1e-8 * ROWS[:1800, 0]])
+def test_what_does_not_vary_but_for_rounding_is_zero(column):
+    np.testing.assert_allclose(standardised(column.astype("f4")[:, None]), 0, atol=1e-12)
+
+
+def test_columns_far_from_zero_are_standardised_like_others():
+    table = np.random.default_rng(0).standard_normal((10**5, 2)).astype("f4") + np.float32(1000)
+    found = standardised(table)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(found.std(axis=0), 1, atol=1e-9)
 
 
 def test_few_candidates_are_all_scored():
@@ -122,18 +166,42 @@ def test_few_candidates_are_all_scored():
 
 def test_older_scores_fade_and_are_forgotten():
     memory = Memory()
-    for decision in range(1, 31):
-        memory = memory.with_scores(np.arange(10), PLANTED[:10, 0], decision)
+    for _ in range(30):
+        memory = memory.with_scores(np.arange(10), PLANTED[:10, 0])
+    assert memory.next == 31
     assert memory.decisions.min() > 15
-    turned = Memory().with_scores(np.arange(500), PLANTED[:500, 0], 1).with_scores(np.arange(500), -PLANTED[:500, 0], 8)
-    found = Regression(turned, ROWS.__getitem__, 8)(np.arange(SIZE))
+    turned = Memory().with_scores(np.arange(500), PLANTED[:500, 0])
+    for _ in range(4):
+        turned = turned.with_scores(np.arange(500), -PLANTED[:500, 0])
+    found = Regression(turned, ROWS.__getitem__, turned.next)(np.arange(SIZE))
     assert spearmanr(found[:, 0], -PLANTED[:, 0]).statistic > 0.9
 
 
 def test_memory_is_bounded_and_of_one_number_of_columns():
-    memory = Memory().with_scores(np.arange(10**5), np.random.default_rng(0).random(10**5, dtype="f4"), 1)
+    memory = Memory().with_scores(np.arange(10**5), np.random.default_rng(0).random(10**5, dtype="f4"))
     assert len(memory) < 10**4
-    assert memory.with_scores(np.arange(4), NOISE[:4], 2).scores.shape == (4, 2)
+    assert memory.with_scores(np.arange(4), NOISE[:4]).scores.shape == (4, 2)
+
+
+def test_what_is_remembered_of_a_large_probe_is_of_every_part_of_the_pool_and_of_older_ones_what_fits():
+    memory = Memory()
+    for first, count in ((0, 3000), (3000, 4000), (7000, 90_000)):
+        ids = np.arange(first, first + count)
+        memory = memory.with_scores(ids, np.random.default_rng(first).random(count, dtype="f4"))
+    assert set(memory.decisions.tolist()) == {3}
+    for quarter in np.array_split(np.arange(7000, 97_000), 4):
+        assert np.isin(memory.ids, quarter).mean() == pytest.approx(0.25, abs=0.05)
+    few = Memory().with_scores(np.arange(7000), np.random.default_rng(0).random(7000, dtype="f4"))
+    both = few.with_scores(np.arange(7000, 9000), np.random.default_rng(1).random(2000, dtype="f4"))
+    assert (both.decisions == 2).sum() == 2000
+    assert np.isin(both.ids, np.arange(3500)).sum() == pytest.approx((len(both) - 2000) / 2, rel=0.1)
+
+
+def test_what_was_learnt_is_as_old_as_decisions_were_made_whatever_they_are_called():
+    # A run that goes on with longer intervals numbers its decisions from a smaller number on.
+    old = Memory(ids=np.arange(9), scores=np.ones((9, 1), dtype="f4"), decisions=np.full(9, 100))
+    memory = old.with_scores(np.arange(9, 12), PLANTED[:3, 0])
+    assert memory.decisions.tolist() == [100] * 9 + [101] * 3
 
 
 def test_rank_correlation_is_the_least_of_the_columns():
@@ -165,7 +233,7 @@ def test_predictions_that_do_not_vary_get_the_mean():
 
 
 def test_a_prediction_does_not_depend_on_what_else_is_predicted():
-    memory = Memory().with_scores(np.arange(300), PLANTED[:300], 1)
+    memory = Memory().with_scores(np.arange(300), PLANTED[:300])
     regression = Regression(memory, ROWS.astype("f2").__getitem__, 1)
     whole = regression(np.arange(SIZE))
     for count in (1, 7, 512):

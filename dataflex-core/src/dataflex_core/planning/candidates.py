@@ -102,7 +102,7 @@ def _paid_for(
     least = max(SMALLEST, rounded_up(LEAST_EXACT * chosen))
     if selector.predictable and paid >= least:
         scored = rounded_down(paid)
-        return math.inf, Probing(ratio=scored / chosen, floor=config.exact_floor, most=scored)
+        return math.inf, Probing(ratio=scored / chosen, floor=config.exact_floor, paid=True)
     multiple = candidates_for_budget(
         budget=budget,
         chosen=chosen,

@@ -53,10 +53,12 @@ class Judge:
         probing: Probing | None = None,
         features: Features | None = None,
         spread: Spread | None = None,
+        of: str = "",
     ) -> None:
+        """For a run on ``pool`` samples; ``of`` says whose scores these are, and by which parameters."""
         self._selector, self._probing, self._features, self._spread = selector, probing, features, spread
-        self._memory = Memory()
-        self._times = np.zeros(pool if spread is not None else 0, dtype=np.uint16)
+        self._of, self._memory = of, Memory()
+        self._times = np.zeros(pool if spread is not None else 0, dtype=np.uint32)
         self._most = 0
 
     def scores(
@@ -70,6 +72,7 @@ class Judge:
 
         Scoring a domain at a time would pad more, and take target gradients no less. Raises what the selector raises.
         """
+        every = request.candidates.copy()  # the selector may work on its own in place
         if self._probing is None or self._features is None:
             scores, exact, correlation = self._selector.scores(request), None, None
         else:
@@ -82,20 +85,20 @@ class Judge:
                 ),
                 features=self._features,
                 memory=self._memory,
-                decision=request.progress.decision,
                 rng=rng("probe"),
+                able=lambda ids: request.signals.target_tokens(ids) > 0,
                 dealt=lambda predict, ids: _dealt(request, predict, ids),
             )
             scores, exact, correlation, self._memory = found.scores, found.exact, found.correlation, found.memory
         given, remarks = scores, tuple[str, ...]()
         if self._spread is not None:
             temperature = self._spread.temperature_at(request.progress.decision, request.progress.decisions)
-            times = self._times[request.candidates].astype(np.int64)
-            limits = self._limits(self._spread, request.candidates, scores, groups, wanted)
+            times = self._times[every].astype(np.int64)
+            limits = self._limits(self._spread, every, scores, groups, wanted)
             given = spread_scores(scores, times, self._spread, temperature, rng("spread"), limits=limits)
             remarks = self._lifted(limits, self._spread.repeats)
         return Judged(
-            ids=request.candidates,
+            ids=every,
             scores=scores,
             given=given,
             exact=exact,
@@ -130,6 +133,7 @@ class Judge:
         """What must survive a restart."""
         chosen = np.flatnonzero(self._times)
         return {
+            "of": self._of,
             "memory": self._memory.state(),
             "chosen": chosen,
             "times": self._times[chosen].astype(np.int64),
@@ -137,8 +141,8 @@ class Judge:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
-        self._memory = Memory.of(state["memory"])
+        """Go on from `state`; what others had scored says nothing of what this selector will."""
+        self._memory = Memory.of(state["memory"]) if state.get("of", self._of) == self._of else Memory()
         if len(self._times):
             self._times[:] = 0
             self._times[state["chosen"]] = state["times"]

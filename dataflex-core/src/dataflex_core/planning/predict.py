@@ -25,7 +25,7 @@ FADING = 0.7
 RIDGE = 1.0
 """The regression's penalty, for features of length one."""
 _BLOCK = 2048  # samples whose features stay in a processor's cache
-_MOST = 8192  # scores that are remembered, the latest
+_MOST = 8192  # scores that are remembered: the latest, and of one decision's some at random
 _FAINT = 0.01  # below this weight they are forgotten
 
 
@@ -33,8 +33,8 @@ _FAINT = 0.01  # below this weight they are forgotten
 class Memory:
     """Samples that were scored, at this decision and at earlier ones.
 
-    ``ids`` Int64[n], in the order of ``decisions`` Int64[n]; ``scores`` Float32[n, K] are standardised within their
-    decision, and finite.
+    ``ids`` Int64[n], in the order of ``decisions`` Int64[n], which count those that scored, from 1; ``scores``
+    Float32[n, K] are standardised within their decision, and finite.
     """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -44,16 +44,23 @@ class Memory:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_scores(self, ids: Ids, scores: Scores, decision: int) -> Memory:
-        """And of a later ``decision``, samples Int64[n] with scores Float32[n] or [n, K]: those without NaN."""
-        table = as_table(scores)
-        usable = np.isfinite(table).all(axis=1)
+    @property
+    def next(self) -> int:
+        """The number of the next decision. Not the schedule's, which another schedule numbers otherwise."""
+        return int(self.decisions.max(initial=0)) + 1
+
+    def with_scores(self, ids: Ids, scores: Scores) -> Memory:
+        """And of the `next` decision, samples Int64[n] with scores Float32[n] or [n, K]: those without NaN."""
+        table, now = as_table(scores), self.next
+        usable = finite_rows(table)
         standard = standardised(table[usable]) if usable.any() else table[:0]
-        old = (FADING ** (decision - self.decisions) >= _FAINT) & (self.scores.shape[1] == table.shape[1])
+        old = (FADING ** (now - self.decisions) >= _FAINT) & (self.scores.shape[1] == table.shape[1])
+        decisions = np.concatenate([self.decisions[old], np.full(usable.sum(), now)])
+        kept = _latest(decisions, seed=now)
         return Memory(
-            ids=np.concatenate([self.ids[old], ids[usable]])[-_MOST:],
-            scores=np.concatenate([self.scores[old].reshape(-1, table.shape[1]), standard])[-_MOST:].astype("f4"),
-            decisions=np.concatenate([self.decisions[old], np.full(usable.sum(), decision)])[-_MOST:],
+            ids=np.concatenate([self.ids[old], ids[usable]])[kept],
+            scores=np.concatenate([self.scores[old].reshape(-1, table.shape[1]), standard])[kept].astype("f4"),
+            decisions=decisions[kept],
         )
 
     def state(self) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def brought_to(predicted: Scores, exact: Scores) -> Scores:
 
     NaN among the exact ones count for nothing; where all are NaN, so are the predictions.
     """
-    usable = exact[np.isfinite(exact).all(axis=1)]
+    usable = exact[finite_rows(exact)]
     if len(usable) == 0:
         return np.full_like(predicted, np.nan)
     brought: Scores = standardised(predicted) * usable.std(axis=0) + usable.mean(axis=0)
@@ -111,7 +118,7 @@ def rank_correlation(predicted: Scores, exact: Scores) -> float:
     """
     from scipy.stats import spearmanr  # type: ignore[import-untyped]  # scipy has no types
 
-    usable = np.isfinite(exact).all(axis=1)
+    usable = finite_rows(exact)
     least = 1.0
     for guess, score in zip(predicted[usable].T, exact[usable].T, strict=True):
         if len(score) < 3 or np.ptp(guess) == 0 or np.ptp(score) == 0:
@@ -125,8 +132,23 @@ def as_table(scores: Scores) -> Scores:
     return scores[:, None] if scores.ndim == 1 else scores
 
 
-def standardised(table: Floats) -> Floats:
-    """Columns of mean 0 and standard deviation 1; of zeros where one is constant."""
-    spread = table.std(axis=0)
-    standard: Floats = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
+def finite_rows(table: Floats) -> NDArray[np.bool_]:
+    """Which rows of Float[n, K] are whole, Bool[n]: without NaN and infinities."""
+    return np.asarray(np.isfinite(table).all(axis=1), dtype=np.bool_)
+
+
+def standardised(table: Floats) -> NDArray[np.float64]:
+    """Columns of mean 0 and standard deviation 1; of zeros where one is constant, but for how float32 rounds."""
+    wide = np.asarray(table, dtype=np.float64)
+    spread, size = wide.std(axis=0), np.abs(wide).max(axis=0, initial=0.0)
+    varies = spread > np.finfo(np.float32).eps * size
+    standard: NDArray[np.float64] = np.where(varies, (wide - wide.mean(axis=0)) / np.where(varies, spread, 1), 0.0)
     return standard
+
+
+def _latest(decisions: Ids, *, seed: int) -> Ids:
+    """The places, ascending, of the scores that are kept: of the latest ``decisions`` Int64[n], of one's at random."""
+    if len(decisions) <= _MOST:
+        return np.arange(len(decisions))
+    order = np.lexsort((np.random.default_rng(seed).random(len(decisions)), -decisions))
+    return np.sort(order[:_MOST])

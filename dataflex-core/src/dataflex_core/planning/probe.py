@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dataflex_core.planning.predict import Features, Memory, Regression, as_table, brought_to, rank_correlation
+from dataflex_core.planning.predict import (
+    Features,
+    Memory,
+    Regression,
+    as_table,
+    brought_to,
+    finite_rows,
+    rank_correlation,
+)
 from dataflex_core.planning.quotas import quotas
 from dataflex_core.shares import rounded_up
 
@@ -30,12 +38,12 @@ SMALLEST = 32
 class Probing:
     """How: ``ratio`` x the samples chosen are scored, and more while the rank correlation is under ``floor``.
 
-    Never more than ``most``, where it is given: then the prediction is used, poor as it is.
+    Not where that is all that is ``paid`` for: then the prediction is used, poor as it is.
     """
 
     ratio: float
     floor: float
-    most: int | None = None
+    paid: bool = False
 
     def size(self, chosen: int) -> int:
         """Samples of the probe of a decision that chooses ``chosen``."""
@@ -46,8 +54,8 @@ class Probing:
 class Judgement:
     """Scores Float32[N] or [N, K] of all candidates, ``exact`` Bool[N] of them the strategy's own.
 
-    ``correlation`` is that of the last part of the probe with its prediction; NaN where none could be taken, and then
-    all are exact. ``memory`` is for the next decision.
+    ``correlation`` is that of the last part of the probe with its prediction; NaN where none could be taken.
+    ``memory`` is for the next decision.
     """
 
     scores: Scores
@@ -84,37 +92,45 @@ def judge(
     exact: Callable[[Ids], Scores],
     features: Features,
     memory: Memory,
-    decision: int,
     rng: np.random.Generator,
+    able: Callable[[Ids], NDArray[np.bool_]] = lambda ids: np.ones(len(ids), dtype=np.bool_),
     dealt: Dealt = lambda predict, ids: predict(ids),
 ) -> Judgement:
     """Scores of the candidates of all ``groups``, of each of which ``wanted`` Int64[groups] (>= 1) are to be chosen.
 
     ``exact`` scores samples Int64[n], ascending, and is asked about none twice: where all end up scored they have cost
     what they cost without a prediction. The first probe of a run is scored in halves, the second of which is predicted
-    from the first. ``dealt`` has the ranks predict a part each.
+    from the first. ``able`` says which samples Int64[n] can have a score, Bool[n]: of the others it is NaN, and nobody
+    is asked. ``dealt`` has the ranks predict a part each.
     """
     every = np.sort(np.concatenate(groups))
-    deck, goal = Deck(groups, wanted, rng), probing.size(int(wanted.sum()))
-    most = len(every) if probing.most is None else max(goal, probing.most)
+    groups = [group[able(group)] for group in groups]
+    deck, goal, left = Deck(groups, wanted, rng), probing.size(int(wanted.sum())), np.sort(np.concatenate(groups))
     ids, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    known, correlation = memory, float("nan")
-    while len(ids) < len(every):
+    known, now, correlation = memory, memory.next, float("nan")
+    while len(left):
         part = deck.draw(goal - len(ids) if len(known) else -(-goal // 2))
-        guess = dealt(Regression(known, features, decision), part) if len(known) else None
+        guess = dealt(Regression(known, features, now), part) if len(known) else None
         answer = exact(part)
-        ids, scores = _sorted(np.concatenate([ids, part]), np.concatenate([scores, answer]) if len(ids) else answer)
-        known = memory.with_scores(ids, scores, decision)
+        ids, scores = np.concatenate([ids, part]), np.concatenate([scores, answer]) if len(ids) else answer
+        left = np.setdiff1d(left, part, assume_unique=True)
+        known = memory.with_scores(*_sorted(ids, scores))
         correlation = float("nan") if guess is None else rank_correlation(guess, as_table(answer))
         if len(ids) >= goal:
-            if len(ids) >= most or holds(correlation, len(part), probing.floor):
+            if len(known) and (probing.paid or holds(correlation, _scored(answer), probing.floor)):
                 break
-            goal = min(2 * len(ids), most)
-    if len(ids) < len(every):
-        rest = np.setdiff1d(every, ids, assume_unique=True)
-        guess = brought_to(dealt(Regression(known, features, decision), rest), as_table(scores))
-        _, scores = _sorted(np.concatenate([ids, rest]), np.concatenate([scores, guess.reshape(-1, *scores.shape[1:])]))
-    return Judgement(scores=scores, exact=np.isin(every, ids), correlation=correlation, memory=known)
+            goal = 2 * len(ids)
+    judged = np.full((len(every), *scores.shape[1:]), np.nan, dtype=np.float32)
+    judged[np.searchsorted(every, ids)] = scores
+    if len(left):
+        guess = brought_to(dealt(Regression(known, features, now), left), as_table(scores))
+        judged[np.searchsorted(every, left)] = guess.reshape(-1, *scores.shape[1:])
+    return Judgement(scores=judged, exact=np.isin(every, ids), correlation=correlation, memory=known)
+
+
+def _scored(answer: Scores) -> int:
+    """How many of the samples have a score."""
+    return int(finite_rows(as_table(answer)).sum())
 
 
 def _sorted(ids: Ids, scores: Scores) -> tuple[Ids, Scores]:
