@@ -20,6 +20,7 @@ from dataflex_core.trainer.pieces import Pieces
 from dataflex_core.trainer.reference import AHEAD, ReferenceAnswers
 from dataflex_core.trainer.signals import SignalTrainer
 
+_COEFFICIENTS = ("router_aux_loss_coef", "aux_loss_coef")
 _LEARNT = "learnt"
 """What the samples of a step lost, for strategies that learn: a row each."""
 
@@ -64,6 +65,17 @@ class MicroBatch:
     def together(self, weights: torch.Tensor) -> torch.Tensor:
         """Token weights Float32[b, T], from those of the rows that `apart` made."""
         return weights if self.pieces is None else self.pieces.laid_over(weights, len(self.ids))
+
+
+def router_coefficient(model: Any) -> float:
+    """What a mixture of experts multiplies the loss of its routers by. Raises `RunFailed` where it does not say so."""
+    config = model.config
+    for owner in (model, config, config.get_text_config()):
+        for name in _COEFFICIENTS:
+            if (found := getattr(owner, name, None)) is not None:
+                return float(found)
+    said = f"{type(model).__name__} adds a loss of its routers to its own, and how much it counts is not known here"
+    raise RunFailed(said, hint="switch that loss off, or train without a strategy that needs losses of tokens")
 
 
 class LossTrainer(SignalTrainer):
@@ -159,8 +171,7 @@ class LossTrainer(SignalTrainer):
                 counted = micro.mask if weights is None else torch.where(micro.mask, weights, 0.0)
                 self.since_log.trained.losses(self._window[self._micro], micro.losses.sum(dim=1), counted.sum(dim=1))
         total = (losses if weights is None else losses * weights).sum()
-        loss = self._normalised(total, targets != IGNORE, num_items_in_batch)
-        return loss + self._router_loss(outputs)
+        return self._normalised(total, targets != IGNORE, self._router_loss(outputs), num_items_in_batch)
 
     def token_losses_of(self, outputs: Any, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Float32[b, T] losses of a forward, and the Int64[b, T] tokens that they are of."""
@@ -187,20 +198,30 @@ class LossTrainer(SignalTrainer):
             pieces=self._pieces[self._micro],
         )
 
-    def _normalised(self, total: torch.Tensor, mask: torch.Tensor, items: Any) -> torch.Tensor:
-        """As stock: by the window's target tokens; where a model cannot be told them, a mean of micro-batch means."""
+    def _normalised(
+        self, total: torch.Tensor, mask: torch.Tensor, routing: torch.Tensor | float, items: Any
+    ) -> torch.Tensor:
+        """As stock: by the window's target tokens; where a model cannot be told them, a mean of micro-batch means.
+
+        ``routing`` is what the model adds to its loss, and stock divides by as much as that.
+        """
         if self.model_accepts_loss_kwargs and items is not None:
-            return total / (items.to(total.device) if torch.is_tensor(items) else items)
-        mean = total / mask.sum()
+            return total / (items.to(total.device) if torch.is_tensor(items) else items) + routing
+        mean = (total / mask.sum() + routing) / self._multiplied_by(items)
         return mean / self.current_gradient_accumulation_steps if self._in_step else mean
+
+    def _multiplied_by(self, items: Any) -> int:
+        """What stock multiplies a loss of ours by that it takes for a part of one of all ranks' tokens."""
+        if items is None or not self.args.average_tokens_across_devices:
+            return 1
+        return int(self.accelerator.num_processes if self.args.n_gpu <= 1 else self.args.n_gpu)
 
     def _router_loss(self, outputs: Any) -> torch.Tensor | float:
         """What a mixture-of-experts model adds to its own loss, which is not computed here."""
         auxiliary = outputs.get("aux_loss")
         if auxiliary is None:
             return 0.0
-        coefficient = getattr(self.model.config, "router_aux_loss_coef", 0.0)
-        added: torch.Tensor = coefficient * auxiliary
+        added: torch.Tensor = router_coefficient(self.model) * auxiliary
         return added
 
     def finish_step(self) -> None:
