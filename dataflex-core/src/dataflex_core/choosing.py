@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 def top(candidates: Ids, scores: NDArray[np.float32], count: int) -> Ids:
     """The ``count`` candidates with the highest scores, best first; NaN never, ties by lower index.
 
-    ``candidates`` Int64[N] have ``scores`` Float[N].
+    ``candidates`` Int64[N] have ``scores``, numbers or booleans [N]. Raises `ValueError` where that is not one each.
     """
+    if scores.shape != candidates.shape:
+        raise ValueError(f"scores of shape {scores.shape} for {len(candidates)} candidates")
+    scores = scores.astype("f8")  # no integer is its own negative
     order = (-scores).argsort(kind="stable")[:count]
     # NaN sorts last and differs from itself; numpy is not imported here.
     chosen: Ids = candidates[order[scores[order] == scores[order]]]

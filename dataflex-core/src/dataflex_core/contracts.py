@@ -88,7 +88,8 @@ class ScoringSelector(Selector[P]):
 
     Calls, beside those of `Strategy`, at each decision::
 
-        score(request, shard)            once, for this rank's part of all candidates of all domains
+        score(request, shard)            once, for this rank's part of all candidates of all domains; with ``exact``
+                                         several times, for parts of those candidates that are scored
         choose(request, scores)          once, where a mixer sets quotas once for each domain that has one
     """
 
@@ -119,8 +120,9 @@ class ScoringSelector(Selector[P]):
         """
         import numpy as np
 
-        shard = request.signals.shard(request.candidates)
-        answer, who, hint = self.score(request, shard), f"{type(self).__name__}.score", "give one score, or row, each"
+        shard, candidates = request.signals.shard(request.candidates), request.candidates.copy()
+        answer = self.score(request, shard.copy())
+        who, hint = f"{type(self).__name__}.score", "give one score, or row, each"
         try:
             scored = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
@@ -129,7 +131,7 @@ class ScoringSelector(Selector[P]):
             raise StrategyFault(f"{who} gave a {type(answer).__name__} of shape {scored.shape}, not scores", hint=hint)
         if len(scored) != len(shard):
             raise StrategyFault(f"{who} gave {len(scored)} scores for {len(shard)} samples", hint=hint)
-        return request.signals.gather(request.candidates, shard, scored)
+        return request.signals.gather(candidates, shard, scored)
 
     @final
     def select(self, request: SelectionRequest) -> Selection:

@@ -33,7 +33,8 @@ def sum_by_domain(domains: Sequence[Domain], ids: NDArray[np.int64], values: Arr
     """Sums of ``values`` [n], one for each of ``ids`` Int64[n], Float64[K]; NaN counts for nothing."""
     import numpy as np
 
-    known = np.nan_to_num(np.asarray(values, dtype=np.float64), nan=0.0)
+    given = np.asarray(values, dtype=np.float64)
+    known = np.where(np.isnan(given), 0.0, given)
     sums = np.zeros(len(domains))
     np.add.at(sums, domain_of(domains, ids), known)
     return sums

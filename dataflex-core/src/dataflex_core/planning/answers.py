@@ -15,7 +15,7 @@ from dataflex_core.errors import StrategyFault
 from dataflex_core.planning.exhaustion import Exhaustion, Shortage, Supply
 from dataflex_core.planning.judging import Judged
 from dataflex_core.planning.plan import interleaved, stretched
-from dataflex_core.planning.quotas import ONE_EACH, normalised
+from dataflex_core.planning.quotas import ONE_EACH, normalised, quotas
 from dataflex_core.requests import Mixture, Selection, SelectionRequest
 from dataflex_core.spec import Need
 
@@ -54,7 +54,7 @@ def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
             said = "answers with loss weights and does not declare Need.LOSS_WEIGHTS"
             raise StrategyFault(said, hint="add it to the needs of its StrategySpec")
         _check_numbers(weights, "loss weights", domains)
-        weights = np.asarray(weights, dtype=np.float64)
+        weights = np.array(weights, dtype=np.float64)  # a copy: the mixer may go on with its own
         if weights.shape != (domains,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
             said = f"loss weights {weights.tolist()} are not {domains} numbers, finite, >= 0, not all zero"
             raise StrategyFault(said, hint=ONE_EACH)
@@ -135,6 +135,16 @@ def wrong_notes(notes: Any) -> str | None:
     return None
 
 
+def handed_over(parts: Sequence[Part]) -> list[Part]:
+    """The same, of which a group without a usable sample gives none: the others do, in proportion to their quotas."""
+    able = [index for index, part in enumerate(parts) if len(part.selection.ids)]
+    lost = sum(part.wanted for part in parts if not len(part.selection.ids))
+    wanted = np.zeros(len(parts), dtype=np.int64)
+    wanted[able] = [parts[index].wanted for index in able]
+    wanted[able] += quotas(wanted[able], lost)
+    return [replace(part, wanted=int(count)) for part, count in zip(parts, wanted, strict=True)]
+
+
 def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judged: int, policy: Exhaustion) -> Choice:
     """The groups' choices as one: a quota beyond what was chosen is filled by the choice again, from its front."""
     told = {short.domain for short in given.shortages}
@@ -147,7 +157,8 @@ def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judge
             instead = part.selection.instead
             shortages.append(Shortage(domain=part.group, wanted=part.asked, had=0, action=instead))
         if len(chosen) < part.asked:
-            shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action="repeat"))
+            action = "repeat" if len(chosen) else "given by others"
+            shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action=action))
         filled.append(stretched(chosen, part.wanted))
     ordered = all(part.selection.ordered for part in parts)
     return Choice(

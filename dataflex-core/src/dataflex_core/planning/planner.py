@@ -23,6 +23,7 @@ from dataflex_core.planning.answers import (
     Choice,
     Part,
     chosen_by,
+    handed_over,
     joined,
     mixture_of,
     requests_by_group,
@@ -98,7 +99,15 @@ class Planner:
         self._judge = None
         if isinstance(self._selector, ScoringSelector):
             probing = rules.probing if chosen[SELECTOR].record.spec.predictable else None
-            self._judge = Judge(self._selector, budget.pool, probing=probing, features=features, spread=rules.spread)
+            own = chosen[SELECTOR]
+            self._judge = Judge(
+                self._selector,
+                budget.pool,
+                probing=probing,
+                features=features,
+                spread=rules.spread,
+                of=f"{own.record.id} {own.params!r}",
+            )
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
         by_domain = self._mixer is not None or rules.warmup_proportions != "size"
         self._pool = Pool(budget, rules.exhaustion, seed=seed, by_domain=by_domain)
@@ -156,14 +165,16 @@ class Planner:
             "plan": None if plan is None else plan.state(),
         }
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`, but for what is of other domains than this planner's."""
-        if self._pool.fits(state) and len(state["mean"]) == len(self._mean):
-            self._pool.load(state)
-            self._previous, self._mean, self._steps = state["previous"], state["mean"], int(state["steps"])
-            self.plan = None if state["plan"] is None else Plan.of(state["plan"])
-            if self._judge is not None and state.get("judge") is not None:
-                self._judge.load(state["judge"])
+    def load(self, state: Mapping[str, Any]) -> bool:
+        """Go on from `state`; whether it can be: not where it is of other domains, or of a pool in one piece."""
+        if not self._pool.fits(state) or len(state["mean"]) != len(self._mean):
+            return False
+        self._pool.load(state)
+        self._previous, self._mean, self._steps = state["previous"], state["mean"], int(state["steps"])
+        self.plan = None if state["plan"] is None else Plan.of(state["plan"])
+        if self._judge is not None and state.get("judge") is not None:
+            self._judge.load(state["judge"])
+        return True
 
     def _mixture(self, interval: Interval, progress: Progress, signals: Signals | None) -> Mixture:
         """What the mixer answers, checked and normalised; what the configuration says where it is not asked."""
@@ -228,7 +239,7 @@ class Planner:
         request = SelectionRequest(
             progress=progress,
             domains=self._budget.domains,
-            candidates=every,
+            candidates=every.copy(),  # the strategy may work on them in place
             count=min(int(wanted.sum()), len(every)),
             steps=interval.steps,
             global_batch=self._budget.global_batch,
@@ -247,13 +258,13 @@ class Planner:
             if wrong := what_is_wrong(selection, part):
                 method = "choose" if isinstance(selector, ScoringSelector) else "select"
                 raise self._fault(SELECTOR, interval, f"{wrong}{answered_at(selector, method)}")
-            if len(selection.ids) == 0:
-                raise DataError(
-                    f"{self._chosen[SELECTOR].title} found no usable sample among {len(part.candidates)} candidates",
-                    hint="check that the samples have target tokens",
-                )
             parts.append(Part(group=k, wanted=int(wanted[k]), asked=part.count, selection=selection))
-        choice = joined(parts, given, judged, judged=len(every), policy=self._rules.exhaustion)
+        if not any(len(part.selection.ids) for part in parts):
+            raise DataError(
+                f"{self._chosen[SELECTOR].title} found no usable sample among {len(every)} candidates",
+                hint="check that the samples have target tokens",
+            )
+        choice = joined(handed_over(parts), given, judged, judged=len(every), policy=self._rules.exhaustion)
         if self._judge is not None:
             self._judge.chose(choice.ids)
         return choice

@@ -30,7 +30,7 @@ def answered(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
         raise ValueError(f"answers with {weights.dtype} weights")
     if wrong := wrong_notes(notes):
         raise ValueError(wrong)
-    tokens = weights.detach().to(losses.values)
+    tokens = weights.detach().to(losses.values, copy=True)  # it may be the weighter's own, or the losses
     return tokens[:, None].expand(rows, width) if tokens.ndim == 1 else tokens, notes
 
 
@@ -46,7 +46,7 @@ def wrongs(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     ``mask`` Bool[B, T] are the target tokens.
     """
     unfit = ~(torch.isfinite(tokens) & (tokens >= 0)).all()
-    return torch.stack([unfit, mask.any() & ~((tokens * mask).sum() > 0)])
+    return torch.stack([unfit, mask.any() & ~((tokens > 0) & mask).any()])
 
 
 def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
@@ -59,25 +59,30 @@ def checked(answer: Any, losses: TokenLosses) -> tuple[torch.Tensor, Notes]:
 
 
 def multiplied(weights: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
-    """The product of several weighters' Float32[B, T], as it is; ones of the shape of ``mask`` where there is none."""
-    product = torch.ones(mask.shape, dtype=torch.float32, device=mask.device)
+    """The product of several weighters' Float32[B, T], as it is; ones of the shape of ``mask`` where there is none.
+
+    Float64 where the device has it: the weights are finite, their product may not be in fewer digits.
+    """
+    wide = torch.float32 if mask.device.type == "mps" else torch.float64
+    product = torch.ones(mask.shape, dtype=wide, device=mask.device)
     for each in weights:
         product = product * each
     return product
 
 
 def normalised(product: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A product Float32[B, T] divided by its mean over the target tokens of ``mask``, and whether `NOTHING_LEFT`, Bool.
+    """A product Float[B, T] divided by its mean over the target tokens of ``mask``, and whether `NOTHING_LEFT`, Bool.
 
     Ones where there is no target token.
     """
     mean = torch.where(mask, product, 0.0).sum() / mask.sum()
-    return torch.where(mask.any(), product / mean, 1.0), mask.any() & ~(mean > 0)
+    return torch.where(mask.any(), product / mean, 1.0).float(), mask.any() & ~(mean > 0)
 
 
 def token_weights(answer: Any, losses: TokenLosses) -> torch.Tensor:
     """Float32[B, T] weights of one weighter, whose mean over the target tokens is one; raises ValueError."""
-    weights, nothing_left = normalised(checked(answer, losses)[0], losses.mask)
+    product = multiplied([checked(answer, losses)[0]], losses.mask)
+    weights, nothing_left = normalised(product, losses.mask)
     if bool(nothing_left):
         raise ValueError(NOTHING_LEFT)
     return weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,24 @@ class Window:
     places: tuple[slice, ...]
     shapes: tuple[tuple[int, int], ...] = field(repr=False)
 
+    def copied(self) -> Window:
+        """The same, to be given to one who may work on it in place."""
+        return replace(
+            self,
+            ids=self.ids.clone(),
+            losses=_copied(self.losses),
+            targets=None if self.targets is None else self.targets.clone(),
+            references={path: _copied(losses) for path, losses in self.references.items()},
+            embeddings=None if self.embeddings is None else self.embeddings.clone(),
+        )
+
     def mine(self, values: torch.Tensor) -> list[torch.Tensor]:
         """This rank's part of Float32[B, T], a [b, t] for each of its micro-batches."""
         return [values[place, :width] for place, (_, width) in zip(self.places, self.shapes, strict=True)]
+
+
+def _copied(losses: TokenLosses) -> TokenLosses:
+    return TokenLosses(values=losses.values.clone(), mask=losses.mask.clone())
 
 
 Shapes = list[list[tuple[int, int]]]
