@@ -20,6 +20,7 @@ from dataflex_core.errors import DataflexError
 from dataflex_core.journal.events import End, Evaluated, Step
 from dataflex_core.journal.figures import finite
 from dataflex_core.planning.schedule import Interval
+from dataflex_core.prepared import Slot
 from dataflex_core.scoring.divergence import diverged, weights_are_dead
 from dataflex_core.trainer.figures import Figures
 from dataflex_core.trainer.kept_texts import KeptTexts
@@ -144,6 +145,9 @@ class FlexTrainer(StandingTrainer):
 
     def take_up_plan(self, state: Mapping[str, Any] | None) -> None:
         """Go on from what `planner_state` gave."""
+
+    def begins_afresh(self, slot: Slot) -> None:
+        """Called where a run goes on from a checkpoint that has nothing of the strategy at ``slot``."""
 
     def signal_state(self) -> dict[str, Any]:
         """What signals keep from one decision to a later one."""

@@ -41,6 +41,8 @@ def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
         if before.get(str(slot)) == now[str(slot)]:
             with trainer.run.named(slot, f"taking up its state of step {trainer.state.global_step}"):
                 strategy.load_state_dict(states[str(slot)])
+        else:
+            trainer.begins_afresh(slot)
 
 
 def _states(trainer: FlexTrainer) -> dict[str, Any]:

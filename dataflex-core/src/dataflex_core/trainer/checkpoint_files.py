@@ -191,15 +191,19 @@ def _files(checkpoint: Path) -> Iterator[Path]:
 def _packed(value: Any, where: str, arrays: dict[str, NDArray[np.generic]]) -> Any:
     """``value`` as JSON, with its arrays moved to ``arrays``."""
     if isinstance(value, np.ndarray):
-        if value.dtype == object:
-            raise StrategyFault(f"{where} is an array of objects", hint="give an array of numbers")
-        arrays[where] = np.ascontiguousarray(value)
-        return {_ARRAY: where}
+        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+            kind = "objects" if value.dtype == object else str(value.dtype)
+            raise StrategyFault(f"{where} is an array of {kind}", hint="give an array of numbers, of 64 bits at most")
+        name = str(len(arrays))
+        arrays[name] = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+        return {_ARRAY: name}
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
             raise StrategyFault(f"{where} has the key {odd[0]!r}, which is no text", hint="make its keys strings")
+        if _ARRAY in value:
+            raise StrategyFault(f"{where} has the key {_ARRAY!r}, which stands for arrays", hint="call it otherwise")
         return {key: _packed(item, f"{where}.{key}", arrays) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_packed(item, f"{where}.{index}", arrays) for index, item in enumerate(value)]

@@ -154,8 +154,9 @@ class PlannedTrainer(SignalTrainer):
         return self.planner.state()
 
     def take_up_plan(self, state: Mapping[str, Any] | None) -> None:
-        if state is not None:
-            self.planner.load(state)
+        if state is not None and not self.planner.load(state):
+            said = "plans are made anew: those of the checkpoint keep domains apart, or do not, other than this run's"
+            self.run.journal.notice(said)
         plan = self.planner.plan
         if plan is None or len(plan.ids) != plan.interval.steps * self.run.budget.global_batch:
             # Planned by nobody, or for another global batch: the next step begins an interval.

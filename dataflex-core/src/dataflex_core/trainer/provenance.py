@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import dataflex_core
+from dataflex_core.config.section import DataflexConfig
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
 from dataflex_core.scoring.fingerprint import digest_of_samples, digest_of_text
@@ -18,6 +19,7 @@ Provenance = Mapping[str, Mapping[str, Any]]
 """Facts by part and name; the parts are those of `PARTS`, and ``versions``, which may differ."""
 
 PARTS = ("strategies", "parameters", "schedule", "data")
+_PLANNED_BY = ("warmup_proportions", "exact", "exact_floor", "features", "spread")
 
 
 def provenance_of(
@@ -49,6 +51,7 @@ def provenance_of(
             "exhaustion": prepared.config.dataflex.exhaustion,
             "seed": seed,
             **({} if budget.mean_tokens is None else {"unit": "tokens"}),
+            **_planned_by(prepared.config.dataflex),
         },
         "data": {
             **{d.name: digest_of_samples(_part(pool, d.start, d.size)) for d in budget.domains},
@@ -80,6 +83,13 @@ def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
         else:
             told.append(f"{name} was {was.get(name, 'not there')}, is {is_.get(name, 'not there')}")
     return told
+
+
+def _planned_by(config: DataflexConfig) -> dict[str, Any]:
+    """What else of the section plans hang on, where it is not as it is by itself."""
+    stock = DataflexConfig()
+    written = {name: getattr(config, name) for name in _PLANNED_BY if getattr(config, name) != getattr(stock, name)}
+    return {name: dataclasses.asdict(value) if name == "spread" else value for name, value in written.items()}
 
 
 def _fields(params: Any) -> dict[str, Any]:

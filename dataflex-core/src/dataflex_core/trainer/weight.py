@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -57,6 +57,7 @@ class WeightTrainer(LossTrainer):
             if slot.kind is Kind.WEIGHTER
         }
         self._compares = any(self.run.prepared.strategies[slot].compares for slot in self._weighters)
+        self._unprepared = set[Slot]()
         self._batches: Sequence[dict[str, Any]] = ()
         self._items: Any = None
         self._shapes: Shapes = []
@@ -69,12 +70,22 @@ class WeightTrainer(LossTrainer):
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
 
+    def begins_afresh(self, slot: Slot) -> None:
+        """As below; a weighter is prepared before it is asked, for the rest of the interval."""
+        super().begins_afresh(slot)
+        if slot in self._weighters:
+            self._unprepared.add(slot)
+
     def begin_interval(self, interval: Interval) -> None:
         """As below; calls `Weighter.prepare`, from the first decision on. Collective."""
         super().begin_interval(interval)
-        if interval.is_warmup:
-            return
-        for slot, weighter in self._weighters.items():
+        self._unprepared.clear()
+        if not interval.is_warmup:
+            self._prepare(self._weighters, interval)
+
+    def _prepare(self, slots: Iterable[Slot], interval: Interval) -> None:
+        for slot in slots:
+            weighter = self._weighters[slot]
             if type(weighter).prepare is Weighter.prepare:
                 continue
             request = IntervalRequest(
@@ -95,6 +106,10 @@ class WeightTrainer(LossTrainer):
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._batches, self._items, self._decided = batches, items, None
         if self._asks():
+            if self._unprepared and self.interval is not None:
+                with self.since_log.deciding.running(), self.deciding():
+                    self._prepare(sorted(self._unprepared, key=str), self.interval)
+                self._unprepared.clear()
             self._shapes = shapes_of(batches, self._pieces, self.ranks)
         return batches, items
 
@@ -235,9 +250,10 @@ class WeightTrainer(LossTrainer):
         factors = self._by_domain(window.ids)
         if factors is not None:
             answers.append(factors[:, None].expand_as(everyones.values))
-        weights, nothing_left = multiplied(answers, everyones.mask), torch.zeros_like(lost)
+        product, nothing_left = multiplied(answers, everyones.mask), torch.zeros_like(lost)
+        weights = product.float()
         if self._compares:
-            weights, nothing_left = normalised(weights, everyones.mask)
+            weights, nothing_left = normalised(product, everyones.mask)
         about = (len(window.ids), tuple(self._weighters))
         self.ledger.add(_WRONG, step, torch.cat([torch.stack([lost, nothing_left.long()]), *wrongs]), about)
         counts = everyones.counts
@@ -257,7 +273,7 @@ class WeightTrainer(LossTrainer):
         Under fp16 one may overflow, and the step is dropped.
         """
         try:
-            answer = self._answer(slot, weighter, window)
+            answer = self._answer(slot, weighter, window.copied())
             self._by_token = self._by_token or is_by_token(answer)
             try:
                 return answered(answer, window.losses)
