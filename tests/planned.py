@@ -38,9 +38,9 @@ class Alone:
         return np.ones(len(ids), dtype=np.int64)
 
 
-def chosen(kind, needs=(), **spec):
+def chosen(kind, needs=(), params=None, **spec):
     spec = StrategySpec(kind=kind, name="mine", target="m:C", summary="mine", needs=needs, **spec)
-    return Chosen(record=Record(spec=spec, distribution="here", version="1"), params=None, needs=frozenset(needs))
+    return Chosen(record=Record(spec=spec, distribution="here", version="1"), params=params, needs=frozenset(needs))
 
 
 def made(

@@ -31,7 +31,10 @@ ZERO3 = {
 
 
 def on_two_ranks(args: dict[str, Any], extensions: Any, *words: str) -> list[dict[str, Any]]:
-    """The journal of a run with more ``words`` on the command line; DeepSpeed compiles into ``extensions``."""
+    """The journal of a run with more ``words`` on the command line; DeepSpeed compiles into ``extensions``.
+
+    Without a strategy there is none.
+    """
     config = Path(args["output_dir"]).with_suffix(".json")
     config.write_text(json.dumps(args))
     done = subprocess.run(
@@ -43,4 +46,5 @@ def on_two_ranks(args: dict[str, Any], extensions: Any, *words: str) -> list[dic
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return journalled(Path(args["output_dir"]))
+    output = Path(args["output_dir"])
+    return journalled(output) if (output / "dataflex").is_dir() else []

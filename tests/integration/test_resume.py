@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from broken_plugin import catalog as extra_catalog
 from support import base_args, journalled, of_kind, train, weights
 
@@ -149,6 +150,29 @@ def test_a_state_is_read_as_it_was_written(tmp_path):
     assert state["plan"].dtype == np.int64
 
 
+def test_a_state_of_any_shape_and_name_is_read_as_it_was_given(tmp_path):
+    given = {
+        "en": {"wiki": np.array([1, 2])},
+        "en.wiki": np.array([9, 9, 9]),
+        "number": np.array(3.5),
+        "none": np.zeros((0, 3), dtype=np.float16),
+        "others": np.arange(3, dtype=">i4"),
+        "turned": np.arange(6).reshape(2, 3).T,
+        "0": [np.array([True, False]), {"1": np.uint64(2**63)}],
+    }
+    write_state(tmp_path, given)
+    seal(tmp_path)
+    state = stored_state(tmp_path)
+    assert state["en"]["wiki"].tolist() == [1, 2]
+    assert state["en.wiki"].tolist() == [9, 9, 9]
+    assert (state["number"].shape, float(state["number"])) == ((), 3.5)
+    assert (state["none"].shape, state["none"].dtype) == ((0, 3), np.float16)
+    assert state["others"].tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(state["turned"], given["turned"])
+    assert state["0"][0].tolist() == [True, False]
+    assert state["0"][1] == {"1": 2**63}
+
+
 TORN = {
     "no state": (lambda c: shutil.rmtree(c / "dataflex"), "has no state of DataFlex"),
     "no seal": (lambda c: (c / "dataflex" / "seal.json").unlink(), "is not complete"),
@@ -231,6 +255,11 @@ def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):
         ({"a": {1: 2}}, "state.a has the key 1, which is no text"),
         ({"a": np.array([object()])}, "state.a is an array of objects"),
         ({"a": torch.zeros(1)}, "state.a is a Tensor"),
+        ({"a": np.array(["text"])}, "state.a is an array of <U4"),
+        ({"a": np.array([1j])}, "state.a is an array of complex128"),
+        ({"a": np.zeros(1, dtype="M8[s]")}, "state.a is an array of datetime64"),
+        ({"a": np.zeros(1, dtype=np.longdouble)}, "state.a is an array of float128"),
+        ({"a": {"$array": "x"}}, "state.a has the key '.array', which stands for arrays"),
     ],
 )
 def test_a_state_that_is_no_data_is_refused_and_nothing_written(tmp_path, value, said):
@@ -249,6 +278,13 @@ CHANGES = {
     "parameters": ({}, {"selector": "loss"}, ("selector.focus=low",), "selector.focus was high, is low"),
     "schedule": ({"max_steps": 12}, {"selector": "loss"}, (), "steps was 11, is 12"),
     "data": ({"eval_dataset": "held"}, {"selector": "loss"}, (), "target set numbers_held is gone"),
+}
+PLANNED_BY = {
+    "exact: 0.5": "exact was not there, is 0.5",
+    "exact_floor: 0.3": "exact_floor was not there, is 0.3",
+    "spread: {repeats: 2}": "spread was not there, is .*'repeats': 2",
+    "warmup_proportions: uniform": "warmup_proportions was not there, is uniform",
+    "features: start": "features was not there, is start",
 }
 
 
@@ -270,6 +306,24 @@ def test_another_run_is_refused_unless_allowed(model, data, stopped, tmp_path, p
     train({**args, "dataflex": {"allow_changed": [part]}}, events=events, settings=settings, **strategies)
     assert of_kind(events, "end")[0]["step"] == args["max_steps"]
     assert len(of_kind(events, "step")) == args["max_steps"]
+
+
+def test_a_weighter_that_is_new_is_prepared_in_the_middle_of_an_interval(model, data, tmp_path):
+    output = train(base_args(model, data, tmp_path / "run", **COMMON), selector="loss", weighter="loss")
+    args = base_args(model, data, output, **COMMON, resume_from_checkpoint=str(output / "checkpoint-6"))
+    events: list[dict] = []
+    train({**args, "dataflex": {"allow_changed": ["strategies"]}}, events=events, selector="loss", weighter="adapt")
+    assert of_kind(events, "end")[0]["step"] == args["max_steps"]
+    assert 6 not in [event["step"] for event in of_kind(events, "decision")], "the plan in force stays"
+
+
+@pytest.mark.parametrize("setting", PLANNED_BY)
+def test_whatever_plans_hang_on_is_not_changed_unnoticed(model, data, stopped, tmp_path, setting):
+    output = shutil.copytree(stopped, tmp_path / "run")
+    args = base_args(model, data, output, **COMMON, resume_from_checkpoint=str(output / "checkpoint-6"))
+    with pytest.raises(InvalidConfig, match=PLANNED_BY[setting]) as caught:
+        train({**args, "dataflex": yaml.safe_load(setting)}, selector="loss")
+    assert "--allow-changed schedule" in str(caught.value.hint)
 
 
 PLANNED_ANEW = {

@@ -54,6 +54,18 @@ def test_top(scores, count, chosen):
     assert found.dtype == np.int64
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.bool_, np.float16])
+def test_top_of_numbers_of_any_kind(dtype):
+    scores = np.array([0, 1, 0, 1]) if dtype is np.bool_ else np.array([0, 5, 2, 1])
+    best = top(np.arange(4), scores.astype(dtype), 2)
+    assert best.tolist() == ([1, 3] if dtype is np.bool_ else [1, 2])
+
+
+def test_top_of_columns_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"scores of shape \(3, 2\) for 3 candidates"):
+        top(np.arange(3), np.zeros((3, 2)), 1)
+
+
 @given(
     scores=st.lists(st.sampled_from([NAN, -INF, -1.5, 0.0, 0.25, 1.0, INF]), min_size=1, max_size=40), data=st.data()
 )

@@ -115,6 +115,37 @@ def test_a_run_that_goes_on_decides_as_one_that_was_not_stopped(stop):
     json.dumps({key: value.tolist() for key, value in state["judge"]["memory"].items()})
 
 
+class Opposite(Planted):
+    def score(self, request, shard):
+        return -super().score(request, shard)
+
+
+def test_another_selector_does_not_predict_by_what_the_one_before_it_scored():
+    rules = Rules(probing=SOME)
+    first, budget, _ = planner(rules)
+    list(decided(first, budget, (3,)))
+    state = first.state()
+    other = {"selector": Opposite(None), "params": "its own"}
+    found = []
+    for known in (state, {**state, "judge": None}):
+        second, budget, _ = planner(rules, **other)
+        second.load(known)
+        found.append([plan.digest for plan in decided(second, budget, (3, None))])
+    assert found[0] == found[1]
+    same, budget, _ = planner(rules)
+    same.load(state)
+    assert len(same.state()["judge"]["memory"]["ids"]) > 0
+
+
+def test_a_sample_that_is_chosen_ever_again_is_counted_on():
+    from dataflex_core.planning.judging import Judge
+
+    judge = Judge(Planted(None), 4, spread=Spread())
+    judge.load({**judge.state(), "chosen": np.array([1]), "times": np.array([65535])})
+    judge.chose(np.array([1, 2]))
+    assert judge.state()["times"].tolist() == [65536, 1]
+
+
 def test_how_samples_are_dealt_to_ranks_makes_no_difference(monkeypatch):
     rules = Rules(probing=SOME, spread=Spread())
     alone = [plan.digest for plan in decided(*planner(rules)[:2])]

@@ -130,6 +130,79 @@ def test_loss_weights_are_declared():
     assert plan.notes == {"mixer": {"gap": 1.5}}
 
 
+class Restless(Shares):
+    """A mixer that goes on working with the arrays that it answered with."""
+
+    def mix(self, request):
+        answer = super().mix(request)
+        self.answers = [*getattr(self, "answers", []), answer]
+        for earlier in self.answers[:-1]:
+            earlier.loss_weights[:] = 7
+        return Mixture(proportions=np.ones(2), loss_weights=self.answers[-1].loss_weights)
+
+
+def test_a_plan_in_force_does_not_change_with_what_a_mixer_does_next():
+    answers = Mixture(proportions=np.ones(2), loss_weights=np.array([2.0, 0.5]))
+    mixer = Restless(answers)
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=mixer, needs={Need.LOSS_WEIGHTS})
+    (plan,) = decided(planner, budget)
+    mixer.answers[0].loss_weights[:] = 9
+    assert plan.loss_weights.tolist() == [2.0, 0.5]
+
+
+class Clumsy(ScoringSelector):
+    """Works in place on whatever it is given."""
+
+    def score(self, request, shard):
+        answer = shard.astype(np.float32)
+        shard -= shard
+        request.candidates[:] = 0
+        return answer
+
+    def choose(self, request, scores):
+        ids = request.candidates[np.argsort(-scores)[: request.count]]
+        request.candidates[:] = 0
+        scores[:] = 0
+        return Selection(ids=ids)
+
+
+@pytest.mark.parametrize("mixer", [None, Shares([1, 1])], ids=["the pool", "by domain"])
+def test_a_strategy_may_work_in_place_on_what_it_is_given(mixer):
+    planner, budget = made([40, 40], batch=8, steps=1, mixer=mixer, selector=Clumsy(None))
+    (plan,) = decided(planner, budget)
+    best = [*range(72, 80)] if mixer is None else [*range(36, 40), *range(76, 80)]
+    assert sorted(plan.ids) == best
+    ids, scores = plan.scored
+    assert ids.tolist() == scores.tolist() == [*range(80)]
+
+
+class Picky(ScoringSelector):
+    """Has no score for samples of the first domain."""
+
+    def score(self, request, shard):
+        return np.where(shard < 10, np.nan, shard).astype(np.float32)
+
+
+def test_a_domain_without_a_usable_sample_is_made_up_for_by_the_others_and_that_is_told():
+    planner, budget = made([10, 40, 40], batch=16, steps=1, mixer=Shares([2, 1, 1]), selector=Picky(None))
+    (plan,) = decided(planner, budget)
+    assert plan.counts == (0, 8, 8)
+    assert [(short.domain, short.had, short.action) for short in plan.shortages] == [(0, 0, "given by others")]
+    planner, budget = made([10], batch=2, steps=1, selector=Picky(None))
+    with pytest.raises(DataError, match="found no usable sample among 10 candidates"):
+        list(decided(planner, budget))
+
+
+def test_plans_that_keep_domains_apart_are_not_taken_up_where_none_are():
+    apart, budget = made([40, 40], batch=8, steps=3, mixer=Shares([1, 1]))
+    list(decided(apart, budget))
+    together, _ = made([40, 40], batch=8, steps=3, selector=Drawn(None))
+    assert not together.load(apart.state())
+    assert together.plan is None
+    again, _ = made([40, 40], batch=8, steps=3, mixer=Shares([1, 1]))
+    assert again.load(apart.state())
+
+
 @pytest.mark.numeric
 def test_a_mixer_is_told_the_mean_over_all_steps():
     asked = []

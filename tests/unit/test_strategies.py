@@ -17,7 +17,7 @@ from dataflex_core.requests import MixRequest, Progress, SelectionRequest, Setup
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
 from dataflex_core.score_file import About, Lines, write_scores
-from dataflex_core.trainer.token_weights import token_weights
+from dataflex_core.trainer.token_weights import answered, multiplied, normalised, token_weights
 from dataflex_core.trainer.weight_sums import added_up, in_short
 from dataflex_core.weighing import TokenLosses, WeighRequest
 from dataflex_strategies.mixers.random import RandomMixer, RandomParams
@@ -190,6 +190,25 @@ def test_weights_are_normalised_over_target_tokens():
     uneven = token_weights(torch.tensor([3.0, 1.0, 0.5]), losses)
     assert float(uneven[losses.mask].mean()) == pytest.approx(1.0)
     assert token_weights(torch.tensor([7.0]), _token_losses([1.0], [2]))[0, 0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("scale", [1e36, 1e-30, 1.0])
+def test_weights_of_any_size_are_normalised(scale):
+    losses = _token_losses([1.0] * 8, [5] * 8)
+    found = token_weights(torch.linspace(1, 2, 8) * scale, losses)
+    torch.testing.assert_close(found, token_weights(torch.linspace(1, 2, 8), losses))
+    twice = multiplied([torch.full((8, 5), scale), torch.full((8, 5), scale)], losses.mask)
+    weights, nothing_left = normalised(twice, losses.mask)
+    assert not bool(nothing_left)
+    torch.testing.assert_close(weights, torch.ones(8, 5))
+
+
+def test_a_weighters_answer_is_its_own_no_longer():
+    losses = _token_losses([1.0, 2.0], [2, 2])
+    mine = losses.values.clone()
+    held, _ = answered(mine, losses)
+    mine.zero_()
+    assert (held[losses.mask] > 0).all()
 
 
 def test_the_effective_share_of_the_worked_numbers():

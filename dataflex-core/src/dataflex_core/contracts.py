@@ -120,7 +120,8 @@ class ScoringSelector(Selector[P]):
         """
         import numpy as np
 
-        shard, candidates = request.signals.shard(request.candidates), request.candidates.copy()
+        candidates = request.candidates.copy()  # `score` may work in place on what it is given
+        shard = request.signals.shard(candidates)
         answer = self.score(request, shard.copy())
         who, hint = f"{type(self).__name__}.score", "give one score, or row, each"
         try:

@@ -110,8 +110,8 @@ class SelectionRequest(HasColumns):
     exact: NDArray[np.bool_] | None = None
 
     def narrowed(self, candidates: Ids, count: int, rng: np.random.Generator) -> SelectionRequest:
-        """The same request for fewer candidates, which are its own."""
-        return replace(self, candidates=candidates.copy(), count=count, rng=rng)
+        """The same request for fewer candidates."""
+        return replace(self, candidates=candidates, count=count, rng=rng)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """A selector's answer about a group to give ``wanted`` samples, ``asked`` for as many as there are."""
+    """A selector's answer about a group to give ``wanted`` samples, ``asked`` for as many as there are.
+
+    ``more`` are given in the place of a group that has none.
+    """
 
     group: int
     wanted: int
     asked: int
     selection: Selection
+    more: int = 0
 
 
 def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
@@ -87,10 +91,11 @@ def requests_by_group(
 
 def chosen_by(selector: Selector[Any], part: SelectionRequest, judged: Judged | None) -> Selection:
     """The selector's answer about a part of the candidates, unchecked."""
+    own = replace(part, candidates=part.candidates.copy())  # it may work on them in place
     if not isinstance(selector, ScoringSelector) or judged is None:
-        return selector.select(part)
+        return selector.select(own)
     scores, exact = judged.part(part.candidates)
-    return selector.choose(replace(part, exact=exact), scores)
+    return selector.choose(replace(own, exact=exact), scores)
 
 
 def what_is_wrong(selection: Any, request: SelectionRequest) -> str | None:
@@ -137,12 +142,9 @@ def wrong_notes(notes: Any) -> str | None:
 
 def handed_over(parts: Sequence[Part]) -> list[Part]:
     """The same, of which a group without a usable sample gives none: the others do, in proportion to their quotas."""
-    able = [index for index, part in enumerate(parts) if len(part.selection.ids)]
     lost = sum(part.wanted for part in parts if not len(part.selection.ids))
-    wanted = np.zeros(len(parts), dtype=np.int64)
-    wanted[able] = [parts[index].wanted for index in able]
-    wanted[able] += quotas(wanted[able], lost)
-    return [replace(part, wanted=int(count)) for part, count in zip(parts, wanted, strict=True)]
+    more = quotas([part.wanted if len(part.selection.ids) else 0 for part in parts], lost)
+    return [replace(part, more=int(count)) for part, count in zip(parts, more, strict=True)]
 
 
 def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judged: int, policy: Exhaustion) -> Choice:
@@ -159,7 +161,8 @@ def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judge
         if len(chosen) < part.asked:
             action = "repeat" if len(chosen) else "given by others"
             shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action=action))
-        filled.append(stretched(chosen, part.wanted))
+        if len(chosen):
+            filled.append(stretched(chosen, part.wanted + part.more))
     ordered = all(part.selection.ordered for part in parts)
     return Choice(
         ids=interleaved(filled) if ordered else np.concatenate(filled),

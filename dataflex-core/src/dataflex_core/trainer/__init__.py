@@ -28,10 +28,11 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           planned._fed_from       from here on, feed batches of the plan
                                           planned._reasons        why: losses, and the target samples that are helped
                                           planned._record         journal the decision and its scores; then some texts
-                                          weight.begin_interval   let weighters prepare
+                                          preparing.begin_interval  let weighters prepare
                                       losses.get_batch_samples    ask reference models about the samples ahead
                                           checkpoints.passing     may be cut short by SIGTERM
                                       planned.source              the plan's batches, not the stock loader's
+                                      preparing.get_batch_samples   let weighters prepare that a resumed run is new to
                 for each micro-batch
                     training_step     weight.training_step   weigh the window first, if samples are compared
                                       losses.training_step   this is no evaluation

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
 from dataflex_core.contracts import Weighter
 from dataflex_core.errors import DataflexError, StrategyFault
-from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Notes
 from dataflex_core.scoring.divergence import diverged
 from dataflex_core.scoring.eval_mode import random_state_kept
-from dataflex_core.spec import Kind, Need
+from dataflex_core.spec import Need
 from dataflex_core.strategy_faults import answered_at, disagreement
 from dataflex_core.trainer.batch_states import batch_embeddings
 from dataflex_core.trainer.figures import noted
 from dataflex_core.trainer.ledger import Entry, digest_of
-from dataflex_core.trainer.losses import LossTrainer, MicroBatch
+from dataflex_core.trainer.losses import MicroBatch
+from dataflex_core.trainer.preparing import PreparingTrainer
 from dataflex_core.trainer.token_weights import (
     ALL_ZERO,
     NOT_FINITE,
@@ -35,13 +35,13 @@ from dataflex_core.trainer.token_weights import wrongs as wrongs_of
 from dataflex_core.trainer.weighed_tokens import BY_TOKEN, table_of
 from dataflex_core.trainer.weight_sums import WEIGHTS, added_up
 from dataflex_core.trainer.window import Shapes, Window, gathered, shapes_of
-from dataflex_core.weighing import IntervalRequest, WeighRequest
+from dataflex_core.weighing import WeighRequest
 
 _WRONG, _WEIGHED = "wrong", "weighed"
 """What weighing leaves on the device beside `WEIGHTS`: counts of what is wrong, and a digest of the weights."""
 
 
-class WeightTrainer(LossTrainer):
+class WeightTrainer(PreparingTrainer):
     """Asks the weighters for every optimizer step after the warm-up, and multiplies their weights.
 
     Where one of them compares samples, its weights are relative to the whole accumulation window over all ranks. If
@@ -51,13 +51,7 @@ class WeightTrainer(LossTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._weighters = {
-            slot: cast("Weighter[Any]", made)
-            for slot, made in self.run.strategies.items()
-            if slot.kind is Kind.WEIGHTER
-        }
         self._compares = any(self.run.prepared.strategies[slot].compares for slot in self._weighters)
-        self._unprepared = set[Slot]()
         self._batches: Sequence[dict[str, Any]] = ()
         self._items: Any = None
         self._shapes: Shapes = []
@@ -70,59 +64,24 @@ class WeightTrainer(LossTrainer):
         if self.run.prepared.config.dataflex.updates is not None:
             self.args.max_steps = schedule.total_steps
 
-    def begins_afresh(self, slot: Slot) -> None:
-        """As below; a weighter is prepared before it is asked, for the rest of the interval."""
-        super().begins_afresh(slot)
-        if slot in self._weighters:
-            self._unprepared.add(slot)
-
-    def begin_interval(self, interval: Interval) -> None:
-        """As below; calls `Weighter.prepare`, from the first decision on. Collective."""
-        super().begin_interval(interval)
-        self._unprepared.clear()
-        if not interval.is_warmup:
-            self._prepare(self._weighters, interval)
-
-    def _prepare(self, slots: Iterable[Slot], interval: Interval) -> None:
-        for slot in slots:
-            weighter = self._weighters[slot]
-            if type(weighter).prepare is Weighter.prepare:
-                continue
-            request = IntervalRequest(
-                progress=self.progress(interval),
-                domains=self.run.budget.domains,
-                ids=self.planned_ids(),
-                steps=interval.steps,
-                global_batch=self.run.budget.global_batch,
-                rng=self.rng(slot, "interval"),
-                signals=self.declared_signals(slot),
-                columns=self.run.columns,
-            )
-            with self.asking(slot):
-                weighter.prepare(request)
-
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> Any:
         """As below; keeps the batches of the accumulation window, to weigh them before they are trained on."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         self._batches, self._items, self._decided = batches, items, None
-        if self._asks():
-            if self._unprepared and self.interval is not None:
-                with self.since_log.deciding.running(), self.deciding():
-                    self._prepare(sorted(self._unprepared, key=str), self.interval)
-                self._unprepared.clear()
+        if self.asks_weighters():
             self._shapes = shapes_of(batches, self._pieces, self.ranks)
         return batches, items
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """Weigh the whole window before its first micro-batch is trained on, where that is asked for."""
-        if self._micro == -1 and self._asks() and self._compares and len(self._batches) > 1:
+        if self._micro == -1 and self.asks_weighters() and self._compares and len(self._batches) > 1:
             self._decided = self._weigh(self._measure(model), self._shapes)
         return super().training_step(model, inputs, *args, **kwargs)
 
     def compute_loss(self, model: Any, inputs: Any, **kwargs: Any) -> Any:
         """As below; where weighters need them, embeddings are taken from the forward as it passes."""
         weighing = self._measured is not None or (self._in_step and self._decided is None)
-        if not (self._embeds and weighing and self._asks()):
+        if not (self._embeds and weighing and self.asks_weighters()):
             self._states = []
             return super().compute_loss(model, inputs, **kwargs)
         pieces = self._pieces[self._micro]
@@ -138,7 +97,7 @@ class WeightTrainer(LossTrainer):
         """Of this rank's micro-batch: the weighters' and the mixer's, multiplied."""
         if self._decided is not None:
             return self._decided[self._micro]
-        if self._asks():
+        if self.asks_weighters():
             return self._weigh([micro], [rank[self._micro : self._micro + 1] for rank in self._shapes])[0]
         factors = self._by_domain(micro.ids)
         return None if factors is None else factors[:, None].expand_as(micro.losses)
@@ -201,10 +160,6 @@ class WeightTrainer(LossTrainer):
 
     def _titles(self) -> str:
         return " and ".join(self.run.prepared.strategies[slot].title for slot in self._weighters) or "the weights"
-
-    def _asks(self) -> bool:
-        """Whether weighters are asked about this step."""
-        return bool(self._weighters) and self.state.global_step >= self.run.budget.schedule.warmup_steps
 
     def is_of_window(self) -> bool:
         """As below, or measured before the window is trained on."""
