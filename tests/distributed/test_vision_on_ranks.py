@@ -16,7 +16,7 @@ def test_equal_weights_are_llamafactorys_loss(extensions, tmp_path):
     family = VISION["llava"]
     model, data = family.build(tmp_path / "model"), build_image_data(tmp_path / "data")
     told = {}
-    for name, words in {"alone": (), "weighed": ("--weighter", "uniform")}.items():
+    for name, words in {"alone": (), "weighed": ("--weighter", "uniform", "dataflex.warmup_steps=0")}.items():
         changes = {"max_steps": 3, "logging_steps": 1, "per_device_train_batch_size": 2, "dataset": "text"}
         args = vision_args(model, data, tmp_path / name, family, **changes, eval_dataset="held")
         args |= {"eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 1}
