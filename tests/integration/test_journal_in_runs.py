@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
 from support import base_args, losses_by_sample, train
+from transformers import Trainer
 
 from dataflex_core.catalog import discover
 from dataflex_core.config.load import load_config
@@ -149,6 +152,24 @@ def test_evaluations_and_logs_are_journalled(model, data, tmp_path):
     logged = [(event.step, event.training["loss"]) for event in run.logged]
     assert logged == [(entry["step"], entry["loss"]) for entry in history if "loss" in entry]
     assert all(0 <= event.deciding <= event.seconds for event in run.logged)
+
+
+def test_evaluations_and_checkpoints_are_timed_by_themselves(model, data, tmp_path, monkeypatch):
+    slow, stock = 0.3, Trainer._save_checkpoint
+
+    def saved(*args, **kwargs):
+        time.sleep(slow)
+        return stock(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", saved)
+    changes = {"eval_dataset": "held", "eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps"}
+    args = base_args(model, data, tmp_path / "out", save_steps=4, logging_steps=2, **changes)
+    run = open_run(train(args, weighter="loss"))
+    assert run.logged[0].paused == 0.0
+    for before, event in itertools.pairwise(run.logged):
+        took = sum(one.figures["eval_runtime"] for one in run.evaluations if one.step == before.step)
+        assert event.paused >= took + slow * (before.step % 4 == 0) - 0.001
+        assert event.deciding + event.paused <= event.seconds + 0.002
 
 
 def test_weights_in_short_begin_after_the_warmup(model, data, tmp_path):

@@ -178,3 +178,12 @@ def test_the_clock_counts_what_fails():
     with pytest.raises(ZeroDivisionError), clock.running():
         fail()
     assert clock.seconds > 0.005
+
+
+def test_a_clock_counts_a_block_within_another_once(monkeypatch):
+    now = iter([1.0, 2.0, 4.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    clock = Clock()
+    with clock.running(), clock.running():
+        pass
+    assert clock.seconds == 3.0

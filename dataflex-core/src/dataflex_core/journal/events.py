@@ -150,7 +150,8 @@ class Decision(Event):
     gives the samples that an exhausted domain was owed from earlier intervals, and is owed no longer.
 
     Of the ``seconds``, ``signal_seconds`` went into facts about the model, the rest into all else: sorting, drawing,
-    waiting for other ranks. ``cost`` is what judging costs in training steps, by what the selector declares.
+    waiting for other ranks. ``cost`` is what deciding costs in training steps, by what is declared: judging,
+    a mixer's questions, features that were made.
     ``overlap`` is the Jaccard index with the samples of the interval before, as sets; None of the first. ``scores`` are
     those of the judged samples in short, None where the selector gives none. ``exact`` counts the judged samples whose
     scores are the selector's own, None where all are; ``correlation`` is the rank correlation of the last of these with
@@ -189,9 +190,9 @@ class Logged(Event):
     """What the run logged at step ``step``: ``training`` is LLaMA-Factory's own, its loss, learning rate and so on.
 
     ``means`` are those of what strategies noted since the log before, by their names in the log. In between were
-    ``seconds``, of which ``deciding`` went into decisions, of this process alone where the run was resumed. ``weights``
-    are those of samples since the log before, None where nothing weighed them. Numbers that are not finite are left
-    out.
+    ``seconds``, of which ``deciding`` went into decisions and ``paused`` into evaluations and checkpoints, of this
+    process alone where the run was resumed. ``weights`` are those of samples since the log before, None where nothing
+    weighed them. Numbers that are not finite are left out.
     """
 
     step: int
@@ -200,6 +201,7 @@ class Logged(Event):
     seconds: float = 0.0
     deciding: float = 0.0
     weights: WeightsFact | None = None
+    paused: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

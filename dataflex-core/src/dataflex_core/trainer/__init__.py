@@ -58,7 +58,7 @@ samples; `weight`, or `losses` below it, where somebody needs token losses; and 
                                           weight.take_up         keep a few samples with the weights of their tokens
                 log                   base.log               journal what happened since the last log, by domain; add
                                                              its figures, and the means of what strategies noted
-                evaluate
+                evaluate              base.evaluate          no time of training; nor is that of _save_checkpoint
                     prediction_step   losses.prediction_step   whether logits are wanted
                                       losses._token_loss     no weights
                 _save_checkpoint      checkpoints._save_checkpoint   settle; the run's state first, the seal last;

@@ -116,6 +116,11 @@ class FlexTrainer(StandingTrainer):
             self.run.journal.write(Evaluated(step=self.state.global_step, figures=evaluated))
         super().log(logs, *args, **kwargs)
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As stock, and no time of training."""
+        with self.since_log.paused.running():
+            return super().evaluate(*args, **kwargs)
+
     def loss_weights(self) -> NDArray[np.float64] | None:
         """What the mixer wants each domain's loss to count in this interval, Float64[K], or None."""
         return None

@@ -127,6 +127,10 @@ class CheckpointTrainer(CompleteTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.settle()
+        with self.since_log.paused.running():
+            self._write_checkpoint(model, trial)
+
+    def _write_checkpoint(self, model: Any, trial: Any) -> None:
         checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
         state = self.state_of_run()
         first = self.ranks.rank == 0

@@ -34,6 +34,8 @@ class SinceLog:
         self.trained = TrainedDomains(groups_of(run.budget.domains, run.origins), device)
         self.deciding = Clock()
         """How long was decided."""
+        self.paused = Clock()
+        """How long training stood still otherwise: for evaluations and checkpoints."""
         self._run, self._figures = run, figures
         self._weights: NDArray[np.float64] | None = None
         self._began = time.monotonic()
@@ -41,6 +43,7 @@ class SinceLog:
     def begin(self) -> None:
         """Training begins."""
         self._began = time.monotonic()
+        self.deciding.seconds = self.paused.seconds = 0.0
 
     def take_up(self, entries: Sequence[Entry]) -> None:
         """What steps left on the device of what they trained on, and of its weights."""
@@ -68,6 +71,7 @@ class SinceLog:
                 training=finite(logs),
                 seconds=round(now - self._began, 3),
                 deciding=round(self.deciding.seconds, 3),
+                paused=round(self.paused.seconds, 3),
                 weights=weights,
             )
         )
@@ -89,4 +93,5 @@ class SinceLog:
     def _clear(self, step: int, now: float) -> None:
         self.trained.clear(step)
         self._figures.clear()
-        self._weights, self._began, self.deciding.seconds = None, now, 0.0
+        self._weights, self._began = None, now
+        self.deciding.seconds = self.paused.seconds = 0.0

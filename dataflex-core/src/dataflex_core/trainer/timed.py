@@ -14,18 +14,22 @@ from dataflex_core.signals import Signals
 
 @dataclass(slots=True, kw_only=True)
 class Clock:
-    """Adds up the ``seconds`` of blocks."""
+    """Adds up the ``seconds`` of blocks; of one within another once."""
 
     seconds: float = 0.0
+    _within: int = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """A block whose time counts, also where it raises."""
         began = time.monotonic()
+        self._within += 1
         try:
             yield
         finally:
-            self.seconds += time.monotonic() - began
+            self._within -= 1
+            if not self._within:
+                self.seconds += time.monotonic() - began
 
 
 class TimedSignals(RelayedSignals):
