@@ -177,6 +177,7 @@ def _planned(
         correlation=None if shape.exact is None or not by_score else round(0.8 - 0.12 * decision, 2),
         seconds=3.0 if by_score else 0.01,
         signal_seconds=2.5 if by_score else 0.0,
+        cost=3.5 * shape.update if by_score else 0.0,
         notes={"selector": {"quality": 0.5}} if by_score else {},
     )
     return [event, *_trained(shape, names, plan.ids, step, until, rng, texts)]

@@ -76,6 +76,16 @@ def test_samples_losses_and_time_are_told():
     assert list(made.told("my out"))[-1].endswith(": dataflex report 'my out' --against RUN")
 
 
+def test_what_steps_took_is_told_by_those_that_were_timed():
+    rare = closing(*(event for event in EVENTS if not isinstance(event, Logged)), replace(EVENTS[-2], seconds=24.0))
+    assert rare.measured == pytest.approx(1 + 12 / (12 / 8) / 6)
+    early = closing(*(event for event in EVENTS if not isinstance(event, Logged) or event.step == 2))
+    assert early.measured == pytest.approx(1 + 12 / 2 / 6)
+    assert early.share == pytest.approx(12 / (12 + 2 * 8))
+    paused = closing(*(replace(e, seconds=e.seconds + 9, paused=9.0) if isinstance(e, Logged) else e for e in EVENTS))
+    assert (paused.measured, paused.share) == (closing(*EVENTS).measured, closing(*EVENTS).share)
+
+
 def test_of_a_run_that_went_on_with_other_data_samples_are_counted_since_then():
     resume = Resume(step=8, checkpoint="c", domains={"other": 200})
     chosen = replace(DECISION, decision=3, step=8, until=10, chosen={"other": 8})

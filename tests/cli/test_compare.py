@@ -69,9 +69,9 @@ def losses_of(path: Path) -> tuple[list[int], list[float]]:
 def work_of(path: Path, step: int) -> float:
     """The steps, and the time of all decisions before their end in steps, by the journal alone."""
     run = open_run(path)
-    training = sum(event.seconds - event.deciding for event in run.logged)
+    step_seconds = sum(event.seconds - event.deciding for event in run.logged) / run.logged[-1].step
     deciding = sum(event.seconds for event in run.decisions if event.step < step)
-    return (1 + run.start.step_cost) * (step + deciding * run.step / training)
+    return (1 + run.start.step_cost) * (step + deciding / step_seconds)
 
 
 def test_losses_are_compared_at_the_last_step_and_the_most_work_that_all_reached(folder, compared):

@@ -168,6 +168,97 @@ def test_cost_is_measured_in_training_steps(data):
     assert data.cost.declared == pytest.approx(6 * 17.5)
 
 
+def _changed(folder: Path, change) -> Path:
+    """The run in ``folder`` with each record of its journal as ``change`` gives it, without those that are None."""
+    journal = folder / "dataflex" / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
+    kept = [found for record in records if (found := change(record)) is not None]
+    journal.write_text("".join(json.dumps(record) + "\n" for record in kept))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("stop", "logs"),
+    [(None, {34}), (None, {4}), (None, {4, 14}), (17, {4}), (9, {4, 9}), (33, {29})],
+    ids=["seldom", "the first alone", "the last ones missing", "killed", "killed at a log", "killed before one"],
+)
+def test_what_a_step_took_is_told_by_those_that_were_timed(tmp_path, stop, logs):
+    since = 0
+
+    def few(record):
+        nonlocal since
+        if record["event"] != "logged":
+            return record
+        if record["step"] not in logs:
+            return None
+        steps, since = record["step"] - since, record["step"]
+        return record | {"seconds": steps + 30.0, "deciding": 30.0}
+
+    seen = read_run(_changed(write_run(tmp_path / "run", Shape(stop=stop)), few))
+    cost, done = report_of(seen).cost, stop or 34
+    deciding = sum(event.seconds for event in seen.every)
+    assert cost.training_seconds == pytest.approx(done)
+    assert cost.measured == pytest.approx(deciding)
+    assert cost.work == pytest.approx(done + deciding)
+    assert cost.break_even == pytest.approx(1 + deciding / (5 * (len(seen.every) - 1)))
+
+
+def test_a_process_that_went_on_has_timed_its_own_steps_alone(tmp_path):
+    """The first timed four steps; the second went on after step 30, and timed four more."""
+
+    def resumed(record):
+        if record["event"] == "logged":
+            return record | {"seconds": 8.0, "deciding": 0.0} if record["step"] in (4, 34) else None
+        return record
+
+    run = _changed(write_run(tmp_path / "run", Shape()), resumed)
+    journal = run / "dataflex" / "journal.jsonl"
+    lines = journal.read_text().splitlines()
+    at = next(i for i, line in enumerate(lines) if json.loads(line).get("step") == 31)
+    resume = json.dumps({"event": "resume", "schema": 2, "step": 30, "checkpoint": "checkpoint-30"})
+    journal.write_text("\n".join([*lines[:at], resume, *lines[at:]]) + "\n")
+    assert report_of(read_run(run)).cost.training_seconds == pytest.approx(2 * 34)
+
+
+def test_evaluations_and_checkpoints_are_no_training(tmp_path):
+    def slower(record):
+        if record["event"] == "logged":
+            record |= {"seconds": record["seconds"] + 30.0, "paused": 30.0}
+        return record
+
+    plain = report_of(read_run(write_run(tmp_path / "plain", Shape()))).cost
+    cost = report_of(read_run(_changed(write_run(tmp_path / "paused", Shape()), slower))).cost
+    assert (cost.training_seconds, cost.measured, cost.work, cost.break_even) == pytest.approx(
+        (plain.training_seconds, plain.measured, plain.work, plain.break_even)
+    )
+
+
+@pytest.mark.parametrize("step_cost", [0.0, 0.5, 2.0])
+def test_all_work_of_a_report_is_in_one_unit(tmp_path, step_cost):
+    own = read_run(write_run(tmp_path / "own", Shape(pool=0, step_cost=step_cost)))
+    short = read_run(write_run(tmp_path / "short", Shape(pool=0, seed=1, decisions=1)))
+    data = report_of(own, [("short", short)])
+    assert data.cost.work == pytest.approx(34 * (1 + step_cost) + data.cost.steps)
+    assert data.cost.work == pytest.approx(data.against[0].own.steps[-1])
+    assert f"This run went on to {data.cost.work:,.0f}" in data.words[-1]
+    same = report_of(read_run(write_run(tmp_path / "plain", Shape(pool=0))))
+    assert data.cost.break_even == pytest.approx(same.cost.break_even), "in steps of its own it cost as much"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["of each decision", "of the first alone"])
+def test_what_nobody_timed_costs_what_was_declared_of_each_decision(tmp_path, told):
+    def untimed(record):
+        if record["event"] == "decision":
+            record["cost"] = float(record["decision"]) if told else 0.0
+        return None if record["event"] == "logged" else record
+
+    seen = read_run(_changed(write_run(tmp_path / "run", Shape()), untimed))
+    cost = report_of(seen).cost
+    assert (cost.measured, cost.training_seconds) == (None, None)
+    assert cost.declared == (1 + 2 + 3 + 4 + 5 + 6 if told else 6 * 17.5)
+    assert cost.work == 34 + cost.declared
+
+
 def test_a_journal_of_before_is_timed_by_the_log_of_llamafactory(run):
     journal = run / "dataflex" / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dataflex_core.journal import Decision, Logged, ScoresFact, Start, Step, StrategyFact, Trained, WeightsFact
 from dataflex_core.journal.figures import (
     break_even,
-    cost_in_steps,
     effective_share,
     enrichment,
     epochs,
@@ -88,8 +87,6 @@ def test_the_effective_share_of_the_worked_numbers():
 
 
 def test_costs_in_steps_and_what_they_must_gain():
-    assert cost_in_steps(3.0, 20.0, 10) == pytest.approx(1.5)
-    assert cost_in_steps(3.0, 0.0, 0) is None
     assert break_even(44, 10) == pytest.approx(5.4)
     assert break_even(1, 0) is None
 

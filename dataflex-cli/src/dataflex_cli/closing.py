@@ -10,7 +10,8 @@ from typing import Any
 
 from dataflex_cli.console import counted
 from dataflex_core.journal import Decision, Evaluated, Event, Logged, Resume, Step
-from dataflex_core.journal.figures import break_even, cost_in_steps, enrichment
+from dataflex_core.journal.figures import break_even, enrichment
+from dataflex_core.journal.pace import Pace
 from dataflex_core.journal.tally import Tally
 
 _LOSS = "loss"
@@ -33,12 +34,12 @@ class Closing:
     _seconds: float = 0.0
     _first: int = 0
     _cost: float = 0.0
-    _training: float = 0.0
-    _in_all: float = 0.0
+    _pace: Pace = field(default_factory=Pace)
 
     def add(self, event: Event) -> None:
         """The next event."""
         self._tally.add(event)
+        self._pace.add(event)
         match event:
             case Resume() if event.domains is not None:  # domains are others, and ids those of other samples
                 self.since, self.samples = event.step, 0
@@ -51,8 +52,6 @@ class Closing:
             case Step():
                 self.steps, self.samples = event.step, self.samples + len(event.samples)
             case Logged():
-                self._in_all += event.seconds
-                self._training += event.seconds - event.deciding
                 self._lost({name: value for name, value in event.training.items() if name == _LOSS})
             case Evaluated():
                 self._lost({name: value for name, value in event.figures.items() if name.endswith(f"_{_LOSS}")})
@@ -70,8 +69,14 @@ class Closing:
     @property
     def measured(self) -> float | None:
         """What a chosen sample had to be worth, in random ones, by the time that deciding took; None if untimed."""
-        cost = cost_in_steps(self._seconds, self._training, self.steps)
-        return None if cost is None else break_even(cost, self.steps - self._first)
+        each = self._pace.step
+        return None if each is None else break_even(self._seconds / each, self.steps - self._first)
+
+    @property
+    def share(self) -> float | None:
+        """How much of the time of training and deciding went into decisions; None if untimed."""
+        each = self._pace.step
+        return None if each is None else self._seconds / (self._seconds + each * self.steps)
 
     @property
     def declared(self) -> float | None:
@@ -87,7 +92,7 @@ class Closing:
             "decisions": self.decisions,
             "losses": {name: {"first": first, "last": last} for name, (first, last) in self.losses.items()},
             "deciding_seconds": round(self._seconds, 3),
-            "deciding_share": round(self._seconds / self._in_all, 4) if self._in_all else None,
+            "deciding_share": None if self.share is None else round(self.share, 4),
             "break_even": {"measured": self.measured, "declared": self.declared},
             "chosen": dict(self.chosen),
             "enrichment": enrichment(self.chosen, self.pool) if self.chosen and self.pool else {},
@@ -105,7 +110,7 @@ class Closing:
         """What deciding took, what it had to gain, and what was reached, a line each."""
         if not self.decisions:
             return
-        share = f", {self._seconds / self._in_all:.0%} of the time" if self._in_all else ""
+        share = "" if self.share is None else f", {self.share:.0%} of the time"
         yield f"{counted(self.decisions, 'decision')} in {self._seconds:.1f} s{share}"
         if self.declared is None:
             return

@@ -10,17 +10,17 @@ from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.curves import curve
 from dataflex_cli.report.model import Cost
 from dataflex_cli.report.reading import Point, Seen
-from dataflex_core.journal.figures import break_even, cost_in_steps
+from dataflex_core.journal.figures import break_even
 
 
 def cost_of(seen: Seen) -> Cost:
-    """What the decisions so far cost, as declared and as measured."""
+    """What the decisions so far cost, as declared and as measured, beside all the work that was done."""
     events = [event for event in seen.every if event.decision > 0]
+    each = step_seconds(seen)
     seconds = sum(event.seconds for event in seen.every)
-    training = training_seconds(seen)
-    steps = max(0, seen.step - events[0].step) if events else 0
-    measured = None if training is None else cost_in_steps(seconds, training, seen.step)
-    declared = (seen.start.decision_cost + seen.start.mixing_cost) * len(events)
+    steps = sum(event.until - event.step for event in events)
+    measured = None if each is None else seconds / each
+    declared = sum(declared_costs(seen))
     judging = any(event.judged for event in events) or any(event.signal_seconds for event in events)
     paid = (declared if measured is None else measured) if judging else 0.0
     return Cost(
@@ -29,36 +29,42 @@ def cost_of(seen: Seen) -> Cost:
         chosen_steps=steps,
         deciding_seconds=seconds,
         signal_seconds=sum(event.signal_seconds for event in seen.every),
-        training_seconds=training,
-        break_even=break_even(paid, steps) if events else None,
+        training_seconds=training_seconds(seen),
+        break_even=break_even(paid, steps * of_a_step(seen)) if events else None,
+        work=work_at(seen, [seen.step], seen.start.global_batch)[0],
     )
 
 
+def of_a_step(seen: Seen) -> float:
+    """The work of a step without its decisions, weighing included, in training steps."""
+    return 1 + seen.start.step_cost
+
+
+def step_seconds(seen: Seen) -> float | None:
+    """What an unweighted training step of the run takes; None where nobody timed any."""
+    return None if seen.pace.step is None else seen.pace.step / of_a_step(seen)
+
+
 def training_seconds(seen: Seen) -> float | None:
-    """What the steps alone took; None where nobody timed them."""
-    if told := [event for event in seen.logged if event.seconds]:
-        return sum(event.seconds - event.deciding for event in told) or None
-    if seen.seconds is None:
-        return None
-    left = seen.seconds - sum(event.seconds for event in seen.every)
-    return left if left > 0 else None
+    """What the steps alone took, those that nobody timed as long as the others; None where nobody timed any."""
+    return None if seen.pace.step is None or not seen.step else seen.pace.step * seen.step
+
+
+def declared_costs(seen: Seen) -> list[float]:
+    """What each decision was to cost, in training steps. Journals of before say it of the first alone."""
+    of_first = seen.start.decision_cost + seen.start.mixing_cost
+    known = any(event.cost for event in seen.every)
+    return [(event.cost if known else of_first) * (event.decision > 0) for event in seen.every]
 
 
 def work_at(seen: Seen, steps: Sequence[float], batch: int) -> list[float]:
     """The work done by the end of each step, decisions and all, in training steps of ``batch`` samples, unweighted."""
-    training = training_seconds(seen)
-    own = 1 + seen.start.step_cost
-    each = None if training is None or not seen.step else training / seen.step / own
+    each = step_seconds(seen)
     at = np.array([event.step for event in seen.every], dtype=np.float64)
-    costs = [
-        (seen.start.decision_cost + seen.start.mixing_cost) * (event.decision > 0)
-        if each is None
-        else event.seconds / each
-        for event in seen.every
-    ]
+    costs = declared_costs(seen) if each is None else [event.seconds / each for event in seen.every]
     total = np.concatenate([[0.0], np.cumsum(costs)])
     scale = seen.start.global_batch / batch
-    return [(step * own + float(total[np.searchsorted(at, step, side="left")])) * scale for step in steps]
+    return [(step * of_a_step(seen) + float(total[np.searchsorted(at, step, side="left")])) * scale for step in steps]
 
 
 def over_work(seen: Seen, points: Sequence[Point], name: str, batch: int) -> Curve:

@@ -85,7 +85,9 @@ class Taken:
 class Cost:
     """What deciding cost. ``declared`` and ``measured`` are in training steps, the latter None where nobody timed it.
 
-    ``break_even`` is how many random samples a chosen one must be worth, by what was measured, or else declared.
+    ``break_even`` is how many random samples a chosen one must be worth, by what was measured, or else declared, over
+    the ``chosen_steps`` that decisions hold for. ``training_seconds`` is what all steps took, those that nobody timed
+    as long as the others. ``work`` is what steps and decisions came to, in training steps.
     """
 
     declared: float
@@ -95,6 +97,7 @@ class Cost:
     signal_seconds: float
     training_seconds: float | None
     break_even: float | None
+    work: float
 
     @property
     def steps(self) -> float:

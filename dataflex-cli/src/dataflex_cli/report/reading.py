@@ -26,6 +26,7 @@ from dataflex_core.journal import (
     open_run,
 )
 from dataflex_core.journal.kept import pool_facts_of, scores_of, texts_of
+from dataflex_core.journal.pace import Pace
 from dataflex_core.journal.pool_facts import PoolFacts
 from dataflex_core.journal.scores import DecisionScores
 from dataflex_core.journal.texts import Texts
@@ -75,8 +76,8 @@ class Seen:
     end: End | Failed | None
     texts: Texts
     pool: PoolFacts | None
-    seconds: float | None = None
-    """From the first step to the last, as far as anybody wrote it down."""
+    pace: Pace
+    """How long its steps take."""
 
     def judged(self) -> Iterator[DecisionScores]:
         """What was judged, decision by decision, read as it is asked for: of large pools it does not fit into memory.
@@ -126,7 +127,7 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
         end=told.end,
         texts=kept if texts else _without_words(kept),
         pool=pool_facts_of(now),
-        seconds=_seconds(told.logged, log),
+        pace=_pace(told, log),
     )
 
 
@@ -202,13 +203,22 @@ def _column(log: Iterable[dict[str, object]], name: str) -> tuple[Point, ...]:
     return tuple(point for point in sorted(points) if np.isfinite(point[1]))
 
 
-def _seconds(logged: Iterable[Logged], log: list[dict[str, object]]) -> float | None:
-    if total := sum(event.seconds for event in logged):
-        return total
-    parts = str(log[-1].get("elapsed_time", "")).split(" day") if log else []
+def _pace(run: Run, log: list[dict[str, object]]) -> Pace:
+    made = Pace()
+    for event in run.events:
+        made.add(event)
+    return made if made.steps or not log else _pace_of_before(run, log[-1])
+
+
+def _pace_of_before(run: Run, last: dict[str, object]) -> Pace:
+    """By the last line of LLaMA-Factory's log, which counts from where the process began."""
+    parts = str(last.get("elapsed_time", "")).split(" day")
     try:
         hours, minutes, seconds = map(int, parts[-1].split(", ")[-1].split(":"))
         days = int(parts[0]) if len(parts) > 1 else 0
-    except (ValueError, IndexError):
-        return None
-    return float(86400 * days + 3600 * hours + 60 * minutes + seconds)
+    except ValueError:
+        return Pace()
+    step = int(str(last["current_steps"]))
+    began = max((event.step for event in run.resumes if event.step <= step), default=0)
+    deciding = sum(event.seconds for event in run.decisions if began <= event.step < step)
+    return Pace(steps=step - began, seconds=86400 * days + 3600 * hours + 60 * minutes + seconds - deciding)

@@ -88,11 +88,6 @@ def effective_share(count: float, total: float, squares: float) -> float | None:
     return total * total / (count * squares) if squares > 0 else None
 
 
-def cost_in_steps(seconds: float, trained_seconds: float, steps: int) -> float | None:
-    """What took ``seconds``, in training steps: ``steps`` of them took ``trained_seconds``."""
-    return seconds * steps / trained_seconds if trained_seconds > 0 else None
-
-
 def break_even(cost: float, steps: float) -> float | None:
     """How many random samples a chosen one must be worth: ``cost`` is in training steps, for ``steps`` chosen for."""
     return 1 + cost / steps if steps > 0 else None
