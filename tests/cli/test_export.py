@@ -265,6 +265,19 @@ def test_the_best_of_a_run_are_those_of_its_last_decision(run, tmp_path):
     assert exported(tmp_path / "best.jsonl") == ROWS[:2]
 
 
+@pytest.mark.parametrize(("top", "is_told"), [("50%", False), ("100%", False), ("1", True)])
+def test_of_scores_of_what_was_chosen_alone_no_share_is_taken(run, tmp_path, top, is_told):
+    journal = run / "dataflex" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"judged": 15', '"judged": 150'))
+    words = (run, "--top", top, "-o", tmp_path / "best.jsonl")
+    if is_told:
+        assert called(*words).exit_code == 0
+    else:
+        with pytest.raises(DataError, match="scores of what it chose alone") as told:
+            called(*words)
+        assert "--chosen" in told.value.hint
+
+
 def test_a_run_that_kept_no_rows_says_so(run, tmp_path):
     for file in (run / "dataflex" / "rows").iterdir():
         file.unlink()

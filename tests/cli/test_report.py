@@ -159,6 +159,52 @@ def test_scores_that_are_all_the_same_have_no_fifths(others):
     assert [band.chosen for band in bands] == ([1, 0, 0, 0, 0] if others else [])
 
 
+def test_scores_of_what_was_chosen_alone_are_not_taken_for_those_of_all(tmp_path):
+    def twice(record):
+        return record | {"judged": 2 * record["judged"]} if record["event"] == "decision" else record
+
+    data = report_of(read_run(_changed(write_run(tmp_path / "run", Shape()), twice)))
+    assert [one.of_all for one in data.scores] == [False] * 6
+    assert data.bands == ()
+    assert not {"no-better-than-chance", "constant-scores"} & {alert.id for alert in data.alerts}
+    assert "constant-scores" not in _alerts(data, scores=(replace(data.scores[0], spread=0.0),))
+    (chart,) = [one for one in charts_of(data) if one.id == "scores"]
+    assert {trace["name"] for _, frame in chart.frames for trace in frame} == {"chosen"}
+    assert chart.says.startswith("Of the samples that were chosen")
+
+
+@pytest.mark.parametrize(("chosen", "by_number"), [([1, 1, 0, 0], True), ([0, 1, 0, 1], False), ([1, 1, 1, 1], False)])
+def test_of_equal_scores_it_is_told_whether_numbers_decided(data, chosen, by_number):
+    equal = DecisionScores(
+        decision=1,
+        ids=np.array([3, 5, 8, 9]),
+        scores=np.ones(4, dtype=np.float32),
+        chosen=np.array(chosen),
+        stands_for=np.ones(4),
+    )
+    told, _ = judged_of([equal], 1, None)
+    alert = _alerts(data, scores=told)["constant-scores"]
+    assert ("sample numbers" in alert.detail) == by_number
+    assert "target set" in alert.todo
+    free = replace(data.run, targets={})
+    assert "target set" not in _alerts(data, scores=told, run=free)["constant-scores"].todo
+
+
+@pytest.mark.parametrize(("action", "is_instead"), [("drawn: all are alike", True), ("next-epoch", False)])
+def test_a_selector_that_had_nothing_to_choose_by_is_not_told_of_equal_scores(tmp_path, action, is_instead):
+    short = {"domain": None, "wanted": 40, "had": 0, "action": action}
+
+    def drawn(record):
+        return record | {"shortages": [short]} if record.get("decision") == 1 else record
+
+    data = report_of(read_run(_changed(write_run(tmp_path / "run", Shape()), drawn)))
+    found = _alerts(data, scores=(scores(spread=0.0),))
+    assert ("constant-scores" in found, "shortages" in found) == (not is_instead, not is_instead)
+    assert ("nothing-to-choose-by" in found) == is_instead
+    if is_instead:
+        assert found["nothing-to-choose-by"].detail == f"What was trained on was {action}."
+
+
 def test_cost_is_measured_in_training_steps(data):
     # 7 logs of 4 s beside their steps', 3 s of each for deciding; 6 decisions of 3 s and a warm-up of .01 s.
     training = 34 + 7 * 4 - 7 * 3

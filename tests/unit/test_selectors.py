@@ -111,13 +111,16 @@ def test_delta_loss_draws_uniformly_then_from_the_window():
     drawn = np.zeros(POOL)
     for seed in range(300):
         selector = ready(DeltaLossSelector(DeltaLossParams()))
-        drawn[selector.select(request(Asked(losses=first), seed=seed)).ids] += 1
+        answer = selector.select(request(Asked(losses=first), seed=seed))
+        assert answer.instead == "drawn at random: no loss has fallen yet"
+        drawn[answer.ids] += 1
     assert drawn.min() > 300 * 3 / POOL * 0.7
     fallen = Asked(losses=first - np.arange(POOL) / 20)  # the last have fallen most: the window is there
     signals = replace(request(fallen, decision=2, count=2), candidates=np.arange(POOL))
     made = [selector.select(replace(signals, rng=derive(seed))) for seed in range(50)]
     assert sum(i >= POOL - 2 for one in made for i in one.ids) > 60
     assert 0.6 < np.mean([one.notes["inside"] for one in made]) <= 1
+    assert {one.instead for one in made} == {""}
     assert selector.state_dict()["first"] == pytest.approx(first)
 
 

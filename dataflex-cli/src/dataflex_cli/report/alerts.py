@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from dataflex_cli.report.choice import overlap_by_chance
 from dataflex_cli.report.data_alerts import chosen_truncated, leak, lengths_differ, near_duplicates, rows_dropped
-from dataflex_cli.report.model import Alert, ReportData
+from dataflex_cli.report.model import Alert, ReportData, Scores
 from dataflex_cli.report.words import counted
 
 Check = Callable[[ReportData], Iterator[Alert]]
@@ -99,16 +99,19 @@ def by_chance(data: ReportData) -> Iterator[Alert]:
 
 def dull_scores(data: ReportData) -> Iterator[Alert]:
     """Scores that are all the same, or no numbers."""
-    same = [
-        one.decision for one in data.scores if one.count > 1 and (one.spread or 0.0) <= _DULL * abs(one.mean or 1.0)
-    ]
+    told = {one.decision for one in data.decisions if one.instead}
+    same = [one for one in data.scores if one.of_all and one.decision not in told and _is_dull(one)]
     if same:
+        by_number = any(one.by_number for one in same)
+        check = "the target set and the learning rate" if data.run.targets else "the learning rate"
         yield Alert(
             id="constant-scores",
             level="problem",
-            title=f"All scores are the same at {_decisions(same)}",
-            detail="Among equal scores the choice is by sample number.",
-            todo="Check the target set and the learning rate: before anything was learnt gradients say little.",
+            title=f"All scores are the same at {_decisions([one.decision for one in same])}",
+            detail="What was chosen has the lowest sample numbers."
+            if by_number
+            else "They tell no sample from another.",
+            todo=f"Check {check}: before anything was learnt scores say little.",
         )
     lost, count = sum(one.lost for one in data.scores), sum(one.lost + one.count for one in data.scores)
     if lost:
@@ -149,7 +152,7 @@ def poor_predictions(data: ReportData) -> Iterator[Alert]:
 
 
 def shortages(data: ReportData) -> Iterator[Alert]:
-    """Domains, or the pool, that had fewer samples than wanted."""
+    """Domains, or the pool, that had fewer samples than wanted; selectors that had nothing to choose by."""
     told = list(dict.fromkeys(text for one in data.decisions for text in one.shortages))
     if told:
         more = f", and {len(told) - 1} more" if len(told) > 1 else ""
@@ -159,6 +162,16 @@ def shortages(data: ReportData) -> Iterator[Alert]:
             title="Too few samples for what was wanted",
             detail=f"{told[0]}{more}.",
             todo="dataflex.exhaustion says what happens then: next-epoch repeats, renormalise gives to others.",
+        )
+    blind = [one for one in data.decisions if one.instead]
+    if blind:
+        said = "; ".join(dict.fromkeys(text for one in blind for text in one.instead))
+        yield Alert(
+            id="nothing-to-choose-by",
+            level="hint",
+            title=f"There was nothing to choose by at {_decisions([one.decision for one in blind])}",
+            detail=f"What was trained on was {said}.",
+            todo="dataflex describe, with the selector's name, says what it needs to tell samples apart.",
         )
 
 
@@ -185,6 +198,10 @@ def few_count(data: ReportData) -> Iterator[Alert]:
             detail="The other samples of a step cost as much, and teach next to nothing.",
             todo="Make the weighter milder: a higher temperature, or a bound on weights.",
         )
+
+
+def _is_dull(scores: Scores) -> bool:
+    return scores.count > 1 and (scores.spread or 0.0) <= _DULL * abs(scores.mean or 1.0)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -8,8 +8,9 @@ import numpy as np
 
 from dataflex_cli.report.model import Enrichment, Taken
 from dataflex_cli.report.reading import Ids, Seen
-from dataflex_core.journal import Decision
+from dataflex_core.journal import Decision, ShortageFact
 from dataflex_core.journal.figures import enrichment, overlap, shares
+from dataflex_core.planning.exhaustion import Exhaustion
 
 _MOST = 60
 
@@ -40,13 +41,20 @@ def taken_of(seen: Seen) -> tuple[Taken, ...]:
                     f"{f'domain {short.domain}' if short.domain else 'the pool'} had {short.had} of {short.wanted} "
                     f"samples wanted: {short.action}"
                     for short in event.shortages
+                    if not _is_instead(short)
                 ),
+                instead=tuple(dict.fromkeys(short.action for short in event.shortages if _is_instead(short))),
                 learning_rate=event.learning_rate,
                 exact=event.exact,
                 correlation=event.correlation,
             )
         )
     return tuple(found)
+
+
+def _is_instead(short: ShortageFact) -> bool:
+    """Whether a selector had nothing to choose by, as it says itself, and not the pool too few samples."""
+    return short.had == 0 and short.action not in {*Exhaustion, "repeat"}
 
 
 def pool_size(seen: Seen) -> int:

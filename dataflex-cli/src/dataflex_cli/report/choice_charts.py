@@ -47,11 +47,17 @@ def _enrichment(id_: str, title: str, rows: Sequence[Enrichment]) -> Chart | Non
 
 
 def _scores(scores: Sequence[Scores]) -> Chart | None:
-    frames = [(f"decision {one.decision}", histogram(one.edges, one.judged, one.chosen)) for one in scores]
+    frames = [
+        (f"decision {one.decision}", histogram(one.edges, one.judged, one.chosen)[0 if one.of_all else 1 :])
+        for one in scores
+    ]
+    of_all = all(one.of_all for one in scores)
     return Chart(
         id="scores",
         title="Scores",
-        says="Of all samples that were judged, and of those chosen among them.",
+        says="Of all samples that were judged, and of those chosen among them."
+        if of_all
+        else "Of the samples that were chosen: the selector does not score the others.",
         data=[],
         frames=frames,
         layout=titled("score", "samples", barmode="overlay", bargap=0.02),

@@ -25,14 +25,14 @@ def judged_of(
     """The scores of each of ``count`` decisions, of very many of some evenly spread, and the bands of all together.
 
     ``lengths`` are the tokens of the pool's samples, by id. A band is a fifth of what a decision judged, by rank:
-    scores that are all the same make none.
+    scores that are all the same make none, nor do those of what was chosen alone.
     """
     found: dict[int, Scores] = {}
     judged, taken = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for one in decisions:
         values = largest(one.scores).astype(np.float64)
         usable, stands, chosen = np.isfinite(values), one.stands_for, one.chosen
-        if usable.any() and np.ptp(values[usable]) > 0:
+        if one.of_all and usable.any() and np.ptp(values[usable]) > 0:
             band = fifths(values[usable], stands[usable])
             judged += np.bincount(band, stands[usable], minlength=len(BANDS))
             taken += np.bincount(band, chosen[usable], minlength=len(BANDS))
@@ -77,6 +77,8 @@ def _scores(
         spread=None if mean is None else float(np.sqrt(np.average((known - mean) ** 2, weights=stands))),
         length_correlation=None if lengths is None else rank_correlation(values, lengths),
         lengths=() if lengths is None else _dots(lengths, values, one.chosen > 0, usable),
+        of_all=one.of_all,
+        by_number=bool(chosen.any() and not chosen.all() and chosen[: chosen.sum()].all()),
     )
 
 

@@ -74,6 +74,8 @@ class Taken:
     learning_rate: float
     exact: int | None = None
     correlation: float | None = None
+    instead: tuple[str, ...] = ()
+    """What it trained on where its selector had nothing to choose by, in the selector's words."""
 
     @property
     def predicted(self) -> bool:
@@ -117,7 +119,11 @@ class Enrichment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The scores of a decision: counts between ``edges`` of all that was judged, and of what was chosen of it."""
+    """The scores of a decision: counts between ``edges`` of all that was judged, and of what was chosen of it.
+
+    ``of_all`` is False where there are none but of what was chosen. ``by_number`` is whether that are the samples of
+    the lowest numbers, which is how selectors choose among equal scores, unless they draw.
+    """
 
     decision: int
     edges: tuple[float, ...]
@@ -129,6 +135,8 @@ class Scores:
     spread: float | None
     length_correlation: float | None
     lengths: tuple[tuple[int, float, bool], ...] = ()
+    of_all: bool = True
+    by_number: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

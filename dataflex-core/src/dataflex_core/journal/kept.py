@@ -6,6 +6,7 @@ A `Run` that went on with other data is read so as `Run.on_its_data` is: an id o
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
 from dataflex_core.journal.run import Run
@@ -14,7 +15,10 @@ from dataflex_core.journal.texts import FOLDER, Texts, read_texts
 
 
 def scores_of(run: Run) -> Iterator[DecisionScores]:
-    """What each decision of a run judged, in order, read as it is asked for. Raises as `read_scores` does."""
+    """What each decision of a run judged, in order, read as it is asked for. Raises as `read_scores` does.
+
+    Each says whether it is all of that.
+    """
     run, changed = run.on_its_data, run.changed_data_at is not None
     decisions = {made.decision: made for made in run.decisions}
     size = sum(run.start.domains.values())
@@ -22,7 +26,7 @@ def scores_of(run: Run) -> Iterator[DecisionScores]:
         made = decisions.get(one.decision)
         # A decision before the change may have had the number of one since then that has no scores.
         if made is not None and not (changed and (made.scores is None or one.ids.max(initial=0) >= size)):
-            yield one
+            yield replace(one, of_all=round(float(one.stands_for.sum())) >= made.judged)
 
 
 def texts_of(run: Run) -> Texts:

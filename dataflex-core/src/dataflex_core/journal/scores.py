@@ -37,6 +37,9 @@ class DecisionScores:
     ``chosen`` Int64[n] is how often each stands in the plan, 0 where it was passed over. ``stands_for`` Float64[n] is
     one each where all that was judged is here. Of more than a million all chosen samples are, and of the others a
     hundred thousand, evenly spaced by rank: each stands for as many as lie between it and the next.
+
+    ``of_all`` is False where a selector that does not score samples one by one said something of its choice: of what
+    else was judged there are no scores. It is known of a run (`scores_of`), and not of files alone.
     """
 
     decision: int
@@ -44,6 +47,7 @@ class DecisionScores:
     scores: NDArray[np.float32]
     chosen: NDArray[np.int64]
     stands_for: NDArray[np.float64]
+    of_all: bool = True
 
 
 def read_scores(folder: Path, run: str | None = None) -> Iterator[DecisionScores]:

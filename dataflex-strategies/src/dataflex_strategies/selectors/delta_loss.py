@@ -104,7 +104,7 @@ class DeltaLossSelector(ScoringSelector[DeltaLossParams]):
         with np.errstate(divide="ignore"):
             ids = gumbel_top(request.candidates, np.log(weights), request.count, request.rng)
         if progress.decision <= 1 or len(ids) == 0:
-            return Selection(ids=ids)
+            return Selection(ids=ids, instead="drawn at random: no loss has fallen yet" if len(ids) else "")
         inside = np.isin(ids, request.candidates[weights == 1])
         return Selection(ids=ids, notes={"inside": float(inside.mean())})
 
