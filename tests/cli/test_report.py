@@ -27,7 +27,7 @@ from dataflex_cli.report.charts import charts_of
 from dataflex_cli.report.curves import domain_weights, fitted_losses, weights_over_run
 from dataflex_cli.report.judged import BANDS, judged_of
 from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
-from dataflex_cli.report.page import page_of
+from dataflex_cli.report.page import _domains, page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_cli.report.single import Leaks, Sample, Twins
 from dataflex_cli.report.words import words_of
@@ -62,7 +62,7 @@ def test_the_command_writes_a_page_and_the_same_numbers_as_json(run):
 
 
 @pytest.mark.parametrize("kinds", KINDS, ids="+".join)
-@pytest.mark.parametrize("stop", [None, 17], ids=["finished", "killed"])
+@pytest.mark.parametrize("stop", [None, 17, 5], ids=["finished", "killed", "killed early"])
 def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
     data = report_of(read_run(write_run(tmp_path, Shape(kinds=kinds, stop=stop))))
     steps = [json.loads(line) for line in (tmp_path / "dataflex" / "journal.jsonl").read_text().splitlines()[:-1]]
@@ -75,11 +75,17 @@ def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
     assert [one.chosen for one in data.decisions] == [record["chosen"] for record in decided]
     if decided:
         assert data.decisions[-1].seen == len(set(ids))
-        chosen = {name: sum(record["chosen"][name] for record in decided[1:]) for name in data.run.domains}
-        every, pool = sum(chosen.values()), sum(data.run.domains.values())
+        pool, owners = sum(data.run.domains.values()), np.repeat(list(data.run.domains), [400, 300, 200])
+        trained, after = owners[ids].tolist(), owners[ids[4 * 8 :]].tolist()
+        assert data.trained == {name: trained.count(name) for name in data.run.domains}
+        for row in _domains(data):
+            assert row["epochs"] == pytest.approx(trained.count(row["name"]) / row["size"])
+        chosen, every = {name: after.count(name) for name in data.run.domains}, len(after)
         for one in data.enrichment:
             share = data.run.domains[one.name] / pool
             assert one.ratio == pytest.approx(chosen[one.name] / every / share)
+        (coverage,) = [chart for chart in charts_of(data) if chart.id == "coverage"]
+        assert coverage.data[0]["x"][-1] == data.run.step, "and no step that is not done yet"
     assert bool(data.weights) == bool(data.domain_losses) == bool(data.domain_weights) == ("weighter" in kinds)
     page = page_of(data)
     assert all(f'id="plot-{chart.id}"' in page for chart in charts_of(data)), "every chart has its place"
@@ -579,6 +585,12 @@ def test_decisions_that_train_on_the_whole_pool_do_not_choose_the_same_again(dat
     same = {**CALM, **ODD["same-samples"]}
     assert "same-samples" in _alerts(data, **same)
     assert "same-samples" not in _alerts(data, **same, decisions=tuple(every))
+
+
+def test_a_domain_that_is_planned_and_not_trained_on_yet_is_not_left_out(data):
+    never = {**CALM, **ODD["never-chosen"]}
+    planned = tuple(replace(one, chosen={**one.chosen, "x": 3}) for one in data.decisions)
+    assert "never-chosen" not in _alerts(data, **never, decisions=planned)
 
 
 def test_what_to_do_about_a_domain_that_a_mixer_leaves_out_is_about_the_mixer(data):

@@ -7,23 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflex_cli.compare.model import Overlap
-from dataflex_cli.report.choice import by_decision, overlap_by_chance, pool_size
-from dataflex_cli.report.reading import Ids, Seen
+from dataflex_cli.report.choice import after_warmup, overlap_by_chance, pool_size, trained_on
+from dataflex_cli.report.reading import Seen
 from dataflex_core.journal.figures import overlap, shares
-
-
-def chosen_until(seen: Seen, step: int) -> Ids:
-    """What a run trained on after its warm-up up to ``step``; all of it where nobody decided which samples."""
-    events = by_decision(seen)
-    return seen.trace.between(events[0].step if events else 0, step)
 
 
 def shares_of(seen: Seen) -> dict[str, float]:
     """Each domain's share of what a run trained on after its warm-up."""
-    names = list(seen.start.domains)
-    owners = np.searchsorted(np.cumsum(list(seen.start.domains.values())), chosen_until(seen, seen.step), side="right")
-    counts = np.bincount(owners[owners < len(names)], minlength=len(names))
-    return shares(dict(zip(names, counts.tolist(), strict=True)))
+    return shares(trained_on(after_warmup(seen, seen.step), seen.start.domains))
 
 
 def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
@@ -32,7 +23,7 @@ def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
     if why_not is not None:
         return Overlap(why_not=why_not)
     step = min(seen.step for seen in runs)
-    sets = [np.unique(chosen_until(seen, step)) for seen in runs]
+    sets = [np.unique(after_warmup(seen, step)) for seen in runs]
     if not all(map(len, sets)):
         early = names[[seen.step for seen in runs].index(step)]
         return Overlap(step=step, why_not=f"{early} has chosen nothing yet, at step {step}")

@@ -41,7 +41,7 @@ def _coverage(data: ReportData) -> Chart | None:
         return None
     seen = Curve(
         name="of the pool seen so far",
-        steps=tuple(float(one.until) for one in data.decisions),
+        steps=tuple(float(min(one.until, data.run.step)) for one in data.decisions),
         values=tuple(one.seen / pool for one in data.decisions),
     )
     last = seen.values[-1] or 0.0

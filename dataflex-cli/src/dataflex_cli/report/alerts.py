@@ -46,12 +46,14 @@ def failed(data: ReportData) -> Iterator[Alert]:
 
 def never_chosen(data: ReportData) -> Iterator[Alert]:
     """A domain of which no decision chose anything."""
-    never = [one.name for one in data.enrichment if one.chosen == 0 and one.pool > 0]
+    decided = [one for one in data.decisions if one.decision > 0]
+    planned = {name for one in decided for name, count in one.chosen.items() if count}
+    never = [one.name for one in data.enrichment if one.chosen == 0 and one.pool > 0 and one.name not in planned]
     mixes = "mixer" in data.run.kinds
     share = (
         "Have the mixer give it a share" if mixes else "Put a mixer beside the selector to give every domain a share"
     )
-    if never and any(one.decision > 0 for one in data.decisions):
+    if never and decided:
         yield Alert(
             id="never-chosen",
             level="hint",

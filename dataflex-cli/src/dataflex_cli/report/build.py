@@ -11,7 +11,7 @@ import numpy as np
 
 from dataflex_cli.report.alerts import alerts_of
 from dataflex_cli.report.alike import leaks_of, twins_of
-from dataflex_cli.report.choice import by_decision, counts_of, enriched, overlaps, repeats, taken_of
+from dataflex_cli.report.choice import after_warmup, by_decision, enriched, overlaps, repeats, taken_of, trained_on
 from dataflex_cli.report.cost import cost_of
 from dataflex_cli.report.curves import (
     curve,
@@ -40,7 +40,7 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
     lengths = None if seen.pool is None else seen.pool.lengths
     scores, bands = judged_of(seen.judged(), len(seen.decisions), lengths)
     samples, targets = samples_of(seen)
-    counts = counts_of(by_decision(seen), seen.start.domains)
+    counts = trained_on(after_warmup(seen, seen.step), seen.start.domains) if by_decision(seen) else {}
     measured = domain_losses(seen)
     data = ReportData(
         run=_facts(seen),
@@ -51,6 +51,7 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         decisions=taken_of(seen),
         pool_shares=shares(seen.start.domains),
         token_shares=token_shares(seen),
+        trained=trained_on(trained, seen.start.domains),
         enrichment=enriched(counts, seen.start.domains),
         bands=bands,
         cost=cost_of(seen),

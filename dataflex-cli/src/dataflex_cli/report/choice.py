@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -67,9 +67,17 @@ def by_decision(seen: Seen) -> list[Decision]:
     return [event for event in seen.decisions if event.decision > 0]
 
 
-def counts_of(decisions: Sequence[Decision], domains: Mapping[str, int]) -> dict[str, int]:
-    """Samples chosen of each domain, over some decisions."""
-    return {name: sum(event.chosen.get(name, 0) for event in decisions) for name in domains}
+def trained_on(ids: Ids, domains: Mapping[str, int]) -> dict[str, int]:
+    """How many of ``ids``, which a run trained on, are of each domain."""
+    owners = np.searchsorted(np.cumsum(list(domains.values())), ids, side="right")
+    counts = np.bincount(owners[owners < len(domains)], minlength=len(domains))
+    return dict(zip(domains, counts.tolist(), strict=True))
+
+
+def after_warmup(seen: Seen, until: int) -> Ids:
+    """What a run trained on after its warm-up up to a step; all of it where nobody decided which samples."""
+    events = by_decision(seen)
+    return seen.trace.between(events[0].step if events else 0, until)
 
 
 def enriched(counts: Mapping[str, int], pool: Mapping[str, int]) -> tuple[Enrichment, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflex_cli.pages.figures import Curve
-from dataflex_cli.report.choice import by_decision
+from dataflex_cli.report.choice import after_warmup, by_decision
 from dataflex_cli.report.model import Lengths
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged, Trained
@@ -119,8 +119,7 @@ def _relative_weights(events: Sequence[Trained]) -> dict[str, float]:
 
 def lengths_of(seen: Seen) -> Lengths | None:
     """Tokens of the pool's samples and of what was trained on after the warm-up; None where nobody kept lengths."""
-    events = by_decision(seen)
-    ids = seen.trace.between(events[0].step, seen.step) if events else seen.trace.ids
+    ids = after_warmup(seen, seen.step)
     if seen.pool is None or not len(seen.pool.lengths) or not len(ids):
         return None
     pool, chosen = seen.pool.lengths, seen.pool.lengths[ids]

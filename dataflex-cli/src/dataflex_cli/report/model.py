@@ -214,6 +214,8 @@ class ReportData:
     decisions: tuple[Taken, ...]
     pool_shares: ByName
     token_shares: ByName
+    trained: Mapping[str, int]
+    """Samples of each domain that were trained on, those of the warm-up, too."""
     enrichment: tuple[Enrichment, ...]
     bands: tuple[Enrichment, ...]
     cost: Cost

@@ -59,7 +59,6 @@ def _domains(data: ReportData) -> list[dict[str, Any]]:
     decided = [one for one in data.decisions if one.decision > 0]
     wanted = next((one.wanted for one in reversed(decided) if one.wanted is not None), None)
     ratios = {one.name: one for one in data.enrichment}
-    trained = {name: sum(one.chosen.get(name, 0) for one in data.decisions) for name in data.run.domains}
     return [
         {
             "name": name,
@@ -70,7 +69,7 @@ def _domains(data: ReportData) -> list[dict[str, Any]]:
             "wanted": None if wanted is None else wanted.get(name),
             "unit": data.run.unit,
             "tokens": data.token_shares.get(name),
-            "epochs": trained[name] / size if size and data.decisions else None,
+            "epochs": data.trained[name] / size if size and data.decisions else None,
         }
         for name, size in data.run.domains.items()
     ]
