@@ -9,6 +9,9 @@ import yaml
 from click.testing import CliRunner
 
 from dataflex_cli.main import cli
+from dataflex_cli.report.build import report_of
+from dataflex_cli.report.pasted import section_of
+from dataflex_cli.report.reading import read_run
 from dataflex_core.domains import Domain
 from dataflex_core.errors import DataError, InvalidConfig, UsageError
 from dataflex_core.journal import Decision, Resume, Start, Step, StrategyFact
@@ -73,6 +76,32 @@ def test_what_is_printed_is_a_section_to_run(tmp_path, words, done, expected):
     printed = called(mixed_run(tmp_path, done=done), *words)
     assert yaml.safe_load(printed.stdout) == {"dataflex": {"mixer": {"name": "static", "proportions": expected}}}
     assert printed.stderr == ""
+
+
+@pytest.mark.parametrize("means", [None, {"a": 20.0, "b": 9.5}], ids=["samples", "tokens"])
+def test_a_report_pastes_the_same(tmp_path, means):
+    folder = mixed_run(tmp_path, means=means)
+    printed = called(folder).stdout.partition("\n")[2]
+    assert report_of(read_run(folder)).proportions == printed
+    assert ("unit: tokens" in printed) == (means is not None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("code \U0001f600", "中文", "\U00020bb7"),
+        ("a: {b} #", "off", "1", "-0x10", "1e5", "nan", "-", "---", "~", "'", '"', "x\ty"),
+        ("w" * 90 + " " + "v" * 90, "under_score", "a-b"),
+    ],
+    ids=["beyond ASCII", "not plain", "long"],
+)
+def test_what_is_pasted_is_read_back_whatever_names_and_shares_are(names):
+    shares = {name: 10.0**-i for i, name in enumerate(names)}
+    text = section_of(shares, "samples")
+    read = yaml.safe_load(text)["dataflex"]["mixer"]["proportions"]
+    assert read == pytest.approx(shares)
+    assert all(type(name) is str for name in read)
+    assert min(read.values()) > 0
 
 
 def test_as_json_both_are_there_and_a_reference_that_is_no_better_is_told(tmp_path):

@@ -10,11 +10,10 @@ from pathlib import Path
 import click
 
 from dataflex_cli.options import Once
-from dataflex_core.config.section import SECTION
+from dataflex_cli.report.pasted import section_of
 from dataflex_core.journal import mixed, open_run
 
 SCHEMA = 1
-_DIGITS = 6
 
 
 @click.command("proportions", cls=Once)
@@ -35,7 +34,7 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
         shown, other = (found.last, found.mean) if last else (found.mean, found.last)
         what = ("the last steps", "mean") if last else (f"mean of {found.steps} steps", "last")
         click.echo(f"# mixer {found.mixer}, {what[0]}; {what[1]}: {_in_a_line(other)}")
-        click.echo(_section(shown, found.unit), nl=False)
+        click.echo(section_of(shown, found.unit), nl=False)
     if run.changed_data_at is not None:
         click.echo(f"of the steps after {run.changed_data_at}, since when it trains on other data", err=True)
     if found.doubt is not None:
@@ -44,13 +43,3 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
 
 def _in_a_line(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {share:.4g}" for name, share in shares.items())
-
-
-def _section(shares: Mapping[str, float], unit: str) -> str:
-    """The section of a configuration that keeps to these."""
-    import yaml
-
-    given = {name: round(share, _DIGITS) for name, share in shares.items()}
-    of = {} if unit == "samples" else {"unit": unit}
-    section = {SECTION: {**of, "mixer": {"name": "static", "proportions": given}}}
-    return yaml.safe_dump(section, sort_keys=False, allow_unicode=True)

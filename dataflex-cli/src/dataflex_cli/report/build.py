@@ -25,11 +25,13 @@ from dataflex_cli.report.curves import (
 )
 from dataflex_cli.report.judged import judged_of
 from dataflex_cli.report.model import ReportData, RunFacts
+from dataflex_cli.report.pasted import section_of
 from dataflex_cli.report.reading import Seen
 from dataflex_cli.report.samples import samples_of, weighed_of
 from dataflex_cli.report.versus import held_against, verdict_of
 from dataflex_cli.report.words import words_of
-from dataflex_core.journal import End, Failed, Fallback, Start
+from dataflex_core.errors import DataError
+from dataflex_core.journal import End, Failed, Fallback, Start, mixed
 from dataflex_core.journal.figures import shares
 
 
@@ -69,7 +71,7 @@ def report_of(seen: Seen, others: Sequence[tuple[str, Seen]] = ()) -> ReportData
         twins=twins_of(samples),
         verdict=verdict_of(against),
         against=against,
-        proportions=_proportions(counts, seen.start.domains),
+        proportions=_proportions(seen, counts),
         provenance=_provenance(seen),
     )
     data = replace(data, words=words_of(data))
@@ -112,25 +114,13 @@ def _facts(seen: Seen) -> RunFacts:
     )
 
 
-def _proportions(counts: Mapping[str, int], domains: Mapping[str, int]) -> str:
-    """What was chosen as a mixer that gives it from the start, in YAML."""
-    found = shares(counts) or shares(domains)
-    lines = [f"      {_yaml(name)}: {share:.4f}" for name, share in found.items()]
-    return "\n".join(["dataflex:", "  mixer:", "    name: static", "    proportions:", *lines]) + "\n"
-
-
-def _yaml(name: str) -> str:
-    plain = name.replace("_", "").replace("-", "")
-    return name if plain.isalnum() and not plain[0].isdigit() and plain.lower() not in _WORDS else _quoted(name)
-
-
-_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "nan", "inf"}
-
-
-def _quoted(name: str) -> str:
-    import json
-
-    return json.dumps(name)
+def _proportions(seen: Seen, counts: Mapping[str, int]) -> str:
+    """What a mixer came to, or else what was chosen, as a mixer that gives it from the start, in YAML."""
+    try:
+        found = mixed(seen.run)
+    except DataError:
+        return section_of(shares(counts) or shares(seen.start.domains), "samples")
+    return section_of(found.mean, found.unit)
 
 
 def _provenance(seen: Seen) -> dict[str, Any]:

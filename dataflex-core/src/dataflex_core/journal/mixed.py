@@ -83,11 +83,11 @@ def mean_proportions(
 
 
 def _parts(made: Decision) -> dict[str, float]:
-    """What each domain counted, of sum one."""
+    """What each domain counted, of sum one; what it was sampled, where the loss of all that was weighs nothing."""
     shares, weights = made.proportions or {}, made.loss_weights or {}
     parts = {name: share * weights.get(name, 1.0) for name, share in shares.items()}
     total = sum(parts.values())
-    return {name: part / total for name, part in parts.items()}
+    return {name: part / total for name, part in parts.items()} if total else dict(shares)
 
 
 def _mean(values: Sequence[tuple[float, int]]) -> float:
