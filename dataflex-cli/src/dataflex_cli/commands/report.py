@@ -23,8 +23,9 @@ import click
 def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ...], no_texts: bool) -> None:
     """Write a page about a run: what it decided, what that cost, whether it paid.
 
-    RUN is its output_dir. It may be going on, or have been killed. The page needs no network; the same numbers are
-    written as JSON beside it.
+    RUN is its output_dir, or a journal: of journal-1.jsonl, that of an earlier run in the folder, the page is
+    report-1.html. It may be going on, or have been killed. The page needs no network; the same numbers are written as
+    JSON beside it.
     """
     from dataflex_cli.pages.html import document_of
     from dataflex_cli.pages.writing import write_page
@@ -33,7 +34,7 @@ def report(run: Path, output: Path | None, open_it: bool, others: tuple[Path, ..
     from dataflex_cli.report.reading import names_of, read_run, refuse_twice
 
     seen = read_run(run, texts=not no_texts)
-    page = output or seen.journal.parent / "report.html"
+    page = output or seen.page
     beside = [read_run(path, texts=False) for path in others]
     refuse_twice((run, *others), (seen, *beside))
     data = report_of(seen, list(zip(names_of(others), beside, strict=True)))

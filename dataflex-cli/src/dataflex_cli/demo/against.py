@@ -87,7 +87,7 @@ def outcome_of(run: Path, other: Path) -> Outcome:
         work=against.at if told else None,
         ours=against.ours if told else None,
         theirs=against.theirs if told else None,
-        page=own.journal.parent / "report.html",
+        page=own.page,
     )
 
 

@@ -31,6 +31,9 @@ from dataflex_core.journal.pool_facts import PoolFacts
 from dataflex_core.journal.scores import DecisionScores
 from dataflex_core.journal.texts import Texts
 
+_CURRENT = "journal.jsonl"
+"""The journal of a folder's last run, which LLaMA-Factory's log is of; those of earlier ones have other names."""
+
 Ids = NDArray[np.int64]
 Point = tuple[float, float]
 
@@ -87,6 +90,11 @@ class Seen:
         return scores_of(self.run)
 
     @property
+    def page(self) -> Path:
+        """Where its report lies unless asked otherwise: beside the journal, and called after it."""
+        return self.journal.with_name(f"{self.journal.stem.replace('journal', 'report')}.html")
+
+    @property
     def step(self) -> int:
         """The last step that is done."""
         return self.run.step
@@ -105,7 +113,7 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
         told = open_run(run)
         now, folder = told.on_its_data, told.path.parent
         output = folder.parent if folder.name == "dataflex" else folder
-        log = list(_log_of(output / "trainer_log.jsonl"))
+        log = list(_log_of(output / "trainer_log.jsonl")) if told.path.name == _CURRENT else []
         kept = texts_of(now)
     except OSError as error:
         raise DataError(f"{error.filename or run} cannot be read: {error.strerror}", hint="check who may") from error
