@@ -38,11 +38,12 @@ def twins_of(samples: Sequence[Sample]) -> tuple[Twins, ...]:
 def leaks_of(seen: Seen) -> Leaks:
     """Samples of target sets in the pool: those found as the run began, and those whose texts are shown."""
     found = np.zeros(0, dtype=np.int64) if seen.pool is None else seen.pool.in_target
-    pool = list(seen.texts.samples.values())
-    texts = [" ".join(piece.text for piece in text.pieces) for text in (*pool, *seen.texts.targets)]
+    pool = [text for text in seen.texts.samples.values() if text.pieces]
+    targets = [text for text in seen.texts.targets if text.pieces]
+    texts = [" ".join(piece.text for piece in text.pieces) for text in (*pool, *targets)]
     near = (
-        Twins(sample=pool[one].sample, other=seen.texts.targets[other - len(pool)].sample, same=same)
-        for one, other, same in pairs_alike(texts if seen.texts.targets else [], across=len(pool))
+        Twins(sample=pool[one].sample, other=targets[other - len(pool)].sample, same=same)
+        for one, other, same in pairs_alike(texts if targets else [], across=len(pool))
     )
     trained = found[np.isin(found, seen.trace.ids)]
     some = (*trained[:_NAMED].tolist(), *np.setdiff1d(found, trained)[:_NAMED].tolist())[:_NAMED]
