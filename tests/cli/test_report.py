@@ -30,7 +30,7 @@ from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
 from dataflex_cli.report.page import _domains, page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_cli.report.single import Leaks, Sample, Twins
-from dataflex_cli.report.words import words_of
+from dataflex_cli.report.words import times, words_of
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import Trained
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
@@ -328,6 +328,29 @@ def test_a_journal_of_before_is_timed_by_the_log_of_llamafactory(run):
     assert data.cost.training_seconds == pytest.approx(86400 + 52 - 18.01)
 
 
+@pytest.mark.parametrize(
+    ("name", "page", "known"),
+    [
+        ("journal.jsonl", "report.html", True),
+        ("journal-1.jsonl", "report-1.html", False),
+        ("kept.jsonl", "kept.html", False),
+    ],
+)
+def test_of_an_earlier_run_of_a_folder_nothing_of_the_later_is_told_nor_lost(run, name, page, known):
+    journal = run / "dataflex" / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines(True) if '"logged"' not in line and '"evalu' not in line]
+    (run / "dataflex" / name).write_text("".join(lines))
+    (run / "trainer_log.jsonl").write_text('{"current_steps": 20, "loss": 9.5, "elapsed_time": "0:20:00"}\n')
+    (run / "dataflex" / "report.html").write_text("<!-- a page -->") if not known else None
+    done = CliRunner().invoke(report, [str(run / "dataflex" / name)])
+    assert done.exit_code == 0, done.output
+    told = json.loads((run / "dataflex" / page).with_suffix(".json").read_text())
+    assert told["losses"]["values"] == ([9.5] if known else [])
+    assert (told["cost"]["training_seconds"] is not None) == known
+    if not known:
+        assert (run / "dataflex" / "report.html").read_text() == "<!-- a page -->"
+
+
 def test_the_table_has_text_rank_and_row_of_what_was_shown(data):
     whys = {why for row in data.samples for why in row.why}
     assert whys == {"highest", "lowest", "marginal", "random"}
@@ -346,6 +369,8 @@ def test_without_texts_there_are_none(run, tmp_path):
     samples = json.loads((tmp_path / "new" / "page.json").read_text())["samples"]
     assert {row["file"] for row in samples} == {"/data/some.jsonl"}
     assert all(row["pieces"] == [] for row in samples)
+    told = json.loads((tmp_path / "new" / "page.json").read_text())
+    assert (told["leaks"]["near"], told["twins"]) == ([], []), "nothing is the same as nothing"
 
 
 def test_texts_are_data_and_never_markup(data):
@@ -474,6 +499,21 @@ def test_a_run_that_begins_where_another_ends_is_not_compared_with_it(against):
     assert [one.at for one in data.against] == [10.0, None]
     assert "not evaluated yet" in (data.against[1].why_not or "")
     assert data.verdict.runs == 1
+
+
+def test_runs_that_end_alike_are_not_called_better_or_worse(against):
+    data = against(_losses({10: 2.0}), _losses({10: 2.0}))
+    assert (data.verdict.paid, data.verdict.difference) == (None, 0.0)
+    assert "Whether it paid cannot be told" in data.words[-1]
+    assert "eval_loss is the same as that of 1 other run." in data.words[-1]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(0.0, "never"), (0.0049, "0.0049 times as often"), (0.25, "0.25 times as often"), (3.0, "3.0 times as often")],
+)
+def test_how_often_is_never_only_where_it_is(ratio, said):
+    assert times(ratio) == said
 
 
 @pytest.mark.parametrize("others", [["other", "other"], ["run"], ["link"]])
@@ -748,6 +788,16 @@ def test_predicted_scores_are_told_in_words_and_drawn(tmp_path, decisions, word,
     assert chart.layout["shapes"][0]["y0"] == 0.2
     found = {one.id for one in data.alerts}
     assert {name for name in found if name.startswith("predictions")} == ({alert} if alert else set())
+
+
+@pytest.mark.parametrize(("known", "said"), [([0.5, None, 0.9], "0.70."), ([None, None, None], "the rest.")])
+def test_a_correlation_that_nobody_knows_is_none(data, known, said):
+    decided = [
+        replace(one, exact=10, judged=100, correlation=correlation)
+        for one, correlation in zip(data.decisions[1:4], known, strict=True)
+    ]
+    (told,) = (text for text in words_of(replace(data, decisions=tuple(decided))) if "predicted the rest" in text)
+    assert told.endswith(said)
 
 
 def test_rough_predictions_are_an_alert(data):

@@ -81,7 +81,7 @@ def verdict_of(against: Sequence[Against]) -> Verdict:
     differences = np.array([float(one.ours or 0.0) - float(one.theirs or 0.0) for one in known])
     mean = float(differences.mean())
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else None
-    clear = spread is None or abs(mean) > spread
+    clear = mean != 0 if spread is None else abs(mean) > spread
     return Verdict(
         paid=mean < 0 if clear else None,
         metric=known[0].metric,

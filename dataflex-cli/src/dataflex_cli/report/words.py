@@ -61,12 +61,13 @@ def _predicted(data: ReportData) -> Iterator[str]:
     asked = [one for one in data.decisions if one.exact is not None and one.judged]
     if not asked:
         return
-    used, known = [one for one in asked if one.predicted], [one.correlation for one in asked if one.predicted]
+    used = [one for one in asked if one.predicted]
+    known = [one.correlation for one in used if one.correlation is not None]
     said = "Scores were to be predicted from those of a few samples, and never were: the predictions were too poor."
     if used:
         share = sum(one.exact or 0 for one in used) / sum(one.judged for one in used)
-        mean = sum(value or 0.0 for value in known) / len(known)
-        said = f"It scored {share:.0%} of what it judged and predicted the rest, at a rank correlation of {mean:.2f}."
+        how = f", at a rank correlation of {sum(known) / len(known):.2f}" if known else ""
+        said = f"It scored {share:.0%} of what it judged and predicted the rest{how}."
         if len(used) < len(asked):
             too_poor = len(asked) - len(used)
             said += f" At {too_poor} of {counted(len(asked), 'decision')} predictions were too poor: all was scored."
@@ -87,9 +88,9 @@ def _weighed(data: ReportData) -> Iterator[str]:
 
 def times(ratio: float) -> str:
     """How often, for people."""
-    if ratio < 0.005:
+    if ratio == 0:
         return "never"
-    return f"{ratio:.1f} times as often" if ratio >= 0.95 else f"{ratio:.2f} times as often"
+    return f"{ratio:{'.1f' if ratio >= 0.95 else '.2f' if ratio >= 0.1 else '.2g'}} times as often"
 
 
 def _cost(cost: Cost) -> str:
@@ -112,10 +113,13 @@ def _paid(data: ReportData) -> str:
         return "Whether it paid is not known: the runs cannot be compared (below)."
     over = counted(verdict.runs, "other run")
     spread = "" if verdict.spread is None else f", give or take {verdict.spread:.3f}"
-    figures = f"{verdict.metric} is {abs(verdict.difference):.3f} {'lower' if verdict.difference < 0 else 'higher'}"
+    figures = f"{verdict.metric} is the same as"
+    if verdict.difference:
+        apart = "lower" if verdict.difference < 0 else "higher"
+        figures = f"{verdict.metric} is {abs(verdict.difference):.3f} {apart} than"
     said = {True: "It paid", False: "It did not pay", None: "Whether it paid cannot be told"}[verdict.paid]
     said += f": at {verdict.at:,.0f} training steps' worth of work, as far as all of them went, "
-    said += f"{figures} than that of {over}{spread}."
+    said += f"{figures} that of {over}{spread}."
     if verdict.spread is None:
         said += " This is one run of each: another seed may make as much of a difference."
     if any(one.batch != data.run.global_batch for one in data.against if one.why_not is None):
