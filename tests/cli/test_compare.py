@@ -111,6 +111,22 @@ def test_runs_of_other_seeds_are_one_group_with_mean_and_spread(compared):
     assert "3 of selector less and 2 of mixer doremi" in data.words[0]
 
 
+def test_runs_of_one_seed_are_no_replicates(tmp_path, folder):
+    copies = [("a", folder / "less-0"), ("b", write_run(tmp_path / "b", replace(LESS, evaluation=0.2)))]
+    other, mixer = ("c", folder / "less-1"), ("m", folder / "mixer-0")
+    two = comparison_of([(name, read_run(path)) for name, path in (*copies, mixer)])
+    figure = two.groups[0].at_step["eval_loss"]
+    a, b = (one.at_step["eval_loss"] for one in two.runs[:2])
+    assert (figure.mean, figure.spread, figure.count) == (pytest.approx((a + b) / 2), None, 2)
+    assert "Each is of one seed" in two.words[1]
+    assert "b is the same run as a, copied or continued: it says nothing of chance." in two.remarks
+    three = comparison_of([(name, read_run(path)) for name, path in (*copies, other)])
+    a, b, c = (one.at_step["eval_loss"] for one in three.runs)
+    figure = three.groups[0].at_step["eval_loss"]
+    assert figure.spread == pytest.approx(np.std([(a + b) / 2, c], ddof=1))
+    assert (figure.mean, figure.count) == (pytest.approx(((a + b) / 2 + c) / 2), 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "names"),
     [

@@ -30,6 +30,7 @@ from dataflex_cli.report.model import Alert, Enrichment, Lengths, Scores
 from dataflex_cli.report.page import _domains, page_of
 from dataflex_cli.report.reading import read_run
 from dataflex_cli.report.single import Leaks, Sample, Twins
+from dataflex_cli.report.versus import verdict_of
 from dataflex_cli.report.words import times, words_of
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import Trained
@@ -499,6 +500,15 @@ def test_a_run_that_begins_where_another_ends_is_not_compared_with_it(against):
     assert [one.at for one in data.against] == [10.0, None]
     assert "not evaluated yet" in (data.against[1].why_not or "")
     assert data.verdict.runs == 1
+
+
+def test_a_spread_is_one_over_seeds(against):
+    """All of these have one."""
+    data = against(_losses({10: 2.0}), _losses({10: 2.4}), _losses({10: 2.6}))
+    assert (data.verdict.spread, data.verdict.runs) == (None, 2)
+    assert "This is one seed of each" in data.words[-1]
+    data = replace(data, against=tuple(replace(one, seed=i) for i, one in enumerate(data.against)))
+    assert verdict_of(data.against).spread == pytest.approx(np.std([0.4, 0.6], ddof=1))
 
 
 def test_runs_that_end_alike_are_not_called_better_or_worse(against):

@@ -90,13 +90,14 @@ def _member(name: str, seen: Seen, group: int, batch: int) -> Member:
 
 
 def _group(title: str, members: Sequence[Member]) -> Group:
+    ended, seeds = [one for one in members if one.state == "finished"], [one.seed for one in members]
     return Group(
         name=title,
         members=tuple(one.name for one in members),
-        shares=figures_of([one.shares for one in members]),
-        at_step=figures_of([one.at_step for one in members]),
-        at_work=figures_of([one.at_work for one in members]),
-        last=figures_of([one.last for one in members if one.state == "finished"]),
+        shares=figures_of([one.shares for one in members], seeds),
+        at_step=figures_of([one.at_step for one in members], seeds),
+        at_work=figures_of([one.at_work for one in members], seeds),
+        last=figures_of([one.last for one in ended], [one.seed for one in ended]),
         over_steps=mean_curves([one.over_steps for one in members], title),
         over_work=mean_curves([one.over_work for one in members], title),
     )

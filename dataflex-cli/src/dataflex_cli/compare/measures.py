@@ -11,6 +11,7 @@ from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.cost import over_work, value_at
 from dataflex_cli.report.curves import curve
 from dataflex_cli.report.reading import Seen
+from dataflex_cli.report.versus import by_seed
 
 
 def steps_curves(seen: Seen) -> dict[str, Curve]:
@@ -56,13 +57,14 @@ def last_of(curves: Mapping[str, Curve]) -> dict[str, float]:
     return {name: values[-1] for name, values in found.items() if values}
 
 
-def figures_of(given: Sequence[Mapping[str, float]]) -> dict[str, Figure]:
-    """Mean and spread of each figure over the runs that have it."""
+def figures_of(given: Sequence[Mapping[str, float]], seeds: Sequence[int]) -> dict[str, Figure]:
+    """Mean and spread of each figure over the runs that have it, by their seeds: runs of one seed count as one."""
     found = {}
     for name in dict.fromkeys(name for one in given for name in one):
-        values = np.array([one[name] for one in given if name in one])
+        values = by_seed([(seed, one[name]) for seed, one in zip(seeds, given, strict=True) if name in one])
+        count = sum(name in one for one in given)
         spread = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Figure(mean=float(values.mean()), spread=spread, count=len(values))
+        found[name] = Figure(mean=float(values.mean()), spread=spread, count=count)
     return found
 
 

@@ -13,7 +13,10 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """The mean of a figure over ``count`` runs. ``spread`` is their standard deviation, None of one run."""
+    """The mean of a figure over ``count`` runs, those of one seed counted as one.
+
+    ``spread`` is the standard deviation over seeds, None of one.
+    """
 
     mean: float
     spread: float | None

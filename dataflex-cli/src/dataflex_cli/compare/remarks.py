@@ -17,7 +17,7 @@ def remarks_of(
     """A sentence each."""
     why_not = overlap.why_not
     found = [] if why_not is None else [f"How much of what they chose is the same cannot be told: {why_not}."]
-    return (*found, *_differences(names, runs), *_evaluations(names, metrics), *_work(names, runs))
+    return (*found, *_differences(names, runs), *_evaluations(names, metrics), *_work(names, runs), *_same(names, runs))
 
 
 def _differences(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
@@ -60,6 +60,15 @@ def _evaluations(names: Sequence[str], metrics: Sequence[Metric]) -> Iterator[st
                     f"{metric.name} is not compared at equal {what}: one run ends before another is first evaluated. "
                     "Train it longer, or evaluate more often."
                 )
+
+
+def _same(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
+    """Runs that are one, by their ids: a copied folder, or one that went on elsewhere."""
+    first: dict[str, str] = {}
+    for name, seen in zip(names, runs, strict=True):
+        other = first.setdefault(seen.start.run, name)
+        if seen.start.run and other != name:
+            yield f"{name} is the same run as {other}, copied or continued: it says nothing of chance."
 
 
 def _has(names: Sequence[str]) -> str:

@@ -47,7 +47,8 @@ def ahead(figures: Sequence[Figure]) -> str:
     first, second = figures[0], figures[1]
     spreads = [one.spread for one in (first, second) if one.spread is not None]
     if not spreads:
-        return "Each is one run: another seed may make as much of a difference."
+        each = "one run" if first.count == second.count == 1 else "of one seed"
+        return f"Each is {each}: another seed may make as much of a difference."
     spread = sum(one**2 for one in spreads) ** 0.5
     gap = second.mean - first.mean
     if gap > spread:

@@ -165,6 +165,7 @@ class Against:
     strategies: tuple[str, ...]
     metric: str
     batch: int
+    seed: int
     curve: Curve
     own: Curve
     at: float | None
@@ -177,7 +178,7 @@ class Against:
 class Verdict:
     """Whether it paid: ``difference`` of the metric to the mean of all runs compared with, less is better.
 
-    ``spread`` is the standard deviation of the differences, None of fewer than two runs.
+    Runs of one seed count as one. ``spread`` is the standard deviation over seeds, None of fewer than two.
     """
 
     paid: bool | None

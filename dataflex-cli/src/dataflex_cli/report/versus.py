@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataflex_cli.pages.figures import Curve
 from dataflex_cli.report.cost import over_work, value_at
@@ -46,6 +47,7 @@ def _beside(seen: Seen, other: Seen, name: str, metric: str | None) -> Against:
         strategies=tuple(f"{fact.kind} {fact.name}" for fact in other.start.strategies) or ("no strategy",),
         metric=shown,
         batch=other.start.global_batch,
+        seed=other.start.seed,
         curve=theirs,
         own=own,
         at=None,
@@ -73,12 +75,18 @@ def _read_at(one: Against, work: float) -> Against:
     return replace(one, at=work, theirs=value_at(one.curve, work), ours=value_at(one.own, work))
 
 
+def by_seed(values: Sequence[tuple[int, float]]) -> NDArray[np.float64]:
+    """The mean of each seed's values, Float64[n]: what runs of one seed have in common is no chance."""
+    seeds = dict.fromkeys(seed for seed, _ in values)
+    return np.array([np.mean([value for other, value in values if other == seed]) for seed in seeds])
+
+
 def verdict_of(against: Sequence[Against]) -> Verdict:
     """Whether it paid. Undecided where the difference is no larger than the spread of those it is compared with."""
     known = [one for one in against if one.ours is not None and one.theirs is not None]
     if not known:
         return Verdict(paid=None, metric=None, difference=None, spread=None, runs=len(against))
-    differences = np.array([float(one.ours or 0.0) - float(one.theirs or 0.0) for one in known])
+    differences = by_seed([(one.seed, float(one.ours or 0.0) - float(one.theirs or 0.0)) for one in known])
     mean = float(differences.mean())
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else None
     clear = mean != 0 if spread is None else abs(mean) > spread

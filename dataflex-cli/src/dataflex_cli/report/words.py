@@ -121,7 +121,8 @@ def _paid(data: ReportData) -> str:
     said += f": at {verdict.at:,.0f} training steps' worth of work, as far as all of them went, "
     said += f"{figures} that of {over}{spread}."
     if verdict.spread is None:
-        said += " This is one run of each: another seed may make as much of a difference."
+        of_each = "one run of each" if verdict.runs == 1 else "one seed of each"
+        said += f" This is {of_each}: another seed may make as much of a difference."
     if any(one.batch != data.run.global_batch for one in data.against if one.why_not is None):
         said += f" Work is counted in steps of {data.run.global_batch:,} samples, as this run has them."
     if without := [one.name for one in data.against if one.why_not is not None]:
