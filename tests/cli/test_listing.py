@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from dataflex_cli.main import cli
 from dataflex_core.catalog import discover
+from dataflex_core.spec import Need
 
 HEAVY = ("torch", "transformers", "numpy", "pydantic", "llamafactory", "omegaconf", "datasets")
 RECORDS = discover().of_kind()
@@ -55,6 +56,21 @@ def test_nothing_heavy_is_imported(words):
     heavy, output = _imported(*words)
     assert heavy == "[]"
     assert output
+
+
+@pytest.mark.parametrize("record", [r for r in RECORDS if r.spec.needs_for is None], ids=lambda r: r.id)
+def test_the_list_and_the_description_say_the_same_needs(record):
+    """The list imports no strategy, so that what a strategy observes is declared."""
+    words = (["list-strategies", "--json"], ["describe", record.spec.name, "--kind", record.spec.kind.value, "--json"])
+    told = [json.loads(CliRunner().invoke(cli, list(each)).stdout)["strategies"] for each in words]
+    listed, described = ([one["needs"] for one in each if one["id"] == record.id] for each in told)
+    assert listed == described
+
+
+@pytest.mark.parametrize("name", ["ado", "odm", "sheared"])
+def test_mixers_that_observe_are_listed_with_training_losses(name):
+    (record,) = [one for one in RECORDS if one.spec.name == name]
+    assert Need.TRAINING_LOSSES in record.spec.needs
 
 
 def test_train_is_run_under_another_name():

@@ -138,6 +138,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.mixers.ado:AdoParams",
         summary="draws more from domains whose loss falls fast, by a scaling law that is fitted to each",
         reference="arXiv:2410.11820",
+        needs={Need.TRAINING_LOSSES},
     )
     yield StrategySpec(
         kind=Kind.MIXER,
@@ -176,6 +177,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.mixers.odm:OdmParams",
         summary="a bandit that learns at every step which domains still have much to lose",
         reference="arXiv:2312.02406",
+        needs={Need.TRAINING_LOSSES},
         needs_for=f"{_HERE}.mixers.odm:needs",
     )
     yield StrategySpec(
@@ -192,6 +194,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         params=f"{_HERE}.mixers.sheared:ShearedParams",
         summary="draws more from domains that are further from the loss they are to reach",
         reference="arXiv:2310.06694",
+        needs={Need.TRAINING_LOSSES},
         needs_for=f"{_HERE}.mixers.sheared:needs",
     )
     yield StrategySpec(
