@@ -25,7 +25,7 @@ from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 from dataflex_strategies.mixers.temperature import TemperatureMixer, TemperatureParams
 from dataflex_strategies.selectors.column import ColumnParams, ColumnSelector, taken
 from dataflex_strategies.selectors.loss import LossParams as BandParams
-from dataflex_strategies.selectors.loss import LossSelector, band_weights
+from dataflex_strategies.selectors.loss import LossSelector, log_weights
 from dataflex_strategies.selectors.random import RandomSelector
 from dataflex_strategies.weighters import adapt, joint_update
 from dataflex_strategies.weighters.anchors import unit
@@ -68,7 +68,7 @@ def _shares(mixer, seed=0):
 
 
 def test_the_bands_of_the_worked_numbers():
-    weights = band_weights(LOSSES, BandParams(focus="medium"))
+    weights = np.exp(log_weights(LOSSES, BandParams(focus="medium")))
     expected = [0.071429, 0.071429, 0.357143, 0.357143, 0.071429, 0.071429]
     np.testing.assert_allclose(weights / weights.sum(), expected, atol=1e-6)
 
@@ -83,8 +83,19 @@ def test_the_band_is_drawn_as_often_as_it_is_boosted(focus, inside):
 
 
 def test_temperature_flattens_the_band():
-    weights = band_weights(LOSSES, BandParams(focus="high", boost=9.0, temperature=2.0))
+    weights = np.exp(log_weights(LOSSES, BandParams(focus="high", boost=9.0, temperature=2.0)))
     assert weights.max() / weights.min() == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("boost", [3.0, 1e300, 0.3, 1e-300])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-17, 5e-324])
+@pytest.mark.parametrize(("focus", "band"), [("low", {0, 1}), ("medium", {2, 3}), ("high", {4, 5})])
+def test_a_temperature_near_zero_draws_the_band_first_or_last_and_at_random(boost, temperature, focus, band):
+    selector = LossSelector(BandParams(focus=focus, boost=boost, temperature=temperature))
+    first = band if boost > 1 else set(range(6)) - band
+    orders = [selector.choose(_selection(np.arange(6), 6, seed), LOSSES).ids.tolist() for seed in range(60)]
+    assert all(set(order[: len(first)]) == first and len(order) == 6 for order in orders)
+    assert {order[0] for order in orders} == first, "within them it is a draw"
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LOWER, _UPPER = 0.33, 0.66
+_DECIDED = 100.0  # any two Gumbel numbers of a float64 are nearer to each other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +54,25 @@ class LossSelector(ScoringSelector[LossParams]):
 
     def choose(self, request: SelectionRequest, scores: NDArray[np.float32]) -> Selection:
         """Gumbel top-k on the log weights: a weighted draw without replacement, for a pool of any size."""
-        import numpy as np
-
-        with np.errstate(divide="ignore"):
-            logs = np.log(band_weights(scores, self.params))
+        logs = log_weights(scores, self.params)
         return Selection(ids=gumbel_top(request.candidates, logs, request.count, request.rng))
 
 
-def band_weights(losses: NDArray[np.float32], params: LossParams) -> NDArray[np.float64]:
-    """Unnormalised drawing weights Float64[N]; 0 where the loss is NaN."""
+def log_weights(losses: NDArray[np.float32], params: LossParams) -> NDArray[np.float64]:
+    """Logarithms of unnormalised drawing weights, Float64[N]; -inf where the loss is NaN.
+
+    They are held to where the band is drawn first, or last, for certain: beyond, the draw would be lost in rounding.
+    """
     import numpy as np
 
     known = losses[~np.isnan(losses)].astype(np.float64)
     if known.size == 0:
-        return np.zeros(losses.size)
+        return np.full(losses.size, -np.inf)
     lower, upper = np.quantile(known, [_LOWER, _UPPER])
     band = {
         "low": losses <= lower,
         "medium": (losses > lower) & (losses <= upper),
         "high": losses > upper,
     }[params.focus]
-    weights = np.where(band, params.boost, 1.0) ** (1.0 / params.temperature)
-    return np.where(np.isnan(losses), 0.0, weights)
+    inside = max(-_DECIDED, min(_DECIDED, math.log(params.boost) / params.temperature))
+    return np.where(np.isnan(losses), -np.inf, np.where(band, inside, 0.0))
