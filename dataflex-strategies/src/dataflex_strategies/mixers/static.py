@@ -34,7 +34,8 @@ class StaticMixer(Mixer[StaticParams]):
     """The proportions given, normalised, at every decision: ``p_d = s_d / Σ s``.
 
     They hold from the first decision on; ``dataflex.warmup_proportions`` are those of the warm-up. ``from_run`` takes
-    the means that ``dataflex proportions RUN`` prints, once, as the run begins: a run that is resumed keeps them.
+    the means that ``dataflex proportions RUN`` prints, once, as the run begins: a run that is resumed keeps them,
+    unless other proportions or another run are given then.
 
     When to use: where proportions are known, from an earlier run or from a paper, and as the baseline that says
     whether a mixer's changing them does any good.
@@ -62,9 +63,12 @@ class StaticMixer(Mixer[StaticParams]):
         return self._shares.copy()
 
     def state_dict(self) -> dict[str, Any]:
-        """The proportions that were taken from a run, which may have gone on since."""
-        return {} if self.params.from_run is None else {"shares": self._shares.copy()}
+        """The proportions that were taken from a run, which may have gone on since, and from which."""
+        run = self.params.from_run
+        return {} if run is None else {"shares": self._shares.copy(), "from_run": run}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """As it was."""
-        self._shares = state.get("shares", self._shares).copy()
+        """As they were, if they are of the run that is still named."""
+        run = self.params.from_run
+        if run is not None and "shares" in state and state.get("from_run", run) == run:
+            self._shares = state["shares"].copy()

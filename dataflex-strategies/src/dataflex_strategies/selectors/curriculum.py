@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le, Lt, MinLen
@@ -61,7 +61,8 @@ class CurriculumSelector(Selector[CurriculumParams]):
 
     Then each block of ``window`` samples is shuffled. A decision trains the samples that come next, in this order;
     beside a mixer those of each domain, interleaved by quota. After the last sample the order begins anew. With
-    ``refresh`` the samples that are left are scored and arranged at each decision. Samples without a score, NaN, are
+    ``refresh`` the samples that are left are scored and arranged at each decision, and without it once more where a
+    run is resumed with other parameters. Samples without a score, NaN, are
     never trained, and are counted in the note ``missing``.
 
     By loss it costs a forward pass of the pool at the first decision, with ``refresh`` of what is left at each one; by
@@ -107,13 +108,25 @@ class CurriculumSelector(Selector[CurriculumParams]):
         return Selection(ids=chosen, ordered=True, scores=self._scores[chosen], notes={"missing": missing})
 
     def state_dict(self) -> dict[str, Any]:
-        """The order Int64[N], the scores Float32[pool] that it is by, and what has been trained Bool[pool]."""
-        return {"order": self._order, "scores": self._scores.copy(), "trained": self._trained.copy()}
+        """The order Int64[N], with what it was made, its scores Float32[pool], and what has been trained Bool[pool]."""
+        return {
+            "order": self._order,
+            "made_with": self._made_with(),
+            "scores": self._scores.copy(),
+            "trained": self._trained.copy(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on in the same order."""
-        self._order = None if state["order"] is None else state["order"].copy()
+        """Go on in the same order, unless the parameters have come to ask for another."""
+        same = state.get("made_with", self._made_with()) == self._made_with()
+        self._order = state["order"].copy() if same and state["order"] is not None else None
         self._scores, self._trained = state["scores"].copy(), state["trained"].copy()
+
+    def _made_with(self) -> dict[str, Any]:
+        """What an order hangs on, of the parameters."""
+        made = asdict(self.params)
+        del made["refresh"]
+        return made
 
     def _in_order(self, request: SelectionRequest, ids: Ids) -> Ids:
         """Those of ``ids`` that have a score, in the order of training. Collective where it scores."""
