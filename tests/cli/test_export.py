@@ -56,6 +56,22 @@ def test_rows_stand_as_in_their_file_and_the_entry_keeps_what_says_how_they_are_
     assert "best.jsonl: 3 rows of mine" in done.stderr
 
 
+@pytest.mark.parametrize("base", [1_700_000_000, 2**45])
+def test_columns_are_ranked_by_all_their_digits(tmp_path, base):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "mine.jsonl"
+    write_file(file, ROWS)
+    write_index(tmp_path, mine={"file_name": file.name})
+    scores = scores_of(tmp_path, [(file, 10)], range(10))
+    table = pq.read_table(scores)
+    made = pa.array([base + digit for digit in (0, 50, 10, 60, 30, 20, 5, 1, 2, 3)])
+    pq.write_table(table.append_column("made", made), scores)
+    called(scores, "--top", "3", "--by", "made", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == [ROWS[1], ROWS[3], ROWS[4]]
+
+
 def test_values_that_are_missing_in_a_csv_file_are_null(tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("instruction,output,n\na,b,1\nc,,2\n")

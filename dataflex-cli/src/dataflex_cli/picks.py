@@ -62,7 +62,7 @@ def best_of(file: ScoreFile, asked: Amount, by: str = SCORE) -> Ids:
     ids, first = np.unique(found["id"], return_index=True)
     if found[by].dtype.kind not in "fiub":
         raise DataError(f"the column {by} of {file.path} holds no numbers", hint="name another column")
-    best = top(ids, found[by][first].astype(np.float32), asked.of(len(ids)))
+    best = top(ids, found[by][first].astype(np.float64), asked.of(len(ids)))
     if len(best) == 0:
         raise DataError(f"no sample of {file.path} has a number in the column {by}", hint="name another column")
     return best

@@ -236,16 +236,20 @@ class RowScores:
         values = file.read([column])[column]
         if values.dtype.kind not in "fiub":
             raise DataError(f"the column {column} of {path} holds no numbers", hint="name another column")
+        self.dtype: np.dtype[np.floating] = np.dtype(np.float32 if values.dtype == np.float32 else np.float64)
         names, of_name, rows = file.places()
         order = np.lexsort((rows, of_name))
         bounds = np.searchsorted(of_name[order], np.arange(len(names) + 1))
         self._known = {
-            name: (rows[part], values[part].astype(np.float32))
+            name: (rows[part], values[part].astype(self.dtype))
             for name, part in zip(names, np.split(order, bounds[1:-1]), strict=True)
         }
 
-    def of(self, samples: Sequence[tuple[Row, ...]]) -> Scores:
-        """Float32[n], the mean over the rows that a sample is made of; NaN where the table knows none of them."""
+    def of(self, samples: Sequence[tuple[Row, ...]]) -> NDArray[np.floating]:
+        """Float[n], the mean over the rows that a sample is made of; NaN where the table knows none of them.
+
+        Float32 where the column holds that, as `dataflex score` writes it, Float64 of all other numbers: ``dtype``.
+        """
         import numpy as np
 
         asked: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
@@ -262,5 +266,5 @@ class RowScores:
                 known = rows[found] == numbers
                 np.add.at(sums, np.array(places)[known], values[found[known]])
                 np.add.at(counts, np.array(places)[known], 1)
-        means: Scores = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0).astype(np.float32)
-        return means
+        means = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0)
+        return means.astype(self.dtype)

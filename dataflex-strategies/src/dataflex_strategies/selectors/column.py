@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Scores = NDArray[np.float32]
+    Values = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,8 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
     ``top`` and ``bottom`` choose the same samples at each decision that has the same candidates, ``band`` and
     ``threshold`` draw afresh. Samples without a number are never chosen, and are counted in the note ``missing``.
 
+    Numbers are ranked as they are, to the digits of a float64; the scores that the journal has of them are rounded.
+
     When to use: to train on what ``dataflex score`` found, once and for all, or on ratings of your own, beside other
     strategies and at no cost. Where a value does not depend on the model in training, judging anew at each decision
     would be wasted.
@@ -70,7 +73,7 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
     def __init__(self, params: ColumnParams) -> None:
         super().__init__(params)
         self._rows: RowScores | None = None
-        self._values: Scores | None = None
+        self._values: Values | None = None
         self._known: NDArray[np.bool_] | None = None
 
     def setup(self, context: SetupContext) -> None:
@@ -84,48 +87,51 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
             )
         if params.scores is not None:
             self._rows = RowScores(params.scores, params.column)
-            self._values = np.zeros(context.pool, dtype=np.float32)
+            self._values = np.zeros(context.pool, dtype=self._rows.dtype)
             self._known = np.zeros(context.pool, dtype=np.bool_)
             return
-        self._values = numbers(context, params.column, "column").astype(np.float32)
+        self._values = numbers(context, params.column, "column")
 
     def score(self, request: SelectionRequest, shard: Ids) -> Scores:
-        """What each sample brings along; NaN where it brings nothing."""
+        """What each sample brings along, rounded; NaN where it brings nothing."""
+        import numpy as np
+
         assert self._values is not None, "setup comes first"
         if self._rows is not None and self._known is not None:
-            unread = shard[~self._known[shard]]
+            # Of all candidates, not of the shard alone: ranks exchange what is rounded, and the choice goes by these.
+            unread = request.candidates[~self._known[request.candidates]]
             self._values[unread] = self._rows.of(request.signals.row(unread))
             self._known[unread] = True
-        return self._values[shard]
+        return self._values[shard].astype(np.float32)
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
         """Raises `UsageError` where no candidate has a value, or one that is wanted."""
         import numpy as np
 
-        missing = int(np.isnan(scores).sum())
-        if missing == len(scores):
+        assert self._values is not None, "setup comes first"
+        values = self._values[request.candidates]
+        missing = int(np.isnan(values).sum())
+        if missing == len(values):
             where = self.params.scores or "the data"
             raise UsageError(
                 f"column: none of {missing} candidates has a value of {self.params.column} in {where}",
                 hint="rows are looked up by data set, file name and number: they have to be those of this run",
             )
-        ids = taken(request.candidates, scores, request.count, self.params, request.rng)
+        ids = taken(request.candidates, values, request.count, self.params, request.rng)
         if len(ids) == 0:
             raise UsageError(
-                f"column: none of {len(scores)} candidates has {self.params.column} >= {self.params.threshold}",
-                hint=f"lower the threshold: the highest value is {np.nanmax(scores):.6g}",
+                f"column: none of {len(values)} candidates has {self.params.column} >= {self.params.threshold}",
+                hint=f"lower the threshold: the highest value is {np.nanmax(values):.10g}",
             )
         return Selection(ids=ids, notes={"missing": float(missing)})
 
 
-def taken(candidates: Ids, values: Scores, count: int, params: ColumnParams, rng: np.random.Generator) -> Ids:
-    """At most ``count`` of ``candidates`` Int64[N] by their ``values`` Float32[N], as ``params`` say; NaN never."""
-    import numpy as np
-
+def taken(candidates: Ids, values: Values, count: int, params: ColumnParams, rng: np.random.Generator) -> Ids:
+    """At most ``count`` of ``candidates`` Int64[N] by their ``values`` Float[N], as ``params`` say; NaN never."""
     if params.take in ("top", "bottom"):
         return top(candidates, values if params.take == "top" else -values, count)
     if params.take == "threshold":
-        within = candidates[values >= np.float32(params.threshold)]
+        within = candidates[values >= values.dtype.type(params.threshold)]
     else:
         ranked = top(candidates, -values, len(candidates))
         first = rounded_down(params.low * len(ranked))
