@@ -80,10 +80,10 @@ class NearSelector(Selector[NearParams]):
         """The next of the walk that were not chosen before."""
         import numpy as np
 
+        request = trainable(request)
+        if len(request.candidates) == 0:
+            return Selection(ids=request.candidates)
         if self._listed is None:
-            request = trainable(request)
-            if len(request.candidates) == 0:
-                return Selection(ids=request.candidates)
             order, distances = self._walked(request)
         else:
             order, distances = self._listed[np.isin(self._listed, request.candidates)], None
