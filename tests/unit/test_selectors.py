@@ -251,6 +251,25 @@ def test_a_refreshed_curriculum_orders_what_is_left_anew():
     assert trained(selector, signals, [2]) == [[9, 8]]
 
 
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({}, [3, 4, 5]),
+        ({"window": 0}, [3, 4, 5]),
+        ({"hardest_first": True}, [11, 10, 9]),
+        ({"pattern": "fold", "cycles": 2}, [4, 6, 8]),
+        ({"score": "length"}, [11, 10, 9]),
+    ],
+)
+def test_a_curriculum_goes_on_in_its_order_until_it_is_asked_for_another(change, wanted):
+    signals = Asked(losses=np.arange(POOL, dtype=float))
+    first = ready(CurriculumSelector(CurriculumParams()))
+    assert first.select(request(signals)).ids.tolist() == [0, 1, 2]
+    then = ready(CurriculumSelector(CurriculumParams(**change)))
+    then.load_state_dict(first.state_dict())
+    assert then.select(request(signals)).ids.tolist() == wanted, "what was trained comes no second time"
+
+
 def test_a_curriculum_by_a_column_asks_nothing_and_says_what_it_cannot_do():
     columns = {"quality": np.arange(POOL)[::-1], "kind": np.full(POOL, "a", dtype=object)}
     context = replace(CONTEXT, columns=columns)
@@ -374,6 +393,19 @@ def test_what_has_no_target_token_is_no_neighbour(selector):
     assert len(selector.select(request(nothing)).ids) == 0
 
 
+@pytest.mark.parametrize("kind", ["near", "tsds"])
+def test_a_file_too_chooses_nothing_without_a_target_token(kind, tmp_path):
+    path, losses = tmp_path / "given.npy", np.ones(POOL)
+    losses[[2, 7]] = np.nan
+    np.save(path, np.arange(POOL)[None] if kind == "near" else np.full(POOL, 1 / POOL))
+    made = NearParams(from_file=str(path)) if kind == "near" else TsdsParams(from_file=str(path))
+    selector = ready(NearSelector(made) if kind == "near" else TsdsSelector(made))
+    chosen = selector.select(request(Asked(losses=losses), count=POOL)).ids.tolist()
+    assert sorted(chosen) == [0, 1, 3, 4, 5, 6, 8, 9, 10, 11]
+    none = selector.select(request(Asked(losses=np.full(POOL, np.nan))))
+    assert len(none.ids) == 0
+
+
 def test_near_goes_by_a_file_that_fits_the_pool(tmp_path):
     path = tmp_path / "near.npy"
     np.save(path, np.array([[7, 3, 1], [3, 9, 7]]))
@@ -437,6 +469,13 @@ def test_near_duplicates_share_what_one_would_be_given():
     spread = [np.count_nonzero(probabilities(circle(*range(0, 90, 3)), q, **{**many, "alpha": a})) for a in (0.9, 0.3)]
     assert spread[0] < spread[1]
     assert Densities(circle(0, 0, 90), 0.5, 3).of(np.array([[0, 2]]))[0] == pytest.approx([2, 1])
+
+
+@pytest.mark.parametrize("sigma", [5e-324, 1e-170, 1e-8, 1e100, 1e308])
+def test_densities_are_finite_at_the_ends_of_the_range_of_sigma(sigma):
+    points = np.array([[1.0, 0], [1, 0], [0, 1], [-1, 0]])
+    density = Densities(points, sigma, 4).of(np.arange(4)[None])[0]
+    np.testing.assert_allclose(density, [2, 2, 1, 1] if sigma < 1 else [4, 4, 4, 4])
 
 
 def test_tsds_draws_by_its_probabilities_and_not_beyond():

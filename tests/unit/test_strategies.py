@@ -136,6 +136,21 @@ def test_temperature_proportions(temperature, expected):
     )
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-308, 1e-3, 1e308])
+def test_temperatures_at_the_ends_of_their_range(temperature):
+    shares = _shares(TemperatureMixer(TemperatureParams(temperature=temperature)))
+    np.testing.assert_allclose(shares, [1, 0, 0] if temperature < 1 else [1 / 3] * 3, atol=1e-12)
+
+
+@pytest.mark.parametrize("concentration", [5e-324, 1e-300, 1e40, 1e200, 1e308])
+def test_concentrations_at_the_ends_of_their_range(concentration):
+    shares = _shares(RandomMixer(RandomParams(concentration=concentration)))
+    assert np.isfinite(shares).all()
+    assert shares.sum() == pytest.approx(1)
+    if concentration > 1:
+        np.testing.assert_allclose(shares, 1 / 3, atol=1e-12)
+
+
 @pytest.mark.parametrize("given", [[1.0, 2.0, 1.0], {"b": 2.0, "a": 1.0, "c": 1.0}])
 def test_static_proportions_by_name_and_by_position(given):
     mixer = StaticMixer(StaticParams(proportions=given))
@@ -149,6 +164,35 @@ def test_static_proportions_that_fit_no_run(given):
         StaticMixer(StaticParams(proportions=given)).setup(
             SetupContext(domains=DOMAINS, targets=(), total_steps=10, seed=0)
         )
+
+
+def _taken_from(shares):
+    """A context in which earlier runs came to these shares, by their folders."""
+    return SetupContext(
+        domains=DOMAINS,
+        targets=(),
+        total_steps=10,
+        seed=0,
+        earlier=lambda folder: dict(zip("abc", shares[folder], strict=True)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"from_run": "x"}, {"from_run": "x"}, [0.1, 0.1, 0.8]),  # which has gone on since
+        ({"from_run": "x"}, {"from_run": "y"}, [0.4, 0.4, 0.2]),
+        ({"from_run": "x"}, {"proportions": [1.0, 1.0, 0.0]}, [0.5, 0.5, 0.0]),
+        ({"proportions": [1.0, 1.0, 0.0]}, {"from_run": "y"}, [0.4, 0.4, 0.2]),
+        ({"proportions": [1.0, 1.0, 0.0]}, {"proportions": [0.0, 1.0, 0.0]}, [0.0, 1.0, 0.0]),
+    ],
+)
+def test_static_keeps_what_it_took_until_it_is_told_otherwise(before, after, expected):
+    first, then = StaticMixer(StaticParams(**before)), StaticMixer(StaticParams(**after))
+    first.setup(_taken_from({"x": [0.1, 0.1, 0.8]}))
+    then.setup(_taken_from({"x": [0.8, 0.1, 0.1], "y": [0.4, 0.4, 0.2]}))
+    then.load_state_dict(first.state_dict())
+    np.testing.assert_allclose(_shares(then), expected)
 
 
 def test_the_loss_weights_of_the_worked_numbers():
@@ -180,6 +224,23 @@ def _weigh(losses):
     ids = torch.arange(len(losses.values))
     request = WeighRequest(progress=MOMENT, domains=DOMAINS, ids=ids, rng=derive(0))
     return LossWeighter(LossParams()).weigh(request, losses)
+
+
+@pytest.mark.parametrize("strategy", ["linupper", "upper", "quadratic", "extremes"])
+@pytest.mark.parametrize("delta", [5e-324, 1e-30, 1e20, 1e300])
+@pytest.mark.parametrize("r", [5e-324, 1.0, 1e300])
+def test_loss_weights_are_finite_at_the_ends_of_their_ranges(strategy, delta, r):
+    weights = loss_weights(torch.tensor([0.1, 1.0, 2.5, 4.0]), LossParams(strategy=strategy, delta=delta, r=r))
+    assert torch.isfinite(weights).all()
+    assert weights.mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("strategy", ["upper", "quadratic"])
+def test_delta_cancels_where_the_formula_divides_by_it(strategy):
+    losses = torch.tensor([0.1, 1.0, 2.5, 4.0])
+    plain = loss_weights(losses, LossParams(strategy=strategy))
+    for delta in (1e-25, 1e25):
+        torch.testing.assert_close(loss_weights(losses, LossParams(strategy=strategy, delta=delta)), plain)
 
 
 def test_equal_losses_and_a_batch_of_one_weigh_the_same():
@@ -307,11 +368,42 @@ def test_column_says_what_it_cannot_use():
         ColumnSelector(ColumnParams(scores="nowhere")).setup(_context())
     request = _selection(np.arange(3), 2)
     with pytest.raises(UsageError, match="none of 3 candidates has a value of score"):
-        ColumnSelector(ColumnParams()).choose(request, np.full(3, np.nan, dtype=np.float32))
-    high = ColumnParams(take="threshold", threshold=5.0)
+        _by_column([np.nan] * 3).choose(request, np.full(3, np.nan, dtype=np.float32))
     with pytest.raises(UsageError, match=r"score >= 5\.0") as error:
-        ColumnSelector(high).choose(request, np.array([1, 2, 3], dtype=np.float32))
+        _by_column([1, 2, 3], take="threshold", threshold=5.0).choose(request, np.ones(3, dtype=np.float32))
     assert error.value.hint == "lower the threshold: the highest value is 3"
+
+
+def _by_column(values, **asked):
+    selector = ColumnSelector(ColumnParams(**asked))
+    selector.setup(_context(score=values))
+    return selector
+
+
+class _Alone:
+    """Signals of one rank."""
+
+    def shard(self, ids):
+        return ids
+
+    def gather(self, ids, shard, values):
+        return values
+
+
+@pytest.mark.parametrize("base", [1_700_000_000, 2**40, -(2**50)])
+@pytest.mark.parametrize("asked", [{}, {"take": "bottom"}, {"take": "band", "low": 0.4, "high": 0.6}])
+def test_columns_are_ranked_by_all_their_digits(base, asked):
+    values = base + np.array([7, 50, 10, 60, 0])
+    made = _by_column(values, **asked).select(replace(_selection(np.arange(5), 2), signals=_Alone()))
+    wanted = {"top": [3, 1], "bottom": [4, 0], "band": [2]}[asked.get("take", "top")]
+    assert made.ids.tolist() == wanted
+
+
+def test_a_threshold_is_held_to_by_all_its_digits():
+    values = 1_600_000_000 + np.array([7, 50, 10, 60, 0])
+    selector = _by_column(values, take="threshold", threshold=1_600_000_045.0)
+    made = selector.select(replace(_selection(np.arange(5), 5), signals=_Alone()))
+    assert sorted(made.ids.tolist()) == [1, 3]
 
 
 def test_column_looks_rows_up_once_and_notes_what_is_missing(tmp_path):
@@ -372,7 +464,7 @@ def test_a_temperature_that_changes_says_from_what_and_in_how_many_steps(params)
 WEIGHINGS = {
     "rho-1": lambda: kept(torch.rand(4, 6), torch.rand(4, 6) > 0.3, 0.6),
     "loss": lambda: loss_weights(torch.rand(8), LossParams()),
-    "adapt": lambda: adapt.weights(torch.rand(8, 5), torch.rand(3, 5), 0.1),
+    "adapt": lambda: adapt.log_weights(torch.rand(8, 5), torch.rand(3, 5), 0.1, 0.5),
     "joint-update": lambda: joint_update.weights(
         torch.eye(8), torch.rand(8), beta=0.1, tau=0.05, rho=0.5, iterations=20
     ),
@@ -404,9 +496,31 @@ def test_rho_1_keeps_the_share_rounded_up_whatever_it_is_in_binary(count, keep):
 
 def test_adapt_weighs_by_likeness_whatever_the_lengths():
     anchors = torch.tensor([[2.0, 0.0], [0.0, 3.0]])
-    weights = adapt.weights(torch.tensor([[1.0, 0.0], [5.0, 5.0], [-1.0, 0.0]]), anchors, 0.5)
+    logs = adapt.log_weights(torch.tensor([[1.0, 0.0], [5.0, 5.0], [-1.0, 0.0]]), anchors, 0.5)
     expected = 1 / (1 + np.exp(-np.array([0.5, np.sqrt(0.5), -0.5]) / 0.5))
-    np.testing.assert_allclose(weights, expected, atol=1e-6)
+    np.testing.assert_allclose(logs.exp(), expected, atol=1e-6)
+    clipped = adapt.log_weights(torch.tensor([[1.0, 0.0], [5.0, 5.0], [-1.0, 0.0]]), anchors, 0.5, 0.7)
+    np.testing.assert_allclose(clipped.exp(), np.minimum(expected, 0.7), atol=1e-6)
+
+
+@pytest.mark.parametrize("tau", [1e-2, 1e-3, 1e-40, 5e-324, 1e300])
+@pytest.mark.parametrize("clip", [None, 1e-30])
+@pytest.mark.parametrize("toward", [[-1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+def test_adapt_tells_samples_apart_however_small_tau_is(tau, clip, toward):
+    weigher = adapt.AdaptWeighter(adapt.AdaptParams(tau=tau, clip=clip))
+    weigher.load_state_dict({"anchors": np.array([toward], dtype=np.float32)})
+    losses = _token_losses([1.0] * 4, [2, 2, 2, 0])
+    request = WeighRequest(
+        progress=MOMENT,
+        domains=DOMAINS,
+        ids=torch.arange(4),
+        rng=derive(0),
+        embeddings=torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [-1.0, 0.0]]),
+    )
+    found = weigher.weigh(request, losses)
+    assert torch.isfinite(found).all()
+    assert found[:3].max() == 1, "what counts is not lost in rounding, whatever has no target token"
+    assert torch.isfinite(token_weights(found, losses)).all()
 
 
 def test_joint_update_finds_the_worked_balance():

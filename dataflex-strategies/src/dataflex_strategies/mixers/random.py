@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_EQUAL = 1e40  # from which on all shares of a draw are equal to the last digit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomParams:
@@ -35,4 +37,4 @@ class RandomMixer(Mixer[RandomParams]):
 
     def mix(self, request: MixRequest) -> NDArray[np.float64]:
         """Differs at each decision, and not between ranks or after a resume."""
-        return request.rng.dirichlet([self.params.concentration] * len(request.domains))
+        return request.rng.dirichlet([min(self.params.concentration, _EQUAL)] * len(request.domains))

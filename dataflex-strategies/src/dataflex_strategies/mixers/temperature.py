@@ -36,6 +36,7 @@ class TemperatureMixer(Mixer[TemperatureParams]):
         """The same at every decision: sizes do not change."""
         import numpy as np
 
-        logs = np.log([max(domain.size, 1) for domain in request.domains]) / self.params.temperature
-        shares: NDArray[np.float64] = np.exp(logs - logs.max())
+        logs = np.log([max(domain.size, 1) for domain in request.domains])
+        with np.errstate(over="ignore"):  # a share of zero
+            shares: NDArray[np.float64] = np.exp((logs - logs.max()) / self.params.temperature)
         return shares

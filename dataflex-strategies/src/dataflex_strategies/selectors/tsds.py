@@ -95,10 +95,9 @@ class TsdsSelector(Selector[TsdsParams]):
         """A draw; the note ``support`` is the share of the candidates that could be drawn."""
         import numpy as np
 
-        if self._given is None:
-            request = trainable(request)
-            if len(request.candidates) == 0:
-                return Selection(ids=request.candidates)
+        request = trainable(request)
+        if len(request.candidates) == 0:
+            return Selection(ids=request.candidates)
         p = self._probabilities(request) if self._given is None else self._given[request.candidates]
         with np.errstate(divide="ignore"):
             ids = gumbel_top(request.candidates, np.log(p), request.count, request.rng)
@@ -164,7 +163,9 @@ class Densities:
         asked[rows] = True
         fresh, done = np.flatnonzero(asked & np.isnan(self._known)), 0
         for near, _ in blocks(self._candidates, self._candidates[fresh], self._kde_k, library=self._library):
-            sums = np.maximum(0, 1 - near**2 / self._sigma**2).sum(axis=1)
+            with np.errstate(over="ignore"):  # far beyond sigma
+                far = np.minimum(1, near / self._sigma)
+            sums = (1 - far**2).sum(axis=1)
             # A candidate is its own nearest, up to rounding, so that no density is below one.
             self._known[fresh[done : done + len(near)]] = np.maximum(1.0, sums)
             done += len(near)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from dataflex_strategies.weighters.anchors import AnchoredWeighter, unit
 
 if TYPE_CHECKING:
     import torch
+
+_SHARPEST = 1e-30  # below it nothing changes, and a float32 would overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +50,19 @@ class AdaptWeighter(AnchoredWeighter[AdaptParams]):
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
         assert request.embeddings is not None, "declared as a need"
-        found = weights(request.embeddings, self.anchors(request.embeddings), self.params.tau)
-        return found if self.params.clip is None else found.clamp(max=self.params.clip)
+        given = self.params
+        logs = log_weights(request.embeddings, self.anchors(request.embeddings), given.tau, given.clip)
+        known = losses.mask.any(dim=1)
+        # As parts of the largest that counts, for all may be too small to be told from zero.
+        return (logs - logs.masked_fill(~known, -math.inf).max()).clamp(max=0).exp()
 
 
-def weights(embeddings: torch.Tensor, anchors: torch.Tensor, tau: float) -> torch.Tensor:
-    """σ(mean cosine / tau), Float32[B], of embeddings [B, H] and anchors [M, H], of any lengths."""
-    return (unit(embeddings) @ unit(anchors).mean(dim=0) / tau).sigmoid()
+def log_weights(embeddings: torch.Tensor, anchors: torch.Tensor, tau: float, clip: float | None = None) -> torch.Tensor:
+    """log σ(mean cosine / tau), Float32[B], of embeddings [B, H] and anchors [M, H], of any lengths.
+
+    Where it is above ``clip``, the logarithm of that.
+    """
+    from torch.nn.functional import logsigmoid
+
+    logs = logsigmoid(unit(embeddings) @ unit(anchors).mean(dim=0) / max(tau, _SHARPEST))
+    return logs if clip is None else logs.clamp(max=math.log(clip))

@@ -84,7 +84,9 @@ def weights(
     found = torch.full_like(alignment, 1 / max(1, len(alignment)))
     pace, before = torch.full_like(found.sum(), rho), torch.full_like(found.sum(), float("inf"))
     for _ in range(iterations if len(found) else 0):
-        away = ((alignment - beta * (gram @ found)) / tau).softmax(dim=0) - found
+        worth = alignment - beta * (gram @ found)
+        # The largest is taken off first: divided by a small tau, it would be infinite.
+        away = ((worth - worth.max()) / tau).softmax(dim=0) - found
         distance = away.abs().max()
         # A step of ρ brings what is left down by ρ at least, unless it swings to and fro.
         pace = torch.where(distance > before * (1 - pace / 4), pace / 2, pace)

@@ -14,6 +14,8 @@ from dataflex_core import SetupContext, TokenLosses, UsageError, WeighRequest, W
 if TYPE_CHECKING:
     import torch
 
+_SHARPEST = 1e30  # beyond it nothing changes, and a float32 would overflow
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossParams:
@@ -89,14 +91,16 @@ def loss_weights(loss: torch.Tensor, params: LossParams, r: float | None = None)
     known = ~loss.isnan()
     low, high = loss.masked_fill(~known, math.inf).min(), loss.masked_fill(~known, -math.inf).max()
     spread = high - low
-    h = 2 * params.delta * (loss - low) / spread - params.delta
+    # f by the place between the lowest and the highest, in which delta is a factor, or cancels.
+    place, factor = (loss - low) / spread, params.delta
     if params.strategy == "linupper":
-        f = (h + params.delta).clamp(max=params.delta)
+        f = (2 * place).clamp(max=1)
     elif params.strategy == "upper":
-        f = h / (2 * params.delta) + 0.5
+        f, factor = place, 1.0
     elif params.strategy == "quadratic":
-        f = 1 - h.square() / params.delta**2
+        f, factor = 1 - (2 * place - 1).square(), 1.0
     else:
-        f = h.abs()
-    weights = (f / (params.r if r is None else r)).masked_fill(~known, -math.inf).softmax(dim=0) * known.sum()
+        f = (2 * place - 1).abs()
+    sharpness = min(factor / (params.r if r is None else r), _SHARPEST)
+    weights = (f * sharpness).masked_fill(~known, -math.inf).softmax(dim=0) * known.sum()
     return torch.where(spread > 0, weights, 1.0).masked_fill(~known, 0.0)
