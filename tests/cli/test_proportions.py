@@ -23,7 +23,7 @@ from dataflex_strategies.mixers.static import StaticMixer, StaticParams
 pytestmark = pytest.mark.numeric
 
 
-def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None):
+def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None, weights=None):
     """The output folder of a run of a warm-up of one step and two intervals of two steps, ``done`` of them trained."""
     journal = Journal(folder / "dataflex", owner=True, report=lambda event, past: None)
     counts = {"steps": 5, "warmup_steps": 1, "update_steps": 2, "decisions": 2, "global_batch": 2, "ranks": 1}
@@ -31,7 +31,7 @@ def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None):
     facts = () if mixer is None else (StrategyFact(kind="mixer", name=mixer, distribution="d", version="1"),)
     costs["mean_tokens"] = means
     journal.write(Start(run=journal.run, strategies=facts, domains={"a": 10, "b": 5}, targets={}, **counts, **costs))
-    weights = [None, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 1.5}]
+    weights = weights or [None, {"a": 1.0, "b": 1.0}, {"a": 0.5, "b": 1.5}]
     intervals = [(0, 1), (1, 3), (3, 5)]
     for number, (start, until) in enumerate(intervals):
         shares = {"a": 0.9, "b": 0.1} if number == 0 else {"a": 0.5, "b": 0.5}
@@ -120,6 +120,28 @@ def test_as_json_both_are_there_and_a_reference_that_is_no_better_is_told(tmp_pa
 def test_a_run_that_mixed_nothing(tmp_path, made, said):
     with pytest.raises(DataError, match=said):
         called(mixed_run(tmp_path, **made))
+
+
+NOTHING = {"a": 0.0, "b": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([None, NOTHING, {"a": 0.5, "b": 1.5}], {"a": 0.25, "b": 0.75}),
+        ([None, {"a": 0.5, "b": 1.5}, NOTHING], {"a": 0.25, "b": 0.75}),
+        ([None, {"a": 2.0, "b": 0.0}, NOTHING], {"a": 1.0, "b": 0.0}),
+    ],
+)
+def test_steps_whose_loss_weighed_nothing_do_not_count(tmp_path, weights, expected):
+    document = json.loads(called(mixed_run(tmp_path, weights=weights), "--json").stdout)
+    assert (document["steps"], document["mean"], document["last"]) == (2, expected, expected)
+
+
+def test_a_run_whose_loss_weighed_nothing_has_no_proportions(tmp_path):
+    with pytest.raises(DataError, match="weighed nothing") as refused:
+        mean_proportions(str(mixed_run(tmp_path, weights=[None, NOTHING, NOTHING])))
+    assert refused.value.hint
 
 
 def test_an_interval_that_was_cut_short_counts_as_far_as_it_was_trained(tmp_path):

@@ -20,9 +20,10 @@ class Mixed:
     Where it went on with other data, of the steps on that alone.
 
     ``mean`` is the mean over those steps, ``last`` what the last of them trained by, both by domain and of sum one.
-    Where a mixer weighs the loss, a domain's part is its proportion times its weight. ``reference_lead`` is the mean of
-    the figure of that name, where the mixer gives it: by how much a reference model was better than the model in
-    training. ``unit`` is what they are shares of: ``samples``, or target ``tokens``.
+    Where a mixer weighs the loss, a domain's part is its proportion times its weight; steps in which all parts are zero
+    do not count. ``reference_lead`` is the mean of the figure of that name, where the mixer gives it: by how much a
+    reference model was better than the model in training. ``unit`` is what they are shares of: ``samples``, or target
+    ``tokens``.
     """
 
     mixer: str
@@ -42,7 +43,10 @@ class Mixed:
 
 
 def mixed(run: Run) -> Mixed:
-    """The proportions that a run has trained by so far. Raises `DataError` where no mixer has decided anything."""
+    """The proportions that a run has trained by so far.
+
+    Raises `DataError` where no mixer has decided anything, or nothing that counted.
+    """
     run = run.on_its_data
     mixer = next((fact.name for fact in run.start.strategies if fact.kind == Kind.MIXER), None)
     if mixer is None:
@@ -53,11 +57,14 @@ def mixed(run: Run) -> Mixed:
         raise DataError(
             f"the mixer of {run.path} has decided about no step yet", hint="wait until the run is past its warm-up"
         )
-    parts = [(_parts(made), steps) for made, steps in trained]
+    parts = [(part, steps) for made, steps in trained if (part := _parts(made))]
+    if not parts:
+        said = f"by the mixer of {run.path} the loss of all that was drawn weighed nothing"
+        raise DataError(said, hint="name a run whose mixer gives a domain both a share and a loss weight")
     leads = [(made.notes.get(str(Kind.MIXER), {}).get("reference_lead"), steps) for made, steps in trained]
     return Mixed(
         mixer=mixer,
-        steps=sum(steps for _, steps in trained),
+        steps=sum(steps for _, steps in parts),
         mean={name: _mean([(part[name], steps) for part, steps in parts]) for name in parts[0][0]},
         last=parts[-1][0],
         reference_lead=_mean(known) if (known := [(lead, n) for lead, n in leads if lead is not None]) else None,
@@ -83,11 +90,11 @@ def mean_proportions(
 
 
 def _parts(made: Decision) -> dict[str, float]:
-    """What each domain counted, of sum one; what it was sampled, where the loss of all that was weighs nothing."""
+    """What each domain counted, of sum one; nothing of any where the loss of all that was drawn weighed nothing."""
     shares, weights = made.proportions or {}, made.loss_weights or {}
     parts = {name: share * weights.get(name, 1.0) for name, share in shares.items()}
     total = sum(parts.values())
-    return {name: part / total for name, part in parts.items()} if total else dict(shares)
+    return {name: part / total for name, part in parts.items()} if total > 0 else {}
 
 
 def _mean(values: Sequence[tuple[float, int]]) -> float:
