@@ -28,7 +28,7 @@ def misnumbered(hint: Any, value: Any, default: Any = None) -> Iterator[str]:
     Where a number is wanted, true and false are none; nor is infinity, unless it is the ``default``, nor NaN. What is
     no number at all is nobody's business here.
     """
-    arms = _arms(hint)
+    arms = arms_of(hint)
     if value == default and isinstance(value, float):
         return
     if isinstance(value, bool):
@@ -42,12 +42,13 @@ def misnumbered(hint: Any, value: Any, default: Any = None) -> Iterator[str]:
             yield from _within(arm, value)
 
 
-def _arms(hint: Any) -> list[Any]:
+def arms_of(hint: Any) -> list[Any]:
+    """What a value declared as ``hint`` may be: the members of a union, without annotations."""
     origin = get_origin(hint)
     if origin is Annotated:
-        return _arms(get_args(hint)[0])
+        return arms_of(get_args(hint)[0])
     if origin in (typing.Union, types.UnionType):
-        return [inner for arm in get_args(hint) for inner in _arms(arm)]
+        return [inner for arm in get_args(hint) for inner in arms_of(arm)]
     return [hint]
 
 

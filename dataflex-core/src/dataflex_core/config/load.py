@@ -18,7 +18,7 @@ from dataflex_core.config.files import literal, merge, missing, parse, read
 from dataflex_core.config.messages import messages_by_key
 from dataflex_core.config.overrides import NO_OVERRIDES, Overrides, key_of
 from dataflex_core.config.positions import Key
-from dataflex_core.config.section import SECTION, DataflexConfig, Keep, RunConfig
+from dataflex_core.config.section import GROUPS, SECTION, DataflexConfig, RunConfig
 from dataflex_core.config.several import by_position, dotted, has_several, listed, position_in
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.faults import raise_any
@@ -251,12 +251,12 @@ def _validated(section: dict[str, Any], faults: list[UsageError]) -> DataflexCon
             hint = did_you_mean(str(key), known)
             faults.append(InvalidConfig(f"unknown key {SECTION}.{key}", hint=hint, key=(SECTION, key)))
     given = {key: value for key, value in section.items() if key in known}
-    if isinstance(given.get("keep"), dict):
-        kept = [f.name for f in fields(Keep)]
-        for key in [key for key in given["keep"] if key not in kept]:  # passed over, what is private would be written
-            unknown = f"unknown key {SECTION}.keep.{key}"
-            faults.append(InvalidConfig(unknown, hint=did_you_mean(str(key), kept), key=(SECTION, "keep", key)))
-        given["keep"] = {key: value for key, value in given["keep"].items() if key in kept}
+    for group, names in GROUPS.items():
+        if isinstance(written := given.get(group), dict):
+            for key in [key for key in written if key not in names]:  # pydantic would pass it over
+                unknown, at = f"unknown key {SECTION}.{group}.{key}", (SECTION, group, key)
+                faults.append(InvalidConfig(unknown, hint=did_you_mean(str(key), names), key=at))
+            given[group] = {key: value for key, value in written.items() if key in names}
     for kind in Kind:
         made = [
             {"name": one["name"], "params": {key: value for key, value in one.items() if key != "name"}}

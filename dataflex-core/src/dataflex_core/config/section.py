@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from typing_extensions import Doc
 
+from dataflex_core.finite import arms_of
 from dataflex_core.spec import Kind
 
 SECTION = "dataflex"
@@ -185,6 +186,15 @@ class DataflexConfig:
     def active(self) -> tuple[Kind, ...]:
         """The kinds asked for. None: the run is plain LLaMA-Factory."""
         return tuple(kind for kind in Kind if self.choices(kind))
+
+
+GROUPS = {
+    key: [inner.name for inner in fields(arm)]
+    for key, hint in get_type_hints(DataflexConfig, include_extras=True).items()
+    for arm in arms_of(hint)
+    if key not in set(Kind) and is_dataclass(arm)
+}
+"""Keys of the section that hold keys of their own, and these; strategies' are those of their parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
