@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dataflex_core.config.load import load_config
+from dataflex_core.config.load import examine_config, load_config
 from dataflex_core.config.overrides import Overrides
 from dataflex_core.config.section import DataflexConfig, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidConfig
@@ -102,6 +102,37 @@ def test_a_file_that_holds_something_else_is_refused(refused, content, suffix):
 )
 def test_a_malformed_file_is_refused_in_one_line(refused, content, suffix):
     assert f"run{suffix} is malformed: " in refused(content, suffix=suffix)
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"),
+    [
+        ("[" * 100_000, ".json"),
+        ('{"a":' * 100_000, ".json"),
+        ("a: " + "[" * 1_200 + "]" * 1_200, ".yaml"),
+        ("a: " + "{b: " * 1_200 + "1" + "}" * 1_200, ".yaml"),
+    ],
+)
+def test_a_file_that_is_nested_too_deep_is_refused(refused, content, suffix):
+    assert f"run{suffix} is malformed: it is nested too deep to be read" in refused(content, suffix=suffix)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("1: 2", "1"), ("null: 2", "null"), ("no: 2", "false"), ("a: 1\n2.5: x", "2.5"), ("2024-01-01: x", "2024-01-01")],
+)
+def test_a_key_that_is_no_text_is_named(tmp_path, content, told):
+    (tmp_path / "run.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(InvalidConfig, match=f"the key {told} is no text") as caught:
+        load_config(tmp_path / "run.yaml")
+    assert "in quotes" in caught.value.hint
+
+
+def test_a_key_below_another_that_is_no_text_is_told_to_be_one(tmp_path):
+    (tmp_path / "run.yaml").write_text("deepspeed:\n  null: 1\n", encoding="utf-8")
+    with pytest.raises(InvalidConfig) as caught:
+        load_config(tmp_path / "run.yaml")
+    assert "in quotes" in caught.value.hint
 
 
 def test_a_reference_to_nothing_is_refused(refused):
@@ -517,6 +548,20 @@ def test_an_unknown_key_is_refused_with_a_suggestion(refused):
     "extra",
     ["exhaustion: stop", "candidates: 2x, selection_budget: 1", "selector: 3", "selector: {k: 1}"],
 )
+@pytest.mark.parametrize(
+    ("written", "key", "near"),
+    [
+        ("spread={temprature: 3}", "spread.temprature", "temperature"),
+        ("spread.repeat=2", "spread.repeat", "repeats"),
+        ("keep={score: false}", "keep.score", "scores"),
+    ],
+)
+def test_an_unknown_key_of_a_group_is_refused_with_a_suggestion(written, key, near):
+    _, faults = examine_config(None, Overrides(words=(f"dataflex.{written}",)))
+    told = [(fault.message, fault.hint, fault.key) for fault in faults]
+    assert told == [(f"unknown key dataflex.{key}", f"did you mean {near!r}?", ("dataflex", *key.split(".")))]
+
+
 def test_every_fault_is_in_one_line(refused, extra):
     line = refused(f"dataflex: {{warmup_step: 3, update_steps: 0, {extra}}}")
     for key in ("warmup_step", "update_steps", extra.split(":")[0]):

@@ -224,6 +224,39 @@ def test_a_line_that_is_no_event_is_named(journal, line, said):
     assert refused.value.message == f"{path}, line 2: {said}"
 
 
+DAMAGED = {
+    "no UTF-8": b'{"event": "\xff\xfe"}',
+    "zeros": b"\0" * 40,
+    "the event is a list": b'{"event": ["step"]}',
+    "the event is an object": b'{"event": {}}',
+    "the event is null": b'{"event": null}',
+    "too deep a list": b"[" * 100_000,
+    "too deep an object": b'{"a":' * 100_000,
+    "too long a number": b'{"event": ' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("line", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_line_is_named_wherever_a_journal_is_read(journal, line, report):
+    path = journal(lines_of(to_record(START)))
+    path.write_bytes(path.read_bytes() + line + b"\n" + lines_of(to_record(STEPS[0])).encode())
+    said = f"{path}, line 2: no event of a journal"
+    with pytest.raises(DataError) as refused:
+        list(read_journal(path))
+    assert (refused.value.message, bool(refused.value.hint)) == (said, True)
+    with pytest.raises(DataError) as refused:
+        Journal(path.parent, owner=True, report=report).go_on(path, path.stat().st_size, EVERY[-1])
+    assert refused.value.message == said
+    path.write_bytes(lines_of(to_record(START)).encode() + line)
+    assert list(read_journal(path)) == [START], "torn"
+
+
+@pytest.mark.parametrize("name", [["stop"], None, 3])
+def test_what_names_no_event_is_none(name):
+    with pytest.raises(DataError):
+        from_record({"event": name})
+
+
 def test_an_unknown_event_is_no_event():
     with pytest.raises(DataError, match="'stop'"):
         from_record({"event": "stop"})

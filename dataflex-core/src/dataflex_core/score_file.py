@@ -21,6 +21,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from dataflex_core.errors import DataError
+from dataflex_core.others_files import json_of
 from dataflex_core.places import whole
 from dataflex_core.rows import Row
 from dataflex_core.wording import did_you_mean, first_line
@@ -205,7 +206,7 @@ def open_scores(path: Path) -> ScoreFile:
 
     try:
         file = pq.ParquetFile(path, memory_map=True)
-        written = json.loads((file.schema_arrow.metadata or {}).get(_ABOUT, b"null"))
+        written = json_of((file.schema_arrow.metadata or {}).get(_ABOUT, b"null"))
     except (OSError, pa.ArrowException, ValueError) as error:
         hint = "name a file that dataflex score has written, or a Parquet table"
         said = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {first_line(error)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -10,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from dataflex_core.errors import RunFailed, UsageError
+from dataflex_core.others_files import json_of
 from dataflex_core.places import barrier
 from dataflex_core.wording import first_line
 
@@ -64,7 +64,7 @@ def _is_page(path: Path) -> bool:
 def _is_numbers(path: Path) -> bool:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        told = json.loads(text)
+        told = json_of(text)
     except ValueError:  # nothing, or what an earlier version had half written as it ended
         return not text or text.startswith(_NUMBERS)
     return isinstance(told, dict) and "schema" in told and ("run" in told or "runs" in told)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import InvalidConfig
+from dataflex_core.others_files import told_where_too_deep
 
 _REFERENCE = "give the key that ${...} names, or write the value itself"
+_AS_TEXT = "put the key in quotes, or take it out: LLaMA-Factory has none that is no word"
 _YAML = "mend it there: indent with spaces, and put text that holds a colon or # in quotes"
 _MENDED = {".yaml": _YAML, ".yml": _YAML, ".json": "mend it there: JSON takes no comment, and no comma after the last"}
 
@@ -20,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
     """The keys and values of a file, references unresolved. Raises `InvalidConfig` where it holds none."""
     import yaml
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import KeyValidationError, OmegaConfBaseException
     from yaml import YAMLError
 
     if path.suffix.lower() not in {".yaml", ".yml", ".json"}:
@@ -33,21 +35,34 @@ def read(path: Path) -> dict[str, Any]:
         hint = "name a file that you may read" if isinstance(error, OSError) else "save it as UTF-8"
         raise InvalidConfig(f"{path} cannot be read: {error}", hint=hint) from error
     try:
-        # OmegaConf makes a key of a bare word, and reads 1e-3 as the number it is: yaml tells what kind of document
-        # this is, OmegaConf what it holds.
-        is_json = path.suffix.lower() == ".json"
-        loaded = json.loads(text) if is_json else yaml.safe_load(text)
-        if not is_json and loaded is None:
-            loaded = {}
-        if not isinstance(loaded, dict):
-            raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
-        container = OmegaConf.to_container(OmegaConf.create(loaded if is_json else text))
+        with told_where_too_deep():
+            # OmegaConf makes a key of a bare word, and reads 1e-3 as the number it is: yaml tells what kind of document
+            # this is, OmegaConf what it holds.
+            is_json = path.suffix.lower() == ".json"
+            loaded = json.loads(text) if is_json else yaml.safe_load(text)
+            if not is_json and loaded is None:
+                loaded = {}
+            if not isinstance(loaded, dict):
+                raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+            _check_keys(path, loaded)
+            container = OmegaConf.to_container(OmegaConf.create(loaded if is_json else text))
     except (YAMLError, ValueError, OmegaConfBaseException) as error:
-        hint = _REFERENCE if isinstance(error, OmegaConfBaseException) else _MENDED[path.suffix.lower()]
+        hint = _MENDED[path.suffix.lower()]
+        if isinstance(error, KeyValidationError):
+            hint = _AS_TEXT
+        elif isinstance(error, OmegaConfBaseException):
+            hint = _REFERENCE
         raise InvalidConfig(f"{path} is malformed: {_one_line(error)}", hint=hint) from error
-    if not isinstance(container, dict) or any(not isinstance(key, str) for key in container):
-        raise InvalidConfig(f"{path} holds no settings", hint="write one 'key: value' a line")
+    assert isinstance(container, dict), "it is made of one"
     return {str(key): value for key, value in container.items()}
+
+
+def _check_keys(path: Path, loaded: dict[Any, Any]) -> None:
+    """Raise `InvalidConfig` for a key that is no text: YAML reads 1, null, no and 2024-01-01 as something else."""
+    for key in loaded:
+        if not isinstance(key, str):
+            told = "null" if key is None else str(key).lower()
+            raise InvalidConfig(f"{path}: the key {told} is no text", hint=_AS_TEXT)
 
 
 def parse(word: str) -> tuple[str, Any]:
@@ -112,7 +127,8 @@ def _merging() -> Iterator[None]:
     from yaml import YAMLError
 
     try:
-        yield
+        with told_where_too_deep():
+            yield
     except (YAMLError, ValueError, TypeError, OmegaConfBaseException) as error:
         key = str(getattr(error, "full_key", None) or "").split(".")
         # From nothing: where the parser stopped is no line of the file.

@@ -32,7 +32,7 @@ def from_record(record: Mapping[str, Any], *, schema: int = SCHEMA) -> Event:
             hint="read it with the version that wrote it",
         )
     name = record.get("event")
-    if name not in EVENTS:
+    if not isinstance(name, str) or name not in EVENTS:
         raise DataError(f"a journal has no event {name!r}", hint=did_you_mean(str(name), EVENTS))
     if schema < 2:
         record = _from_schema_1(record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from dataflex_core.errors import DataError
 from dataflex_core.journal.codec import from_record
 from dataflex_core.journal.events import EVENTS, SCHEMA, Event, Start
+from dataflex_core.others_files import json_of
 
 
 def read_journal(path: Path) -> Iterator[Event]:
@@ -19,15 +19,15 @@ def read_journal(path: Path) -> Iterator[Event]:
     know: later versions of the same schema may add them. Raises `DataError`, which names file and line, for a journal
     of a later schema and for a line that is no event.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         yield from events_in(file, path)
 
 
-def events_in(lines: Iterable[str], path: Path) -> Iterator[Event]:
+def events_in(lines: Iterable[bytes], path: Path) -> Iterator[Event]:
     """What `read_journal` gives of a file of these lines; ``path`` names it in errors."""
     schema = 1  # which did not say so
     for number, line in enumerate(lines, start=1):
-        if not line.endswith("\n"):
+        if not line.endswith(b"\n"):
             return
         try:
             record = _record(line)
@@ -60,11 +60,16 @@ def _is_of(path: Path, run: str) -> bool:
         return False
 
 
-def _record(line: str) -> dict[str, Any]:
+def _record(line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = json_of(line.decode("utf-8"))
+    except ValueError:  # of which bytes that are no UTF-8 are one
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get("schema", SCHEMA), int):
+    if not isinstance(record, dict) or not _is_said_to_be(record, event=str, schema=int):
         raise DataError("no event of a journal", hint="the file was changed, or is no journal")
     return record
+
+
+def _is_said_to_be(record: dict[str, Any], **types: type) -> bool:
+    """Whether what ``record`` has of these keys is of their types."""
+    return all(isinstance(record[key], kind) for key, kind in types.items() if key in record)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dataflex_core.errors import DataError
 from dataflex_core.journal.codec import typed
+from dataflex_core.others_files import json_of
 
 FOLDER = "texts"
 
@@ -275,7 +276,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_bytes().decode("utf-8", "replace").split("\n"):
         try:
-            record = json.loads(line)
+            record = json_of(line)
         except ValueError:
             continue
         if isinstance(record, dict):

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 from contextlib import suppress
-from io import StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -101,7 +101,7 @@ class Journal:
         if not self._owner:
             return
         kept = source.read_bytes()[:size] if source.is_file() else b""
-        past = list(events_in(StringIO(kept.decode()), source))
+        past = list(events_in(BytesIO(kept), source))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(".tmp")
         temporary.write_bytes(kept)

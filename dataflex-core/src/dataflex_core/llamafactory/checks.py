@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from dataflex_core.llamafactory.places import check_places
 from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.llamafactory.written import is_on, number
+from dataflex_core.others_files import json_of
 from dataflex_core.spec import Kind, Need, StrategySpec
 from dataflex_core.wording import did_you_mean
 
@@ -218,7 +218,7 @@ def _engine_config(args: Args, key: str) -> Mapping[str, Any]:
     """A configuration that is written in the run's own, or in a JSON file; empty where LLaMA-Factory will complain."""
     given: Any = args.get(key)
     try:
-        config = json.loads(Path(given).read_text(encoding="utf-8")) if isinstance(given, str) else given
+        config = json_of(Path(given).read_text(encoding="utf-8")) if isinstance(given, str) else given
     except (OSError, ValueError):
         config = None
     return config if isinstance(config, Mapping) else {}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from dataflex_core.errors import InvalidConfig, UsageError
 from dataflex_core.llamafactory.args import RESUME, Args
 from dataflex_core.llamafactory.keys import declared_types
+from dataflex_core.others_files import json_of
 
 _MODELS = ("adapter_name_or_path", "ref_model", "ref_model_adapters", "reward_model", "reward_model_adapters")
 _AS_PATH = ("/", "./", "../", "~")
@@ -75,7 +75,7 @@ def _no_settings(value: str) -> str | None:
 
 def _no_json(text: str, name: str) -> str | None:
     try:
-        held = json.loads(text)
+        held = json_of(text)
     except ValueError as error:
         return f"{name} is malformed: {error}"
     return None if isinstance(held, dict) else f"{name} holds no settings"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from dataflex_core.experts import experts_of
 from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.others_files import json_of
 
 
 def experts_of_folder(folder: str) -> int | None:
     """The experts of the model in a folder: 0 of a dense one; None where no configuration lies there to be read."""
     try:
-        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        config = json_of((Path(folder) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return experts_of(config) if isinstance(config, dict) else None

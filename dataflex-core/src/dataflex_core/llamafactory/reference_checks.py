@@ -5,7 +5,6 @@ What cannot be told from files that lie here, such as a model of the hub, is lef
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from dataflex_core.errors import UnmetNeed
 from dataflex_core.llamafactory.args import Args
 from dataflex_core.llamafactory.files import is_missing
+from dataflex_core.others_files import json_of
 from dataflex_core.references import BASE
 from dataflex_core.spec import StrategySpec
 
@@ -154,7 +154,7 @@ def _indices(content: Any) -> dict[str, int] | None:
 
 def _mapping(file: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json_of(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

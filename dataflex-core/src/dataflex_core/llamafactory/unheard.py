@@ -5,7 +5,6 @@ A remark is an error that nobody raises: a sentence, what to do, and the key tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from dataflex_core.finite import MOST
 from dataflex_core.llamafactory.args import MAX_STEPS, Args, RunArgs, listed_names
 from dataflex_core.llamafactory.packages import TRACKERS
 from dataflex_core.llamafactory.written import is_on, number
+from dataflex_core.others_files import json_of
 from dataflex_core.packages import Package
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
@@ -171,7 +171,7 @@ def _trained_targets(args: Args) -> Iterator[UsageError]:
 
 def _index(args: Args) -> Mapping[str, Any]:
     try:
-        index = json.loads((Path(str(args.get("dataset_dir", "data"))) / "dataset_info.json").read_text("utf-8"))
+        index = json_of((Path(str(args.get("dataset_dir", "data"))) / "dataset_info.json").read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return index if isinstance(index, dict) else {}

@@ -14,6 +14,7 @@ from dataflex_core.llamafactory.datasets.entry import INDEX, Entry, read_entry
 from dataflex_core.llamafactory.datasets.files import Files, files_of
 from dataflex_core.llamafactory.datasets.rows import PREFERENCES, Use
 from dataflex_core.llamafactory.datasets.wrong import Wrong
+from dataflex_core.others_files import json_of
 from dataflex_core.wording import did_you_mean
 
 KEYS = ("dataset", "eval_dataset")
@@ -102,7 +103,7 @@ def _not_of_stage(entry: Entry, stage: Any) -> Wrong | None:
 
 def _read(index: Path, key: str) -> dict[str, Any]:
     try:
-        known = json.loads(index.read_text(encoding="utf-8"))
+        known = json_of(index.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         hint = "point dataset_dir at the folder that holds it"
         raise DataError(f"{index} does not exist", hint=hint, key=[key]) from error

@@ -13,6 +13,7 @@ from dataflex_core.llamafactory.datasets.entry import INDEX
 from dataflex_core.llamafactory.datasets.files import TYPES, Files
 from dataflex_core.llamafactory.datasets.tables import TooLarge, pieces
 from dataflex_core.llamafactory.datasets.wrong import Unreadable
+from dataflex_core.others_files import json_of
 from dataflex_core.wording import first_line
 
 _WHERE = frozenset(
@@ -71,13 +72,13 @@ def _json_rows(file: Path) -> Iterator[Any]:
         start = lines.read(1 << 16).lstrip(b"\xef\xbb\xbf").lstrip()
         lines.seek(0)
         if start.startswith(b"["):
-            for row in json.loads(lines.read().decode("utf-8-sig")):
+            for row in json_of(lines.read().decode("utf-8-sig")):
                 yield row if isinstance(row, dict) else {"text": row}
             return
         for number, line in enumerate(lines):
             text = line.decode("utf-8-sig" if number == 0 else "utf-8").strip()
             if text:
-                yield json.loads(text)
+                yield json_of(text)
 
 
 def _plain(row: Any, where: str) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def entry_for(dataset_dir: Path, name: str, file_name: str) -> dict[str, Any]:
     Where the index is gone, or has no such data set, the file name is all that is known.
     """
     try:
-        known = json.loads((dataset_dir / INDEX).read_text(encoding="utf-8"))[name]
+        known = json_of((dataset_dir / INDEX).read_text(encoding="utf-8"))[name]
         kept = {key: value for key, value in known.items() if key not in _WHERE}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         kept = {}
@@ -113,9 +114,13 @@ def entry_for(dataset_dir: Path, name: str, file_name: str) -> dict[str, Any]:
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Write rows as JSON Lines; how many they are. Raises OSError where it cannot be written."""
+    """Write rows as JSON Lines; how many they are. Raises OSError where it cannot be written.
+
+    A half of a surrogate pair, which JSON may hold and UTF-8 may not, is escaped as it was.
+    """
     count = 0
-    with file.open("w", encoding="utf-8") as out:
+    with file.open("wb") as out:
         for count, row in enumerate(rows, 1):  # noqa: B007  # it is what is answered
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # Outside of text JSON is ASCII, and Python escapes such a half as JSON does: by its four digits.
+            out.write((json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
     return count
