@@ -188,7 +188,7 @@ def test_a_quick_check_imports_none_of_the_heavy_things(write, module):
         ({"lr_scheduler_type": "cosin"}, "LLaMA-Factory refuses", "lr_scheduler_type"),
         ({"dataflex": {"update_steps": 50, "updates": 1}}, "the pool has 100", "dataflex.update_steps"),
         ({"dataflex": {"warmup_proportions": {"words": 1}}}, "differ in numbers", "dataflex.warmup_proportions"),
-        ({"model_name_or_path": "no/model"}, "the run failed", None),
+        ({"model_name_or_path": "no/model"}, "the data could not be loaded", None),
         ({"resume_from_checkpoint": "nowhere"}, "nowhere does not exist", "resume_from_checkpoint"),
     ],
     ids=str,

@@ -1,4 +1,4 @@
-"""Any failure of a run in one line."""
+"""Any failure of a run, or of what comes before one, in one line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ _HINTS = {
 
 
 @contextmanager
-def errors_in_one_line(*, debug: bool) -> Iterator[None]:
+def errors_in_one_line(
+    *, debug: bool, what: str = "the run failed", hint: str = "run again with --debug for the traceback"
+) -> Iterator[None]:
     """Raise a `DataflexError` for whatever `Exception` the block raises; with ``debug`` print the traceback first.
 
-    A `DataflexError` stays as it is; any other becomes `RunFailed` with its type and its text in one line.
+    A `DataflexError` stays as it is; any other becomes `RunFailed`: ``what`` failed, then its type and its text, in one
+    line, and ``hint`` beside it.
     """
     try:
         yield
@@ -35,8 +38,7 @@ def errors_in_one_line(*, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        hint = "run again with --debug for the traceback"
-        raise RunFailed(f"the run failed: {one_line(error)}", hint=hint) from error
+        raise RunFailed(f"{what}: {one_line(error)}", hint=hint) from error
 
 
 def of_a_file(error: OSError) -> DataError:

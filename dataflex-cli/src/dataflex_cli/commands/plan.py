@@ -87,7 +87,7 @@ def _compared(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> tuple
 
     settings = list(settings_of(prepared))
     deciding = [setting.prepared for setting in settings if setting.prepared is not None]
-    with errors_in_one_line(debug=debug):
+    with errors_in_one_line(debug=debug, what="the data could not be loaded"):
         wanted = processes(nproc, prepared.config.args)
         own, found = budgets_of(prepared, deciding, ranks=wanted.world, launched=wanted.launched)
     costs = iter(found)

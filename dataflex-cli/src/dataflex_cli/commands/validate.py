@@ -28,6 +28,7 @@ from dataflex_core.prepared import PreparedRun
 from dataflex_core.spec import Kind
 
 SCHEMA = 1
+_WHAT, _TRACEBACK = "the data could not be loaded", "dataflex run CONFIG --dry-run --debug shows the traceback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def _loading_faults(prepared: PreparedRun, nproc: int | None, data_sets: Sequenc
     from dataflex_core.llamafactory.one_by_one import data_faults
 
     try:
-        with errors_in_one_line(debug=False):
+        with errors_in_one_line(debug=False, what=_WHAT, hint=_TRACEBACK):
             wanted = processes(nproc, prepared.config.args)
             yield from data_faults(prepared, data_sets, launched=wanted.launched)
     except DataflexError as error:
@@ -164,7 +165,7 @@ def _heavy_faults(
     from dataflex_core.llamafactory.run import dry_run
 
     try:
-        with errors_in_one_line(debug=False):
+        with errors_in_one_line(debug=False, what=_WHAT, hint=_TRACEBACK):
             prepared = replace(prepared, config=resolved(prepared.config, lambda line: None))
             wanted = processes(nproc, prepared.config.args)
             start = dry_run(prepared, ranks=wanted.world, launched=wanted.launched)
