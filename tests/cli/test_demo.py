@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from support import journalled
 
+from dataflex_cli.demo.write import write_demo
 from dataflex_cli.main import cli, main
 
 
@@ -53,13 +54,17 @@ def test_a_seed_that_is_none_is_refused(tmp_path, seed):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_configuration_the_demo_is_written_and_used_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_configuration_a_dry_run_takes_the_demo_and_leaves_nothing(tmp_path, monkeypatch, there):
     monkeypatch.chdir(tmp_path)
+    if there:
+        write_demo(tmp_path / "dataflex-demo")
+    before = sorted(tmp_path.rglob("*"))
     for _ in range(2):
         done = CliRunner().invoke(cli, ["run", "--mixer", "temperature", "--dry-run"])
         assert done.exit_code == 0, done.output
         assert "mixer     temperature" in done.output
         assert "less" not in done.output, "a strategy that is named stands alone"
         assert "pool of 1800 samples" in done.output
-    assert (tmp_path / "dataflex-demo" / "config.yaml").is_file()
-    assert not (tmp_path / "dataflex-demo" / "output").exists()
+        assert ("a temporary folder" in done.output) is not there
+    assert sorted(tmp_path.rglob("*")) == before

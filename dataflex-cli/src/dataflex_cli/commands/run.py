@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,28 +58,30 @@ def run(
     """Fine-tune with LLaMA-Factory, strategies deciding about the data.
 
     CONFIG is a LLaMA-Factory training YAML or JSON, with an optional section `dataflex:`; KEY=VALUE overrides one of
-    its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline.
+    its keys. Without CONFIG a small demo is written to ./dataflex-demo and trained, offline; with --dry-run it is
+    written to a folder that does not stay.
     """
     request = Request.of(words, flags, parameter_words)
     from dataflex_cli.console import warn
     from dataflex_cli.header import header
     from dataflex_core.llamafactory.resume import asked_to_resume, resolved
 
-    config = load_config(request.path or _demo(), _overrides(request, allowed=allowed), notice=warn)
-    for remark in request.remarks():
-        warn(str(remark))
-    if resume:
-        config = asked_to_resume(config)
-    prepared = prepare(config, discover(plugins=plugins))
-    prepared = replace(prepared, config=resolved(config, warn))
-    header(prepared)
-    if request.path is None or dry_run:
-        # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
-        log_from("WARN")
-    if dry_run:
-        _outline(prepared, nproc, debug=debug)
-    else:
-        train(prepared, plugins, nproc, debug=debug)
+    with _demo(stays=not dry_run) if request.path is None else nullcontext(request.path) as path:
+        config = load_config(path, _overrides(request, allowed=allowed), notice=warn)
+        for remark in request.remarks():
+            warn(str(remark))
+        if resume:
+            config = asked_to_resume(config)
+        prepared = prepare(config, discover(plugins=plugins))
+        prepared = replace(prepared, config=resolved(config, warn))
+        header(prepared)
+        if request.path is None or dry_run:
+            # Hundreds of lines of configurations and token ids would bury the dozen that matter here.
+            log_from("WARN")
+        if dry_run:
+            _outline(prepared, nproc, debug=debug)
+        else:
+            train(prepared, plugins, nproc, debug=debug)
 
 
 def _overrides(request: Request, *, allowed: tuple[str, ...]) -> Overrides:
@@ -90,17 +94,24 @@ def _overrides(request: Request, *, allowed: tuple[str, ...]) -> Overrides:
     return replace(request.overrides, values=values, strategies=strategies)
 
 
-def _demo() -> Path:
-    """The demo's configuration, written first where it is not there."""
+@contextmanager
+def _demo(*, stays: bool) -> Iterator[Path]:
+    """The demo's configuration, written first where it is not there; unless it ``stays``, for the time of the block."""
     config = DEMO / "config.yaml"
-    if not config.is_file():
-        from dataflex_cli.console import say
-        from dataflex_cli.demo.write import write_demo
+    if config.is_file():
+        yield config
+        return
+    from dataflex_cli.console import say
+    from dataflex_cli.demo.write import write_demo
 
-        said = f"Writing the demo to {DEMO}: text from Python's own documentation, a tokenizer and a small model"
-        say(said, plain=said)
-        write_demo(DEMO)
-    return config
+    where = DEMO if stays else "a temporary folder"
+    said = f"Writing the demo to {where}: text from Python's own documentation, a tokenizer and a small model"
+    say(said, plain=said)
+    if stays:
+        yield write_demo(DEMO)
+        return
+    with tempfile.TemporaryDirectory(prefix="dataflex-") as folder:
+        yield write_demo(Path(folder) / DEMO)
 
 
 def _outline(prepared: PreparedRun, nproc: int | None, *, debug: bool) -> None:
