@@ -9,6 +9,8 @@ import pytest
 from support import base_args, build_data, offering
 
 from dataflex_cli.main import main
+from dataflex_cli.request import Request
+from dataflex_core.errors import InvalidConfig
 
 
 @pytest.fixture
@@ -47,6 +49,9 @@ LIGHT = {
     "no settings": ({"text": "- 1\n- 2\n"}, [], "no settings"),
     "wrong suffix": ({"text": "a: 1", "name": "config.txt"}, [], "no YAML or JSON"),
     "unknown key of ours": ({"dataflex": {"update_stps": 3}}, [], "did you mean 'update_steps'"),
+    "our section in capitals": ({"DataFlex": {"update_steps": 3}}, [], "did you mean 'dataflex'"),
+    "our section misspelt": ({"datflex": {"update_steps": 3}}, [], "did you mean 'dataflex'"),
+    "a key of ours above our section": ({"selector": "random"}, [], "write it below dataflex:"),
     "unknown key of LLaMA-Factory's": ({"learning_rat": 1e-3}, [], "did you mean 'learning_rate'"),
     "text for a number": ({"learning_rate": "fast"}, [], "is not a number"),
     "a number in quotes": ({"max_steps": "3"}, [], "write it without quotes"),
@@ -242,6 +247,20 @@ def test_one_line_before_anything_heavy(dataflex, config, tmp_path, case):
     assert code == 2
     _is_one_error(err, said)
     assert sorted(p.name for p in tmp_path.iterdir()) == [path.name], "nothing is written"
+
+
+@pytest.mark.parametrize("word", ["dataset_dir=dé", "run_name=数据", "a=b"])
+def test_words_are_utf_8_whatever_characters_the_locale_has(word):
+    typed = word.encode("utf-8").decode("ascii", "surrogateescape")
+    asked = Request.of(("run.yaml", typed), {}, (f"selector.{typed}",))
+    assert asked.overrides.words == (word,)
+    assert asked.overrides.parameter_words == (f"selector.{word}",)
+
+
+def test_a_word_that_is_no_utf_8_is_named():
+    with pytest.raises(InvalidConfig, match="is no UTF-8") as refused:
+        Request.of(("run.yaml", b"run_name=\xff".decode("ascii", "surrogateescape")), {}, ())
+    assert refused.value.hint
 
 
 def test_every_fault_is_a_line_of_its_own(dataflex, config):

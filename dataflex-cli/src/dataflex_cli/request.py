@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Request:
         """
         first = words[0] if words else "="
         path = Path(first) if "=" not in first or _is_file(first) else None  # a folder may be called lr=1e-5
-        words = words if path is None else words[1:]
+        words = tuple(map(_text, words if path is None else words[1:]))
+        parameter_words = tuple(map(_text, parameter_words))
         for word in words:
             if "=" not in word:
                 raise InvalidConfig(f"{word!r} is no override", hint="write CONFIG first, then KEY=VALUE")
@@ -48,6 +50,21 @@ class Request:
                 if len(set(values)) > 1:
                     said = f"{flag}{key} is given as {' and as '.join(values)}: the last one counts"
                     yield InvalidConfig(said, hint="leave out the others", key=key.split("."))
+
+
+def _text(word: str) -> str:
+    """What somebody typed, in UTF-8, where the locale has no such characters and Python kept their bytes.
+
+    Raises `InvalidConfig` for bytes that are no UTF-8.
+    """
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        try:
+            return os.fsencode(word).decode("utf-8")
+        except UnicodeError:
+            raise InvalidConfig(f"{word!r} is no UTF-8", hint="set LC_ALL=C.UTF-8, and type it anew") from None
+    return word
 
 
 def _is_file(word: str) -> bool:

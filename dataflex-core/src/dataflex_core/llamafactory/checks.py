@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from dataflex_core.config.section import SECTION, DataflexConfig
 from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.datasets.index import index_faults
@@ -35,6 +37,8 @@ _NEWER = {
 
 _OTHER_TRAINERS = ("use_mca", "use_hyper_parallel")
 
+_OURS = frozenset(field.name for field in fields(DataflexConfig))
+
 
 def check_args(args: Args) -> Iterator[UsageError]:
     """Unknown keys, values they cannot have, no model, no Ray, nowhere to write to, data sets that are not there."""
@@ -42,8 +46,10 @@ def check_args(args: Args) -> Iterator[UsageError]:
     if known is not None and not allows_extra_args():
         for key in args:
             if key not in known | LAUNCH_KEYS:
-                near = did_you_mean(key, known)
-                hint = near if "did you mean" in near else "keys are LLaMA-Factory's, or go below dataflex:"
+                near = did_you_mean(key, known | {SECTION})
+                hint = near if "did you mean" in near else f"keys are LLaMA-Factory's, or go below {SECTION}:"
+                if key in _OURS:
+                    hint = f"write it below {SECTION}:"
                 if _NEWER.get(key, "").partition(":")[0] in known:
                     hint = f"it is {_NEWER[key]} today"
                 yield InvalidConfig(f"unknown key {key}", hint=hint, key=[key])
