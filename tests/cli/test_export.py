@@ -72,6 +72,16 @@ def test_columns_are_ranked_by_all_their_digits(tmp_path, base):
     assert exported(tmp_path / "best.jsonl") == [ROWS[1], ROWS[3], ROWS[4]]
 
 
+def test_half_a_surrogate_pair_is_written_as_json_escapes_it(tmp_path):
+    file = tmp_path / "mine.jsonl"
+    rows = [{"instruction": "a \ud83d \udc80 b", "output": "é 数 🎉 \\ud800"}, {"\udfff": ["\ud800"]}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_index(tmp_path, mine={"file_name": file.name})
+    called(scores_of(tmp_path, [(file, 2)], [1, 2]), "--top", "2", "-o", tmp_path / "best.jsonl")
+    assert exported(tmp_path / "best.jsonl") == rows
+    assert "é 数 🎉" in (tmp_path / "best.jsonl").read_text(encoding="utf-8")
+
+
 def test_values_that_are_missing_in_a_csv_file_are_null(tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("instruction,output,n\na,b,1\nc,,2\n")

@@ -30,6 +30,13 @@ def strict(monkeypatch):
     monkeypatch.setattr(looking, "Mistake", ())
 
 
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"a":' * 100_000], ids=["lists", "objects"])
+def test_an_index_that_is_nested_too_deep_is_told(content, tmp_path):
+    (tmp_path / "dataset_info.json").write_text(content, encoding="utf-8")
+    _, (fault,), _ = examine_index({"dataset": "mine", "dataset_dir": str(tmp_path)})
+    assert "dataset_info.json cannot be read: it is nested too deep to be read" in str(fault)
+
+
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_data_have_no_fault(name, tmp_path):
     assert told(write_case(SOUND[name], tmp_path)) == ([], [])
