@@ -116,6 +116,16 @@ def test_a_strategy_that_nobody_offers_is_said(here):
     assert any("no installed plugin offers the selector 'coincide'" in line for line in said)
 
 
+def test_what_a_strategy_refuses_of_the_new_form_is_said(here):
+    lines = "      params: {boost: -3, focus: null}"
+    components = yaml.safe_load((here / "components.yaml").read_text())
+    components["selectors"]["loss"] = {"name": "loss", **yaml.safe_load(lines)}
+    (here / "components.yaml").write_text(yaml.safe_dump(components))
+    _, said = migrate("select_loss.yaml")
+    for wrong in ("boost=-3: ", "focus=None: "):
+        assert any(line.startswith(f"selector loss refuses its parameters: {wrong}") for line in said)
+
+
 @pytest.mark.parametrize("name", ["cluster_less", "icons", "nice"])
 def test_selectors_by_gradients_are_the_same_run(here, name):
     text = (here / "select_less.yaml").read_text().replace("name: less", f"name: {name}")

@@ -163,7 +163,8 @@ COMPONENTS = {
                             {"name": "static", "proportions": {"a": 1.0, "b": 1.0}}, []),
     "doremi": (MIX, "doremi", {"reference_model_path": "ref", "reweight_eta": 0.1, "reweight_eps": 0.01},
                {"name": "doremi", "reference_model": "ref", "eta": 0.1, "smoothing": 0.01}, ["mixer"]),
-    "doremi without a reference": (MIX, "doremi", {"reference_model_path": None}, {"name": "doremi"}, ["mixer"]),
+    "doremi without a reference": (MIX, "doremi", {"reference_model_path": None}, {"name": "doremi"},
+                                   ["mixer", "reference_model_path"]),
     "odm": (MIX, "odm", {"alpha": 0.8, "warmup_steps": 10, "num_eval_samples": 5, "reward_scale": 15.0},
             {"name": "odm", "alpha": 0.8}, ["mixer", "num_eval_samples", "reward_scale", "warmup_steps"]),
     "odm as it came": (MIX, "odm", {"alpha": 0.9, "warmup_steps": 2000, "reward_scale": 15.0,
@@ -309,6 +310,9 @@ REORDERS = {
                      "score_params": {"batch_size": 8}, "reorder_every": 1, "consume_once": True},
                     {"score": "loss", "pattern": "saw", "cycles": 2, "sections": 3, "rho": 0.1, "refresh": True},
                     ["batch_size", "dynamic saw:"]),
+    "nothing said": ({**STATIC, "pattern": "stair", "num_sections": None, "x_pct": None, "window_size": None,
+                      "folding_ratio": None, "layers": None, "score_params": None, "ascending": None},
+                     {"column": "score", "pattern": "stair", "cycles": 2, "sections": 2, "rho": 0.0}, []),
     "dynamic": ({}, {"score": "loss", "pattern": "sort", "hardest_first": True, "refresh": True}, ["dynamic:"]),
 }  # fmt: skip
 
@@ -420,6 +424,15 @@ REFUSED_REORDERS = {
     "no pattern": ({**STATIC, "pattern": "sort"}, "pattern 'sort' (did you mean 'sorting'?"),
     "no parameter": ({**STATIC, "windw_size": 3}, "has no windw_size (did you mean 'window_size'?"),
     "no section": ({**STATIC, "pattern_params": 3}, "pattern_params is no section"),
+    "words for a number": ({**STATIC, "window_size": "abc"}, "reorder sorting: window_size='abc': "),
+    "less than nothing": ({**STATIC, "window_size": -5}, "reorder sorting: window_size=-5: "),
+    "a list for a share": ({**STATIC, "pattern": "segment", "x_pct": [5]}, "reorder sorting: x_pct=[5]: "),
+    "more than all": ({**STATIC, "pattern": "segment", "x_pct": 80, "y_pct": 30}, "x_pct and y_pct are more than"),
+    "no sections": ({**STATIC, "pattern": "saw", "num_sections": 0}, "reorder sorting: num_sections=0: "),
+    "a list of scores": ({**STATIC, "score_params": [1]}, "reorder sorting: score_params=[1]: "),
+    "a list for a column": ({**STATIC, "score_params": {"score_field": [1]}}, "score_params: score_field=[1]: "),
+    "never anew": ({**DYNAMIC, "reorder_every": "never"}, "reorder sorting: reorder_every='never': "),
+    "two faults": ({**DYNAMIC, "layers": 0, "ascending": 7}, "; "),
 }
 
 
@@ -503,6 +516,33 @@ def stage(family, component, **keys):
 MINE = {**LEGO, "component_name": "mine"}
 
 
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ({"collect_steps": "abc"}, "collect_steps='abc': "),
+        ({"eval_samples": 0, "eval_batch_size": [1]}, "; "),
+        ({"collect_steps": -4}, "mixer dynamic_moe: collect_steps=-4: "),
+    ],
+)
+def test_parameters_of_another_type_are_refused_in_one_line(written, wrong):
+    held = {"mixers": {"dynamic_moe": {"params": written}}}
+    assert wrong in refused({**MIX, **ONCE, "component_name": "dynamic_moe"}, components=held)
+
+
+@pytest.mark.parametrize("written", [{}, {"collect_steps": None}, {"eval_samples": None, "eval_batch_size": None}])
+def test_parameters_that_are_null_are_as_if_they_were_left_out(written):
+    held = {"mixers": {"dynamic_moe": {"params": written}}}
+    made = spelt({**MIX, **ONCE, "component_name": "dynamic_moe"}, components=held)
+    assert made.section["mixer"] == {"name": "dynamic-moe", "probe": 320}
+
+
+def test_a_doremi_that_is_given_a_reference_beside_its_file_lacks_none():
+    held = {"mixers": {"doremi": {"params": {}}}}
+    args = {**MIX, **ONCE, "component_name": "doremi"}
+    made = spelt(args, {"mixer": {"reference_model": "ref"}}, components=held)
+    assert not any(line.startswith("reference_model_path") for line in made.notices)
+
+
 def test_a_pipeline_takes_several_weighters_and_a_reorder_where_nothing_else_selects():
     held = stages(
         stage("reorder", "sorting"),
@@ -534,6 +574,9 @@ def test_what_is_named_in_todays_keys_wins_over_a_stage_of_its_kind():
         ([stage("selector", None)], "name its component"),
         ([stage("mixer", "random"), stage("mixer", "random")], "two stages of family mixer"),
         ([stage("mixer", "randm")], "has no mixer 'randm'"),
+        ([stage("mixer", "random", every="abc")], "pipeline mine: stage mixer random: every='abc': "),
+        ([stage("mixer", "random", warmup_step=-3)], "pipeline mine: stage mixer random: warmup_step=-3: "),
+        ([stage("selector", "loss", keep_ratio={})], "pipeline mine: stage selector loss: keep_ratio={}: "),
     ],
 )
 def test_a_pipeline_that_1x_would_refuse_is_refused(entries, line):

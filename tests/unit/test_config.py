@@ -545,10 +545,6 @@ def test_an_unknown_key_is_refused_with_a_suggestion(refused):
 
 
 @pytest.mark.parametrize(
-    "extra",
-    ["exhaustion: stop", "candidates: 2x, selection_budget: 1", "selector: 3", "selector: {k: 1}"],
-)
-@pytest.mark.parametrize(
     ("written", "key", "near"),
     [
         ("spread={temprature: 3}", "spread.temprature", "temperature"),
@@ -562,6 +558,10 @@ def test_an_unknown_key_of_a_group_is_refused_with_a_suggestion(written, key, ne
     assert told == [(f"unknown key dataflex.{key}", f"did you mean {near!r}?", ("dataflex", *key.split(".")))]
 
 
+@pytest.mark.parametrize(
+    "extra",
+    ["exhaustion: stop", "candidates: 2x, selection_budget: 1", "selector: 3", "selector: {k: 1}"],
+)
 def test_every_fault_is_in_one_line(refused, extra):
     line = refused(f"dataflex: {{warmup_step: 3, update_steps: 0, {extra}}}")
     for key in ("warmup_step", "update_steps", extra.split(":")[0]):

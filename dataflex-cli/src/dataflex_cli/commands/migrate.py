@@ -13,8 +13,9 @@ import click
 from dataflex_core.catalog import discover
 from dataflex_core.config.files import literal
 from dataflex_core.config.load import load_config, merged_config
+from dataflex_core.config.params import examine
 from dataflex_core.config.section import SECTION, RunConfig
-from dataflex_core.errors import InvalidConfig, UsageError
+from dataflex_core.errors import DataflexError, InvalidConfig
 
 
 @click.command("migrate")
@@ -31,7 +32,7 @@ def migrate(old: Path, output: Path | None) -> None:
     new = merged_config(old)
     if not new.was_old:
         _say(f"{old} holds no key of DataFlex 1.x")
-    _say_what_is_missing(config)
+    _say_what_does_not_fit(config)
     text = _yaml({**new.args, SECTION: new.section} if new.section else new.args)
     if output is None:
         click.echo(text, nl=False)
@@ -44,14 +45,18 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _say_what_is_missing(config: RunConfig) -> None:
+def _say_what_does_not_fit(config: RunConfig) -> None:
+    """Strategies that nobody offers, and parameters that they refuse."""
     catalog = discover()
     for kind in config.dataflex.active:
         for choice in config.dataflex.choices(kind):
             try:
-                catalog.resolve(kind, choice.name)
-            except UsageError as error:
+                _, wrong = examine(catalog.resolve(kind, choice.name).load_params(), choice.params)
+            except DataflexError as error:
                 _say(str(error))
+                continue
+            for _, text in wrong:
+                _say(f"{kind} {choice.name} refuses its parameters: {text}")
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

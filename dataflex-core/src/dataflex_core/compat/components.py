@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
-from dataflex_core.compat.keys import FAMILIES, OldKeys
+from annotated_types import Gt
+
+from dataflex_core.compat.keys import FAMILIES, OldKeys, typed
 from dataflex_core.compat.mixture import equal
 from dataflex_core.compat.of_1_1_0 import COMPONENTS, DEFAULTS, SHIPPED
 from dataflex_core.compat.refused import refuse_component
@@ -84,8 +86,19 @@ _DIFFERS = {
         "the weights of a step are those of its whole accumulation window, and of all of the target set"
     ),
 }
-# What 1.x's dynamic_moe takes its samples by: batches, their size, and how many it sets aside.
-_PROBE = {"collect_steps": 10, "eval_batch_size": 32, "eval_samples": 1000}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probe:
+    """What 1.x's dynamic_moe takes its samples by: batches, their size, and how many it sets aside."""
+
+    collect_steps: Annotated[int, Gt(0)] = 10
+    eval_batch_size: Annotated[int, Gt(0)] = 32
+    eval_samples: Annotated[int, Gt(0)] = 1000
+
+
+_REFERENCES = {"reference_model", "reference_model_path"}
+_REQUIRED = "a reference model is required here, name one; without one 1.x went by the losses themselves"
 _BATCHES = _Lost(why="dataflex.token_budget bounds a batch of losses")
 _SEED = _Lost(why="the run's own seed (data_seed, or seed) decides")
 _ONCE = _Lost(why="samples are drawn without replacement", same=False)
@@ -186,9 +199,15 @@ def component(
     refuse_component(kind, name, params, beside)
     if (kind, name) == (Kind.SELECTOR, "nice") and "reward" not in {*beside, *params}:
         notices = (*notices, "reward of selector nice: exact-match, for none is named")
+    if (kind, name) == (Kind.MIXER, "doremi") and not _REFERENCES & {*beside, *_given(params)}:
+        notices = (*notices, f"reference_model_path of {kind} {name}: {_REQUIRED}")
     moved = _OF_SECTION.get((kind, name), {})
     made, lost = _params(kind, name, {key: value for key, value in params.items() if key not in moved}, domains)
     return made, {moved[key]: params[key] for key in moved if key in params}, (*notices, *lost)
+
+
+def _given(params: Mapping[str, Any]) -> set[str]:
+    return {key for key, value in params.items() if value is not None}
 
 
 def written(
@@ -256,12 +275,13 @@ def _params(
     renamed = _RENAMED.get(here, {})
     kept = {renamed.get(key, key): value for key, value in params.items() if key not in lost}
     if here == (Kind.MIXER, "dynamic_moe"):
-        collected, batch, most = (int(kept.pop(key, default)) for key, default in _PROBE.items())
-        kept["probe"] = min(collected * batch, most)
+        probe = typed(_Probe, kept, f"{kind} {name}")
+        kept = {key: value for key, value in kept.items() if key not in {field.name for field in fields(_Probe)}}
+        kept["probe"] = min(probe.collect_steps * probe.eval_batch_size, probe.eval_samples)
     if here == (Kind.MIXER, "static") and kept.get("proportions") is None:
         kept["proportions"] = equal(domains)
     if here == (Kind.MIXER, "doremi") and kept.get("reference_model") is None:
-        kept.pop("reference_model", None)  # 1.x went by the losses themselves then; it is required here
+        kept.pop("reference_model", None)
     if here == (Kind.WEIGHTER, "loss") and kept.get("strategy") == "uniform":
         notices.append("strategy uniform of weighter loss: every sample weighs the same; 1.x's weights follow the loss")
         return {"name": "uniform"}, notices

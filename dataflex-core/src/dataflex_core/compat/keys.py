@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Lt
 
@@ -14,6 +14,11 @@ from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import MAX_STEPS
 from dataflex_core.spec import Kind
 from dataflex_core.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 MIX = "dynamic_mix"
 REORDER = "dynamic_reorder"
@@ -83,14 +88,24 @@ def read(args: Mapping[str, Any]) -> OldKeys:
     kind = str(written.get("train_type", "static"))
     if kind not in _TYPES:
         raise InvalidConfig(f"train_type {kind!r} is none of DataFlex 1.x's", hint=did_you_mean(kind, _TYPES))
+    return typed(OldKeys, written)
+
+
+def typed(kind: type[T], written: Mapping[str, Any], owner: str = "") -> T:
+    """What ``written`` says of the fields of a dataclass; None is as if it were left out.
+
+    Raises `InvalidConfig` with every fault in one line, which begins with the ``owner``, where one is named.
+    """
     import pydantic
 
+    names = [field.name for field in fields(kind)]
+    given = {key: value for key, value in written.items() if key in names and value is not None}
     try:
-        return pydantic.TypeAdapter(OldKeys).validate_python(written)
+        return pydantic.TypeAdapter(kind).validate_python(given)
     except pydantic.ValidationError as error:
-        wrong = (f"{key}={written[key]!r}: {message}" for key, message in messages_by_key(error).items())
+        wrong = "; ".join(f"{key}={given[key]!r}: {message}" for key, message in messages_by_key(error).items())
         hint = "write each as DataFlex 1.x takes it, or leave it out for its default there"
-        raise InvalidConfig("; ".join(wrong), hint=hint) from None
+        raise InvalidConfig(f"{owner}: {wrong}" if owner else wrong, hint=hint) from None
 
 
 def idle(old: OldKeys, args: Iterable[str]) -> list[str]:

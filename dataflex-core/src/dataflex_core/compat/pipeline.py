@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
 
 from dataflex_core.compat.components import Read, component, today, written
-from dataflex_core.compat.keys import FAMILIES, KINDS, LEGO, REORDER, OldKeys
+from dataflex_core.compat.keys import FAMILIES, KINDS, LEGO, REORDER, OldKeys, typed
 from dataflex_core.compat.reorder import CURRICULUM, reordering
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.spec import Kind
@@ -45,12 +47,23 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Keys:
+    """The keys of a stage beside its component."""
+
+    enabled: bool = True
+    mode: str = "filter"
+    keep_ratio: float = 0.5
+    every: Annotated[int, Ge(0)] = 1
+    warmup_step: Annotated[int, Ge(0)] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Stage:
     """One component of it: how 1.x calls it, and the keys of the stage."""
 
     family: str
     name: str
-    keys: Mapping[str, Any]
+    keys: _Keys
 
     @property
     def kind(self) -> Kind:
@@ -120,22 +133,24 @@ def _stages(pipeline: str, entries: Any) -> Iterator[_Stage]:
         if family not in _TYPES or not name:
             hint = did_you_mean(family, _TYPES) if name else "name its component"
             raise InvalidConfig(f"pipeline {pipeline} has a stage of family {family!r}", hint=hint)
-        if entry.get("enabled", True) is False:
+        keys = typed(_Keys, entry, f"pipeline {pipeline}: stage {family} {name}")
+        if not keys.enabled:
             continue
         if family in seen and family != Kind.WEIGHTER:
             raise InvalidConfig(f"pipeline {pipeline} has two stages of family {family}", hint="leave one of them out")
         seen.add(family)
-        yield _Stage(family=family, name=name, keys=entry)
+        yield _Stage(family=family, name=name, keys=keys)
 
 
 def _schedule(stage: _Stage, old: OldKeys) -> Iterator[str]:
     """What a stage says of when, and of how much, and cannot have its way in."""
     who = f"{stage.family} {stage.name}"
-    if stage.family == Kind.SELECTOR and stage.keys.get("mode", "filter") == "filter":
-        kept = stage.keys.get("keep_ratio", 0.5)
+    keys = stage.keys
+    if stage.family == Kind.SELECTOR and keys.mode == "filter":
+        kept = f"{keys.keep_ratio:g}"
         yield f"mode filter of {who}: it chooses what is trained on; 1.x drew that from the {kept} that it kept"
-    if int(stage.keys.get("every") or 1) > old.update_step and stage.kind is not Kind.WEIGHTER:
-        yield f"every {stage.keys['every']} of {who}: without effect, all decide every update_step of {old.update_step}"
-    if int(stage.keys.get("warmup_step") or 0) > old.warmup_step:
+    if keys.every > old.update_step and stage.kind is not Kind.WEIGHTER:
+        yield f"every {keys.every} of {who}: without effect, all decide every update_step of {old.update_step}"
+    if keys.warmup_step > old.warmup_step:
         begin = f"all begin after the run's warmup_step of {old.warmup_step}"
-        yield f"warmup_step {stage.keys['warmup_step']} of {who}: without effect, {begin}"
+        yield f"warmup_step {keys.warmup_step} of {who}: without effect, {begin}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, Lt
 
 from dataflex_core.compat.components import Read, written
-from dataflex_core.compat.keys import OldKeys
+from dataflex_core.compat.keys import OldKeys, typed
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.wording import did_you_mean
 
@@ -22,14 +24,13 @@ _PATTERNS = {
     "stair": "stair",
     "saw": "saw",
 }
-_LAYERS = ("layers", "folding_layer", "zigzag_layer")
 _EARLIER = ("higher_earlier", "lower_is_better")
 _POLARITIES = ("higher_later", "higher_is_better", *_EARLIER)
 _SOURCES = ("precomputed", "model_loss", "cached_selection")
 _KNOWN = {
     *("kind", "pattern", "apply_at", "polarity", "ascending", "window_size", "seed", "score_source", "score_params"),
     *("pattern_params", "reorder_every", "consume_once", "num_sections", "folding_ratio", "x_pct", "y_pct"),
-    *("front_is_high", "back_is_high", *_LAYERS),
+    *("front_is_high", "back_is_high", "layers", "folding_layer", "zigzag_layer"),
 }
 _DYNAMIC = {"kind": "dynamic", "polarity": "higher_later", "score_source": "model_loss"}
 _SAW = {"num_sections": 3, "folding_ratio": 0.075, "layers": 2}
@@ -46,6 +47,40 @@ _SHIPPED: dict[str, dict[str, Any]] = {
     "dynamic_folding": {**_DYNAMIC, "pattern": "folding", "layers": 3, "score_params": {"max_samples": 20000}},
     "reuse_selector_scores": {**_DYNAMIC, "pattern": "saw", **_SAW, "score_source": "cached_selection"},
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Numbers:
+    """Parameters of a reorder that are counted or reckoned with; those that are names of something are not here."""
+
+    ascending: bool = True
+    window_size: Annotated[int, Ge(0)] = 0
+    reorder_every: Annotated[int, Ge(0)] = 1
+    consume_once: bool = True
+    num_sections: Annotated[int, Ge(1)] = 2
+    folding_ratio: Annotated[float, Ge(0), Lt(0.5)] = 0.0
+    x_pct: Annotated[float, Ge(0), Le(100)] = 10.0
+    y_pct: Annotated[float, Ge(0), Le(100)] = 10.0
+    front_is_high: bool = False
+    back_is_high: bool = True
+    layers: Annotated[int, Ge(1)] | None = None
+    folding_layer: Annotated[int, Ge(1)] | None = None
+    zigzag_layer: Annotated[int, Ge(1)] | None = None
+    score_params: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cycles(self) -> int | None:
+        """How often the pattern goes through the scores, by the first of the keys that says so."""
+        return next((n for n in (self.layers, self.folding_layer, self.zigzag_layer) if n is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scoring:
+    """What a reorder says of its scores."""
+
+    score_path: str | None = None
+    score_field: str | None = None
+    max_samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,20 +102,23 @@ def reordering(old: OldKeys, read: Read) -> Reordering:
     params = _flat(component, found)
     dynamic = _of(component, params, "kind", ("static", "dynamic"), component) == "dynamic"
     pattern = _of(component, params, "pattern", _PATTERNS, "sorting")
-    score, columns, lost = _score(component, params, dynamic=dynamic, shuffled=pattern == "shuffle")
-    shape, backwards, said = _shape(component, pattern, params)
-    falling = not params.get("ascending", True)
+    numbers = typed(_Numbers, params, f"reorder {component}")
+    score, columns, lost = _score(
+        component, params, numbers.score_params, dynamic=dynamic, shuffled=pattern == "shuffle"
+    )
+    shape, backwards, said = _shape(component, pattern, numbers)
+    falling = not numbers.ascending
     if _of(component, params, "polarity", _POLARITIES, "higher_earlier" if dynamic else "higher_later") in _EARLIER:
         falling = not falling
     if dynamic:
-        said = (*said, *_refreshed(component, old, params))
+        said = (*said, *_refreshed(component, old, numbers))
     made = {
         **score,
         "pattern": _PATTERNS[pattern],
         **shape,
         **({"hardest_first": True} if falling is not backwards else {}),
         **({"refresh": True} if dynamic else {}),
-        **({"window": int(params["window_size"])} if params.get("window_size") else {}),
+        **({"window": numbers.window_size} if numbers.window_size else {}),
     }
     if "seed" in params:
         lost = (*lost, f"seed of reorder {component}: without effect, the run's own seed decides")
@@ -111,63 +149,66 @@ def _of(component: str, params: Mapping[str, Any], key: str, known: Any, default
 
 
 def _score(
-    component: str, params: Mapping[str, Any], *, dynamic: bool, shuffled: bool
+    component: str, params: Mapping[str, Any], written: Mapping[str, Any], *, dynamic: bool, shuffled: bool
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
     """What the order goes by, as parameters; the columns of that; notices."""
     source = _of(component, params, "score_source", _SOURCES, "model_loss" if dynamic else "precomputed")
-    asked = params.get("score_params") or {}
+    asked = typed(_Scoring, written, f"reorder {component}: score_params")
     if source == "cached_selection":
         raise InvalidConfig(
             f"reorder {component}: score_source cached_selection reads what a selector of 1.x left",
             hint="leave score_source out to go by the model's loss, or go by a column of the data: precomputed",
         )
     if source == "precomputed":
-        if asked.get("score_path"):
+        if asked.score_path:
             raise InvalidConfig(
                 f"reorder {component}: score_path is not read", hint="put the scores into the data as score_field"
             )
         if shuffled:
             return {"score": "length"}, (), ()  # which costs nothing, and decides nothing
-        column = str(asked.get("score_field") or "score")
+        column = asked.score_field or "score"
         return {"column": column}, (column,), ()
-    if asked.get("max_samples") is not None:
+    if asked.max_samples is not None:
         raise InvalidConfig(
             f"reorder {component}: max_samples scores a part of the pool",
             hint="leave it out: all that is left is scored at each decision; or kind: static, which scores once",
         )
-    given = [key for key in ("batch_size", "num_workers") if key in asked]
+    given = [key for key in ("batch_size", "num_workers") if key in written]
     said = f"{', '.join(given)} of reorder {component}: without effect, dataflex.token_budget bounds a batch of losses"
     return {"score": "loss"}, (), (said,) if given else ()
 
 
-def _shape(component: str, pattern: str, params: Mapping[str, Any]) -> tuple[dict[str, Any], bool, tuple[str, ...]]:
+def _shape(component: str, pattern: str, numbers: _Numbers) -> tuple[dict[str, Any], bool, tuple[str, ...]]:
     """The pattern's own parameters; whether it goes from high to low; notices."""
-    layers = next((params[key] for key in _LAYERS if params.get(key) is not None), None)
     if pattern in ("folding", "zigzag"):
-        return {"cycles": 5 if layers is None else layers}, False, ()
+        return {"cycles": numbers.cycles or 5}, False, ()
     if pattern in ("stair", "saw"):
-        shape = {"sections": params.get("num_sections", 2), "rho": params.get("folding_ratio", 0.0)}
-        return {"cycles": 2 if layers is None else layers, **shape}, False, ()
+        shape = {"sections": numbers.num_sections, "rho": numbers.folding_ratio}
+        return {"cycles": numbers.cycles or 2, **shape}, False, ()
     if pattern != "segment":
         return {}, False, ()
-    front, back = bool(params.get("front_is_high", False)), bool(params.get("back_is_high", True))
+    front, back = numbers.front_is_high, numbers.back_is_high
     if front is back:
         raise InvalidConfig(
             f"reorder {component}: both ends are {'high' if front else 'low'}",
             hint="let one of front_is_high and back_is_high be true",
         )
-    shape = {"low": params.get("x_pct", 10) / 100, "high": params.get("y_pct", 10) / 100}
+    if numbers.x_pct + numbers.y_pct > 100:
+        raise InvalidConfig(
+            f"reorder {component}: x_pct and y_pct are more than the pool", hint="let their sum be at most 100"
+        )
+    shape = {"low": numbers.x_pct / 100, "high": numbers.y_pct / 100}
     return shape, front, (f"reorder {component}: the ends of segment stay in order of score; 1.x shuffles them",)
 
 
-def _refreshed(component: str, old: OldKeys, params: Mapping[str, Any]) -> tuple[str, ...]:
+def _refreshed(component: str, old: OldKeys, numbers: _Numbers) -> tuple[str, ...]:
     """Notices about a dynamic reorder."""
-    if int(params.get("reorder_every") or 1) > 1:
+    if numbers.reorder_every > 1:
         raise InvalidConfig(
-            f"reorder {component}: reorder_every {params['reorder_every']} has no counterpart",
+            f"reorder {component}: reorder_every {numbers.reorder_every} has no counterpart",
             hint="set it to 1, or kind: static for an order that is made once",
         )
-    if not params.get("consume_once", True):
+    if not numbers.consume_once:
         raise InvalidConfig(
             f"reorder {component}: consume_once false has no counterpart",
             hint="set it to true: each sample is trained once before any again",
