@@ -11,6 +11,7 @@ from dataflex_core.hooks import hookimpl
 from dataflex_core.layers import last_layers
 from dataflex_core.references import ReferenceModel
 from dataflex_core.requests import (
+    CheckRequest,
     Cost,
     CostRequest,
     MixRequest,
@@ -32,6 +33,7 @@ from dataflex_core.weighing import IntervalRequest, TokenLosses, WeighRequest, W
 __version__ = "2.0.0"
 
 __all__ = [
+    "CheckRequest",
     "Cost",
     "CostRequest",
     "DataflexError",

@@ -10,7 +10,7 @@ from dataflex_core.config.section import SECTION, RunConfig, StrategyChoice
 from dataflex_core.errors import InvalidConfig, InvalidParameters, UnmetNeed, UsageError
 from dataflex_core.faults import raise_any
 from dataflex_core.finite import MOST
-from dataflex_core.llamafactory.args import Args, RunArgs
+from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.llamafactory.checks import (
     blames_stage,
     check_args,
@@ -27,6 +27,7 @@ from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.places import barrier
 from dataflex_core.planning.schedule import Schedule, total_steps
 from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun, Slot, choose
+from dataflex_core.requests import CheckRequest
 from dataflex_core.spec import Kind, Need, with_implied
 
 
@@ -60,7 +61,7 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
     for kind in config.dataflex.active:
         choices = config.dataflex.choices(kind)
         for position, choice in enumerate(choices):
-            chosen, wrong = _examine_strategy(kind, choice, config.args, catalog)
+            chosen, wrong = _examine_strategy(kind, choice, config, catalog)
             if chosen is not None:
                 strategies[Slot(kind, position)] = chosen
             for fault in wrong:
@@ -81,9 +82,10 @@ def examine_run(config: RunConfig, catalog: Catalog) -> tuple[PreparedRun, tuple
 
 
 def _examine_strategy(
-    kind: Kind, choice: StrategyChoice, args: Args, catalog: Catalog
+    kind: Kind, choice: StrategyChoice, config: RunConfig, catalog: Catalog
 ) -> tuple[Chosen | None, list[UsageError]]:
     """The strategy with its parameters, where these are right, and its faults, with keys as of the only one."""
+    args = config.args
     try:
         record = catalog.resolve(kind, choice.name)
     except UsageError as error:
@@ -99,7 +101,24 @@ def _examine_strategy(
     chosen = choose(record, made)
     faults.extend(check_needs(args, record.spec, chosen.needs))
     faults.extend(check_references(args, record.spec, chosen.references))
+    faults.extend(_check_parameters(chosen, config))
     return chosen, faults
+
+
+def _check_parameters(chosen: Chosen, config: RunConfig) -> Iterator[UsageError]:
+    """What a strategy says against its parameters in this run."""
+    try:
+        chosen.check(CheckRequest(domains=_domains(config), columns=config.dataflex.columns))
+    except UsageError as error:
+        error.key = error.key or (SECTION, chosen.record.spec.kind.value)
+        yield error
+
+
+def _domains(config: RunConfig) -> tuple[str, ...] | None:
+    """The domains' names, where they are those of the data sets that the run is to tokenise."""
+    if config.dataflex.domain_column is not None or config.args.get("tokenized_path"):
+        return None
+    return tuple(RunArgs(written=config.args).datasets) or None
 
 
 def _check_holdout(config: RunConfig, strategies: Mapping[Slot, Chosen]) -> Iterator[UsageError]:

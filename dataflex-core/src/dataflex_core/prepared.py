@@ -13,7 +13,7 @@ from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy, Weighter
 from dataflex_core.errors import InvalidConfig, StrategyFault, UsageError
 from dataflex_core.references import reference_models
-from dataflex_core.requests import Cost, CostRequest
+from dataflex_core.requests import CheckRequest, Cost, CostRequest
 from dataflex_core.spec import FORWARD, Kind, Need, cost_of_needs, with_implied
 from dataflex_core.strategy_faults import named, place_of_class
 
@@ -60,6 +60,13 @@ class Chosen:
     def references(self) -> Mapping[str, str]:
         """The reference models that its parameters name, by parameter."""
         return reference_models(self.params)
+
+    def check(self, request: CheckRequest) -> None:
+        """Raises what its spec's ``check`` does: `UsageError` where its parameters do not fit the run."""
+        if self.record.spec.check is not None:
+            check = self.record.load_from(self.record.spec.check)
+            with named({self.title: check}, "asked whether its parameters fit"):
+                check(self.params, request)
 
     def cost(self, decision: int = 1, *, layers: int | None = None) -> float:
         """What judging one candidate costs at a decision, in plain training steps of one sample.

@@ -217,6 +217,18 @@ class StepFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRequest:
+    """Say whether parameters fit a run, before anything of it is loaded.
+
+    ``domains`` are their names, in order; None where nobody knows them before the data is loaded. ``columns`` are those
+    that the run carries, as ``dataflex.columns`` names them.
+    """
+
+    domains: tuple[str, ...] | None = None
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostRequest:
     """Say what judging costs at a ``decision``, from 1, of a model of so many transformer ``layers``.
 

@@ -78,12 +78,14 @@ class StrategySpec:
     those of every use; ``needs_for`` names a function that answers with more for given ``params``. ``cost_of`` names a
     function ``(params, request: CostRequest) -> float | Cost``: what judging one sample costs at a decision, in plain
     training steps of one sample; ``None`` adds up the needs, and a forward for each reference model. A mixer judges
-    held-out samples. ``compares`` is whether a weighter's weight of a sample depends on the others of its window; a
-    weighter that does not compare is taken at its word, without a mean to normalise by. ``borderless`` is whether a
-    weighter means something where packing leaves no borders between samples, as it does in stage pt: one that weighs
-    tokens. ``whole_pool`` is whether a selector must be given all samples at each decision. ``predictable`` is whether
-    most of a scoring selector's scores may be predicted from some of them (``dataflex.exact``): not where it keeps what
-    it has scored, or chooses by where in the order a score lies.
+    held-out samples. ``check`` names a function ``(params, request: CheckRequest) -> None`` that raises `UsageError`
+    where parameters do not fit the run, as far as that can be said before anything is loaded; ``None`` where all fit.
+    ``compares`` is whether a weighter's weight of a sample depends on the others of its window; a weighter that does
+    not compare is taken at its word, without a mean to normalise by. ``borderless`` is whether a weighter means
+    something where packing leaves no borders between samples, as it does in stage pt: one that weighs tokens.
+    ``whole_pool`` is whether a selector must be given all samples at each decision. ``predictable`` is whether most of
+    a scoring selector's scores may be predicted from some of them (``dataflex.exact``): not where it keeps what it has
+    scored, or chooses by where in the order a score lies.
     Raises `StrategyFault` when a field is malformed.
     """
 
@@ -96,6 +98,7 @@ class StrategySpec:
     needs: frozenset[Need] | Iterable[Need] = frozenset()
     needs_for: str | None = None
     cost_of: str | None = None
+    check: str | None = None
     compares: bool = True
     borderless: bool = False
     whole_pool: bool = False
@@ -111,7 +114,7 @@ class StrategySpec:
             raise StrategyFault(f"strategy name {self.name!r} is malformed", hint="lower case words joined by '-'")
         if self.name in _OFF:
             raise StrategyFault(f"{self.name!r} asks for no strategy, and can name none", hint="choose another name")
-        for field in (self.target, self.params, self.needs_for, self.cost_of):
+        for field in (self.target, self.params, self.needs_for, self.cost_of, self.check):
             if field is not None and not _TARGET.fullmatch(field):
                 raise StrategyFault(f"{self.name}: {field!r} is malformed", hint="write 'package.module:Name'")
         if len(self.summary.strip().splitlines()) != 1:

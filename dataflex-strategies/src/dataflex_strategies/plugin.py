@@ -82,6 +82,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="column",
         target=f"{_HERE}.selectors.column:ColumnSelector",
         params=f"{_HERE}.selectors.column:ColumnParams",
+        check=f"{_HERE}.selectors.column:check",
         summary="by a number that each sample brings along: a column of the data, or scores worked out before",
         predictable=False,
     )
@@ -90,6 +91,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="curriculum",
         target=f"{_HERE}.selectors.curriculum:CurriculumSelector",
         params=f"{_HERE}.selectors.curriculum:CurriculumParams",
+        check=f"{_HERE}.selectors.curriculum:check",
         summary="the whole pool in one order, by loss, length or a column, arranged by a pattern",
         reference="arXiv:2605.30334",
         needs_for=f"{_HERE}.selectors.curriculum:needs",
@@ -110,6 +112,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="near",
         target=f"{_HERE}.selectors.near:NearSelector",
         params=f"{_HERE}.selectors.near:NearParams",
+        check=f"{_HERE}.selectors.near:check",
         summary="the nearest neighbours of the target set's samples, every target in turn",
         needs_for=f"{_HERE}.selectors.near:needs",
     )
@@ -127,6 +130,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="tsds",
         target=f"{_HERE}.selectors.tsds:TsdsSelector",
         params=f"{_HERE}.selectors.tsds:TsdsParams",
+        check=f"{_HERE}.selectors.tsds:check",
         summary="a draw that fits the pool to the target set, near duplicates counting as one",
         reference="arXiv:2410.11303",
         needs_for=f"{_HERE}.selectors.tsds:needs",
@@ -156,6 +160,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="doremi",
         target=f"{_HERE}.mixers.doremi:DoReMiMixer",
         params=f"{_HERE}.mixers.doremi:DoReMiParams",
+        check=f"{_HERE}.mixers.doremi:check",
         summary="learns proportions with a proxy model, from what it loses over a reference model",
         reference="arXiv:2305.10429",
         needs={Need.LOSS_WEIGHTS, Need.REFERENCE_LOSSES},
@@ -192,6 +197,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="sheared",
         target=f"{_HERE}.mixers.sheared:ShearedMixer",
         params=f"{_HERE}.mixers.sheared:ShearedParams",
+        check=f"{_HERE}.mixers.sheared:check",
         summary="draws more from domains that are further from the loss they are to reach",
         reference="arXiv:2310.06694",
         needs={Need.TRAINING_LOSSES},
@@ -202,6 +208,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="static",
         target=f"{_HERE}.mixers.static:StaticMixer",
         params=f"{_HERE}.mixers.static:StaticParams",
+        check=f"{_HERE}.mixers.static:check",
         summary="the proportions that you give, or those that another run came to",
     )
     yield StrategySpec(
@@ -225,6 +232,7 @@ def dataflex_strategies() -> Iterator[StrategySpec]:
         name="loss",
         target=f"{_HERE}.weighters.loss:LossWeighter",
         params=f"{_HERE}.weighters.loss:LossParams",
+        check=f"{_HERE}.weighters.loss:check",
         summary="weights by the loss within an optimizer step's samples, up or down with it",
         reference="arXiv:2502.06733",
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Gt, Interval
 from typing_extensions import Doc
 
-from dataflex_core import Mixer, MixRequest, Mixture, ReferenceModel, SetupContext, StepFacts, UsageError
+from dataflex_core import CheckRequest, Mixer, MixRequest, Mixture, ReferenceModel, SetupContext, StepFacts, UsageError
 from dataflex_strategies.mixers.exponentiated import raised
-from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain
+from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain, names_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,14 +67,11 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         """Raises `UsageError` when ``proportions`` do not give every domain a share."""
         import numpy as np
 
+        check(self.params, names_of(context))
         count = len(context.domains)
         self._sampled = np.full(count, 1 / count)
         if self.params.proportions is not None:
-            check_by_domain(self.params.proportions, context.domains, who="doremi", what="proportions")
             given = by_domain(self.params.proportions, context.domains)
-            if not given.all():
-                none = ", ".join(domain.name for domain, share in zip(context.domains, given, strict=True) if not share)
-                raise UsageError(f"doremi: {none} would never be drawn", hint="give every domain a share above zero")
             self._sampled = given / given.sum()
         self._alpha, self._excess = np.full(count, 1 / count), np.zeros(count)
         self._mean, self._steps = np.zeros(count), 0
@@ -144,6 +141,18 @@ class DoReMiMixer(Mixer[DoReMiParams]):
         self._excess = state["excess"].copy()
         self._seen = {name: sums.copy() for name, sums in state["seen"].items()}
         self._lead, self._since, self._told = state["lead"].copy(), int(state["since"]), bool(state["told"])
+
+
+def check(params: DoReMiParams, request: CheckRequest) -> None:
+    """Raises `UsageError` when ``proportions`` do not give every domain a share."""
+    given, names = params.proportions, request.domains
+    if given is None:
+        return
+    check_by_domain(given, names, who="doremi", what="proportions")
+    shares = given if isinstance(given, Mapping) else dict(zip(names or (), given, strict=False))
+    if none := [name for name, share in shares.items() if not share]:
+        said = f"doremi: {', '.join(none)} would never be drawn"
+        raise UsageError(said, hint="give every domain a share above zero")
 
 
 def updated(alpha: ArrayLike, excess: ArrayLike, *, eta: float, smoothing: float) -> NDArray[np.float64]:

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Gt, Interval
 from typing_extensions import Doc
 
-from dataflex_core import Mixer, MixRequest, Mixture, Need, ReferenceModel, SetupContext, StepFacts, UsageError
+from dataflex_core import (
+    CheckRequest,
+    Mixer,
+    MixRequest,
+    Mixture,
+    Need,
+    ReferenceModel,
+    SetupContext,
+    StepFacts,
+    UsageError,
+)
 from dataflex_strategies.mixers.exponentiated import raised
-from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain
+from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain, check_some, names_of
 from dataflex_strategies.mixers.held_out import held_out_losses
 
 if TYPE_CHECKING:
@@ -77,19 +87,10 @@ class ShearedMixer(Mixer[ShearedParams]):
         """Raises `UsageError` unless one target is given, with a loss for every domain."""
         import numpy as np
 
-        given, model = self.params.target_losses, self.params.reference_model
-        if (given is None) == (model is None):
-            said = "neither is given" if given is None else "both are given"
-            hint = "set target_losses by domain, or reference_model"
-            raise UsageError(f"sheared takes target_losses or a reference_model: {said}", hint=hint)
-        if given is not None:
-            check_by_domain(given, context.domains, who="sheared", what="target_losses")
+        check(self.params, names_of(context))
         self._shares = np.array([domain.size for domain in context.domains], dtype=np.float64)
         if self.params.proportions is not None:
-            check_by_domain(self.params.proportions, context.domains, who="sheared", what="proportions")
             self._shares = by_domain(self.params.proportions, context.domains)
-            if not self._shares.any():
-                raise UsageError("sheared: all proportions are zero", hint="give at least one domain a share")
         self._shares /= self._shares.sum()
         self._gaps = np.zeros(len(context.domains))
         self._seen = np.zeros((3, len(context.domains)))
@@ -137,6 +138,20 @@ class ShearedMixer(Mixer[ShearedParams]):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """As it was."""
         self._shares, self._gaps, self._seen = (state[name].copy() for name in ("shares", "gaps", "seen"))
+
+
+def check(params: ShearedParams, request: CheckRequest) -> None:
+    """Raises `UsageError` unless one target is given, and where losses or proportions do not fit the domains."""
+    given = params.target_losses
+    if (given is None) == (params.reference_model is None):
+        said = "neither is given" if given is None else "both are given"
+        hint = "set target_losses by domain, or reference_model"
+        raise UsageError(f"sheared takes target_losses or a reference_model: {said}", hint=hint)
+    if given is not None:
+        check_by_domain(given, request.domains, who="sheared", what="target_losses")
+    if params.proportions is not None:
+        check_by_domain(params.proportions, request.domains, who="sheared", what="proportions")
+        check_some(params.proportions, who="sheared")
 
 
 def updated(p: ArrayLike, gap: ArrayLike, *, eta: float, smoothing: float) -> NDArray[np.float64]:

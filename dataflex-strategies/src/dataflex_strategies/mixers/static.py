@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import MinLen
 from typing_extensions import Doc
 
-from dataflex_core import Mixer, MixRequest, SetupContext, UsageError
-from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain
+from dataflex_core import CheckRequest, Mixer, MixRequest, SetupContext, UsageError
+from dataflex_strategies.mixers.given import ByDomain, by_domain, check_by_domain, check_some, names_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,17 +46,13 @@ class StaticMixer(Mixer[StaticParams]):
 
         And unless one of the two parameters is given; `DataError` when ``from_run`` has no mixer's proportions.
         """
+        check(self.params, names_of(context))
         given, folder = self.params.proportions, self.params.from_run
-        if (given is None) == (folder is None):
-            said = "neither is given" if given is None else "both are given"
-            raise UsageError(f"static takes proportions or from_run: {said}", hint="set mixer.proportions by domain")
         if given is None:
             assert folder is not None, "one of the two is given"
             given = dict(context.proportions_of(folder))
-        check_by_domain(given, context.domains, who="static", what="proportions")
+            _check_proportions(given, names_of(context))
         self._shares = by_domain(given, context.domains)
-        if not self._shares.any():
-            raise UsageError("static: all proportions are zero", hint="give at least one domain a share")
 
     def mix(self, request: MixRequest) -> NDArray[np.float64]:
         """The same at every decision."""
@@ -72,3 +68,17 @@ class StaticMixer(Mixer[StaticParams]):
         run = self.params.from_run
         if run is not None and "shares" in state and state.get("from_run", run) == run:
             self._shares = state["shares"].copy()
+
+
+def check(params: StaticParams, request: CheckRequest) -> None:
+    """Raises `UsageError` unless one of the two is given, and for proportions that do not fit the domains."""
+    if (params.proportions is None) == (params.from_run is None):
+        said = "neither is given" if params.proportions is None else "both are given"
+        raise UsageError(f"static takes proportions or from_run: {said}", hint="set mixer.proportions by domain")
+    if params.proportions is not None:
+        _check_proportions(params.proportions, request)
+
+
+def _check_proportions(given: ByDomain, request: CheckRequest) -> None:
+    check_by_domain(given, request.domains, who="static", what="proportions")
+    check_some(given, who="static")

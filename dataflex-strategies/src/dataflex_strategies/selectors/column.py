@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from typing_extensions import Doc
 
 from dataflex_core import (
+    CheckRequest,
     RowScores,
     ScoringSelector,
     Selection,
@@ -19,7 +20,7 @@ from dataflex_core import (
     rounded_up,
     top,
 )
-from dataflex_strategies.columns import numbers
+from dataflex_strategies.columns import check_carried, numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,10 +82,7 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
         import numpy as np
 
         params = self.params
-        if params.take == "band" and params.low >= params.high:
-            raise UsageError(
-                f"column: the band from {params.low} to {params.high} is empty", hint="let low be below high"
-            )
+        check(params, CheckRequest(columns=tuple(context.columns)))
         if params.scores is not None:
             self._rows = RowScores(params.scores, params.column)
             self._values = np.zeros(context.pool, dtype=self._rows.dtype)
@@ -124,6 +122,14 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
                 hint=f"lower the threshold: the highest value is {np.nanmax(values):.10g}",
             )
         return Selection(ids=ids, notes={"missing": float(missing)})
+
+
+def check(params: ColumnParams, request: CheckRequest) -> None:
+    """Raises `UsageError` for an empty band, and where the run does not carry the column."""
+    if params.take == "band" and params.low >= params.high:
+        raise UsageError(f"column: the band from {params.low} to {params.high} is empty", hint="let low be below high")
+    if params.scores is None:
+        check_carried(params.column, request, "column")
 
 
 def taken(candidates: Ids, values: Values, count: int, params: ColumnParams, rng: np.random.Generator) -> Ids:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Le, Lt, MinLen
 from typing_extensions import Doc
 
-from dataflex_core import CostRequest, Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
-from dataflex_strategies.columns import numbers
+from dataflex_core import (
+    CheckRequest,
+    CostRequest,
+    Need,
+    Selection,
+    SelectionRequest,
+    Selector,
+    SetupContext,
+    UsageError,
+)
+from dataflex_strategies.columns import check_carried, numbers
 from dataflex_strategies.patterns import Pattern, arranged, overlaps
 
 if TYPE_CHECKING:
@@ -86,7 +95,7 @@ class CurriculumSelector(Selector[CurriculumParams]):
         """Raises `UsageError` for parameters that do not fit together, and for a column that holds no numbers."""
         import numpy as np
 
-        check(self.params)
+        check(self.params, CheckRequest(columns=tuple(context.columns)))
         if self.params.column is not None:
             self._column = numbers(context, self.params.column, "curriculum")
         self._scores: Scores = np.full(context.pool, np.nan, dtype=np.float32)
@@ -170,12 +179,14 @@ class CurriculumSelector(Selector[CurriculumParams]):
         return signals.gather(ids, shard, signals.losses(shard)).astype("f8")
 
 
-def check(params: CurriculumParams) -> None:
-    """Raises `UsageError` for parameters that do not fit together."""
+def check(params: CurriculumParams, request: CheckRequest) -> None:
+    """Raises `UsageError` for parameters that do not fit together, and where the run does not carry the column."""
     if params.score == "column" and params.column is None:
         raise UsageError("curriculum: score is column, and no column is named", hint="set column")
     if params.score == "length" and params.column is not None:
         raise UsageError("curriculum: goes by length, and names a column too", hint="leave score or column out")
+    if params.column is not None:
+        check_carried(params.column, request, "curriculum")
     if params.pattern in ("stair", "saw") and overlaps(params.sections, params.rho):
         most = 1 / (2 * params.sections)
         said = f"curriculum: stretches of {params.rho:g} on either side of the borders of {params.sections} sections"

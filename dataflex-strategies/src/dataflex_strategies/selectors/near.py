@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import MinLen
 from typing_extensions import Doc
 
-from dataflex_core import Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
+from dataflex_core import CheckRequest, Need, Selection, SelectionRequest, Selector, SetupContext, UsageError
 from dataflex_strategies.arrays import read_array
 from dataflex_strategies.embedded import Embedder, Pooling, trainable
 from dataflex_strategies.neighbours import Library, check_installed, nearest, unit
@@ -70,7 +70,7 @@ class NearSelector(Selector[NearParams]):
         """Raises `UsageError` where faiss is not installed, or a file of neighbours does not fit the pool."""
         import numpy as np
 
-        check_installed(self.params.library, "near")
+        check(self.params, CheckRequest())
         self._chosen: NDArray[np.bool_] = np.zeros(context.pool, dtype=np.bool_)
         if self.params.from_file is not None:
             table = neighbours_in(self.params.from_file, context.pool)
@@ -148,6 +148,11 @@ def neighbours_in(path: str, pool: int) -> Ids:
         said = f"near: {path} has ids {table.min()} to {table.max()}, and the pool {pool} samples"
         raise UsageError(said, hint="a file fits the data that it was made for, in the same order")
     return table.astype("i8")
+
+
+def check(params: NearParams, request: CheckRequest) -> None:
+    """Raises `UsageError` where faiss is not installed."""
+    check_installed(params.library, "near")
 
 
 def needs(params: NearParams) -> set[Need]:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge, Gt, Le, MinLen
 from typing_extensions import Doc
 
-from dataflex_core import Need, Selection, SelectionRequest, Selector, SetupContext, UsageError, gumbel_top
+from dataflex_core import (
+    CheckRequest,
+    Need,
+    Selection,
+    SelectionRequest,
+    Selector,
+    SetupContext,
+    UsageError,
+    gumbel_top,
+)
 from dataflex_strategies.arrays import read_array
 from dataflex_strategies.embedded import Embedder, Pooling, trainable
 from dataflex_strategies.neighbours import Library, blocks, check_installed, nearest, unit
@@ -87,7 +96,7 @@ class TsdsSelector(Selector[TsdsParams]):
 
     def setup(self, context: SetupContext) -> None:
         """Raises `UsageError` where faiss is not installed, or a file of probabilities does not fit the pool."""
-        check_installed(self.params.library, "tsds")
+        check(self.params, CheckRequest())
         if self.params.from_file is not None:
             self._given = probabilities_in(self.params.from_file, context.pool)
 
@@ -230,6 +239,11 @@ def probabilities_in(path: str, pool: int) -> Numbers:
     if not np.isfinite(numbers).all() or (numbers < 0).any() or not numbers.any():
         raise UsageError(f"tsds: {path} holds no probabilities", hint="give finite numbers >= 0, not all zero")
     return _normalised(numbers)
+
+
+def check(params: TsdsParams, request: CheckRequest) -> None:
+    """Raises `UsageError` where faiss is not installed."""
+    check_installed(params.library, "tsds")
 
 
 def needs(params: TsdsParams) -> set[Need]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from dataflex_core import SetupContext, TokenLosses, UsageError, WeighRequest, Weighter
+from dataflex_core import CheckRequest, SetupContext, TokenLosses, UsageError, WeighRequest, Weighter
 
 if TYPE_CHECKING:
     import torch
@@ -61,16 +61,21 @@ class LossWeighter(Weighter[LossParams]):
     def setup(self, context: SetupContext) -> None:
         """Raises `UsageError` where a temperature is to change and it is not said in how many steps, or from what."""
         self._warmup = context.warmup_steps
-        if (self.params.r_start is None) != (self.params.r_steps == 0):
-            raise UsageError(
-                "weighter loss: r_start and r_steps are given together, or neither",
-                hint=f"the temperature goes from r_start to r={self.params.r} in r_steps optimizer steps",
-            )
+        check(self.params, CheckRequest())
 
     def weigh(self, request: WeighRequest, losses: TokenLosses) -> torch.Tensor:
         """Float32[B]."""
         done = request.progress.step - self._warmup
         return loss_weights(losses.per_sample, self.params, temperature(self.params, done))
+
+
+def check(params: LossParams, request: CheckRequest) -> None:
+    """Raises `UsageError` where a temperature is to change and it is not said in how many steps, or from what."""
+    if (params.r_start is None) != (params.r_steps == 0):
+        raise UsageError(
+            "weighter loss: r_start and r_steps are given together, or neither",
+            hint=f"the temperature goes from r_start to r={params.r} in r_steps optimizer steps",
+        )
 
 
 def temperature(params: LossParams, steps: int) -> float:
