@@ -235,6 +235,23 @@ LIGHT = {
     "an unknown distribution": ({}, ["--selector", "dataflex-strategie/less"], "dataflex-strategie/less"),
     "no such plugin file": ({}, ["--plugin", "nowhere.py"], "nowhere.py does not exist"),
     "a plugin file that is none": ({}, ["--plugin", "README.md"], "README.md is no Python module"),
+    "a domain that is none": (
+        {},
+        ["--mixer", "static", "--set", "mixer.proportions={words: 2, numbrs: 1}"],
+        "static: proportions and domains differ in numbers, numbrs",
+    ),
+    "no proportions": ({}, ["--mixer", "static"], "static takes proportions or from_run: neither is given"),
+    "proportions of nothing": (
+        {},
+        ["--mixer", "static", "--set", "mixer.proportions={words: 0, numbers: 0}"],
+        "all proportions are zero",
+    ),
+    "a column that the run does not carry": (
+        {},
+        ["--selector", "column", "--set", "selector.column=nope"],
+        "set dataflex.columns: [nope]",
+    ),
+    "half of two parameters": ({}, ["--weighter", "loss", "--set", "weighter.r_start=5"], "r_start and r_steps"),
     "an unknown change": ({"dataflex": {"allow_changed": ["all"]}}, ["--mixer", "random"], "allow_changed"),
 }
 

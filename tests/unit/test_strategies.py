@@ -11,12 +11,16 @@ import pytest
 import torch
 from host_reads import host_reads
 
+from dataflex_core.catalog import discover
+from dataflex_core.config.params import examine
 from dataflex_core.domains import Domain
 from dataflex_core.errors import UsageError
-from dataflex_core.requests import MixRequest, Progress, SelectionRequest, SetupContext
+from dataflex_core.prepared import choose
+from dataflex_core.requests import CheckRequest, MixRequest, Progress, SelectionRequest, SetupContext
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
 from dataflex_core.score_file import About, Lines, write_scores
+from dataflex_core.spec import Kind
 from dataflex_core.trainer.token_weights import answered, multiplied, normalised, token_weights
 from dataflex_core.trainer.weight_sums import added_up, in_short
 from dataflex_core.weighing import TokenLosses, WeighRequest
@@ -164,6 +168,71 @@ def test_static_proportions_that_fit_no_run(given):
         StaticMixer(StaticParams(proportions=given)).setup(
             SetupContext(domains=DOMAINS, targets=(), total_steps=10, seed=0)
         )
+
+
+def _checked(kind, name, values, request):
+    record = discover().resolve(Kind(kind), name)
+    made, wrong = examine(record.load_params(), values)
+    assert wrong == []
+    choose(record, made).check(request)
+
+
+REFUSED = {
+    "another domain": ("mixer", "static", {"proportions": {"wiki": 2, "cod": 1}}, "differ in cod, code"),
+    "a domain too few": ("mixer", "static", {"proportions": {"wiki": 2}}, "differ in code"),
+    "a share too many": ("mixer", "static", {"proportions": [1, 1, 1]}, "3 proportions for 2 domains"),
+    "no proportions": ("mixer", "static", {}, "neither is given"),
+    "two of them": ("mixer", "static", {"proportions": [1, 1], "from_run": "x"}, "both are given"),
+    "nothing of any": ("mixer", "static", {"proportions": {"wiki": 0, "code": 0}}, "all proportions are zero"),
+    "no losses to reach": ("mixer", "sheared", {}, "neither is given"),
+    "losses of others": ("mixer", "sheared", {"target_losses": {"wiki": 1}}, "target_losses and domains differ"),
+    "a domain that is never drawn": (
+        "mixer", "doremi", {"reference_model": "base", "proportions": [1, 0]}, "code would never be drawn",
+    ),
+    "a column that is not carried": ("selector", "column", {"column": "nope"}, "asks for the column nope"),
+    "an empty band": (
+        "selector", "column", {"column": "rating", "take": "band", "low": 0.8, "high": 0.2}, "is empty",
+    ),
+    "an order by nothing": ("selector", "curriculum", {"score": "column"}, "no column is named"),
+    "an order by what is not carried": ("selector", "curriculum", {"column": "age"}, "asks for the column age"),
+    "a temperature from somewhere": ("weighter", "loss", {"r_start": 5}, "r_start and r_steps"),
+}  # fmt: skip
+FITTING = {
+    "domains": ("mixer", "static", {"proportions": {"code": 2, "wiki": 1}}),
+    "from a run": ("mixer", "static", {"from_run": "nowhere"}),
+    "a reference": ("mixer", "sheared", {"reference_model": "base"}),
+    "a column": ("selector", "column", {"column": "rating"}),
+    "a file": ("selector", "column", {"scores": "nowhere"}),
+    "an order": ("selector", "curriculum", {"column": "rating"}),
+    "a temperature": ("weighter", "loss", {"r_start": 5, "r_steps": 3}),
+    "what has no check": ("selector", "random", {}),
+}
+KNOWN = CheckRequest(domains=("wiki", "code"), columns=("rating",))
+
+
+@pytest.mark.parametrize(("kind", "name", "values", "said"), REFUSED.values(), ids=REFUSED)
+def test_parameters_that_fit_no_run_are_told_before_anything_is_loaded(kind, name, values, said):
+    with pytest.raises(UsageError, match=said) as refused:
+        _checked(kind, name, values, KNOWN)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(("kind", "name", "values"), FITTING.values(), ids=FITTING)
+def test_parameters_that_may_fit_are_let_through(kind, name, values):
+    _checked(kind, name, values, KNOWN)
+
+
+def test_of_domains_that_nobody_knows_yet_nothing_is_said():
+    _checked("mixer", "static", {"proportions": {"whatever": 1}}, CheckRequest())
+    with pytest.raises(UsageError, match="all proportions are zero"):
+        _checked("mixer", "static", {"proportions": [0, 0, 0]}, CheckRequest())
+
+
+@pytest.mark.parametrize("name", ["near", "tsds"])
+def test_a_library_that_is_not_installed_is_told_before_anything_is_loaded(name, monkeypatch):
+    monkeypatch.setattr("dataflex_strategies.neighbours.find_spec", lambda module: None)
+    with pytest.raises(UsageError, match="faiss is not installed"):
+        _checked("selector", name, {"library": "faiss"}, KNOWN)
 
 
 def _taken_from(shares):
