@@ -18,6 +18,7 @@ from dataflex_core.spec import Need
 from dataflex_strategies.mixers import doremi, dynamic_moe, odm, sheared
 from dataflex_strategies.mixers.doremi import DoReMiMixer, DoReMiParams
 from dataflex_strategies.mixers.dynamic_moe import DynamicMoEMixer, DynamicMoEParams
+from dataflex_strategies.mixers.exponentiated import raised
 from dataflex_strategies.mixers.odm import OdmMixer, OdmParams
 from dataflex_strategies.mixers.sheared import ShearedMixer, ShearedParams
 
@@ -48,6 +49,15 @@ def trained(*samples, proportions=UNIFORM):
         excess=(np.maximum(losses - 1, 0) * tokens).astype("f4"),
         reference_losses=np.ones(len(domain), dtype="f4"),
     )
+
+
+@pytest.mark.parametrize("eta", [5e-324, 1e-30, 1e200, 1e308])
+@pytest.mark.parametrize("scores", [[0.0, 2.0, 9.0], [-3.0, -8.0, 1e6], [0.0, 0.0, 0.0]])
+def test_proportions_are_raised_by_any_factor(eta, scores):
+    made = raised([0.25, 0.75, 0.0], scores, eta=eta, smoothing=0.0)
+    even = eta < 1 or scores[0] == scores[1]
+    wanted = [0.25, 0.75, 0] if even else [0, 1, 0] if scores[1] > scores[0] else [1, 0, 0]
+    np.testing.assert_allclose(made, wanted, atol=1e-12)
 
 
 def decided(mixer, *, steps=1, signals=None, previous=UNIFORM, rng=None):

@@ -10,7 +10,7 @@ from annotated_types import Gt
 from typing_extensions import Doc
 
 from dataflex_core import Cost, CostRequest, Direction, Mixer, MixRequest, Mixture, Need, SetupContext, Signals
-from dataflex_strategies.mixers.exponentiated import raised
+from dataflex_strategies.mixers.exponentiated import STEEPEST, raised
 from dataflex_strategies.mixers.probes import drawn
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class DogeMixer(Mixer[DogeParams]):
             helps = targets.mean(axis=1) if targets.size else helped_others(gram)
             scores = np.zeros(len(domains))
             scores[list(probes)] = scaled(helps, lengths)
-            self._shares = updated(self._shares, self.params.eta * scores, self.params.mu)
+            self._shares = updated(self._shares, min(self.params.eta, STEEPEST) * scores, self.params.mu)
             notes = {f"score/{domain.name}": score for domain, score in zip(domains, scores.tolist(), strict=True)}
             norms = zip(probes, lengths.tolist(), strict=True)
             notes |= {f"gradient/{domains[k].name}": length for k, length in norms}
