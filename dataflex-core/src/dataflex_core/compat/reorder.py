@@ -137,7 +137,7 @@ def _flat(component: str, found: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidConfig(f"reorder {component}: pattern_params is no section", hint="write NAME: VALUE below it")
     flat = {**found, **inner}
     if odd := next((key for key in flat if key not in _KNOWN), None):
-        raise InvalidConfig(f"reorder {component} of DataFlex 1.x has no {odd}", hint=did_you_mean(odd, _KNOWN))
+        raise InvalidConfig(f"reorder {component} of DataFlex 1.x has no {odd}", hint=did_you_mean(str(odd), _KNOWN))
     return flat
 
 
