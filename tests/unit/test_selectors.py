@@ -410,7 +410,7 @@ def test_near_goes_by_a_file_that_fits_the_pool(tmp_path):
     path = tmp_path / "near.npy"
     np.save(path, np.array([[7, 3, 1], [3, 9, 7]]))
     selector = ready(NearSelector(NearParams(from_file=str(path))))
-    assert trained(selector, None, [2, 2, 3]) == [[7, 3], [9, 1], [7, 3, 9]]
+    assert trained(selector, Asked(), [2, 2, 3]) == [[7, 3], [9, 1], [7, 3, 9]]
     for wrong, said in (
         (np.array([[12]]), "ids 12 to 12, and the pool 12 samples"),
         (np.array([[-1]]), "ids -1 to -1"),
@@ -492,7 +492,7 @@ def test_tsds_goes_by_a_file_that_fits_the_pool(tmp_path):
     path = tmp_path / "p.npy"
     np.save(path, np.where(np.arange(POOL) < 2, 0.5, 0))
     selector = ready(TsdsSelector(TsdsParams(from_file=str(path))))
-    assert sorted(selector.select(request(None)).ids.tolist()) == [0, 1]
+    assert sorted(selector.select(request(Asked())).ids.tolist()) == [0, 1]
     for wrong, said in (
         (np.ones(POOL + 1), "and the pool 12 samples"),
         (np.full(POOL, np.nan), "no probabilities"),
