@@ -327,6 +327,11 @@ SOUND: Mapping[str, Case] = {
         entry={**CHAT, "split": "train[2:3]+train[:25%]"},
         args={"max_samples": 2},
     ),
+    "dates": Case(files={"mine.json": qa(date="2024-01-05", made_at=3), "more.jsonl": ""}),
+    "names that stay numbers": Case(
+        files={"mine.json": [{"2023": "say one", "2024": "one"}] * 3},
+        entry={"columns": {"prompt": "2023", "response": "2024"}},
+    ),
     "an empty question": Case(files={"mine.json": qa(instruction=None)}),
     "split": Case(files={"mine.json": qa()}, entry={"split": "train[:2]"}),
     "ranking: false": Case(files={"mine.json": qa()}, entry={"ranking": False}),
@@ -343,6 +348,45 @@ _CUT = json.dumps(qa())[:-30]
 
 
 FAULTY: Mapping[str, Case] = {
+    "half of a character": Case(
+        files={"mine.jsonl": lines(*qa(), json.dumps(qa(output="x \ud83d")[0]))},
+        faults=("mine.jsonl, line 4: half of a character",),
+    ),
+    "a key twice": Case(
+        files={"mine.jsonl": "\n" + lines(*qa(1), '{"instruction": "a", "input": "", "x": {"b": 1, "b": 2}}')},
+        faults=("mine.jsonl, line 3: the line has the key 'x.b' twice (take one of them out)",),
+    ),
+    "a number beyond all": Case(
+        files={"mine.jsonl": lines(*qa(2, x=1), '{"instruction": "a", "input": "", "output": "b", "x": 1e999}')},
+        faults=("mine.jsonl, line 3: a number of the line is too large",),
+    ),
+    "a whole number beyond 64 bits": Case(
+        files={"mine.json": [*qa(1, id=3), *qa(1, id=2**70)]},
+        faults=("row 2 (line 8): column 'id' holds a whole number that does not fit into 64 bits",),
+    ),
+    "half of a character in a list": Case(
+        files={"mine.json": [*qa(), *qa(1, more=["x \udc00"])]},
+        faults=("row 4 (line 17): column 'more' holds half of a character",),
+    ),
+    "a byte order mark before a list": Case(
+        files={"mine.json": "\ufeff" + json.dumps(qa())},
+        faults=("line 1: the file begins with a byte order mark, with which a list is not read (save it without one)",),
+    ),
+    "dates for answers": Case(
+        files={"mine.json": qa(modified="2024-01-05")},
+        entry={"columns": {"prompt": "instruction", "response": "modified"}},
+        faults=("because column 'modified' is read as a date, which it looks like, not text",),
+    ),
+    "dates for questions": Case(
+        files={"mine.json": qa(made_at="2024-01-05")},
+        entry={"columns": {"prompt": "made_at", "response": "output"}},
+        faults=("column 'made_at' is read as a date",),
+    ),
+    "names that become numbers": Case(
+        files={"mine.json": [{"0007": "q", "0008": "a"}] * 3},
+        entry={"columns": {"prompt": "0007", "response": "0008"}},
+        faults=("columns '0007', '0008', which prompt, response are read from, are not there: the columns are 7, 8",),
+    ),
     # the entry
     "no such format": Case(
         files={"mine.json": qa()},

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 from data_cases import BAD_CHAT, CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
+from pyarrow import parquet
 
 from dataflex_core.errors import DataError
+from dataflex_core.llamafactory.datasets import json_tables, tables
 from dataflex_core.llamafactory.datasets import look as looking
 from dataflex_core.llamafactory.datasets.index import examine_index, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
@@ -150,6 +154,91 @@ def test_the_index(text, said, tmp_path):
     (tmp_path / "dataset_info.json").write_text(text)
     (fault,), _ = told(args)
     assert said in fault
+
+
+@pytest.mark.parametrize(
+    ("rows", "odd", "said"),
+    [
+        (qa(1, id=3), {"id": "A17"}, "column 'id' is 'A17' here, and a whole number in the first"),
+        (qa(1, id=3), {"id": 1.5}, "column 'id' is a number here, and a whole number in the first"),
+        (qa(1), {"input": "some"}, "column 'input' is 'some' here, and without a value in the first .*a value first"),
+    ],
+)
+def test_the_row_of_a_table_that_differs_from_those_before(rows, odd, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_CSV_ROWS", 10)
+    args = write_case(Case(files={"mine.csv": [*rows * 16, {**rows[0], **odd}, *rows * 16]}), tmp_path)
+    (fault,), _ = told(args)
+    assert re.search(r"mine.csv, row 17: " + said, fault)
+
+
+@pytest.mark.parametrize(
+    ("changes", "odd", "said"),
+    [
+        (
+            {"x": None},
+            {"x": "some"},
+            "column 'x' is text here, and without a value in .*put a row that has a value first",
+        ),
+        (
+            {"x": {"a": 1}},
+            {"x": {"a": 1, "b": 2}},
+            "'x' is an object with 'b' here, and without it in .*that has it first",
+        ),
+        ({"x": {"a": None}}, {"x": {"a": "b"}}, r"'x' is text \(a\) here, and without a value"),
+        ({"x": [1]}, {"x": ["b"]}, r"'x' is text \(\[\]\) here, and a number \(\[\]\) in the first 10 MB"),
+        ({}, {"x": 1}, "column 'x' is not in .*put a row that has a value of it first"),
+    ],
+)
+def test_the_line_that_differs_from_those_before(changes, odd, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(json_tables, "_CHUNK", 1)  # a line at a time
+    rows = qa(1, **changes)
+    args = write_case(Case(files={"mine.jsonl": lines(*rows * 30, *qa(1, **{**changes, **odd}), *rows)}), tmp_path)
+    (fault,), _ = told(args)
+    assert re.search(r"mine.jsonl, row 31 \(line 31\): .*" + said, fault)
+
+
+_ODD_TYPES = {
+    "parquet": {
+        "map": pa.array([[("a", "b")]], pa.map_(pa.string(), pa.string())),
+        "string_view": pa.array(["a"], pa.string_view()),
+    },
+    "arrow": {
+        "month_day_nano_interval": pa.array([(1, 2, 3)], pa.month_day_nano_interval()),
+        "list_view": pa.array([[1]], pa.list_view(pa.int64())),
+        "union": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])]),
+    },
+}
+
+
+def _written(table, kind):
+    sink = io.BytesIO()
+    if kind == "parquet":
+        parquet.write_table(table, sink)
+    else:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in _ODD_TYPES.items() for name in names])
+def test_a_type_that_the_datasets_library_lacks(kind, name, tmp_path):
+    table = pa.Table.from_pylist(qa(1)).append_column("odd", _ODD_TYPES[kind][name])
+    (fault,), _ = told(write_case(Case(files={f"mine.{kind}": _written(table, kind)}), tmp_path))
+    assert re.search(f"mine.{kind}: column 'odd' is .*{name}.*, which the datasets library does not take", fault)
+
+
+@pytest.mark.parametrize("metadata", ["{oops", '{"info": {"features": {"output": {"_type": "Zorg"}}}}'])
+def test_features_that_cannot_be_read(metadata, tmp_path):
+    table = pa.Table.from_pylist(qa()).replace_schema_metadata({"huggingface": metadata})
+    (fault,), _ = told(write_case(Case(files={"mine.parquet": _written(table, "parquet")}), tmp_path))
+    assert "mine.parquet: what is written in it of its features cannot be read" in fault
+
+
+def test_a_column_that_is_there_twice(tmp_path):
+    row = qa(1)[0]
+    table = pa.Table.from_arrays([pa.array([v]) for v in (*row.values(), "b")], names=[*row, "output"])
+    (fault,), _ = told(write_case(Case(files={"mine.parquet": _written(table, "parquet")}), tmp_path))
+    assert "mine.parquet: column 'output' is there twice (take one of them out)" in fault
 
 
 def test_a_word_that_nobody_reads_is_noted(tmp_path):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataflex_core.llamafactory.datasets.places import rows_of_list
-from dataflex_core.llamafactory.datasets.wrong import Wrong, kind_of
+from dataflex_core.llamafactory.datasets.wrong import Wrong, kind_of, words_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,12 @@ class Broken:
     wrong: Sequence[Wrong]
     rows: Sequence[Any] = ()
     lines: Sequence[int] = ()
+
+
+def refused(path: Path, error: Exception) -> Wrong:
+    """A file that a reader refuses for a reason of its own."""
+    said = f"it cannot be read: {words_of(error)}"
+    return Wrong(kind="refused", said=said, hint="write the file anew", file=str(path))
 
 
 def not_text(path: Path) -> Wrong | None:
@@ -72,7 +79,10 @@ def broken_array(path: Path) -> Broken:
     """What is wrong in a file that holds one list of objects."""
     if (strange := not_text(path)) is not None:
         return Broken(wrong=[strange])
-    text = path.read_bytes().decode("utf-8").removeprefix("\ufeff")
+    text = path.read_bytes().decode("utf-8")
+    if text.startswith("\ufeff"):
+        said = "the file begins with a byte order mark, with which a list is not read"
+        return Broken(wrong=[Wrong(kind="encoding", said=said, hint="save it without one", file=str(path), line=1)])
     try:
         rows = json.loads(text)
     except json.JSONDecodeError as error:
@@ -88,7 +98,49 @@ def broken_array(path: Path) -> Broken:
     if not isinstance(rows, list):
         return Broken(wrong=[])
     lines = rows_of_list(text)[1]
-    return Broken(wrong=_unlike(path, rows, lines if len(lines) == len(rows) else [], 0))
+    lines = lines if len(lines) == len(rows) else []
+    return Broken(wrong=_unlike(path, rows, lines, 0) or _unheld(path, rows, lines))
+
+
+def _unheld(path: Path, rows: Sequence[Any], lines: Sequence[int]) -> list[Wrong]:
+    """The first value of a list of objects that no column can hold, as far as a value by itself tells."""
+    for is_it, said, hint in _UNHELD:
+        for place, row in enumerate(rows):
+            name = next((name for name, value in row.items() if any(map(is_it, _leaves(value)))), None)
+            if name is not None:
+                line, said = lines[place] if lines else None, f"column {name!r} holds {said}"
+                return [Wrong(kind="unheld", said=said, hint=hint, file=str(path), row=place + 1, line=line)]
+    return []
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_LARGE = "a whole number that does not fit into 64 bits"
+_AS_TEXT = "write it as text in all rows"
+# The surest first: a list may hold any one of the others, as long as all of it goes together.
+_UNHELD: Sequence[tuple[Callable[[Any], bool], str, str]] = (
+    (lambda value: _is_whole(value) and not -(2**63) <= value < 2**64, _LARGE, _AS_TEXT),
+    (
+        lambda value: isinstance(value, str) and re.search("[\udc00-\udfff]", value) is not None,
+        "half of a character, a surrogate without the other",
+        "write it whole",
+    ),
+    (lambda value: _is_whole(value) and value >= 2**63, _LARGE, _AS_TEXT),
+)
 
 
 def _unlike(path: Path, rows: Sequence[Any], lines: Sequence[int], before: int) -> list[Wrong]:
@@ -126,20 +178,21 @@ class _Unlike(NamedTuple):
 def _first_unlike(values: Iterable[Any]) -> _Unlike | None:
     seen: dict[str, tuple[int, str]] = {}
     for row, value in enumerate(values):
-        for path, kind in _kinds(value, ""):
+        for path, kind in kinds(value, ""):
             row_before, kind_before = seen.setdefault(path, (row, kind))
             if kind_before != kind:
                 return _Unlike(row_before, kind_before, row, kind, path)
     return None
 
 
-def _kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def kinds(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What a value is, and all that it holds, each by its path; nothing of null."""
     if value is None:
         return
     yield path, kind_of(value)
     if isinstance(value, list):
         for item in value:
-            yield from _kinds(item, f"{path}[]")
+            yield from kinds(item, f"{path}[]")
     elif isinstance(value, dict):
         for name, item in value.items():
-            yield from _kinds(item, f"{path}.{name}" if path else str(name))
+            yield from kinds(item, f"{path}.{name}" if path else str(name))

@@ -48,7 +48,7 @@ def look(args: Args, *, each: bool = False) -> Findings:
     """What is wrong with the rows of the data sets whose entries are sound.
 
     Each data set has to have a row that trains where ``each`` is set, else one of them. Reads every file once, in
-    pieces; a JSON list beyond `tables.WHOLE` bytes, an archive, and data that lie elsewhere are left to the loading.
+    pieces; a JSON list beyond `json_tables.WHOLE` bytes, an archive, and what lies elsewhere are left to the loading.
     """
     named, _, of_index = examine_index(args)
     notices = list(of_index)

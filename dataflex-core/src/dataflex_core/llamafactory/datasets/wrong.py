@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time, timedelta
 from typing import Any
+
+from dataflex_core.wording import first_line
+
+DATE = "read as a date, which it looks like"
+"""What is said of a text that a reader made a date of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,11 @@ class Unreadable(Exception):
         self.wrong, self.rows, self.lines = wrong, rows, lines
 
 
+def words_of(error: BaseException) -> str:
+    """What a library says, in one line; without the row, which it counts from where it began to read."""
+    return re.sub(r" in row \d+$", "", first_line(error))
+
+
 def like_it(more: int) -> str:
     """What follows the first of several rows: how many more there are."""
     return f"; and {more:,} more row{'' if more == 1 else 's'} like it" if more else ""
@@ -52,4 +64,6 @@ def kind_of(value: Any) -> str:
             return "a list"
         case dict():
             return "an object"
+        case date() | time() | timedelta():
+            return DATE
     return f"a {type(value).__name__}"
