@@ -327,6 +327,7 @@ SOUND: Mapping[str, Case] = {
         entry={**CHAT, "split": "train[2:3]+train[:25%]"},
         args={"max_samples": 2},
     ),
+    "a bracket in a name": Case(files={"mine[a.json": qa()}),
     "dates": Case(files={"mine.json": qa(date="2024-01-05", made_at=3), "more.jsonl": ""}),
     "names that stay numbers": Case(
         files={"mine.json": [{"2023": "say one", "2024": "one"}] * 3},
@@ -348,6 +349,9 @@ _CUT = json.dumps(qa())[:-30]
 
 
 FAULTY: Mapping[str, Case] = {
+    "a name that is a pattern": Case(files={"my[1].json": qa()}, faults=("my[1].json has [ in its name",)),
+    "a folder that is a pattern": Case(files={"all[x]/a.json": qa()}, faults=("a.json has [ in its name",)),
+    "a name that is a chain": Case(files={"a::b.json": qa()}, faults=("a::b.json has :: in its name",)),
     "half of a character": Case(
         files={"mine.jsonl": lines(*qa(), json.dumps(qa(output="x \ud83d")[0]))},
         faults=("mine.jsonl, line 4: half of a character",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -154,6 +155,36 @@ def test_the_index(text, said, tmp_path):
     (tmp_path / "dataset_info.json").write_text(text)
     (fault,), _ = told(args)
     assert said in fault
+
+
+@pytest.mark.parametrize("place", ["mine.json", "all/b.json"])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere.json"), "is a link to nowhere.json, which leads nowhere"),
+        (lambda path: path.symlink_to(path.name), "is a link to .*, which leads nowhere"),
+        (os.mkfifo, "is neither a file nor a folder"),
+    ],
+    ids=["a link", "a link to itself", "a pipe"],
+)
+def test_what_is_no_file(place, make, said, tmp_path):
+    args = write_case(Case(files={"all/a.json": qa()}, entry={"file_name": place.partition("/")[0]}), tmp_path)
+    make(tmp_path / place)
+    (fault,), _ = told(args)
+    assert re.search(said, fault)
+    assert "did you mean" not in fault
+
+
+def test_a_name_that_is_too_long_is_not_there(tmp_path):
+    (fault,), _ = told(write_case(Case(files={"mine.json": qa()}, entry={"file_name": "x" * 400}), tmp_path))
+    assert "does not exist" in fault
+
+
+def test_a_pattern_that_another_file_fits_is_noted(tmp_path):
+    args = write_case(Case(files={"my[1].json": qa(), "my1.json": qa()}), tmp_path)
+    faults, notes = told(args)
+    assert faults == []
+    assert "my[1].json has [ in its name" in notes[0]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from glob import glob
 from pathlib import Path
 
 from dataflex_core.llamafactory.datasets.wrong import Wrong
@@ -27,14 +29,15 @@ class Files:
 
 def files_of(place: Path) -> tuple[Files | None, list[Wrong]]:
     """The files of a data set that is said to lie at ``place``, a file or a folder of them, and what is wrong."""
-    if not place.exists():
-        hint = _near(place) or "mend file_name in dataset_info.json, or put it there"
-        return None, [Wrong(kind="missing", said=f"{place} does not exist", hint=hint)]
+    if not _is_there(place):
+        return None, [_missing(place)]
     # In the folder's own order, which is LLaMA-Factory's: the first file decides about the columns.
     paths = [place / name for name in os.listdir(place)] if place.is_dir() else [place]
     if not paths:
         return None, [Wrong(kind="empty", said=f"the folder {place} is empty", hint="put the data's files there")]
     known, wrong = {path: TYPES.get(path.suffix[1:]) for path in paths}, []
+    wrong += [_missing(path) for path in paths if not _is_there(path)]
+    wrong += [found for path in paths if (found := _taken_for_pattern(path)) is not None]
     strange = [path for path, kind in known.items() if kind is None or path.is_dir()]
     for path in strange:
         said = f"{path} is a folder" if path.is_dir() else f"{path} is of no type that LLaMA-Factory reads"
@@ -49,11 +52,49 @@ def files_of(place: Path) -> tuple[Files | None, list[Wrong]]:
     return Files(paths=paths, type=str(kinds.pop()), packed=any(map(_is_packed, paths))), []
 
 
+def _is_there(path: Path) -> bool:
+    """Whether it is a file or a folder: LLaMA-Factory takes nothing else, and a pipe would never end."""
+    return os.path.isfile(path) or os.path.isdir(path)
+
+
+def _missing(path: Path) -> Wrong:
+    if os.path.islink(path):
+        said, hint = (
+            f"{path} is a link to {os.readlink(path)}, which leads nowhere",
+            "mend the link, or put the file there",
+        )
+    elif os.path.lexists(path):
+        said, hint = f"{path} is neither a file nor a folder", "write what it holds to a file"
+    else:
+        said = f"{path} does not exist"
+        hint = _near(path) or "mend file_name in dataset_info.json, or put it there"
+    return Wrong(kind="missing", said=said, hint=hint)
+
+
+def _taken_for_pattern(path: Path) -> Wrong | None:
+    """What is wrong with a path that the datasets library reads as a pattern or a chain, and so does not find."""
+    # It makes a path absolute before it looks.
+    full = str(path if path.is_absolute() else Path.cwd().resolve() / path)
+    if "::" in full and not os.path.exists(full.partition("::")[0]):
+        mark = "::"
+    elif ("[" in full or "**" in full) and not _matches_itself(full):
+        mark = "[" if "[" in full else "**"
+    else:
+        return None
+    said = f"{path} has {mark} in its name, which the datasets library takes for a pattern"
+    # Another file may fit, and is read in its place.
+    return Wrong(kind="pattern", said=said, hint=f"rename it without {mark}", ends=mark == "::" or not glob(full))
+
+
+def _matches_itself(full: str) -> bool:
+    return all(fnmatchcase(part, part) and ("**" not in part or part == "**") for part in full.split(os.sep))
+
+
 def _near(place: Path) -> str | None:
     """The name beside it that was probably meant."""
     if not place.parent.is_dir():
         return None
-    hint = did_you_mean(place.name, os.listdir(place.parent))
+    hint = did_you_mean(place.name, [name for name in os.listdir(place.parent) if name != place.name])
     return hint if hint.startswith("did you mean") else None
 
 
