@@ -158,6 +158,7 @@ KTO: Mapping[str, Any] = {
 }
 TEXT: Mapping[str, Any] = {"columns": {"prompt": "text"}}
 TOOLED: Mapping[str, Any] = {"columns": {"prompt": "instruction", "response": "output", "tools": "tools"}}
+IMAGED: Mapping[str, Any] = {"columns": {"prompt": "instruction", "response": "output", "images": "image"}}
 CHAT_TOOLED: Mapping[str, Any] = {"formatting": "sharegpt", "columns": {"messages": "conversations", "tools": "tools"}}
 
 
@@ -327,7 +328,10 @@ SOUND: Mapping[str, Case] = {
         entry={**CHAT, "split": "train[2:3]+train[:25%]"},
         args={"max_samples": 2},
     ),
+    "a part twice": Case(files={"mine.json": qa()}, entry={"split": "train+train[:50%]"}),
+    "a split of all": Case(files={"mine.json": qa()}, entry={"split": "all"}),
     "a bracket in a name": Case(files={"mine[a.json": qa()}),
+    "an image that is null": Case(files={"mine.jsonl": lines(*qa(image=None))}, entry=IMAGED),
     "dates": Case(files={"mine.json": qa(date="2024-01-05", made_at=3), "more.jsonl": ""}),
     "names that stay numbers": Case(
         files={"mine.json": [{"2023": "say one", "2024": "one"}] * 3},
@@ -349,9 +353,28 @@ _CUT = json.dumps(qa())[:-30]
 
 
 FAULTY: Mapping[str, Case] = {
+    **{
+        f"split: {split}": Case(files={"mine.json": qa()}, entry={"split": split}, faults=(f"split is {split!r}: ",))
+        for split in ("trainx", "train+test", "train[x]", "train[:150%]", "train[2:2]", "train ")
+    },
+    "a part of all": Case(files={"mine.json": qa()}, entry={"split": "all[:2]"}, faults=("split is 'all[:2]'",)),
+    **{
+        f"no name of {key}": Case(files={"mine.json": qa()}, entry={key: name}, faults=(f"{key} is {name!r} (write",))
+        for key, name in (("hf_hub_url", None), ("hf_hub_url", ""), ("script_url", 3), ("cloud_file_name", None))
+    },
     "a name that is a pattern": Case(files={"my[1].json": qa()}, faults=("my[1].json has [ in its name",)),
     "a folder that is a pattern": Case(files={"all[x]/a.json": qa()}, faults=("a.json has [ in its name",)),
     "a name that is a chain": Case(files={"a::b.json": qa()}, faults=("a::b.json has :: in its name",)),
+    "a tag that is a list": Case(
+        files={"mine.json": [chat()]},
+        entry={**CHAT, "tags": {"role_tag": "from", "content_tag": "value", "user_tag": ["human"]}},
+        faults=("tags has ['human'] as user_tag",),
+    ),
+    "an image without a name": Case(
+        files={"mine.jsonl": lines(*qa(1, image=None), *qa(1, image=""))},
+        entry=IMAGED,
+        faults=("row 2 (line 2): it has images, which the template does not take",),
+    ),
     "half of a character": Case(
         files={"mine.jsonl": lines(*qa(), json.dumps(qa(output="x \ud83d")[0]))},
         faults=("mine.jsonl, line 4: half of a character",),
@@ -726,6 +749,19 @@ FAULTY: Mapping[str, Case] = {
         files={"mine.json": [chat(("human", "a"), ("function_call", '{"name": "a"}'))]},
         entry=CHAT,
         faults=('calls a function without "arguments"',),
+    ),
+    "a tool whose name is a number": with_tools([{**TOOL, "name": 3}], faults=('has a "name" that is a number',)),
+    "no call of glm4": Case(
+        files={"mine.json": [chat(("human", "a"), ("function_call", "[]"))]},
+        entry=CHAT,
+        args={"template": "glm4"},
+        faults=("is an empty list, which this template cannot write",),
+    ),
+    "a call of nothing": Case(
+        files={"mine.json": [chat(("human", "a"), ("function_call", '{"name": null, "arguments": {}}'))]},
+        entry=CHAT,
+        args={"template": "seed_oss"},
+        faults=('calls a function with a "name" that is null, not text',),
     ),
     # preferences and feedback
     "rejected is null": Case(

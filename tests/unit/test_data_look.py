@@ -157,6 +157,13 @@ def test_the_index(text, said, tmp_path):
     assert said in fault
 
 
+@pytest.mark.parametrize("key", ["subset", "folder"])
+def test_a_key_that_is_not_read_of_files_is_noted(key, tmp_path):
+    faults, notes = told(write_case(Case(files={"mine.json": qa()}, entry={key: "a"}), tmp_path))
+    assert faults == []
+    assert f"its entry has {key!r}, which is not read of a data set that file_name names" in notes[0]
+
+
 @pytest.mark.parametrize("place", ["mine.json", "all/b.json"])
 @pytest.mark.parametrize(
     ("make", "said"),

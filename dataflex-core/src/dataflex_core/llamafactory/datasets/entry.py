@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflex_core.llamafactory.datasets.wrong import Wrong
-from dataflex_core.wording import did_you_mean
+from dataflex_core.wording import did_you_mean, first_line
 
 INDEX = "dataset_info.json"
 FORMATS = ("alpaca", "sharegpt", "openai")
@@ -15,9 +15,12 @@ MEDIA = ("images", "videos", "audios")
 _COLUMNS = ("prompt", "query", "response", "history", "messages", "system", "tools", *MEDIA)
 _PREFERENCES = ("chosen", "rejected", "kto_tag")
 _TAGS = ("role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag", "function_tag", "system_tag")
-_ELSEWHERE = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "cloud_file_name")
+_HUBS = ("hf_hub_url", "ms_hub_url", "om_hub_url")
+_ELSEWHERE = (*_HUBS, "script_url", "cloud_file_name")
 _ABOUT = ("formatting", "ranking", "subset", "split", "folder", "num_samples", "columns", "tags")
 _KEYS = ("file_name", *_ELSEWHERE, *_ABOUT)
+_ONLY_ELSEWHERE = ("subset", "folder")
+_MANY = 10**9  # rows, so that any part of a split has some
 _DEFAULT_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "messages": "conversations"}
 _DEFAULT_TAGS = {
     "role_tag": "from",
@@ -104,7 +107,13 @@ def _faults(plain: Mapping[str, Any]) -> Iterator[Wrong]:
         yield Wrong(kind="file_name", said="its entry names no file", hint="give it a file_name")
     elif not elsewhere and not (isinstance(plain["file_name"], str) and plain["file_name"].strip()):
         yield Wrong(kind="file_name", said=f"file_name is {plain['file_name']!r}", hint="name a file, or a folder")
+    if (key := _address(plain)) is not None and not (isinstance(plain[key], str) and plain[key].strip()):
+        beside = f", or take it out: file_name is not read beside {key}" if "file_name" in plain else ""
+        yield Wrong(kind=key, said=f"{key} is {plain[key]!r}", hint=f"write the name of a data set{beside}")
     for name in plain:
+        if name in _ONLY_ELSEWHERE and not elsewhere and plain[name] is not None:
+            said = f"its entry has {name!r}, which is not read of a data set that file_name names"
+            yield Wrong(kind=f"key {name}", said=said, hint="take it out", ends=False)
         if name not in _KEYS:
             said = f"its entry has {name!r}, which LLaMA-Factory does not read"
             yield Wrong(kind=f"key {name}", said=said, hint=did_you_mean(name, _KEYS), ends=False)
@@ -122,12 +131,24 @@ def _faults(plain: Mapping[str, Any]) -> Iterator[Wrong]:
                 yield Wrong(kind=f"{key} {name}", said=said, hint=did_you_mean(name, known), ends=False)
 
 
+def _address(plain: Mapping[str, Any]) -> str | None:
+    """The key that says where a data set lies, if not in a file; None also where it depends on the environment."""
+    hubs = [key for key in _HUBS if key in plain]
+    if hubs:
+        return hubs[0] if len(hubs) == 1 else None
+    return next((key for key in ("script_url", "cloud_file_name") if key in plain), None)
+
+
 def _unusable(entry: Entry) -> Iterator[Wrong]:
     if entry.chats:
         for tag in ("role_tag", "content_tag"):
             if entry.tag(tag) is None:
                 hint = "tags replaces all of LLaMA-Factory's own: write every one that the data use"
                 yield Wrong(kind=tag, said=f"tags leaves out {tag}", hint=hint)
+        for tag in _TAGS:
+            if isinstance(entry.tag(tag), list | dict):
+                said = f"tags has {entry.tag(tag)!r} as {tag}"
+                yield Wrong(kind=tag, said=said, hint="write the one word that the data use")
     for role in entry.read_always:
         if entry.column(role) is None:
             why = "with ranking: true " if role in ("chosen", "rejected") else ""
@@ -136,6 +157,22 @@ def _unusable(entry: Entry) -> Iterator[Wrong]:
     count = entry.num_samples
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         yield Wrong(kind="num_samples", said=f"num_samples is {count!r}", hint="write a whole number of at least 1")
-    split = entry.split
-    if split is None or not str(split).startswith(("train", "all")):
-        yield Wrong(kind="split", said=f"split is {split!r}", hint="leave it out: all of a file is called train")
+    if (no_split := _no_split(entry.split)) is not None:
+        said, hint = f"split is {entry.split!r}{no_split}", "leave it out: all of a file is called train"
+        yield Wrong(kind="split", said=said, hint=hint)
+
+
+def _no_split(split: Any) -> str | None:
+    """What is wrong with the split of a file, in words that follow it; None where nothing is."""
+    if split in ("train", "all"):
+        return None
+    if not isinstance(split, str) or not split.startswith("train"):
+        return ""
+    from datasets import ReadInstruction, Split
+
+    try:
+        Split(split)
+        parts = ReadInstruction.from_spec(split).to_absolute({"train": _MANY})
+    except ValueError as error:
+        return f": {first_line(error)}"
+    return ": it has no row" if any(part.from_ >= part.to for part in parts) else None

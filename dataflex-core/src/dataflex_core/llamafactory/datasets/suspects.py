@@ -28,7 +28,9 @@ def suspects(table: Any, entry: Entry, use: Use) -> Any:
     doubtful = np.zeros(table.num_rows, dtype=bool)
     for role in ("tools", "history", *MEDIA):
         if role in mapped and not (entry.chats and role == "history"):
-            doubtful |= _is_said(table[mapped[role]])
+            column = table[mapped[role]]
+            # An empty text in place of an image is an image without a name.
+            doubtful |= ~_nulls(column) if role in MEDIA and _is_text(column.type) else _is_said(column)
     if entry.chats:
         doubtful |= _odd_chats(table[entry.column("messages")], entry)
     elif "response" in mapped and use.processor == ANSWERS:

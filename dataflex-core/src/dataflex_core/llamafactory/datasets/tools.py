@@ -45,6 +45,8 @@ def _tool_faults(tool: dict[str, Any], form: str | None) -> Iterator[str]:
     if "name" not in function:
         yield 'has no "name"'
     if form == "default":
+        if not isinstance(name := function.get("name", ""), str):
+            yield f'has a "name" that is {kind_of(name)}, not text'
         yield from _parameter_faults(function)
 
 
@@ -83,6 +85,8 @@ def call_fault(content: str, form: str | None) -> str | None:
     except ValueError as error:
         return f"is no JSON: {error}"
     calls = calls if isinstance(calls, list) else [calls]
+    if form == "glm4" and not calls:
+        return "is an empty list, which this template cannot write"
     if form == "glm4" and len(calls) > 1:
         return "calls several functions, which this template does not write"
     for call in calls:
@@ -91,6 +95,8 @@ def call_fault(content: str, form: str | None) -> str | None:
         for name in ("name", "arguments"):
             if name not in call:
                 return f'calls a function without "{name}"'
+        if form == "seed_oss" and not isinstance(call["name"], str):
+            return f'calls a function with a "name" that is {kind_of(call["name"])}, not text'
         if form in _READS_ARGUMENTS and not isinstance(call["arguments"], dict):
             return f'calls a function with "arguments" that are {kind_of(call["arguments"])}, not an object'
     return None
