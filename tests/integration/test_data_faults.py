@@ -8,7 +8,7 @@ import io
 import json
 
 import pytest
-from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, write_case
+from data_cases import CHAT, FAULTY, SOUND, Case, chat, lines, qa, write_case
 from support import base_args
 
 from dataflex_core.catalog import discover
@@ -94,6 +94,14 @@ UNSEEN = {
             args={"max_samples": 9},
         ),
         r"mine.jsonl, row 10 \(line 10\): ",
+    ),
+    "a template of another kind of model": (
+        Case(files={"mine.json": qa()}, args={"template": "qwen2_vl"}),
+        r"mine.json: LLaMA-Factory cannot use any of the 3 rows .* Processor was not found.*\(set template to",
+    ),
+    "a folder of data that is not there": (
+        Case(files={"mine.json": qa()}, entry={"script_url": "nowhere"}),
+        r"it cannot be loaded: .*\(mend script_url, which names a folder of data files, in dataset_info.json\)",
     ),
     "a broken archive": (
         Case(files={"mine.jsonl": gzip.compress(lines(chat(), "{oops").encode())}, entry=CHAT),

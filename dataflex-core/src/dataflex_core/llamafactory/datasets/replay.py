@@ -11,23 +11,33 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, count, islice
+from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from dataflex_core.errors import DataError
+from dataflex_core.llamafactory.datasets.entry import INDEX
 from dataflex_core.llamafactory.datasets.files import files_of
 from dataflex_core.llamafactory.datasets.index import Named
 from dataflex_core.llamafactory.datasets.places import line_of_row
 from dataflex_core.llamafactory.datasets.read import places_in_split
 from dataflex_core.llamafactory.datasets.tables import pieces
-from dataflex_core.llamafactory.datasets.wrong import Wrong, like_it
+from dataflex_core.llamafactory.datasets.wrong import Wrong, like_it, words_of
 from dataflex_core.llamafactory.swapped import swapped
 from dataflex_core.wording import first_line
 
 _LOADER = "llamafactory.data.loader"
 _WORK = {"_load_single_dataset", "_get_preprocessed_dataset"}
+_ALIKE = 20  # rows that fail like the first: then all may
+_ADDRESSES = {
+    "hf_hub": "hf_hub_url",
+    "ms_hub": "ms_hub_url",
+    "om_hub": "om_hub_url",
+    "script": "script_url, which names a folder of data files,",
+    "cloud_file": "cloud_file_name, which begins with s3:// or gs://,",
+}
 SECONDS = 120.0
 """How long rows are gone through; beyond that the error stays as it was raised."""
 
@@ -54,34 +64,52 @@ def _told(error: Exception, *, limit: int | None) -> Sequence[DataError]:
         return []
     first: dict[tuple[object, ...], _Failure] = {}
     counts: dict[tuple[object, ...], int] = {}
+    tried: dict[tuple[object, ...], int] = {}
     try:
-        for failure in islice(_failures(calls["get_dataset"]), limit):
-            first.setdefault(failure.kind, failure)
-            counts[failure.kind] = counts.get(failure.kind, 0) + 1
-        return [failure.told(counts[kind] - 1) for kind, failure in first.items()]
+        for whose, failure in _tried(calls["get_dataset"]):
+            tried[whose] = tried.get(whose, 0) + 1
+            if failure is not None:
+                first.setdefault(failure.kind, failure)
+                counts[failure.kind] = counts.get(failure.kind, 0) + 1
+            if limit is not None and first and (failure is None or failure.index is None or tried[whose] >= _ALIKE):
+                break
+        told = [failure.told(counts[kind], tried[failure.whose]) for kind, failure in first.items()]
+        return told[:limit]
     except Exception:  # while looking for the reason of another error: that one is told
         return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
-    """What was raised over row ``index``, from 0 through all files, of a data set at ``place``; None: over all."""
+    """What was raised over row ``index``, from 0 through all files, of a data set at ``place``; None: over all.
+
+    ``source`` is LLaMA-Factory's word for where the data set is loaded from.
+    """
 
     named: Named
     place: Path | None
     error: Exception
     index: int | None = None
+    source: str = "file"
+
+    @property
+    def whose(self) -> tuple[object, ...]:
+        """The data set."""
+        return self.named.where, self.named.name
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Rows that fail at one line of code are told once."""
         where = traceback.extract_tb(self.error.__traceback__)[-1]
-        return self.named.where, self.named.name, type(self.error), where.filename, where.lineno
+        return *self.whose, type(self.error), where.filename, where.lineno
 
-    def told(self, more: int) -> DataError:
+    def told(self, alike: int, tried: int) -> DataError:
+        """``alike`` rows of the ``tried`` ones failed in this way: where that is all, no row is to blame."""
         if self.index is None:
-            return self.named.error(_unloadable(self.error, self.place))
-        return self.named.error(_unusable(self.error, self.place, self.index), like_it(more))
+            return self.named.error(_unloadable(self.error, self.place, self.source))
+        if alike == tried > 1:
+            return self.named.error(_no_row_usable(self.error, self.place, tried))
+        return self.named.error(_unusable(self.error, self.place, self.index), like_it(alike - 1))
 
 
 def _frames(at: TracebackType | None) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -92,7 +120,8 @@ def _frames(at: TracebackType | None) -> Iterator[tuple[str, Mapping[str, Any]]]
         at = at.tb_next
 
 
-def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
+def _tried(given: Mapping[str, Any]) -> Iterator[tuple[tuple[object, ...], _Failure | None]]:
+    """Each data set that cannot be loaded, and each row of the others: whose it is, and what was raised, or None."""
     from llamafactory.data.parser import get_dataset_list
 
     end = time.monotonic() + SECONDS
@@ -103,16 +132,18 @@ def _failures(given: Mapping[str, Any]) -> Iterator[_Failure]:
             named = Named(key=key, name=name, where=(key,))
             place = Path(str(data_args.dataset_dir)) / attributes.dataset_name
             local = place if attributes.load_from == "file" else None
+            tell = partial(_Failure, named=named, place=local)
+            whose = (named.where, name)
             try:
                 rows = _rows(attributes, given)
             except Exception as failed:
-                yield _Failure(named=named, place=local, error=failed)
+                yield whose, tell(error=failed, source=attributes.load_from)
                 continue
             for index, row in zip(_places(rows, attributes.split), rows, strict=False):
                 if time.monotonic() > end:
                     return
-                if (failed_row := _failure(row, attributes, given, is_eval=key == "eval_dataset")) is not None:
-                    yield _Failure(named=named, place=local, error=failed_row, index=index)
+                failed_row = _failure(row, attributes, given, is_eval=key == "eval_dataset")
+                yield whose, None if failed_row is None else tell(error=failed_row, index=index)
 
 
 def _rows(attributes: Any, given: Mapping[str, Any]) -> Any:
@@ -149,12 +180,32 @@ def _failure(row: Mapping[str, Any], attributes: Any, given: Mapping[str, Any], 
     return None
 
 
-def _unloadable(error: Exception, place: Path | None) -> Wrong:
+def _unloadable(error: Exception, place: Path | None, source: str) -> Wrong:
     cause: BaseException = error
     while (deeper := cause.__cause__) is not None:
         cause = deeper
-    said = f"it cannot be loaded: {type(cause).__name__}: {first_line(cause)}"
-    return Wrong(kind="loading", said=said, hint="mend its files", file=None if place is None else str(place))
+    said = f"it cannot be loaded: {type(cause).__name__}: {words_of(cause)}"
+    return Wrong(kind="loading", said=said, hint=_remedy(cause, source), file=None if place is None else str(place))
+
+
+def _remedy(error: BaseException, source: str) -> str:
+    """What to do about a data set that cannot be loaded."""
+    if isinstance(error, ImportError) and error.name:
+        return f"pip install {error.name.partition('.')[0]}"
+    if "nknown split" in first_line(error):
+        return f"mend split in {INDEX}, or leave it out"
+    if source == "file":
+        return "mend its files"
+    if isinstance(error, OSError) and "ffline" in str(error):
+        return "let the run reach the hub, or put the data here and name them by file_name"
+    return f"mend {_ADDRESSES.get(source, 'its address')} in {INDEX}"
+
+
+def _no_row_usable(error: Exception, place: Path | None, rows: int) -> Wrong:
+    said = f"LLaMA-Factory cannot use any of the {rows:,} rows that it was given: {type(error).__name__}: "
+    hint = f"set template to the model's, or mend columns and tags in {INDEX}"
+    file = None if place is None else str(place)
+    return Wrong(kind="rows", said=said + first_line(error)[:300], hint=hint, file=file)
 
 
 def _unusable(error: Exception, place: Path | None, index: int) -> Wrong:
