@@ -17,6 +17,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.llamafactory import run
 from dataflex_core.llamafactory.datasets.index import index_faults, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
+from dataflex_core.llamafactory.reasons import remedy
 from dataflex_core.prepare import prepare
 
 
@@ -128,3 +129,17 @@ def test_what_the_look_does_not_see_is_told_by_row(name, how, model, tmp_path):
         begin()
     assert caught.value.hint
     assert str(caught.value).startswith("dataset 'mine': ")
+
+
+@pytest.mark.parametrize(
+    ("why", "hint"),
+    [
+        ("Dropped invalid example: it has no answer", "response in columns"),
+        ("Dropped lengthy example with length 30 > 16", "raise cutoff_len"),
+        ("it is among the last tokens of a group of rows, which do not fill a block of 16", "lower cutoff_len"),
+        ("Invalid message count", "mend the turns"),
+        ("", "lower cutoff_len"),
+    ],
+)
+def test_what_to_do_where_no_row_is_left_goes_by_the_reason(why, hint):
+    assert hint in remedy(why)

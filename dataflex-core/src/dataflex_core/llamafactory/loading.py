@@ -13,6 +13,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.journal.facts import RowsFact
 from dataflex_core.llamafactory import traced_files
 from dataflex_core.llamafactory.datasets.index import is_tokenized
+from dataflex_core.llamafactory.reasons import remedy
 from dataflex_core.llamafactory.traced import Traced, Wanted
 from dataflex_core.llamafactory.tracing import tracing
 
@@ -108,10 +109,12 @@ def no_sample_left(names: Sequence[str], data_args: Any, left_out: Mapping[str, 
     """The error for data sets of which nothing remains after tokenising, and packing; ``left_out`` are their rows."""
     how = "packing to" if data_args.packing else "tokenising to"
     said = f"data set {', '.join(names)} has no sample left after {how} cutoff_len {data_args.cutoff_len}"
+    reason = ""
     for fact in (left_out or {}).values():
-        said = f"{said}; the first row that is left out, row {fact.row} of {fact.file}: {fact.reason}"
+        reason = fact.reason
+        said = f"{said}; the first row that is left out, row {fact.row} of {fact.file}: {reason}"
         break
-    return DataError(said, hint="lower cutoff_len, set packing: false, or check the columns in dataset_info.json")
+    return DataError(said, hint=remedy(reason))
 
 
 def targets_of(module: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ _SAID = (
     (re.compile(r"(Dropped lengthy example with length .*?)\.?$"), r"\1"),
 )
 
+_UNFILLED = "it is among the last tokens of a group of rows, which do not fill a block of"
+_UNANSWERED = "Dropped invalid example: it has no answer"
+
 
 def reason(convert: Callable[[Any], Mapping[str, Any]], processor: Any, example: Mapping[str, Any]) -> str:
     """In LLaMA-Factory's own words, where it has some, else what is seen in the row."""
@@ -29,10 +32,23 @@ def reason(convert: Callable[[Any], Mapping[str, Any]], processor: Any, example:
                 return found.expand(words)
     if type(processor).__name__ == "PretrainDatasetProcessor":
         limit = processor.data_args.cutoff_len
-        return f"it is among the last tokens of a group of rows, which do not fill a block of {limit}"
+        return f"{_UNFILLED} {limit}"
     if not aligned["_response"]:
-        return "Dropped invalid example: it has no answer"
+        return _UNANSWERED
     return "Dropped invalid example: its turns do not end with a question and an answer"
+
+
+def remedy(why: str) -> str:
+    """What to do where every row is left out, the first of them for the reason ``why``; "" where it is not known."""
+    if why.startswith(_UNANSWERED):
+        return "name the column of the answers as response in columns of dataset_info.json"
+    if why.startswith("Dropped lengthy"):
+        return "raise cutoff_len"
+    if why.startswith(_UNFILLED):
+        return "lower cutoff_len, set packing: false, or add rows"
+    if why:
+        return "mend the turns of the rows, or columns and tags in dataset_info.json"
+    return "lower cutoff_len, set packing: false, or check the columns in dataset_info.json"
 
 
 @contextmanager
