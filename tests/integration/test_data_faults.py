@@ -15,6 +15,7 @@ from dataflex_core.catalog import discover
 from dataflex_core.config.load import load_config
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory import run
+from dataflex_core.llamafactory.called import llamafactory_errors
 from dataflex_core.llamafactory.datasets.index import index_faults, stage_faults
 from dataflex_core.llamafactory.datasets.look import look
 from dataflex_core.llamafactory.reasons import remedy
@@ -129,6 +130,16 @@ def test_what_the_look_does_not_see_is_told_by_row(name, how, model, tmp_path):
         begin()
     assert caught.value.hint
     assert str(caught.value).startswith("dataset 'mine': ")
+
+
+@pytest.mark.parametrize("size", [8, 1000, 0.9999, 1.0])
+def test_val_size_that_leaves_nothing_to_train_on_is_told_with_its_key(size):
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"a": range(8)})
+    with pytest.raises(DataError, match=rf"val_size is {size}, and there are 8 rows") as caught, llamafactory_errors():
+        rows.train_test_split(test_size=size)
+    assert list(caught.value.key) == ["val_size"]
 
 
 @pytest.mark.parametrize(

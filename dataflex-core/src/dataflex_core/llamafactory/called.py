@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from dataflex_core.errors import DataflexError, InvalidConfig
+from dataflex_core.errors import DataError, DataflexError, InvalidConfig
 from dataflex_core.llamafactory.datasets.index import is_tokenized
 from dataflex_core.llamafactory.datasets.replay import loading_error
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS
@@ -80,6 +81,8 @@ def llamafactory_errors() -> Iterator[None]:
     except Exception as error:
         if (told := loading_error(error)) is not None:
             raise told from error
+        if isinstance(error, ValueError) and (too_many := _held_out(error)) is not None:
+            raise too_many from error
         # Its arguments join the ranks, too, and what goes wrong there is no fault of theirs: a RuntimeError, but for
         # NotImplementedError, which is one by inheritance and how LLaMA-Factory refuses.
         of_ranks = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
@@ -87,6 +90,16 @@ def llamafactory_errors() -> Iterator[None]:
             hint = "change what it names, or leave it out"
             raise InvalidConfig(f"LLaMA-Factory refuses the configuration: {first_line(error)}", hint=hint) from error
         raise
+
+
+def _held_out(error: ValueError) -> DataError | None:
+    """What the datasets library says where val_size leaves no row to train on, or none to evaluate on."""
+    said = str(error)
+    size, rows = re.search(r"test_size=([\d.e-]+)", said), re.search(r"n_samples=(\d+)|number of samples (\d+)", said)
+    if size is None or rows is None:
+        return None
+    told = f"val_size is {size[1]}, and there are {rows[1] or rows[2]} rows: both parts need one"
+    return DataError(told, hint="set it to fewer rows than there are, or to a smaller share", key=["val_size"])
 
 
 def _modules(error: BaseException) -> list[str]:
