@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -15,15 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from datasets import Dataset
 from datasets.arrow_writer import OptimizedTypedSequence
 from support import base_args
 
 from dataflex_core.errors import DataError
 from dataflex_core.llamafactory.data import load_by_domain, load_whole
 from dataflex_core.llamafactory.loading import Loading
+from dataflex_core.llamafactory.raw import RawRows
 from dataflex_core.llamafactory.reasons import reason
 from dataflex_core.llamafactory.traced import Wanted
-from dataflex_core.rows import Row
+from dataflex_core.rows import Row, Source
 from dataflex_core.scoring.fingerprint import digest_of_samples
 
 NOTHING = Wanted()
@@ -529,3 +532,12 @@ def test_numbers_name_domains_and_other_values_do_not(loading):
     assert ours.domains[0].name == "0"
     with pytest.raises(DataError, match=r"has 0.0 in the column quality .*text or whole numbers"):
         loading(load_by_domain, Wanted(domain_column="quality"), dataset="parquet", compare=False)
+
+
+def test_dates_and_true_and_false_name_domains_as_they_are_written():
+    """Readers make dates of a column of texts like 2024-01-05."""
+    rows = Dataset.from_dict({"day": [datetime(2024, 1, 5), datetime(2024, 1, 5, 3, 30)], "new": [True, False]})
+    for column, names in (("day", ["2024-01-05", "2024-01-05 03:30:00"]), ("new", ["true", "false"])):
+        raw = RawRows(domain_column=column)
+        raw.add(Source(dataset="mine", files=("mine.json",), size=2, count=lambda _: 2), rows, dict)
+        assert raw.domains(np.arange(2)).tolist() == names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -96,13 +97,13 @@ class RawRows:
                 names[mine] = read.source.dataset
             return names
         for i, value in enumerate(self._values(rows, self.domain_column).tolist()):
-            if not isinstance(value, str | int) or value == "":
+            if not isinstance(value, str | int | date) or value == "":
                 where = self._row(int(rows[i]))
                 raise DataError(
                     f"{where} (data set {where.dataset}) has {value!r} in the column {self.domain_column}",
-                    hint="dataflex.domain_column names a column of text or whole numbers",
+                    hint="dataflex.domain_column names a column of text or whole numbers, dates, or true and false",
                 )
-            names[i] = str(value)
+            names[i] = _named(value)
         return names
 
     def told(self, rows: Ids, why: Callable[[Read, int], str]) -> dict[str, RowsFact]:
@@ -142,6 +143,15 @@ class RawRows:
     def _row(self, row: int) -> Row:
         read = next(read for read in self.read if read.first <= row < read.first + read.source.size)
         return read.row(row - read.first)
+
+
+def _named(value: str | int | date) -> str:
+    """A value as the name of a domain, as the file has it: readers make dates of text that looks like one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime) and value == datetime(value.year, value.month, value.day, tzinfo=value.tzinfo):
+        value = value.date()
+    return str(value)
 
 
 def rows_of(kind: str, file: str) -> int:
