@@ -20,10 +20,46 @@ _SWITCHED = frozenset({"resume_from_checkpoint", "fsdp"})  # text by their types
 # What somebody means who writes no.
 _NO = {"save_strategy": '"no"', "eval_strategy": '"no"', "logging_strategy": '"no"', "report_to": '"none"'}
 
+# LLaMA-Factory or transformers count with these whatever else is set, and null is no number.
+_NEEDED = frozenset(
+    {
+        "dataloader_num_workers",
+        "dataset_dir",
+        "gradient_accumulation_steps",
+        "image_max_pixels",
+        "image_min_pixels",
+        "learning_rate",
+        "max_steps",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "seed",
+        "video_max_pixels",
+        "video_min_pixels",
+        "weight_decay",
+    }
+)
+_NAMES_OF_DATA = frozenset({"dataset", "eval_dataset"})
+# Text with commas, or a list.
+_SPLIT = _NAMES_OF_DATA | {
+    "additional_target",
+    "apollo_target",
+    "freeze_extra_modules",
+    "freeze_trainable_modules",
+    "galore_target",
+    "interleave_probs",
+    "lora_target",
+    "oft_target",
+}
+_FOLDERS = frozenset(
+    {"cache_dir", "logging_dir", "output_dir", "profiler_output_dir", "swanlab_logdir", "tokenized_path"}
+)
+# Where a number is no text either: of other keys it may be written as one, a port or the name of a run.
+_TEXT = _SPLIT | {"adapter_name_or_path", "dataset_dir", "model_name_or_path", "template"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """A number, true or false, or one of ``choices``; null is always let through."""
+    """A number, true or false, or one of ``choices``; null is let through here."""
 
     number: bool = False
     boolean: bool = False
@@ -63,6 +99,8 @@ def misfit(key: str, value: object) -> tuple[str, str] | None:
     """What is wrong with ``value`` and what to write, or None where nothing is known to be wrong."""
     if key not in (declared_types() or {}):
         return None
+    if value is None:
+        return (f"{key} is null, and has to have a value", f"write one, or leave {key} out") if key in _NEEDED else None
     allowed = accepted(key)
     if allowed is None:
         return _unworded(key, value)
@@ -100,6 +138,8 @@ def _unworded(key: str, value: object) -> tuple[str, str] | None:
     leaves = _leaves(value)
     if any(isinstance(number, float) and math.isnan(number) for number in leaves):
         return f"{key} holds nan, which is not a number", "write a number"
+    if (unlike := _unlike(key, value)) is not None:
+        return unlike
     held = next((leaf for leaf in leaves if isinstance(leaf, bool)), None)
     if held is None or key in _SWITCHED or not _takes_words_alone(key):
         return None
@@ -107,6 +147,38 @@ def _unworded(key: str, value: object) -> tuple[str, str] | None:
     wrong = f"{key} is {str(held).lower()}, not a word: YAML reads {others} without quotes as {str(held).lower()}"
     meant = _NO.get(key) if held is False else None
     return wrong, f"quote it: write {key}: {meant}" if meant else "quote the word that is meant"
+
+
+def _unlike(key: str, value: object) -> tuple[str, str] | None:
+    """What is wrong with a list, a section or a number where the key takes something else."""
+    names = _names(key)
+    if isinstance(value, bool) or (isinstance(value, str) and key != "optim_args"):
+        return None
+    is_number = isinstance(value, int | float)
+    if "dict" in names and not names & {"list", "bool"} and key != "ray_init_kwargs":
+        wrong = (is_number or isinstance(value, list)) and value not in (0, [])
+        return (f"{key}={value!r} holds no settings", f"write its keys below {key}") if wrong else None
+    if names - {"str", "Optional"} or not names:
+        return None
+    if isinstance(value, str):
+        parts = value.replace(" ", "").split(",") if value else []
+        wrong = any(part.count("=") != 1 for part in parts)
+        return (f"{key}={value!r} does not set anything", "write NAME=VALUE, with commas between") if wrong else None
+    if isinstance(value, list) and key in _SPLIT:
+        odd = [item for item in value if not isinstance(item, str)] if key in _NAMES_OF_DATA else []
+        return (f"{key} holds {odd[0]!r}, which is no name", "write the name as text, in quotes") if odd else None
+    if key in _FOLDERS:
+        return None  # `places` tells of them
+    if isinstance(value, list | Mapping) or (is_number and key in _TEXT):
+        what = "a list" if isinstance(value, list) else "a number" if is_number else "a section"
+        hint = "write text, with commas between several" if key in _SPLIT else "write text"
+        return f"{key}={value!r} is {what}, not text", hint
+    return None
+
+
+def _names(key: str) -> set[str]:
+    """Of what its type is made."""
+    return {node.id for node in ast.walk((declared_types() or {})[key]) if isinstance(node, ast.Name)}
 
 
 def _takes_words_alone(key: str) -> bool:
