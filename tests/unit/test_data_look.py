@@ -279,6 +279,13 @@ def test_a_column_that_is_there_twice(tmp_path):
     assert "mine.parquet: column 'output' is there twice (take one of them out)" in fault
 
 
+def test_names_in_a_list_are_taken_as_they_are(tmp_path):
+    args = write_case(Case(files={"mine.json": qa()}), tmp_path)
+    assert told({**args, "dataset": " mine , mine"}) == ([], [])
+    (fault,), _ = told({**args, "dataset": [" mine"]})
+    assert "dataset ' mine' is not in" in fault
+
+
 def test_a_word_that_nobody_reads_is_noted(tmp_path):
     columns = {"prompt": "instruction", "reponse": "output", "response": "output"}
     faults, notes = told(write_case(Case(files={"mine.json": qa()}, entry={"columns": columns}), tmp_path))

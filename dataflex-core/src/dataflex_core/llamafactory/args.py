@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,11 +141,12 @@ def dataset_dir(args: Args) -> str:
 
 
 def dataset_names(value: object) -> list[str]:
-    """The names in ``dataset`` or ``eval_dataset``, each once: a list, or text with commas."""
+    """The names in ``dataset`` or ``eval_dataset``, each once: a list as it is, or text with commas and blanks."""
     return list(dict.fromkeys(listed_names(value)))
 
 
 def listed_names(value: object) -> list[str]:
     """The same, as often as they are written."""
-    items: Iterable[object] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
-    return [str(item).strip() for item in items]
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",")]
+    return [str(item) for item in value] if isinstance(value, list) else []
