@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dataflex_core.llamafactory.files import check_files, named_checkpoint
+from dataflex_core.llamafactory.files import check_files, is_missing, named_checkpoint, no_model
 
 
 def _told(args):
@@ -52,3 +52,27 @@ def test_a_checkpoint_that_is_not_there(tmp_path):
         ((_, message),) = _told({"resume_from_checkpoint": f"{tmp_path}/{name}"})
         assert message == f"resume_from_checkpoint: {tmp_path}/{name} {wrong}"
     assert _told({"resume_from_checkpoint": str(tmp_path)}) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "wrong"),
+    [
+        ({"config.json": "{}"}, None),
+        ({"adapter_config.json": "{}"}, None),
+        ({"weights.gguf": ""}, None),
+        ({"wiki.json": "[]"}, "has no config.json"),
+        ({}, "has no config.json"),
+    ],
+)
+def test_a_folder_that_is_named_as_a_model(tmp_path, files, wrong):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    said = no_model(str(tmp_path))
+    assert said is None if wrong is None else wrong in said
+
+
+def test_a_file_is_no_model_and_a_name_may_be_the_hubs(tmp_path):
+    (tmp_path / "run.yaml").write_text("a: 1")
+    assert no_model(str(tmp_path / "run.yaml")).endswith("is a file, not a folder with a model")
+    assert no_model("Qwen/Qwen2-0.5B") is None
+    assert [is_missing(name) for name in ("Qwen/Qwen2", "m", "a b/c d", "a/b/c", "./m")] == [False] * 2 + [True] * 3

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dataflex_core.errors import InvalidConfig
-from dataflex_core.llamafactory.args import RunArgs
-from dataflex_core.llamafactory.checks import check_run
+from dataflex_core.llamafactory.args import RunArgs, dataset_names
+from dataflex_core.llamafactory.checks import check_args, check_run
 from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args, log_from, ray_rank
 from dataflex_core.llamafactory.written import is_on, number, whole_number
 
@@ -128,3 +128,36 @@ def test_megatron_is_refused_as_the_environment_asks_for_it(monkeypatch):
 def test_written_values():
     assert [is_on(value) for value in (True, 1, "yes", "No", "0.0", "", None)] == [True] * 3 + [False] * 4
     assert [number(value) for value in ("0.1", 2, None, "many")] == [0.1, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "settings", "wrong"),
+    [
+        ("linear", {"foo": 1}, ["foo"]),
+        ("cosine_with_restarts", {"num_cycles": 2}, []),
+        ("cosine_with_restarts", {"num_cycle": 2}, ["num_cycle"]),
+        ("cosine_with_min_lr", {"min_lr": 0.1}, []),
+        ("constant", {"foo": 1}, []),
+        ("reduce_lr_on_plateau", {"factor": 0.5}, []),
+        ("of_a_plugin", {"foo": 1}, []),
+        ("linear", None, []),
+    ],
+)
+def test_settings_of_a_schedule_that_it_does_not_take(schedule, settings, wrong):
+    args = {"lr_scheduler_type": schedule, "lr_scheduler_kwargs": settings}
+    said = [fault.message for fault in check_args(args) if "lr_scheduler_kwargs" in fault.key]
+    assert said == [f"lr_scheduler_kwargs has {name!r}, which the schedule {schedule} does not take" for name in wrong]
+
+
+def test_names_in_text_lose_their_blanks_and_those_in_a_list_do_not():
+    assert dataset_names(" a, b,a") == ["a", "b"]
+    assert dataset_names([" a", "b", "c,d"]) == [" a", "b", "c,d"]
+
+
+@pytest.mark.parametrize("model", ["", "run.yaml", "data", "a b/c d"])
+def test_a_model_that_is_none_is_told_once(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("a: 1")
+    (tmp_path / "data").mkdir()
+    (fault,) = (fault for fault in check_args({"model_name_or_path": model}) if "model_name_or_path" in fault.key)
+    assert fault.hint

@@ -14,10 +14,11 @@ from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed, UsageError
 from dataflex_core.llamafactory.args import Args, RunArgs
 from dataflex_core.llamafactory.datasets.index import index_faults
 from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args
-from dataflex_core.llamafactory.files import check_files, is_missing
+from dataflex_core.llamafactory.files import check_files, is_missing, no_model
 from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
 from dataflex_core.llamafactory.model_size import experts_of_folder
 from dataflex_core.llamafactory.places import check_places
+from dataflex_core.llamafactory.schedulers import settings_of
 from dataflex_core.llamafactory.stages import STAGES
 from dataflex_core.llamafactory.values import misfit
 from dataflex_core.llamafactory.written import is_on, number
@@ -58,9 +59,13 @@ def check_args(args: Args) -> Iterator[UsageError]:
             yield InvalidConfig(wrong[0], hint=wrong[1], key=[key])
     if not args.get("model_name_or_path"):
         yield InvalidConfig("model_name_or_path is missing", hint="name the model to train", key=["model_name_or_path"])
-    elif is_missing(str(args["model_name_or_path"])):
+    elif isinstance(args["model_name_or_path"], str) and is_missing(args["model_name_or_path"]):
         hint = "name a folder that is there, or a model of the hub"
         yield InvalidConfig(f"{args['model_name_or_path']} does not exist", hint=hint, key=["model_name_or_path"])
+    elif (wrong_model := no_model(str(args["model_name_or_path"]))) is not None:
+        hint = "name the folder of a model, or a model of the hub"
+        yield InvalidConfig(wrong_model, hint=hint, key=["model_name_or_path"])
+    yield from _check_schedule(args)
     if "dataset" in args and not args["dataset"] and is_on(args.get("do_train")):
         yield DataError("dataset is empty", hint="name the data sets to train on", key=["dataset"])
     if RunArgs(written=args).uses_ray():
@@ -68,6 +73,18 @@ def check_args(args: Args) -> Iterator[UsageError]:
     yield from check_files(args)
     yield from check_places(args)
     yield from index_faults(args)
+
+
+def _check_schedule(args: Args) -> Iterator[UsageError]:
+    given, schedule = args.get("lr_scheduler_kwargs"), args.get("lr_scheduler_type", "linear")
+    known = settings_of(str(schedule))
+    if known is None or not isinstance(given, Mapping):
+        return
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(str(name), known) if known else "leave it out"
+            said = f"lr_scheduler_kwargs has {name!r}, which the schedule {schedule} does not take"
+            yield InvalidConfig(said, hint=hint, key=["lr_scheduler_kwargs"])
 
 
 def blames_stage(fault: UsageError) -> bool:

@@ -13,13 +13,25 @@ from dataflex_core.others_files import json_of
 
 _MODELS = ("adapter_name_or_path", "ref_model", "ref_model_adapters", "reward_model", "reward_model_adapters")
 _AS_PATH = ("/", "./", "../", "~")
+_OF_MODELS = ("config.json", "adapter_config.json", "configuration.json", "params.json")
 NOT_RESUMED = frozenset({"", "false", "none", "null"})
 """What ``resume_from_checkpoint`` is set to, in lower case, by who wants to begin anew."""
 
 
 def is_missing(model: str) -> bool:
-    """Whether it is written as a path, and nothing is there; any other name may be the hub's."""
-    return model.startswith(_AS_PATH) and not Path(model).expanduser().exists()
+    """Whether it is written as a path, or as no name of the hub can be, and nothing is there."""
+    is_path = model.startswith(_AS_PATH) or model.count("/") > 1 or any(map(str.isspace, model))
+    return is_path and not Path(model).expanduser().exists()
+
+
+def no_model(model: str) -> str | None:
+    """What is wrong with a file or folder that is named as a model; None where nothing is, and for a hub's name."""
+    path = Path(model)
+    if path.is_file():
+        return f"{model} is a file, not a folder with a model"
+    if path.is_dir() and not any((path / name).exists() for name in _OF_MODELS) and not any(path.glob("*.gguf")):
+        return f"the folder {model} has no config.json"
+    return None
 
 
 def check_files(args: Args) -> Iterator[UsageError]:
