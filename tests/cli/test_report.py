@@ -289,7 +289,7 @@ def test_evaluations_and_checkpoints_are_no_training(tmp_path):
 @pytest.mark.parametrize("step_cost", [0.0, 0.5, 2.0])
 def test_all_work_of_a_report_is_in_one_unit(tmp_path, step_cost):
     own = read_run(write_run(tmp_path / "own", Shape(pool=0, step_cost=step_cost)))
-    short = read_run(write_run(tmp_path / "short", Shape(pool=0, seed=1, decisions=1)))
+    short = read_run(write_run(tmp_path / "short", Shape(pool=0, seed=1, decisions=3)))
     data = report_of(own, [("short", short)])
     assert data.cost.work == pytest.approx(34 * (1 + step_cost) + data.cost.steps)
     assert data.cost.work == pytest.approx(data.against[0].own.steps[-1])
