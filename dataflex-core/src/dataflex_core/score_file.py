@@ -267,5 +267,6 @@ class RowScores:
                 known = rows[found] == numbers
                 np.add.at(sums, np.array(places)[known], values[found[known]])
                 np.add.at(counts, np.array(places)[known], 1)
-        means: NDArray[np.floating] = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0)
-        return np.asarray(means, dtype=self.dtype)
+        means = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0)
+        found: NDArray[np.floating] = means.astype(self.dtype)
+        return found
