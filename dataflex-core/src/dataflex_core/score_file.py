@@ -268,5 +268,5 @@ class RowScores:
                 np.add.at(sums, np.array(places)[known], values[found[known]])
                 np.add.at(counts, np.array(places)[known], 1)
         means = np.divide(sums, counts, out=np.full(len(samples), np.nan), where=counts > 0)
-        found: NDArray[np.floating] = means.astype(self.dtype)
-        return found
+        exact: NDArray[np.floating] = means.astype(self.dtype)
+        return exact
