@@ -116,9 +116,10 @@ def _check_parameters(chosen: Chosen, config: RunConfig) -> Iterator[UsageError]
 
 def _domains(config: RunConfig) -> tuple[str, ...] | None:
     """The domains' names, where they are those of the data sets that the run is to tokenise."""
-    if config.dataflex.domain_column is not None or config.args.get("tokenized_path"):
+    args = RunArgs(written=config.args)
+    if config.dataflex.domain_column is not None or args.keeps_tokens:
         return None
-    return tuple(RunArgs(written=config.args).datasets) or None
+    return tuple(args.datasets) or None
 
 
 def _check_holdout(config: RunConfig, strategies: Mapping[Slot, Chosen]) -> Iterator[UsageError]:

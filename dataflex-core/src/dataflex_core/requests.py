@@ -6,7 +6,7 @@ given are tensors, and lies in `dataflex_core.weighing`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -225,7 +225,7 @@ class CheckRequest:
     """
 
     domains: tuple[str, ...] | None = None
-    columns: tuple[str, ...] = ()
+    columns: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

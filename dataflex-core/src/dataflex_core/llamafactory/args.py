@@ -73,6 +73,11 @@ class RunArgs:
         return dataset_names(self.written.get("dataset"))
 
     @property
+    def keeps_tokens(self) -> bool:
+        """Whether token ids are read from a folder, or written to it for later runs."""
+        return bool(self.written.get("tokenized_path"))
+
+    @property
     def trains_in_blocks(self) -> bool:
         """Whether BAdam trains one block of layers at a time: what trains then changes as the run goes on."""
         return is_on(self.written.get("use_badam")) and self.written.get("badam_mode", BY_LAYER) == BY_LAYER

@@ -82,7 +82,7 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
         import numpy as np
 
         params = self.params
-        check(params, CheckRequest(columns=tuple(context.columns)))
+        check(params, CheckRequest(columns=context.columns))
         if params.scores is not None:
             self._rows = RowScores(params.scores, params.column)
             self._values = np.zeros(context.pool, dtype=self._rows.dtype)
@@ -107,7 +107,7 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
         import numpy as np
 
         assert self._values is not None, "setup comes first"
-        values = self._values[request.candidates]
+        values = np.where(np.isnan(scores), np.nan, self._values[request.candidates])
         missing = int(np.isnan(values).sum())
         if missing == len(values):
             where = self.params.scores or "the data"
@@ -115,7 +115,8 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
                 f"column: none of {missing} candidates has a value of {self.params.column} in {where}",
                 hint="rows are looked up by data set, file name and number: they have to be those of this run",
             )
-        ids = taken(request.candidates, values, request.count, self.params, request.rng)
+        by = values if self.params.take == "threshold" else in_order(scores, values)
+        ids = taken(request.candidates, by, request.count, self.params, request.rng)
         if len(ids) == 0:
             raise UsageError(
                 f"column: none of {len(values)} candidates has {self.params.column} >= {self.params.threshold}",
@@ -130,6 +131,16 @@ def check(params: ColumnParams, request: CheckRequest) -> None:
         raise UsageError(f"column: the band from {params.low} to {params.high} is empty", hint="let low be below high")
     if params.scores is None:
         check_carried(params.column, request, "column")
+
+
+def in_order(scores: Scores, values: Values) -> NDArray[np.float64]:
+    """Float64[N] in the order of ``scores`` Float32[N], and of ``values`` [N] where these are alike; NaN stays."""
+    import numpy as np
+
+    order, places = np.lexsort((values, scores)), np.full(len(scores), np.nan)
+    alike = (np.diff(scores[order]) == 0) & (np.diff(values[order]) == 0)
+    places[order] = np.concatenate([[0], np.cumsum(~alike)])
+    return np.where(np.isnan(scores), np.nan, places)
 
 
 def taken(candidates: Ids, values: Values, count: int, params: ColumnParams, rng: np.random.Generator) -> Ids:

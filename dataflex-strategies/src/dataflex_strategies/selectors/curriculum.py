@@ -95,7 +95,7 @@ class CurriculumSelector(Selector[CurriculumParams]):
         """Raises `UsageError` for parameters that do not fit together, and for a column that holds no numbers."""
         import numpy as np
 
-        check(self.params, CheckRequest(columns=tuple(context.columns)))
+        check(self.params, CheckRequest(columns=context.columns))
         if self.params.column is not None:
             self._column = numbers(context, self.params.column, "curriculum")
         self._scores: Scores = np.full(context.pool, np.nan, dtype=np.float32)
