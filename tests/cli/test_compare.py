@@ -119,7 +119,7 @@ def test_runs_of_one_seed_are_no_replicates(tmp_path, folder):
     a, b = (one.at_step["eval_loss"] for one in two.runs[:2])
     assert (figure.mean, figure.spread, figure.count) == (pytest.approx((a + b) / 2), None, 2)
     assert "Each is of one seed" in two.words[1]
-    assert "b is the same run as a, copied or continued: it says nothing of chance." in two.remarks
+    assert "Of one run, copied or continued, are a and b: together they say nothing of chance." in two.remarks
     three = comparison_of([(name, read_run(path)) for name, path in (*copies, other)])
     a, b, c = (one.at_step["eval_loss"] for one in three.runs)
     figure = three.groups[0].at_step["eval_loss"]

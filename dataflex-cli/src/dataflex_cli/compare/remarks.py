@@ -68,7 +68,7 @@ def _same(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
     for name, seen in zip(names, runs, strict=True):
         other = first.setdefault(seen.start.run, name)
         if seen.start.run and other != name:
-            yield f"{name} is the same run as {other}, copied or continued: it says nothing of chance."
+            yield f"Of one run, copied or continued, are {other} and {name}: together they say nothing of chance."
 
 
 def _has(names: Sequence[str]) -> str:
