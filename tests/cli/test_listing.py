@@ -63,7 +63,10 @@ def test_the_list_and_the_description_say_the_same_needs(record):
     """The list imports no strategy, so that what a strategy observes is declared."""
     words = (["list-strategies", "--json"], ["describe", record.spec.name, "--kind", record.spec.kind.value, "--json"])
     told = [json.loads(CliRunner().invoke(cli, list(each)).stdout)["strategies"] for each in words]
-    listed, described = ([one["needs"] for one in each if one["id"] == record.id] for each in told)
+    kind = record.spec.kind.value
+    listed, described = (
+        [one["needs"] for one in each if (one["kind"], one["id"]) == (kind, record.id)] for each in told
+    )
     assert listed == described
 
 
