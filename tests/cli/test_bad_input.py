@@ -456,6 +456,7 @@ def test_packing_that_leaves_no_sample(dataflex, config, tmp_path, stage):
 
 def test_a_failed_run_is_one_line_and_exit_code_one(dataflex, config, tmp_path):
     (tmp_path / "no-model").mkdir()
+    (tmp_path / "no-model" / "config.json").write_text('{"model_type": "llama"}')
     path = config(model_name_or_path=str(tmp_path / "no-model"))
     code, _, err = dataflex("run", path, "--selector", "random")
     assert code == 1

@@ -238,7 +238,7 @@ def test_the_command_prints_tables_and_writes_a_page_with_its_numbers(folder, tm
     runs = [folder / name for name in ("less-0", "less-1", "mixer-0")]
     done = called(*runs, "-o", tmp_path / "new" / "both.html")
     assert [line for line in done.stdout.splitlines() if line in ("Runs", "eval_loss")] == ["Runs", "eval_loss"]
-    line = next(line for line in done.stdout.splitlines() if line.startswith("less-1"))
+    line = next(line for line in done.stdout.splitlines() if line.startswith("less-1 ") and "selector" in line)
     assert line.split()[:6] == ["less-1", "selector", "less", "finished", "1", "34"]
     assert "mixer doremi" in done.stdout
     assert done.stdout.splitlines()[-1] == f"Wrote {tmp_path / 'new' / 'both.html'} and both.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -169,12 +170,14 @@ def begun(folder, *names):
 
 
 def test_a_run_takes_over_what_another_came_to_and_keeps_it(tmp_path):
-    mixer = begun(mixed_run(tmp_path / "done"), "b", "a")
+    mixer = begun(mixed_run(tmp_path / "run"), "b", "a")
     assert mixer.mix(None).tolist() == pytest.approx([0.625, 0.375])
-    resumed = begun(mixed_run(tmp_path / "going", done=3), "b", "a")
-    assert resumed.mix(None).tolist() == [0.5, 0.5]
-    resumed.load_state_dict(mixer.state_dict())
-    assert resumed.mix(None).tolist() == pytest.approx([0.625, 0.375])
+    for name, kept in {"run": [0.625, 0.375], "another": [0.5, 0.5]}.items():
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+        resumed = begun(mixed_run(tmp_path / name, done=3), "b", "a")
+        assert resumed.mix(None).tolist() == [0.5, 0.5]
+        resumed.load_state_dict(mixer.state_dict())
+        assert resumed.mix(None).tolist() == pytest.approx(kept)
 
 
 def test_a_run_that_takes_over_proportions_that_say_little_is_told(tmp_path):

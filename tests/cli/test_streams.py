@@ -233,6 +233,7 @@ def test_ctrl_c_is_130_in_one_line(moment, tmp_path, data):
     )
     (tmp_path / "config.json").write_text(text)
     (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
     command = [sys.executable, "-c", INTERRUPTED.format(module=module, words=words)]
     done = subprocess.run(
         command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=60, check=False

@@ -81,7 +81,7 @@ def test_no_mixin_hides_a_name_of_the_trainer_or_of_another_mixin():
 
     from dataflex_core.trainer import planned, weight
 
-    extended = {"__init__", "get_batch_samples", "get_train_dataloader", "log"}
+    extended = {"__init__", "get_batch_samples", "get_train_dataloader", "log", "evaluate"}
     extended |= {"training_step", "compute_loss", "prediction_step"}
     ours = {
         c

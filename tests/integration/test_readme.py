@@ -73,8 +73,11 @@ def test_the_guide_shows_what_is_written(tmp_path):
 def test_the_readmes_yaml_is_read(model, data, tmp_path):
     (block,) = _blocks("yaml")
     path = tmp_path / "my.yaml"
+    shown = yaml.safe_load(block)
+    named = shown["dataflex"]["mixer"]["proportions"]
+    shown["dataflex"]["mixer"]["proportions"] = dict(zip(("words", "numbers"), named.values(), strict=True))
     args = base_args(model, data, tmp_path / "out", eval_dataset="held")
-    path.write_text(yaml.safe_dump({**args, **yaml.safe_load(block)}))
+    path.write_text(yaml.safe_dump({**args, **shown}))
     prepared = prepare(load_config(path), discover())
     assert [slot.kind.value for slot in prepared.strategies] == ["selector", "mixer", "weighter"]
 

@@ -459,6 +459,13 @@ class _Alone:
         return values
 
 
+@pytest.mark.parametrize(("asked", "wanted"), [({}, [0, 3]), ({"take": "bottom"}, [1, 2]), ({"take": "band"}, [2, 3])])
+def test_columns_that_are_spread_are_gone_by_as_they_are_given(asked, wanted):
+    selector = _by_column([1.0, 2.0, 3.0, 4.0, 5.0], **asked)
+    given = np.array([9, -1, 0, 2, np.nan], dtype=np.float32)
+    assert sorted(selector.choose(_selection(np.arange(5), 2), given).ids.tolist()) == wanted
+
+
 @pytest.mark.parametrize("base", [1_700_000_000, 2**40, -(2**50)])
 @pytest.mark.parametrize("asked", [{}, {"take": "bottom"}, {"take": "band", "low": 0.4, "high": 0.6}])
 def test_columns_are_ranked_by_all_their_digits(base, asked):
