@@ -239,7 +239,7 @@ class Planner:
         request = SelectionRequest(
             progress=progress,
             domains=self._budget.domains,
-            candidates=every.copy(),  # the strategy may work on them in place
+            candidates=every,
             count=min(int(wanted.sum()), len(every)),
             steps=interval.steps,
             global_batch=self._budget.global_batch,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ class Broken:
     wrong: Sequence[Wrong]
     rows: Sequence[Any] = ()
     lines: Sequence[int] = ()
+
+
+def fewest_refused(count: int, refuses: Callable[[int], bool]) -> int:
+    """The fewest of ``count`` rows, from the first on, that are refused; all of them are."""
+    return bisect_left(range(1, count), True, key=refuses) + 1
 
 
 def refused(path: Path, error: Exception) -> Wrong:

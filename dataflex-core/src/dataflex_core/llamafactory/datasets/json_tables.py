@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.llamafactory.datasets.broken import Broken, broken_array, broken_lines, refused
+from dataflex_core.llamafactory.datasets.broken import Broken, broken_array, broken_lines, fewest_refused, refused
 from dataflex_core.llamafactory.datasets.wrong import Unreadable, Wrong, words_of
 
 _CHUNK, _BLOCK = 10 << 20, (10 << 20) // 32
@@ -75,13 +75,9 @@ def _why(path: Path, batch: bytes, line: int, row: int) -> Broken:
         return found
     texts = batch.split(b"\n")
     places = [place for place, text in enumerate(texts) if text.strip()]
-    fewest, most = 0, len(places)  # so many lines are taken, and so many are not
-    while most - fewest > 1:
-        middle = (fewest + most) // 2
-        if _error(b"\n".join(texts[place] for place in places[:middle])) is None:
-            fewest = middle
-        else:
-            most = middle
+    most = fewest_refused(
+        len(places), lambda count: _error(b"\n".join(texts[place] for place in places[:count])) is not None
+    )
     if not places or (error := _error(b"\n".join(texts[place] for place in places[:most]))) is None:
         return found
     said, hint = _reworded(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataflex_core.llamafactory.datasets.broken import kinds
+from dataflex_core.llamafactory.datasets.broken import fewest_refused, kinds
 from dataflex_core.llamafactory.datasets.wrong import DATE, Unreadable, Wrong
 from dataflex_core.wording import first_line
 
@@ -81,14 +81,7 @@ def _misfit(table: Any, schema: Any, name: str) -> tuple[int, str, str]:
     known = dict(_kinds_of_type(there, ""))
     place = next(_filled(table, name), 0)
     if _casts(table.slice(0, 0), schema, name):  # some values can be cast
-        fewest, most = 0, table.num_rows
-        while most - fewest > 1:
-            middle = (fewest + most) // 2
-            if _casts(table.slice(0, middle), schema, name):
-                fewest = middle
-            else:
-                most = middle
-        place = most - 1
+        place = fewest_refused(table.num_rows, lambda count: not _casts(table.slice(0, count), schema, name)) - 1
         value = column[place].as_py()
         if isinstance(value, str) and len(value) <= _SHOWN:
             return place, repr(value), of_type(there)
