@@ -36,6 +36,7 @@ from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import Trained
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import DecisionScores, read_scores
+from dataflex_core.planning.exhaustion import ACTIONS
 
 pytestmark = pytest.mark.numeric
 
@@ -197,7 +198,9 @@ def test_of_equal_scores_it_is_told_whether_numbers_decided(data, chosen, by_num
     assert "target set" not in _alerts(data, scores=told, run=free)["constant-scores"].todo
 
 
-@pytest.mark.parametrize(("action", "is_instead"), [("drawn: all are alike", True), ("next-epoch", False)])
+@pytest.mark.parametrize(
+    ("action", "is_instead"), [("drawn: all are alike", True), *((str(action), False) for action in sorted(ACTIONS))]
+)
 def test_a_selector_that_had_nothing_to_choose_by_is_not_told_of_equal_scores(tmp_path, action, is_instead):
     short = {"domain": None, "wanted": 40, "had": 0, "action": action}
 

@@ -10,7 +10,7 @@ from dataflex_cli.report.model import Enrichment, Taken
 from dataflex_cli.report.reading import Ids, Seen
 from dataflex_core.journal import Decision, ShortageFact
 from dataflex_core.journal.figures import enrichment, overlap, shares
-from dataflex_core.planning.exhaustion import Exhaustion
+from dataflex_core.planning.exhaustion import ACTIONS
 
 _MOST = 60
 
@@ -54,7 +54,7 @@ def taken_of(seen: Seen) -> tuple[Taken, ...]:
 
 def _is_instead(short: ShortageFact) -> bool:
     """Whether a selector had nothing to choose by, as it says itself, and not the pool too few samples."""
-    return short.had == 0 and short.action not in {*Exhaustion, "repeat"}
+    return short.had == 0 and short.action not in ACTIONS
 
 
 def pool_size(seen: Seen) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.contracts import ScoringSelector, Selector
 from dataflex_core.errors import StrategyFault
-from dataflex_core.planning.exhaustion import Exhaustion, Shortage, Supply
+from dataflex_core.planning.exhaustion import BY_OTHERS, REPEAT, Exhaustion, Shortage, Supply
 from dataflex_core.planning.judging import Judged
 from dataflex_core.planning.plan import interleaved, stretched
 from dataflex_core.planning.quotas import ONE_EACH, normalised, quotas
@@ -159,7 +159,7 @@ def joined(parts: Sequence[Part], given: Supply, scored: Judged | None, *, judge
             instead = part.selection.instead
             shortages.append(Shortage(domain=part.group, wanted=part.asked, had=0, action=instead))
         if len(chosen) < part.asked:
-            action = "repeat" if len(chosen) else "given by others"
+            action = REPEAT if len(chosen) else BY_OTHERS
             shortages.append(Shortage(domain=part.group, wanted=part.asked, had=len(chosen), action=action))
         if len(chosen):
             filled.append(stretched(chosen, part.wanted + part.more))

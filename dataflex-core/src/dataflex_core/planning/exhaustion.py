@@ -31,6 +31,11 @@ class Exhaustion(StrEnum):
     """The run stops."""
 
 
+REPEAT, BY_OTHERS = "repeat", "given by others"
+ACTIONS = frozenset({*Exhaustion, REPEAT, BY_OTHERS})
+"""What is done about a shortage; any other action is what a selector says that it gave instead of a choice."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortage:
     """A domain (None: the pool) could not give ``wanted`` distinct samples, only ``had``; ``action`` was taken.
