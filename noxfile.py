@@ -28,6 +28,7 @@ PYTHON = None if sys.version_info[:2] == (3, 11) else "3.11"
 # The newest Python that LLaMA-Factory runs on: datasets, which it holds at 4.0.0 or older, fails on 3.14.
 NEWEST = "3.13"
 PACKAGES = ("dataflex-core", "dataflex-strategies", "dataflex-cli")
+MEASURING = ("benchmarks", "experiments", "scaling")
 CONSTRAINTS = ("--constraints", "constraints.txt", "--build-constraints", "constraints.txt")
 
 # Tests neither ask the network nor each other's threads.
@@ -93,9 +94,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PYTHON)
 def types(session: nox.Session) -> None:
-    """Check types, strictly."""
-    install(session, "mypy", "types-PyYAML", "pytest")
+    """Check types, strictly: what is published, and what measures, which no test runs whole."""
+    install(session, "mypy", "types-PyYAML", "pytest", "matplotlib")
     session.run("mypy", "--strict", *session.posargs, *(f"{package}/src" for package in PACKAGES))
+    measuring = [argument for package in MEASURING for argument in ("--package", package)]
+    session.run("mypy", "--strict", *session.posargs, *measuring, env={"MYPYPATH": "tests"})
 
 
 @nox.session(python=PYTHON)

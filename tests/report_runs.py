@@ -214,9 +214,9 @@ def _trained(
     ]
     weighs = "weighter" in shape.kinds
     if weighs and texts is not None:
-        tokens = ("the", f" {SCRIPT}", "", " ü", "\n", *(f" w{i}" for i in range(30)))
-        weights = (0.0, 1.25, 1.25, 2.5, *(0.1 * i for i in range(31)))
-        one = Weighed(step=until, sample=int(ids[0]), tokens=tokens, weights=weights, left_out=7)
+        words = ("the", f" {SCRIPT}", "", " ü", "\n", *(f" w{i}" for i in range(30)))
+        drawn = (0.0, 1.25, 1.25, 2.5, *(0.1 * i for i in range(31)))
+        one = Weighed(step=until, sample=int(ids[0]), tokens=words, weights=drawn, left_out=7)
         texts.write([], weighed=[replace(one, part=2 if shape.packed else 0)])
     loss = 5.0 - 3.0 * until / shape.steps + float(rng.normal(0, 0.02))
     told = WeightsFact(count=len(ids), lost=0, mean=1.0, spread=0.2, effective_share=0.9) if weighs else None

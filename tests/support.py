@@ -197,7 +197,7 @@ def weights(output: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     name = "adapter_model.safetensors" if (output / "adapter_model.safetensors").exists() else "model.safetensors"
-    return load_file(output / name)
+    return dict(load_file(output / name))
 
 
 def journalled(output: Path) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ class _Demo:
         self._model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32).to(bench.device)
         self._optimizer = torch.optim.AdamW(self._model.parameters(), lr=3e-3)
         targets = {"signatures": tokenised(tokenizer, texts.target[:_TARGETS])}
-        how = {"token_budget": _BATCH * 160, "seed": 0, "collate": bench.collate}
+        how: dict[str, Any] = {"token_budget": _BATCH * 160, "seed": 0, "collate": bench.collate}
         self.signals = make_signals(self._model, self._optimizer, self._rows, targets, **how)
         self.layers = int(self._model.config.num_hidden_layers)
         self.step = 0

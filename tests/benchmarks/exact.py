@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +35,7 @@ def run(bench: Bench, repeats: int) -> Finding:
     rows = tokenised(tokenizer, mixed(collect_texts(), 4 * chosen))
     every = np.arange(len(rows))
     budget = bench.scale.batch * bench.longest
-    how = {"token_budget": budget, "seed": 0, "collate": bench.collate}
+    how: dict[str, Any] = {"token_budget": budget, "seed": 0, "collate": bench.collate}
     signals = make_signals(bench.model, bench.optimizer, rows, bench.targets, **how)
     table = np.zeros((len(rows), WIDTH), dtype=np.float16)
     token_features(lambda start, stop: [row["input_ids"] for row in rows[start:stop]], table)

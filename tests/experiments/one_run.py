@@ -79,10 +79,10 @@ def expected_cost(section: Mapping[str, Any], decision: int, *, pool: int, batch
     if section.get("exact", "all") != "all":
         judged = min(judged, max(SMALLEST, rounded_up(section["exact"] * chosen)))
     if selector["name"] == "loss":
-        return judged * FORWARD / batch
+        return float(judged * FORWARD / batch)
     refreshed = (decision - 1) % selector.get("refresh_target", 1) == 0
     passed = pool if decision == 1 and section.get("features", "tokens") != "tokens" else 0
-    return (judged + TARGET_SIZE * refreshed + passed * FORWARD) / batch
+    return float((judged + TARGET_SIZE * refreshed + passed * FORWARD) / batch)
 
 
 def steps_within(budget: float, *, warmup: int, update: int, cost: Callable[[int], float]) -> int:
@@ -107,4 +107,5 @@ def _pool(args: Mapping[str, Any]) -> int:
 def _share(decisions: Sequence[Mapping[str, Any]], domain: str) -> float:
     """Of all that was decided to be trained on; what an early end left out counts, too."""
     chosen = [event["chosen"] for event in decisions]
-    return sum(each.get(domain, 0) for each in chosen) / max(1, sum(sum(each.values()) for each in chosen))
+    of_domain = sum(each.get(domain, 0) for each in chosen)
+    return float(of_domain / max(1, sum(sum(each.values()) for each in chosen)))

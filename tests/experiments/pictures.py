@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def draw(runs: Mapping[str, Mapping[int, Result]], path: Path, *, title: str) ->
     for name, seeds in runs.items():
         table = np.array([[loss_within(result, budget) for budget in BUDGETS] for result in seeds.values()])
         mean, error = table.mean(axis=0), table.std(axis=0) / np.sqrt(len(table))
-        style = {"color": "black", "linewidth": 2} if name == "random" else {}
+        style: dict[str, Any] = {"color": "black", "linewidth": 2} if name == "random" else {}
         (line,) = axes.plot(BUDGETS, mean, marker="o", markersize=3, label=name, **style)
         axes.fill_between(BUDGETS, mean - error, mean + error, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.set(xlabel="compute, in training steps", ylabel="held-out loss", title=title)
