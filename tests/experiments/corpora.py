@@ -56,14 +56,22 @@ class Texts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Corpus:
-    """``texts`` on request, of which ``domain`` is the target's; and what differs from the demo's training."""
+    """``texts`` on request, of which ``domain`` is the target's; and what differs from the demo's training.
+
+    A run may cost ``budget``, in training steps.
+    """
 
     name: str
     what: str
     domain: str
     texts: Callable[[], Texts]
     model: str = "demo"
+    budget: int = 210
     args: Mapping[str, Any] = field(default_factory=dict)
+
+    def within(self, *shares: float) -> tuple[float, ...]:
+        """Those shares of ``budget``."""
+        return tuple(self.budget * share for share in shares)
 
 
 def write_corpus(corpus: Corpus, folder: Path, *, seed: int) -> dict[str, Any]:
@@ -166,6 +174,7 @@ _LORA = {
     "lora_target": "all",
     "template": "smollm2",
     "learning_rate": 5e-4,
+    "bf16": True,
 }
 CORPORA = {
     corpus.name: corpus
@@ -189,6 +198,7 @@ CORPORA = {
             domain=TARGET_DOMAIN,
             texts=demo_texts,
             model="smollm2",
+            budget=105,
             args=_LORA,
         ),
     )

@@ -32,7 +32,9 @@ def held_out_loss(args: Mapping[str, Any], name: str) -> Callable[[Any], float]:
         with torch.no_grad():
             for batch in batches:
                 labels = batch["labels"][:, 1:]
-                logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+                logits = (
+                    model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1].float()
+                )
                 total += float(torch.nn.functional.cross_entropy(logits.mT, labels, reduction="sum"))
                 count += int((labels != -100).sum())
         model.train(was_training)

@@ -20,9 +20,8 @@ from experiments.held_out import held_out_loss
 from experiments.meter import Meter, as_callback
 from experiments.results import Result
 
-BUDGET = 210
-"""Training steps' worth of compute."""
-BUDGETS = tuple(BUDGET * eighths / 8 for eighths in (1, 2, 3, 4, 6, 8))
+SHARES = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
+"""Of the budget: after these a run is evaluated."""
 _WARMUP, _UPDATE = 10, 10
 
 
@@ -39,13 +38,13 @@ def run(corpus: Corpus, arm: Arm, args: Mapping[str, Any], folder: Path, *, seed
     cost = partial(expected_cost, section, pool=_pool(args), batch=batch)
     events: list[dict[str, Any]] = []
     meter = Meter(
-        budgets=BUDGETS,
+        budgets=corpus.within(*SHARES),
         evaluate=held_out_loss(args, HELD_OUT),
         decided=lambda: sum(event["cost"] for event in of_kind(events, "decision")),
         ahead=lambda step: cost((step - warmup) // update + 1) if begins(step, warmup, update) else 0.0,
     )
     output = folder / f"output-{arm.name}-{seed}"
-    steps = steps_within(BUDGET, warmup=warmup, update=update, cost=cost)
+    steps = steps_within(corpus.budget, warmup=warmup, update=update, cost=cost)
     changes = {"output_dir": str(output), "max_steps": steps, "dataflex": section}
     callbacks = [*transformers.trainer.DEFAULT_CALLBACKS, as_callback(meter)]
     with patch.object(transformers.trainer, "DEFAULT_CALLBACKS", callbacks):

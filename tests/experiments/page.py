@@ -10,12 +10,14 @@ import numpy as np
 from experiments.arms import ARMS
 from experiments.corpora import CORPORA, Corpus
 from experiments.figures import ahead, grouped, loss_after, loss_within, over_seeds, seconds_per_step
+from experiments.one_run import SHARES as EVALUATED
 from experiments.pictures import draw
 from experiments.results import Result
 
 PAGE = Path(__file__).parents[2] / "docs" / "experiments.md"
 PICTURES = PAGE.parent / "images"
-BUDGETS = (52.5, 105.0, 210.0)
+SHARES = (0.25, 0.5, 1.0)
+"""Of a corpus's budget: what the tables show."""
 CONTROL = "random"
 Runs = Mapping[str, Mapping[int, Result]]
 
@@ -26,7 +28,7 @@ def write_page(results: Sequence[Result]) -> None:
     for corpus in CORPORA.values():
         runs = _in_order(grouped(results, corpus.name))
         if runs:
-            draw(runs, PICTURES / f"pays-{corpus.name}.svg", title=corpus.what)
+            draw(runs, corpus.within(*EVALUATED), PICTURES / f"pays-{corpus.name}.svg", title=corpus.what)
         text = replaced(text, corpus.name, "\n".join(section(corpus, runs)))
     PAGE.write_text(text, encoding="utf-8")
 
@@ -44,35 +46,36 @@ def section(corpus: Corpus, runs: Runs) -> Iterator[str]:
     if not runs:
         yield "This has not been run."
         return
+    budgets = corpus.within(*SHARES)
     yield f"![held-out loss against compute: {corpus.what}](images/pays-{corpus.name}.svg)"
     yield ""
     yield "Held-out loss, mean and standard deviation over the seeds, after so many training steps' worth:"
     yield ""
-    yield f"| arm | seeds | {' | '.join(_words(BUDGETS))} | lower than `random` | target's share of the chosen |"
-    yield "|---|---|" + "---|" * len(BUDGETS) + "---|---|"
+    yield f"| arm | seeds | {' | '.join(_words(budgets))} | lower than `random` | target's share of the chosen |"
+    yield "|---|---|" + "---|" * len(budgets) + "---|---|"
     control = runs.get(CONTROL, {})
     for name, seeds in runs.items():
-        losses = (over_seeds([loss_within(result, budget) for result in seeds.values()]) for budget in BUDGETS)
-        lower = " · ".join("{} of {}".format(*ahead(seeds, control, budget)) for budget in BUDGETS)
+        losses = (over_seeds([loss_within(result, budget) for result in seeds.values()]) for budget in budgets)
+        lower = " · ".join("{} of {}".format(*ahead(seeds, control, budget)) for budget in budgets)
         share = np.mean([result.share for result in seeds.values()])
         label = f"`{name}`: {ARMS[name].what}" if name in ARMS else f"`{name}`"
         won = "" if name == CONTROL else lower
         yield f"| {label} | {len(seeds)} | {' | '.join(map(str, losses))} | {won} | {share:.0%} |"
     yield ""
-    yield from _seconds(runs)
+    yield from _seconds(runs, budgets)
 
 
-def _seconds(runs: Runs) -> Iterator[str]:
+def _seconds(runs: Runs, budgets: Sequence[float]) -> Iterator[str]:
     """The same budgets in processor seconds, and what decisions cost in both ways of counting."""
     yield "Counted in seconds of the processor, in those of a training step of the same run:"
     yield ""
-    yield "| arm | decisions, in steps, by count | by seconds | " + " | ".join(_words(BUDGETS)) + " |"
-    yield "|---|---|---|" + "---|" * len(BUDGETS)
+    yield "| arm | decisions, in steps, by count | by seconds | " + " | ".join(_words(budgets)) + " |"
+    yield "|---|---|---|" + "---|" * len(budgets)
     for name, seeds in runs.items():
         last = [result.points[-1] for result in seeds.values()]
         counted = np.mean([point.passes - point.steps for point in last])
         measured = np.mean([result.points[-1].deciding / seconds_per_step(result) for result in seeds.values()])
-        losses = [over_seeds([loss_after(result, budget) for result in seeds.values()]) for budget in BUDGETS]
+        losses = [over_seeds([loss_after(result, budget) for result in seeds.values()]) for budget in budgets]
         yield f"| `{name}` | {counted:.0f} | {measured:.0f} | {' | '.join(f'{loss.mean:.3f}' for loss in losses)} |"
 
 
