@@ -31,11 +31,13 @@ PACKAGES = ("dataflex-core", "dataflex-strategies", "dataflex-cli")
 MEASURING = ("benchmarks", "experiments", "scaling")
 CONSTRAINTS = ("--constraints", "constraints.txt", "--build-constraints", "constraints.txt")
 
-# Tests neither ask the network nor each other's threads.
-QUIET = {
+# Tests neither ask the network nor each other's threads; of the many processes they start each would compile what it
+# imports, for ten seconds, where nothing compiled may be kept.
+QUIET: dict[str, str | None] = {
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
+    "PYTHONDONTWRITEBYTECODE": None,
     "TOKENIZERS_PARALLELISM": "false",
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "WANDB_MODE": "disabled",

@@ -23,6 +23,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test that trains, or compares floats, has to carry the marker `numeric`."""
+    from imports_kept import ImportsKept
     from numeric import Numeric
 
     with suppress(ImportError):  # not every session has it
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.register_profile("any machine", deadline=None, derandomize=True)
         settings.load_profile("any machine")
     config.pluginmanager.register(Numeric(), "numeric")
+    config.pluginmanager.register(ImportsKept(), "imports kept")
 
 
 @pytest.fixture(scope="session")
