@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from dataflex_cli import doctor
 from dataflex_cli.doctor import machine
+from dataflex_cli.doctor.bytecode import bytecode_check
 from dataflex_cli.doctor.check import Check, State
 from dataflex_cli.doctor.installed import Environment
 from dataflex_cli.doctor.locks import extensions_folder, lock_checks
@@ -242,6 +243,34 @@ def test_a_lock_that_somebody_holds(tmp_path):
     assert [check.state for check in lock_checks(tmp_path)] == [State.PROBLEM]
 
 
+def _source(folder):
+    package = folder / "a package" / "transformers"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("x = 1")
+    return package / "__init__.py"
+
+
+def test_compiled_modules_that_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    source = _source(tmp_path)
+    assert bytecode_check(source, written=True).state is State.OK
+    found = bytecode_check(source, written=False)
+    assert found.state is State.WARNING
+    _, command = found.remedy.split("unset it, or python ")
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(f"{sys.executable} {command}", shell=True, check=True, env=env)
+    assert bytecode_check(source, written=False).state is State.OK
+
+
+def test_compiled_modules_with_no_place_to_lie(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path / "file" / "below"))
+    found = bytecode_check(_source(tmp_path), written=True)
+    assert found.state is State.WARNING
+    assert "cannot be written" in found.detail
+    assert bytecode_check(None, written=True).state is State.OK
+
+
 def test_where_extensions_are_built(tmp_path):
     assert extensions_folder({"TORCH_EXTENSIONS_DIR": "/a"}, tmp_path) == Path("/a")
     assert extensions_folder({}, tmp_path).is_relative_to(tmp_path)
@@ -290,4 +319,4 @@ def test_this_environment(tmp_path):
     assert {states[name] for name in (*SHOWN, "torchaudio", "torchvision", "extension lock", "strategies")} == {"ok"}, (
         told
     )
-    assert {"GPUs", "gloo"} <= states.keys()
+    assert {"GPUs", "gloo", "compiled modules"} <= states.keys()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from dataflex_cli.doctor.bytecode import bytecode_check, imported_module
 from dataflex_cli.doctor.check import Check
 from dataflex_cli.doctor.installed import read_environment
 from dataflex_cli.doctor.locks import extensions_folder, lock_checks
@@ -24,5 +25,7 @@ def checks(catalog: Catalog) -> Iterator[Check]:
     yield from version_checks(environment)
     yield from pair_checks(environment)
     yield from machine_checks(probe())
+    source, written = imported_module()
+    yield bytecode_check(source, written=written)
     yield from lock_checks(extensions_folder(os.environ, Path.home()))
     yield from plugin_checks(catalog)
