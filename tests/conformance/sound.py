@@ -105,7 +105,10 @@ class SparseMixer(Mixer[NoParams]):
 
 
 class ColumnsSelector(ScoringSelector[NoParams]):
-    """Chooses by the largest of the first numbers of an embedding."""
+    """Chooses by the largest of the first numbers of an embedding; keeps no parameters."""
+
+    def __init__(self, params):
+        pass
 
     def score(self, request, shard):
         return request.signals.embeddings(shard)[:, :3]

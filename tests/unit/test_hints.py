@@ -81,6 +81,7 @@ def test_a_configuration_that_cannot_be_read_says_how_to_write_it(text, word, hi
         ([0.5, -1], "zero or more"),
         (Mixture(proportions=[1, 1], loss_weights=[1, 2]), "the needs of its StrategySpec"),
         (Mixture(proportions=[1, 1], notes={"a": float("nan")}), "a finite number"),
+        (Mixture(proportions=[1, 1], notes={"a": 10**400}), "a finite number"),
         (Mixture(proportions=[1, 1], remarks="a line"), "give remarks as"),
         (Mixture(proportions=[1, 1], remarks=("two\nlines",)), "give remarks as"),
     ],

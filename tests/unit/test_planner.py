@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from planned import PLAIN, Shares, decided, made
 
 from dataflex_core import Mixture, Need, ScoringSelector, Selection, Selector
 from dataflex_core.errors import DataError, StrategyFault
+from dataflex_core.planning.answers import mixture_of
 from dataflex_core.planning.exhaustion import Exhaustion
 from dataflex_core.planning.planner import Rules
 
@@ -303,3 +306,9 @@ def test_as_many_candidates_as_were_asked_for_are_judged_across_the_ends_of_pass
         times[plan.ids] += 1
     if judged == 5 and mixer is None:
         assert times.max() - times.min() <= 2, "none is passed over"
+
+
+@pytest.mark.parametrize("figure", [np.float32(0.5), np.float64(0.5), Fraction(1, 2), Decimal("0.5")], ids=repr)
+def test_a_mixers_notes_are_numbers_that_a_journal_can_hold(figure):
+    found = mixture_of(Mixture(proportions=[1, 1], notes={"a": figure}), frozenset(), 2)
+    assert json.dumps(dict(found.notes)) == '{"a": 0.5}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import functools
+import importlib
 import inspect
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from dataflex_core.catalog import Record
 from dataflex_core.contract_check import what_does_not_fit
 from dataflex_core.errors import DataError, Interrupted, StrategyFault
 from dataflex_core.prepared import choose, make_strategy
-from dataflex_core.strategy_faults import named
+from dataflex_core.strategy_faults import answered_at, named
 
 HERE = Path(__file__).name
 TITLE, OTHER = "selector mine (mine.py 1)", "mixer theirs (theirs 2)"
@@ -243,3 +244,24 @@ def test_functions_of_a_declaration_are_named_likewise():
         choose(_record(Fits, needs_for=f"{__name__}:needs"), None)
     with pytest.raises(StrategyFault, match=rf"what it costs: ZeroDivisionError: .*, at .*{HERE}:\d+"):
         choose(_record(Fits, cost_of=f"{__name__}:costs"), None).cost()
+
+
+def test_what_an_inherited_method_raises_is_at_its_line(tmp_path, monkeypatch):
+    (tmp_path / "elders.py").write_text("class Elder:\n    def ask(self):\n        return 1 / self.ratio\n")
+    (tmp_path / "heirs.py").write_text("import elders\n\nclass Heir(elders.Elder):\n    ratio = 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    made = importlib.import_module("heirs").Heir()
+    with pytest.raises(StrategyFault, match=r"ZeroDivisionError: .*, at .*elders\.py:3 "):
+        _ask({TITLE: made}, made)
+
+
+def test_the_place_of_a_method_is_the_authors_own_beneath_its_wrappers():
+    def own(self):
+        return None
+
+    def wrapper(self):
+        return own(self)
+
+    wrapped = type("Wrapped", (), {"ask": functools.wraps(own)(wrapper)})()
+    assert answered_at(wrapped, "ask").endswith(f"{HERE}:{inspect.getsourcelines(own)[1]}")
+    assert answered_at(wrapped, "none") == ", in none()"

@@ -44,22 +44,26 @@ def named(strategies: Mapping[str, object], when: str) -> Iterator[None]:
 
 
 def place_of(error: BaseException, owner: object) -> str | None:
-    """``file:line`` of the deepest code of ``owner``'s own package that an exception came through, or None."""
-    return place_in(error, _package(owner))
+    """``file:line`` of the deepest code of ``owner``'s own package that an exception came through, or None.
+
+    Where it came through none, that of the packages whose classes ``owner`` inherits from, without DataFlex's own.
+    """
+    return place_in(error, _package(owner)) or place_in(error, *_inherited(owner))
 
 
-def place_in(error: BaseException, package: str) -> str | None:
-    """``file:line`` of the deepest code of a top-level package that an exception came through, or None."""
+def place_in(error: BaseException, *packages: str) -> str | None:
+    """``file:line`` of the deepest code of top-level packages that an exception came through, or None."""
     found = None
     for frame, line in _frames(error.__traceback__):
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] in packages:
             found = _place(frame.f_code.co_filename, line)
     return found
 
 
 def place_of_method(owner: object, method: str) -> str | None:
     """``file:line`` at which a method of a strategy, or of its class, is defined; None where that is not known."""
-    code = getattr(getattr(owner, method, None), "__code__", None)
+    found = getattr(owner, method, None)
+    code = None if found is None else getattr(inspect.unwrap(found), "__code__", None)
     return None if code is None else _place(code.co_filename, code.co_firstlineno)
 
 
@@ -94,6 +98,11 @@ def _package(owner: object) -> str:
     # A function and a class know their module; what a class made knows that of its class.
     module = getattr(owner, "__module__", None) or type(owner).__module__
     return str(module).partition(".")[0]
+
+
+def _inherited(owner: object) -> set[str]:
+    classes = owner.__mro__ if isinstance(owner, type) else type(owner).__mro__
+    return {one.__module__.partition(".")[0] for one in classes} - {"builtins", "dataflex_core"}
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[tuple[Any, int]]:

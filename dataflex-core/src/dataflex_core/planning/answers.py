@@ -67,7 +67,8 @@ def mixture_of(answer: Any, needs: frozenset[Need], domains: int) -> Mixture:
     remarks = mixture.remarks
     if not isinstance(remarks, tuple) or not all(isinstance(r, str) and len(r.splitlines()) == 1 for r in remarks):
         raise StrategyFault(f"remarks {remarks!r}, which are no lines of text", hint="give remarks as (line, line)")
-    return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights)
+    notes = {name: float(figure) for name, figure in mixture.notes.items()}
+    return replace(mixture, proportions=normalised(mixture.proportions, domains), loss_weights=weights, notes=notes)
 
 
 def _check_numbers(values: Any, what: str, count: int) -> None:
@@ -133,7 +134,7 @@ def wrong_notes(notes: Any) -> str | None:
     for name, figure in notes.items():
         try:
             finite = isfinite(figure)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             finite = False
         if not finite:
             return f"notes {name}={figure!r}, which is no finite number"

@@ -55,7 +55,11 @@ class Subject:
 
     def make(self) -> Strategy[Any]:
         """As a run does. Raises `InvalidParameters` and `StrategyFault`."""
-        return make_strategy(self.chosen)
+        return self.build(self.chosen)
+
+    def build(self, chosen: Chosen) -> Strategy[Any]:
+        """Of `chosen`, or the same again."""
+        return make_strategy(chosen)
 
     @property
     def chosen(self) -> Chosen:
@@ -123,10 +127,11 @@ def run_scenario(
 def _run(
     subject: Subject, scenario: Scenario, rank: int, meeting: Meeting, seed: int, start: Snapshot | None, keep: bool
 ) -> Trace:
-    strategy = subject.make()
+    chosen = subject.chosen
+    strategy = subject.build(chosen)
     runner = _runner(subject, scenario, strategy, seed=seed, rank=rank, meeting=meeting)
     watch(strategy, runner)
-    before = repr(strategy.params)
+    before = repr(chosen.params)  # not the strategy's, which need not keep them
     strategy.setup(_context(scenario, seed))
     if start is not None:
         strategy.load_state_dict(deepcopy(start.state))  # which may be changed: it is of one strategy only
@@ -138,7 +143,7 @@ def _run(
         step = scenario.steps[done]
         answers.append((step.title, step.ask(strategy, runner)))
         meeting.meet(rank, f"has answered at {step.title}", None)
-    if repr(strategy.params) != before:
+    if repr(chosen.params) != before:
         runner.touched.add("params")
     return Trace(
         answers=tuple(answers),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def watch(strategy: Strategy[Any], runner: Runner) -> None:
 
 
 def _watched(method: Callable[..., Any], runner: Runner) -> Callable[..., Any]:
+    @wraps(method)  # a wrong answer is said to be of the author's method
     def called(request: Any, *others: Any) -> Any:
         given = {f"request.{name}": getattr(request, name) for name in _ARRAYS if hasattr(request, name)}
         given.update({f"argument {i}": other for i, other in enumerate(others, 2) if isinstance(other, np.ndarray)})

@@ -7,6 +7,7 @@ from typing import Any
 
 from dataflex_core.contracts import Weighter
 from dataflex_core.spec import Need
+from dataflex_core.strategy_faults import answered_at
 from dataflex_core.testing import fakes
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.steps import Answer, Ids, Runner, figures
@@ -89,7 +90,7 @@ class Weighing:
             weights, notes = checked(answer, losses)
             kept = token_weights(answer, losses) if runner.chosen.compares else weights
         except ValueError as wrong:
-            raise CheckFailed(f"{self.title}: {wrong}") from wrong
+            raise CheckFailed(f"{self.title}: {wrong}{answered_at(strategy, 'weigh')}") from wrong
         return (kept.masked_fill(~losses.mask, 0.0).numpy(), *figures(notes))
 
     def _losses(self, runner: Runner, model: str | None) -> TokenLosses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.contracts import ScoringSelector, Strategy
 from dataflex_core.errors import DataflexError
+from dataflex_core.prepared import Chosen
 from dataflex_core.requests import Selection, SelectionRequest
 from dataflex_core.spec import Kind
 from dataflex_core.testing.checks import check
@@ -37,14 +39,15 @@ Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 class _Watched(Subject):
     """A strategy whose choices are compared with its scores."""
 
-    def make(self) -> Strategy[Any]:
-        strategy = super().make()
+    def build(self, chosen: Chosen) -> Strategy[Any]:
+        strategy = super().build(chosen)
         if isinstance(strategy, ScoringSelector):
             strategy.__dict__["choose"] = _watched(strategy.choose)
         return strategy
 
 
 def _watched(choose: Choose) -> Choose:
+    @wraps(choose)
     def watched(request: SelectionRequest, scores: NDArray[np.float32]) -> Selection:
         unscored = request.candidates[np.isnan(scores.reshape(len(scores), -1)).any(axis=1)]
         made = choose(request, scores)
