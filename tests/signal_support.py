@@ -88,7 +88,10 @@ def shifted(model):
     return Shifted(model.config)
 
 
-def trained(model, rows, steps=6) -> torch.optim.Optimizer:
+STEPS = 6
+
+
+def trained(model, rows, steps=STEPS) -> torch.optim.Optimizer:
     """A few real Adam steps, so that the moments are what a run has."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, betas=(0.9, 0.98))
     for step in range(steps):
@@ -120,6 +123,7 @@ def signals_of(
         targets=[Samples(name=f"t{k}", dataset=rows) for k, rows in enumerate(targets)],
         notice=said,
         seed=seed,
+        step=STEPS,
     )
     return ModelSignals(context, Samples(name="the pool", dataset=pool))
 
@@ -144,8 +148,8 @@ def reference_gradients(model, rows, dtype=torch.float64) -> torch.Tensor:
     return torch.stack(found)
 
 
-def reference_updates(model, optimizer, rows, *, adam=True, dtype=torch.float64) -> torch.Tensor:
-    """Those gradients, or with ``adam`` the directions that the optimizer would take for them."""
+def reference_updates(model, optimizer, rows, *, adam=True, dtype=torch.float64, step=None) -> torch.Tensor:
+    """Those gradients, or with ``adam`` LESS's directions, or those of Adam's step ``step``, from 1."""
     update = reference_gradients(model, rows, dtype)
     if adam:
         parameters = [p for p in model.parameters() if p.requires_grad]
@@ -153,7 +157,9 @@ def reference_updates(model, optimizer, rows, *, adam=True, dtype=torch.float64)
         (b1, b2), eps = group["betas"], group["eps"]
         states = [optimizer.state[p] for p in parameters]
         m, v = (torch.cat([s[k].double().flatten() for s in states]) for k in ("exp_avg", "exp_avg_sq"))
-        update = (b1 * m + (1 - b1) * update) / (b2 * v + (1 - b2) * update**2 + eps).sqrt()
+        of_first, of_second = (1.0, 1.0) if step is None else (1 - b1**step, 1 - b2**step)
+        first, second = b1 * m + (1 - b1) * update, b2 * v + (1 - b2) * update**2
+        update = first / of_first / (second / of_second + eps).sqrt()
     return update
 
 

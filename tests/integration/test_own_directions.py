@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import cases
-from signal_support import SIZE, TARGETS, reference_gradients, reference_updates, set_up, signals_of
+from signal_support import SIZE, STEPS, TARGETS, reference_gradients, reference_updates, set_up, signals_of
 from support import build_model
 
 from dataflex_core.errors import DataError, StrategyFault
@@ -54,6 +54,7 @@ def test_products_with_own_directions_are_the_float64_batch_of_one_reference(fol
     np.testing.assert_allclose(found, (unit(update) @ q.T).numpy(), rtol=1e-4, atol=2e-6)
 
     found = signals.alignments(EVERY, directions=directions, adam=adam)
+    update = reference_updates(model, optimizer, pool, adam=adam, step=STEPS + 1)
     q = torch.stack([vectors.mean(dim=0) for vectors in sums])
     scale = float(update.norm(dim=1).max() * q.norm(dim=1).max())
     np.testing.assert_allclose(found, (update @ q.T).numpy(), rtol=1e-4, atol=2e-6 * scale)
@@ -76,7 +77,7 @@ def test_a_subtask_is_a_direction_of_its_samples(folder, method):
 def test_alignments_are_products_with_mean_gradients(folder, adam):
     model, optimizer, pool, targets = set_up(folder, "lora")
     found = signals_of(model, optimizer, [*pool, EMPTY], targets).alignments(np.arange(SIZE + 1), adam=adam)
-    update = reference_updates(model, optimizer, pool, adam=adam)
+    update = reference_updates(model, optimizer, pool, adam=adam, step=STEPS + 1)
     q = torch.stack([reference_gradients(model, rows).mean(dim=0) for rows in targets])
     scale = float(update.norm(dim=1).max() * q.norm(dim=1).max())
     np.testing.assert_allclose(found[:-1], (update @ q.T).numpy(), rtol=1e-4, atol=1e-6 * scale)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from signal_support import SIZE, build, make_samples, reference_scores, set_up, signals_of
+from signal_support import SIZE, build, make_samples, reference_gradients, reference_scores, set_up, signals_of
 from support import build_model
 
 from dataflex_core.errors import DataError, RunFailed
@@ -277,6 +277,21 @@ def test_the_adam_direction_of_the_worked_numbers():
     )
     found = adam_direction(torch.tensor([[0.1, -0.2, 0.3, 0.0]]), moments)
     torch.testing.assert_close(found, torch.tensor([[0.55, 0.35, -0.2, 179.107581]]), rtol=1e-5, atol=1e-6)
+
+
+def test_alignments_foretell_what_a_step_of_the_optimizer_does(folder):
+    model, optimizer, pool, targets = set_up(folder, "full")
+    (found,) = signals_of(model, optimizer, pool, targets[:1]).alignments(np.arange(1))[0]
+    before = [p.detach().clone() for p in model.parameters()]
+    gradients = reference_gradients(model, targets[0]).mean(dim=0)
+    optimizer.param_groups[0].update(lr=1e-6, weight_decay=0.0)
+    sample = reference_gradients(model, pool[:1])[0].float()
+    sizes = [p.numel() for p in model.parameters()]
+    for p, g in zip(model.parameters(), sample.split(sizes), strict=True):
+        p.grad = g.view_as(p)
+    optimizer.step()
+    moved = torch.cat([(b - p.detach()).flatten().double() for b, p in zip(before, model.parameters(), strict=True)])
+    assert float(found) == pytest.approx(float(moved @ gradients) / 1e-6, rel=0.05)
 
 
 @pytest.mark.parametrize(

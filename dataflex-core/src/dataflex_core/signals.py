@@ -217,8 +217,9 @@ class Signals(Protocol):
     ) -> Scores:
         """Product with each target subtask's mean gradient, Float32[n, K]; nothing is made of length one.
 
-        To first order, and times the learning rate, what a step on the sample takes off the subtask's mean loss: a step
-        of the running Adam, or, without ``adam``, of plain gradient descent. NaN where a sample has no target token.
+        To first order, and times the learning rate, what a step on the sample takes off the subtask's mean loss: the
+        next step of the running Adam, with eps under the root, or, without ``adam``, one of plain gradient descent. NaN
+        where a sample has no target token.
 
         ``directions``, ``layers`` and ``refresh``, and what is raised, as in `influences`. Collective.
         """
@@ -238,7 +239,8 @@ class Signals(Protocol):
         """Exact products of samples' gradients with each other, Float32[len(a), len(b)], the same on every rank.
 
         ``a`` and ``b`` are ids Int64, whole and no shards. Nothing is made of length one, as in `alignments`. With
-        ``adam`` both sides are the directions that the running Adam would take. NaN where a sample has no target token.
+        ``adam`` both sides are the directions of the running Adam's next step, as there. NaN where a sample has no
+        target token.
 
         For up to some hundred samples: half a GiB of gradients of ``a`` is held, or one gradient, and those of ``b``
         are made anew for each such block. Where ``a`` and ``b`` are the same samples, a block meets itself and those

@@ -116,7 +116,7 @@ class GradientSignals(ABC):
         for ids in (a, b):
             check_ids(ids, len(self._samples))
         self._check_alike("products of other ids", a, b)
-        moments = self._moments(context.gradients, adam=adam)
+        moments = self._moments(context.gradients, adam=adam, unit=False)
         with eval_mode(context.models.training):
             found = products(context.gradients, context.engine, self._samples, a, b, moments)
         if a.size and b.size and not np.isfinite(found).any():
@@ -131,7 +131,7 @@ class GradientSignals(ABC):
         plane = len(context.targets) if keep_targets else 0
         if dim <= plane:
             raise StrategyFault(f"{plane} subtasks do not fit into {dim} dimensions", hint="give a larger dim")
-        moments = self._moments(context.gradients, adam=adam)
+        moments = self._moments(context.gradients, adam=adam, unit=unit)
         parameters = context.gradients.parameters
         projection = Projection(
             {name: shape_of(p).numel() for name, p in parameters.items()}, dim=dim - plane, seed=context.seed
@@ -175,7 +175,7 @@ class GradientSignals(ABC):
         some = np.sort(ids[: paid.samples])
         if not len(some):
             return Reasons(ids=some, cosines=np.zeros((0, targets), dtype=np.float32), gradients=0)
-        moments = self._moments(gradients, adam=adam)
+        moments = self._moments(gradients, adam=adam, unit=True)
         with eval_mode(context.models.training):
             found = cosines_with_each(
                 gradients, context.engine, self._samples, some, context.targets, moments, kept=units
@@ -198,7 +198,7 @@ class GradientSignals(ABC):
             made_of = [direction.samples for direction in directions]
             numbers = [array for direction in directions for array in (direction.ids, direction.weights)]
             request["directions"] = self._check_alike("other directions", *numbers)
-        moments = self._moments(gradients, adam=asked.adam)
+        moments = self._moments(gradients, adam=asked.adam, unit=asked.unit)
         with eval_mode(context.models.training):
             if directions is None:
                 taken = self._of_targets(gradients, unit=asked.unit, layers=asked.layers, refresh=asked.refresh)
@@ -274,10 +274,13 @@ class GradientSignals(ABC):
             )
         return digest.hexdigest()
 
-    def _moments(self, gradients: Gradients, *, adam: bool) -> dict[nn.Parameter, Moments] | None:
+    def _moments(self, gradients: Gradients, *, adam: bool, unit: bool) -> dict[nn.Parameter, Moments] | None:
+        """What is made of length one has LESS's directions, the rest those of Adam's next step."""
         context = self._context
         moments = moments_of(context.optimizer(), gradients.parameters.values()) if adam else None
         if adam and moments is None:
             told = "the optimizer keeps no Adam moments: gradients are compared as they are"
             context.fall_back_once("plain-gradients", told)
-        return moments
+        if moments is None or unit:
+            return moments
+        return {parameter: one.at_step(context.step + 1) for parameter, one in moments.items()}

@@ -16,13 +16,21 @@ _ALL = slice(None)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
-    """First and second moment of one parameter, Float32[numel]; None before the first step, when they are zero."""
+    """First and second moment of one parameter, Float32[numel]; None before the first step, when they are zero.
+
+    Each is divided by its ``correction``, of which Adam has 1 − β^t at its step t, and LESS none.
+    """
 
     first: torch.Tensor | None
     second: torch.Tensor | None
     beta1: float
     beta2: float
     eps: float
+    correction: tuple[float, float] = (1.0, 1.0)
+
+    def at_step(self, step: int) -> Moments:
+        """With Adam's corrections for its ``step``, from 1."""
+        return replace(self, correction=(1 - self.beta1**step, 1 - self.beta2**step))
 
     def of(self, columns: slice) -> Moments:
         """Those of some of the parameter's numbers."""
@@ -101,13 +109,21 @@ def unwrapped(optimizer: object) -> torch.optim.Optimizer | None:
 def adam_direction(gradients: torch.Tensor, moments: Moments) -> torch.Tensor:
     """``m' / √(v' + eps)`` of Float32[B, numel] gradients, with ``m' = β₁m + (1 − β₁)g``, ``v' = β₂v + (1 − β₂)g²``.
 
-    The form of LESS (arXiv:2402.04333), without bias correction and with eps under the root. Consumes its input.
+    ``m'`` and ``v'`` are divided by their corrections. With eps under the root, as LESS has it (arXiv:2402.04333), a
+    gradient that is nothing but rounding is no whole step. Consumes its input.
     """
     root = gradients.square()
+    of_first, of_second = moments.correction
     if moments.first is None or moments.second is None:
-        return gradients.mul_(1 - moments.beta1).div_(root.mul_(1 - moments.beta2).add_(moments.eps).sqrt_())
-    torch.lerp(moments.second, root, 1 - moments.beta2, out=root)
-    return torch.lerp(moments.first, gradients, 1 - moments.beta1).div_(root.add_(moments.eps).sqrt_())
+        made = gradients.mul_(1 - moments.beta1)
+        root.mul_(1 - moments.beta2)
+    else:
+        made = torch.lerp(moments.first, gradients, 1 - moments.beta1)
+        torch.lerp(moments.second, root, 1 - moments.beta2, out=root)
+    if moments.correction != (1.0, 1.0):
+        made.div_(of_first)
+        root.div_(of_second)
+    return made.div_(root.add_(moments.eps).sqrt_())
 
 
 def direction(
