@@ -210,7 +210,9 @@ def test_completions_can_be_asked_about():
         (lambda facts: facts.alignments(EVERY, directions=[facts.direction(EVERY, 0.0 * EVERY)]), DataError),
         (lambda facts: facts.embeddings(EVERY, pooling="max"), StrategyFault),
         (lambda facts: facts.generations(EVERY, count=2), StrategyFault),
-        (lambda facts: facts.losses(np.array([len(EVERY)])), IndexError),
+        (lambda facts: facts.losses(np.array([len(EVERY)])), StrategyFault),
+        (lambda facts: facts.losses(np.ones(len(EVERY), dtype=bool)), StrategyFault),
+        (lambda facts: facts.generations(EVERY, temperature=0.0), StrategyFault),
     ],
 )
 def test_what_a_run_refuses_is_refused(ask, error):

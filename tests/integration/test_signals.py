@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from signal_support import SIZE, build, make_samples, reference_gradients, reference_scores, set_up, signals_of
 from support import build_model
 
-from dataflex_core.errors import DataError, RunFailed
+from dataflex_core.errors import DataError, RunFailed, StrategyFault
 from dataflex_core.scoring.batching import deal, lengths_of, pack, target_tokens_of
 from dataflex_core.scoring.gradients import SampleGradients
 from dataflex_core.scoring.influence import batch_cosines
@@ -265,6 +265,23 @@ def test_the_model_is_left_as_it_was_found(folder, signal, raises, reentrant):
     assert random.getstate() == python_state
     assert np.array_equal(np.random.get_state()[1], numpy_state)
     assert len(calls) >= 3
+
+
+@pytest.mark.parametrize(
+    "ids", [np.ones(SIZE, dtype=bool), np.array([SIZE]), np.array([0.0])], ids=["mask", "no id", "float"]
+)
+@pytest.mark.parametrize(
+    "method", ["shard", "lengths", "target_tokens", "texts", "row", "losses", "token_losses", "influence"]
+)
+def test_what_are_no_ids_is_refused_by_every_method(asked, method, ids):
+    with pytest.raises(StrategyFault) as caught:
+        getattr(asked, method)(ids)
+    assert caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def asked(folder):
+    return signals_of(*set_up(folder, "lora"))
 
 
 def test_the_adam_direction_of_the_worked_numbers():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dataflex_core.errors import StrategyFault
 from dataflex_core.layers import ALL_LAYERS
+from dataflex_core.questions import as_ids
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,23 +66,14 @@ def direction_of(samples: Any, count: int, ids: Ids, weights: NDArray[np.floatin
     """A direction of some of ``count`` samples. Raises `StrategyFault` as `Signals.direction` says."""
     import numpy as np
 
-    ids, given = np.asarray(ids, dtype=np.int64), np.asarray(weights, dtype=np.float64)
+    ids, given = as_ids(ids, count), np.asarray(weights, dtype=np.float64)
     made = Direction(samples=samples, ids=ids, weights=np.atleast_2d(given))
-    if ids.ndim != 1 or given.ndim not in (1, 2) or made.weights.shape[1] != len(ids) or not made.weights.size:
+    if given.ndim not in (1, 2) or made.weights.shape[1] != len(ids) or not made.weights.size:
         shapes = f"weights of shape {given.shape} for ids of shape {ids.shape}"
         raise StrategyFault(f"a direction has {shapes}", hint="give [m] or [G, m] for m ids")
-    check_ids(ids, count)
     if not np.isfinite(made.weights).all():
         raise StrategyFault("a weight of a direction is not finite", hint="leave out samples without one")
     return made
-
-
-def check_ids(ids: Ids, count: int) -> None:
-    """Raise `StrategyFault` where an id is none of ``count`` samples'."""
-    if ids.size and (ids.min() < 0 or ids.max() >= count):
-        raise StrategyFault(
-            f"ids {ids.min()} to {ids.max()} are asked about, of {count} samples", hint=f"ids are 0 to {count - 1}"
-        )
 
 
 class Signals(Protocol):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dataflex_core.collectives import Looks, Ranks
 from dataflex_core.errors import Interrupted
+from dataflex_core.questions import as_ids
 from dataflex_core.scoring.attempts import Attempts, Call
 from dataflex_core.scoring.batching import deal, pack, without
 from dataflex_core.scoring.feed import Feed
@@ -91,6 +92,7 @@ class Engine:
         row: tuple[int, ...] = (),
     ) -> NDArray[np.float32]:
         """Float32[n, *row], one row per sample of ``shard``, in its order, from ``call``'s Float[B, *row] per batch."""
+        shard = as_ids(shard, len(samples))
         made = self._collect(samples, shard, task, lambda batch: (call(batch).detach().float(), None), row)
         if made is None:
             return np.empty((0, *row), dtype=np.float32)
@@ -100,6 +102,7 @@ class Engine:
         self, samples: Samples, shard: Ids, task: Task, call: Callable[[Batch], Ragged]
     ) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
         """Rows and numbers of rows, Int64[n, C], of each sample of ``shard``, in its order."""
+        shard = as_ids(shard, len(samples))
         made = self._collect(samples, shard, task, call, None)
         if made is None:
             return np.empty(0, dtype=np.float32), np.empty((0, 1), dtype=np.int64)

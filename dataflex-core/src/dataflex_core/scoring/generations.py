@@ -18,7 +18,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.errors import UnmetNeed
+from dataflex_core.questions import check_sampling
 from dataflex_core.rng import derive
 from dataflex_core.scoring.engine import Ragged
 from dataflex_core.scoring.model_calls import base_of
@@ -42,7 +43,7 @@ def split_answer(ids: Sequence[int], labels: Sequence[int]) -> tuple[list[int], 
 class Sampling:
     """How completions are drawn: greedily for ``temperature`` None.
 
-    Raises `StrategyFault` for several greedy ones: they would all be the same.
+    Raises `StrategyFault` for what cannot be, and for several greedy ones: they would all be the same.
     """
 
     count: int
@@ -51,8 +52,9 @@ class Sampling:
     top_p: float
 
     def __post_init__(self) -> None:
-        if self.temperature is None and self.count > 1:
-            raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
+        check_sampling(
+            count=self.count, max_new_tokens=self.max_new_tokens, temperature=self.temperature, top_p=self.top_p
+        )
 
     def config(self, *, ends: Sequence[int], pad: int) -> GenerationConfig:
         """The same for transformers; it overrules the model's own defaults. ``ends`` and ``pad`` are token ids.

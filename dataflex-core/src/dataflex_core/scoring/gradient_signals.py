@@ -16,6 +16,7 @@ from torch import nn
 from dataflex_core.errors import DataError, StrategyFault, UnmetNeed
 from dataflex_core.explaining import paid_for
 from dataflex_core.layers import ALL_LAYERS
+from dataflex_core.questions import as_ids
 from dataflex_core.scoring.context import ScoringContext
 from dataflex_core.scoring.each_target import cosines_with_each
 from dataflex_core.scoring.engine import Task
@@ -29,7 +30,7 @@ from dataflex_core.scoring.projection import KeptPlane, Projection, projected
 from dataflex_core.scoring.samples import Ids, Samples
 from dataflex_core.scoring.sharded import shape_of
 from dataflex_core.scoring.target_directions import Taken
-from dataflex_core.signals import Direction, check_ids, direction_of
+from dataflex_core.signals import Direction, direction_of
 
 Rows = NDArray[np.float32]
 
@@ -112,9 +113,7 @@ class GradientSignals(ABC):
     def products(self, a: Ids, b: Ids, *, adam: bool = True) -> Rows:
         """Products of samples' gradients with each other, Float32[len(a), len(b)]."""
         context = self._context
-        a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-        for ids in (a, b):
-            check_ids(ids, len(self._samples))
+        a, b = (as_ids(ids, len(self._samples)) for ids in (a, b))
         self._check_alike("products of other ids", a, b)
         moments = self._moments(context.gradients, adam=adam, unit=False)
         with eval_mode(context.models.training):

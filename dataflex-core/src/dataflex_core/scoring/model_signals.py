@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
+from dataflex_core.questions import as_ids
 from dataflex_core.references import BASE
 from dataflex_core.rows import Row
 from dataflex_core.scoring.divergence import diverged
@@ -84,33 +85,36 @@ class ModelSignals(GradientSignals):
 
     def shard(self, ids: Ids) -> Ids:
         """This rank's part of ``ids``, by whole batches."""
-        return self._context.engine.shard(self._samples, ids)
+        return self._context.engine.shard(self._samples, self._asked(ids))
 
     def lengths(self, ids: Ids) -> Ids:
         """Tokens of each sample, Int64[n]."""
-        return self._samples.lengths()[np.asarray(ids, dtype=np.int64)]
+        return self._samples.lengths()[self._asked(ids)]
 
     def target_tokens(self, ids: Ids) -> Ids:
         """Target tokens of each sample, Int64[n]."""
-        return self._samples.target_tokens()[np.asarray(ids, dtype=np.int64)]
+        return self._samples.target_tokens()[self._asked(ids)]
 
     def texts(self, ids: Ids) -> list[str]:
         """Each sample decoded, without special tokens."""
         dataset, decode = self._samples.dataset, self._context.models.tokenizer.decode
-        return [str(decode(dataset[int(i)]["input_ids"], skip_special_tokens=True)) for i in ids]
+        return [str(decode(dataset[int(i)]["input_ids"], skip_special_tokens=True)) for i in self._asked(ids)]
 
     def row(self, ids: Ids) -> list[tuple[Row, ...]]:
         """The rows of the data's files that each sample was made of."""
-        return self._samples.rows(ids)
+        return self._samples.rows(self._asked(ids))
 
     def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """Float32[N, ...], one row per ``ids``, from every rank's shard; of a list of arrays a list."""
-        found = self._everyones(np.asarray(shard, dtype=np.int64))
+        ids, found = self._asked(ids), self._everyones(self._asked(shard))
         if not isinstance(values, list):
             return in_order(ids, found, self._everyones(np.asarray(values, dtype=np.float32)))
         counts = self._everyones(np.array([len(row) for row in values], dtype=np.int64))
         flat = self._everyones(np.concatenate([np.zeros(0), *values]).astype(np.float32))
         return split_runs(Part(ids=found, values=flat, lengths=counts[:, None]).of(ids))
+
+    def _asked(self, ids: Ids) -> Ids:
+        return as_ids(ids, len(self._samples))
 
     def _everyones(self, values: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate(self._context.engine.ranks.gather_arrays(values))

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from dataflex_core.errors import StrategyFault, UnmetNeed
 from dataflex_core.layers import ALL_LAYERS, last_layers
+from dataflex_core.questions import as_ids, check_sampling
 from dataflex_core.rows import Row
-from dataflex_core.signals import Direction, Gathered, Generations, check_ids, direction_of
+from dataflex_core.signals import Direction, Gathered, Generations, direction_of
 from dataflex_core.spec import Need
 from dataflex_core.testing import fakes
 from dataflex_core.testing.errors import OutOfStep
@@ -75,7 +76,7 @@ class FakeSignals:
 
     def shard(self, ids: Ids) -> Ids:
         """This rank's part: longest samples first, dealt out one by one, so that it is not in the order of ``ids``."""
-        ids = np.asarray(ids)
+        ids = as_ids(ids, len(self.samples))
         return ids[np.argsort(-self.lengths(ids), kind="stable")][self.rank :: self.meeting.world]
 
     def lengths(self, ids: Ids) -> Ids:
@@ -96,11 +97,12 @@ class FakeSignals:
 
     def gather(self, ids: Ids, shard: Ids, values: Gathered) -> Gathered:
         """A row per ``ids``. Raises `OutOfStep` where the ranks' parts do not make up ``ids``, or differ in shape."""
-        ids, ragged = np.asarray(ids), isinstance(values, list)
+        ids, shard = (as_ids(each, len(self.samples)) for each in (ids, shard))
+        ragged = isinstance(values, list)
         rows = [np.array(row, dtype=np.float32) for row in values]
         # A rank without a sample still says what shape its rows would have.
         shape = "of any length" if ragged else np.shape(values)[1:]
-        every = self._meet("gather", (ids, np.array(shard), rows, shape))
+        every = self._meet("gather", (ids, shard, rows, shape))
         for rank, (others, part, found, theirs) in enumerate(every):
             if not np.array_equal(others, every[0][0]):
                 raise OutOfStep(f"{self.name}.gather(): rank {rank} gathers other ids than rank 0")
@@ -167,9 +169,7 @@ class FakeSignals:
 
     def products(self, a: Ids, b: Ids, *, adam: bool = True) -> Rows:
         """Products of samples' gradients with each other, Float32[len(a), len(b)]."""
-        a, b = np.asarray(a, dtype=np.int64), np.asarray(b, dtype=np.int64)
-        for ids in (a, b):
-            check_ids(ids, len(self.samples))
+        a, b = (as_ids(ids, len(self.samples)) for ids in (a, b))
         self._ask("products", Need.GRADIENTS, *_moments(adam), adam=adam, ids=_digest(a.tolist(), b.tolist()))
         return _compared(self._gradients(a, adam=adam), self._gradients(b, adam=adam))
 
@@ -213,8 +213,7 @@ class FakeSignals:
         """``count`` completions of each sample's prompt."""
         sampling = {"count": count, "max_new_tokens": max_new_tokens, "temperature": temperature, "top_p": top_p}
         self._ask("generations", Need.GENERATIONS, **sampling)
-        if temperature is None and count > 1:
-            raise StrategyFault("greedy completions of one prompt are all the same", hint="give a temperature")
+        check_sampling(count=count, max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p)
         asked = self._asked(shard)
         drawn = ("greedy", self.step) if temperature is None else (self.seed, self.step)
         completions = [
@@ -265,7 +264,7 @@ class FakeSignals:
         return [fakes.gradient(sample, self.step, adam=adam, layers=layers) for sample in self._asked(ids)]
 
     def _asked(self, shard: Ids) -> list[Sample]:
-        return [self.samples[int(i)] for i in shard]
+        return [self.samples[i] for i in as_ids(shard, len(self.samples)).tolist()]
 
     def _ask(self, method: str, *needs: Need, **options: object) -> None:
         self.asked.update(needs)
