@@ -27,14 +27,14 @@ DIES, SAVED = 20, 8
 def rated(tmp_path_factory):
     """A pool that no number of ranks divides, with a number for each row, and two subtasks.
 
-    No row is there twice: which of two equal ones is worth more, rounding would decide.
+    No prompt is there twice: of two tokens after the same ones, which is worth more, rounding would decide.
     """
-    sizes = {"words": 61, "numbers": 42}
-    more = {name: 2 * size for name, size in sizes.items()}
+    sizes = {"words": 63, "numbers": 38}
+    more = {name: 8 * size for name, size in sizes.items()}
     folder = build_data(tmp_path_factory.mktemp("rated"), sizes={**more, "held": 7, "numbers_held": 5})
     for name, size in sizes.items():
         rows = json.loads((folder / f"{name}.json").read_text())
-        distinct = list({json.dumps(row): row for row in rows}.values())[:size]
+        distinct = list({row["instruction"]: row for row in rows}.values())[:size]
         assert len(distinct) == size
         rated = [{**row, "quality": i * 7 % 13 / 13} for i, row in enumerate(distinct)]
         (folder / f"{name}.json").write_text(json.dumps(rated))
