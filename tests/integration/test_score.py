@@ -184,6 +184,17 @@ def test_only_a_file_of_scores_is_replaced(score, model, data, tmp_path, monkeyp
     assert (tmp_path / "scores.parquet").read_text() == "my own"
 
 
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_somebody_else_has_where_it_works_is_refused_and_left(score, model, data, tmp_path, folder):
+    work = tmp_path / "scores.parquet.partial"
+    mine = work / "mine.txt" if folder else work
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("my own")
+    with pytest.raises(InvalidConfig, match=r"scores\.parquet\.partial.* was not left by dataflex score"):
+        score(base_args(model, data, tmp_path / "out"), "--signal", "losses")
+    assert mine.read_text() == "my own"
+
+
 def test_it_names_those_that_score(score, model, data, tmp_path):
     with pytest.raises(UnmetNeed) as caught:
         score(base_args(model, data, tmp_path / "out", **TARGETS), "--selector", "greats")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataflex_core.errors import InvalidConfig, RunFailed
 from dataflex_core.score_file import PREFIX, SCORE
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 SIGNALS = ("losses",)
 """What can be asked for instead of a selector."""
+_MARK = ".dataflex-score"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,24 @@ class Judging:
     def work(self) -> Path:
         """The folder of what is under way, which is gone when it is done."""
         return Path(f"{self.out}.partial")
+
+    def check_work(self) -> None:
+        """Raise `InvalidConfig` where something is in the place of `work` that no judging has left there."""
+        work = self.work
+        ours = work.is_dir() and ((work / _MARK).is_file() or not any(work.iterdir()))
+        if os.path.lexists(work) and not ours:
+            said = f"{work}, the place of what is under way, is there, and was not left by dataflex score"
+            raise InvalidConfig(said, hint="name another file with -o, or move it away")
+
+    def begin_work(self) -> None:
+        """Make `work`, marked as one that may be removed. Raises as `check_work` does, and `RunFailed`."""
+        self.check_work()
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            (self.work / _MARK).touch()
+        except OSError as error:
+            hint = "make room, or name another file with -o"
+            raise RunFailed(f"{self.work} could not be written: {error.strerror}", hint=hint) from error
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON has it."""

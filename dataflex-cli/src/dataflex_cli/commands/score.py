@@ -77,12 +77,14 @@ def score(
         raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as scores.parquet")
     if out.exists() and not _has_scores(out):
         raise InvalidConfig(f"-o {out} is there, and no file of scores", hint="name another file, or remove it")
+    judging.check_work()
     config = load_config(request.path, request.overrides, notice=warn)
     from dataflex_core.llamafactory.judging import for_judging, judges_of
 
     judges_of(judging)
     prepared = prepare_judging(for_judging(config, judging), judging, discover(plugins=plugins))
     log_from("WARN")
+    judging.begin_work()
     _judge(prepared, plugins, judging, nproc, debug=debug)
     say(f"written: {out}", level="result", event="end", fields={"out": str(out)})
 
