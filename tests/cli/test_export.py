@@ -190,7 +190,6 @@ def test_nothing_is_written_where_a_row_of_one_of_several_data_sets_cannot_be_re
         write_file(file, ROWS)
     scores = scores_of(tmp_path, [(file, 10) for file in files], range(20))
     files[1].write_text(files[1].read_text().rpartition("\n")[0][:-4])
-    (tmp_path / "best-two.jsonl").write_text("of before")
     before = contents(tmp_path)
     with pytest.raises(DataError, match=r"two\.jsonl"):
         called(scores, "--top", "100%", "-o", tmp_path / "best.jsonl")
@@ -222,27 +221,31 @@ def two(tmp_path):
     ("top", "out"),
     [
         ("1", "top-a.jsonl"),
-        ("1", "a.jsonl"),  # no row of it is exported, and yet the scores are of its rows
+        ("1", "a.jsonl"),
         ("1", "sub/../top-a.jsonl"),
         ("1", "here/top-a.jsonl"),
         ("1", "link.jsonl"),
-        ("1", "scores.parquet"),
-        ("1", "dataset_info.json"),
+        ("1", "held.json"),  # nothing of it is read
         ("100%", "top.jsonl"),  # of which that of the first data set is the second's own
     ],
 )
-def test_what_is_read_is_not_written_over_however_it_is_spelt(two, top, out):
+def test_no_file_is_written_over_however_it_is_spelt(two, top, out):
+    (two / "held.json").write_text("[]")
     before = contents(two)
-    with pytest.raises(InvalidConfig, match="is one of the files that are read"):
+    with pytest.raises(InvalidConfig, match="exists"):
         called(two / "scores.parquet", "--top", top, "-o", f"{two}/{out}")
     assert contents(two) == before
 
 
-def test_two_data_sets_are_never_written_to_one_file(two):
-    (two / "best-a.jsonl").write_text("")
-    (two / "best-b.jsonl").symlink_to(two / "best-a.jsonl")
-    with pytest.raises(InvalidConfig, match="would be that of a and that of b"):
-        called(two / "scores.parquet", "--top", "100%", "-o", two / "best.jsonl")
+def test_a_file_that_is_made_meanwhile_is_left(two, monkeypatch):
+    def meanwhile(file, rows):
+        (two / "best.jsonl").write_text("theirs")
+        return 1
+
+    monkeypatch.setattr("dataflex_core.llamafactory.datasets.taken.write_lines", meanwhile)
+    with pytest.raises(InvalidConfig, match="exists"):
+        called(two / "scores.parquet", "--top", "1", "-o", two / "best.jsonl")
+    assert (two / "best.jsonl").read_text() == "theirs"
 
 
 def test_data_sets_of_all_names_have_files_of_their_own(tmp_path):
@@ -275,15 +278,6 @@ def test_what_a_run_chose_is_exported_without_its_warm_up(run, tmp_path):
     called(run, "-o", tmp_path / "best.jsonl")
     assert exported(tmp_path / "best-a.jsonl") == ROWS[2:4]
     assert exported(tmp_path / "best-b.jsonl") == ROWS[4:6], "all rows of a packed sample"
-
-
-def test_what_a_run_has_left_is_not_written_over(run):
-    before = contents(run.parent)
-    (journal,) = run.rglob("journal.jsonl")
-    for read in (journal, *run.rglob("*.arrows"), *run.rglob("*.parquet")):
-        with pytest.raises(InvalidConfig, match="is one of the files that are read"):
-            called(run, "--top", "1", "-o", read)
-    assert contents(run.parent) == before
 
 
 def test_the_best_of_a_run_are_those_of_its_last_decision(run, tmp_path):

@@ -105,9 +105,10 @@ def test_a_report_is_of_the_data_that_it_has_now(tmp_path, domains):
 @pytest.mark.parametrize("domains", SIZES.values(), ids=SIZES)
 def test_what_it_chose_of_that_data_is_exported(tmp_path, domains):
     output = went_on(tmp_path, domains)
-    for words in ([], ["--top", "1"]):
-        done = called("export", output, "-o", tmp_path / "best.jsonl", *words)
-        assert (tmp_path / "best.jsonl").read_text() == '{"instruction": "new 1"}\n', "the last sample is the first row"
+    for number, words in enumerate(([], ["--top", "1"])):
+        best = tmp_path / f"best{number}.jsonl"
+        done = called("export", output, "-o", best, *words)
+        assert best.read_text() == '{"instruction": "new 1"}\n', "the last sample is the first row"
         assert "of the steps after 3, since when it trains on other data" in done.stderr
 
 

@@ -150,19 +150,6 @@ def found_files(folder: Path, files: Mapping[str, list[int]]) -> list[tuple[Path
     return found
 
 
-def read_for(opened: Run | ScoreFile, file: ScoreFile, folder: Path) -> list[Path]:
-    """All that is read for rows of ``file``, whichever are meant, of what is ``opened``, and the index of ``folder``.
-
-    Files of the data that are gone are left out.
-    """
-    from dataflex_core.journal.scores import FOLDER
-    from dataflex_core.llamafactory.datasets.entry import INDEX
-
-    kept = [opened.path, *opened.path.parent.glob(f"{FOLDER}/*")] if isinstance(opened, Run) else [opened.path]
-    data = (present(folder, name) for name in file.files())
-    return [*kept, file.path, folder / INDEX, *(path for path in data if path is not None)]
-
-
 def present(folder: Path, name: str) -> Path | None:
     """Where a file of rows is: where it was read, or in the folder of its index; None where it is gone."""
     return next((place for place in (Path(name), folder / Path(name).name) if place.is_file()), None)

@@ -156,10 +156,6 @@ class ScoreFile:
             for batch in self._file.iter_batches(batch_size=size, columns=list(columns)):
                 yield {name: batch.column(name).to_pylist() for name in columns}
 
-    def files(self) -> list[str]:
-        """The files that its rows are of, as they were named, each once. Raises as `read` does."""
-        return [name for name in self._table(["file"])["file"].unique().to_pylist() if name]
-
     def places(self) -> tuple[list[tuple[str, str]], NDArray[np.int64], NDArray[np.int64]]:
         """Data sets and names of files, which of them each line is of, Int64[n], and its row, Int64[n].
 

@@ -12,7 +12,7 @@ import click
 
 from dataflex_cli.console import counted
 from dataflex_cli.options import Once
-from dataflex_cli.overwriting import check_targets
+from dataflex_cli.overwriting import check_new, new_file
 from dataflex_cli.picks import (
     Amount,
     amount,
@@ -21,13 +21,12 @@ from dataflex_cli.picks import (
     chosen_by,
     found_files,
     open_source,
-    read_for,
     rows_by_file,
     rows_of_run,
 )
 from dataflex_core.errors import DataError, InvalidConfig, RunFailed
 from dataflex_core.journal import Run
-from dataflex_core.places import barrier, whole
+from dataflex_core.places import barrier
 from dataflex_core.score_file import SCORE, ScoreFile
 from dataflex_core.wording import first_line
 
@@ -64,7 +63,8 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
     folder = Path(file.about.dataset_dir if file.about is not None else ".")
     wanted = {name: found_files(folder, files) for name, files in rows_by_file(file, ids).items()}
     targets = _targets(out, list(wanted))
-    check_targets(targets, read_for(opened, file, folder))
+    for target in targets.values():
+        check_new(target)
     for name, count in _write(wanted, targets).items():
         click.echo(f"{targets[name]}: {counted(count, 'row')} of {name}", err=True)
     click.echo("for dataset_info.json, in the folder of the files:", err=True)
@@ -109,15 +109,16 @@ def _write(wanted: Mapping[str, Files], targets: Mapping[str, Path]) -> dict[str
     counts = {}
     with ExitStack() as written:
         for name, files in wanted.items():
-            temporary = written.enter_context(_whole(targets[name]))
+            temporary = written.enter_context(_new(targets[name]))
             counts[name] = write_lines(temporary, (row for path, numbers in files for row in taken_rows(path, numbers)))
     return counts
 
 
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
+def _new(target: Path) -> Iterator[Path]:
     try:
-        with whole(target) as temporary:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with new_file(target) as temporary:
             yield temporary
     except OSError as error:
         said = f"{target} could not be written: {error.strerror or first_line(error)}"

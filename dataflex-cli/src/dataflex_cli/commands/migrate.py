@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from dataflex_cli.overwriting import check_new, new_file
 from dataflex_core.catalog import discover
 from dataflex_core.config.files import literal
 from dataflex_core.config.load import load_config, merged_config
@@ -26,8 +25,8 @@ def migrate(old: Path, output: Path | None) -> None:
 
     Keys keep their order, and what they mean now is said on stderr; comments are lost.
     """
-    if output is not None and output.exists():
-        raise _exists(output)
+    if output is not None:
+        check_new(output)
     config = load_config(old, notice=_say)
     new = merged_config(old)
     if not new.was_old:
@@ -68,29 +67,8 @@ def _yaml(config: Mapping[str, Any]) -> str:
 
 def _write(output: Path, text: str) -> None:
     """Whole or not at all. Raises `InvalidConfig` where it cannot be, or somebody else has just done so."""
-    temporary = output.parent / f".dataflex-{os.getpid()}"
     try:
-        temporary.write_text(text, encoding="utf-8")
-        _name(temporary, output)
-    except FileExistsError:
-        raise _exists(output) from None
+        with new_file(output) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidConfig(f"{output} cannot be written: {error.strerror}", hint="name another --output") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _name(written: Path, output: Path) -> None:
-    """Call a file ``output``. Raises `FileExistsError` where there is one, whenever it was made."""
-    try:
-        os.link(written, output)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links: the name is taken first
-        output.touch(exist_ok=False)
-        written.replace(output)
-
-
-def _exists(output: Path) -> InvalidConfig:
-    return InvalidConfig(f"{output} exists", hint="name a file that does not exist yet")
