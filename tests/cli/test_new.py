@@ -223,13 +223,15 @@ def test_an_empty_folder_is_filled_and_stays_the_same(dataflex, tmp_path, monkey
     assert not list(tmp_path.glob(".dataflex-*"))
 
 
-def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("flags", [[], ["--single-file"]])
+def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch, flags):
     monkeypatch.chdir(tmp_path)
 
-    def full(self, *_, **__):
+    def full(self, text, *_, **__):
+        self.write_bytes(text[:99].encode())
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(Exception, match=r"cannot be written: .*No space left"):
-        new.main(["mine", "--kind", "selector"], standalone_mode=False)
+        new.main(["mine", "--kind", "selector", *flags], standalone_mode=False)
     assert list(tmp_path.iterdir()) == []

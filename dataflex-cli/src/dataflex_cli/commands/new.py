@@ -12,6 +12,7 @@ import click
 
 import dataflex_core
 from dataflex_cli.folders import new_folder
+from dataflex_cli.overwriting import new_file
 from dataflex_cli.scaffold import Plugin, Template, sketch_of
 from dataflex_core.catalog import discover
 from dataflex_core.errors import UsageError
@@ -56,10 +57,8 @@ def _write_file(plugin: Plugin, file: Path) -> None:
     """Raises `UsageError` where the file cannot be written, or not be imported by its name."""
     _check_module(file)
     try:
-        with file.open("x", encoding="utf-8") as written:
-            written.write(plugin.single_file())
-    except FileExistsError:
-        raise UsageError(f"{file} exists", hint="name another with --output") from None
+        with new_file(file) as temporary:
+            temporary.write_text(plugin.single_file(), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error}", hint="name another with --output") from None
     kind, where = plugin.sketch.kind, shlex.quote(os.path.join(os.curdir, file))
