@@ -27,7 +27,8 @@ from dataflex_core.journal import (
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.shown import allowance, shown_of
-from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, Weighed
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
 
@@ -161,9 +162,9 @@ def _planned(
     if by_score:
         shown = [_with_reasons(one) for one in shown]
     new = dict.fromkeys(one.sample for one in shown if not texts.has(one.sample))
-    texts.write([_text(i, rng, int(lengths[i]), shape.words) for i in new], shown, decided=decision)
+    texts.write([_text(i, rng, int(lengths[i]), shape.words) for i in new], shown, decided=decision, after=step)
     if by_score:
-        kept.write(decision, candidates, scores, plan.ids)
+        kept.write(decision, candidates, scores, plan.ids, step=step)
     event = Decision(
         decision=decision,
         step=step,

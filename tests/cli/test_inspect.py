@@ -16,7 +16,8 @@ from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.journal import open_run
 from dataflex_core.journal.scores import ScoreFiles
-from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text
 
 pytestmark = pytest.mark.numeric
 
@@ -83,7 +84,9 @@ def test_what_is_not_finite_is_no_number(run):
     journal = open_run(run)
     table = np.full((15, 2), np.nan, dtype=np.float32)
     table[3, 1], table[12] = 7.0, np.inf
-    ScoreFiles(run / "dataflex", run=lambda: journal.start.run, notice=print).write(2, np.arange(15), table, [12, 3])
+    ScoreFiles(run / "dataflex", run=lambda: journal.start.run, notice=print).write(
+        2, np.arange(15), table, [12, 3], step=2
+    )
     helps = Helps(target="held", sample=4, cosine=math.nan, means={"held": 0.25})
     known = Helps(target="held", sample=4, cosine=0.5, means={"held": 0.25, "other": math.inf})
     shown = [Shown(decision=2, sample=3, why="highest", loss=math.nan, helps=helps)]
@@ -98,6 +101,23 @@ def test_what_is_not_finite_is_no_number(run):
     assert (second["id"], second["score"], second["loss"], second["rank"]) == (12, None, 1.0, 2)
     assert second["helps"]["means"] == {"held": 0.25}
     assert "nan" not in called(run)
+
+
+def test_a_number_that_two_decisions_have_is_not_taken_for_one(run):
+    """As where a schedule changes as a run goes on: an interval is cut short, and the next begins with its number."""
+    journal = open_run(run)
+    told = journal.path.read_text()
+    journal.path.write_text(told.replace('"decision": 2', '"decision": 1'))
+    kept = ScoreFiles(run / "dataflex", run=lambda: journal.start.run, notice=print)
+    file = TextFile(run / "dataflex", journal.start.run, print)
+    for step, score in ((1, 5.0), (2, 7.0)):
+        kept.write(1, np.arange(15), np.full(15, score, dtype=np.float32), np.array([2, 3, 12]), step=step)
+        shown = [Shown(decision=1, step=step, sample=12, why="random", loss=score)]
+        file.write([], shown, decided=1, after=step)
+    for step, score in ((2, 5.0), (3, 7.0)):
+        samples = json.loads(called(run, "--json", "--step", step))["samples"]
+        assert {one["score"] for one in samples} == {score}
+        assert {one["id"]: one["loss"] for one in samples}[12] == score
 
 
 def test_records_of_another_version_are_passed_over(run):

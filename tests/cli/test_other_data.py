@@ -15,7 +15,8 @@ from dataflex_core.journal import Decision, Logged, Resume, ScoresFact, Step, Tr
 from dataflex_core.journal.pool_facts import PoolFacts, write_pool_facts
 from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.journal.tally import domains_of
-from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Piece, Shown, Text
 from dataflex_core.journal.writer import Journal
 from dataflex_core.pool_rows import rows_file, write_rows
 from dataflex_core.rows import Origins, Source
@@ -78,7 +79,7 @@ def went_on(tmp_path, domains, *, steps=1, scores=True, rows=True):
         kept = ScoreFiles(folder, run=lambda: run, notice=print)
         kept.go_on(folder / "scores", [0, (folder / "scores" / f"{run}-00000.arrows").stat().st_size])
         ids = np.arange(size - 4, size)
-        kept.write(2, ids, np.arange(4, dtype=np.float32), np.array([last, last]))
+        kept.write(2, ids, np.arange(4, dtype=np.float32), np.array([last, last]), step=3)
     return output
 
 

@@ -577,8 +577,8 @@ def _alerts(data, **changes) -> dict[str, Alert]:
 
 
 def scores(**changes) -> Scores:
-    given = {"decision": 1, "edges": (0.0, 1.0), "judged": (9,), "chosen": (3,), "count": 9, "lost": 0, "mean": 0.5,
-             "spread": 0.2, "length_correlation": None}  # fmt: skip
+    given = {"decision": 1, "step": 2, "edges": (0.0, 1.0), "judged": (9,), "chosen": (3,), "count": 9, "lost": 0,
+             "mean": 0.5, "spread": 0.2, "length_correlation": None}  # fmt: skip
     return Scores(**{**given, **changes})
 
 
@@ -594,8 +594,9 @@ def bands(*ratios: float) -> tuple[Enrichment, ...]:
 
 def sample(number: int, text: str) -> Sample:
     return Sample(
-        sample=number, decision=1, why=("highest",), chosen=True, score=0.1, rank=1, judged=9, domain="a", dataset="a",
-        file="a.json", row=1, times=1, tokens=9, trained=4, cut=False, left_out=0, pieces=(("answer", text),),
+        sample=number, decision=1, step=2, why=("highest",), chosen=True, score=0.1, rank=1, judged=9, domain="a",
+        dataset="a", file="a.json", row=1, times=1, tokens=9, trained=4, cut=False, left_out=0,
+        pieces=(("answer", text),),
     )  # fmt: skip
 
 

@@ -9,11 +9,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from made_run import made_run
 
 from dataflex_core.explaining import LIMIT
+from dataflex_core.journal import Decision, open_run
+from dataflex_core.journal.kept import texts_of
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts, write_pool_facts
 from dataflex_core.journal.shown import WEIGHED, allowance, highest_of, shown_of, weighed_allowance
-from dataflex_core.journal.texts import Helps, Piece, Shown, Text, TextFile, Weighed, read_texts
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Helps, Piece, Shown, Text, Weighed, read_texts
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
 from dataflex_core.trainer.kept_texts import KeptTexts
@@ -69,6 +73,38 @@ def test_a_decision_that_is_taken_again_at_once_shows_nothing_of_the_first_time(
         file = TextFile(tmp_path, "r", told.append)
         file.write([text(i) for i in samples], [Shown(decision=1, sample=i, why="random") for i in samples], decided=1)
     assert [one.sample for one in read_texts(file.path).shown] == again
+
+
+def test_what_was_shown_of_later_decisions_is_none_of_a_run_that_went_on_from_before_them(tmp_path, told):
+    for taken in (((1, 2), (2, 5), (3, 8)), ((2, 4),)):
+        file = TextFile(tmp_path, "r", told.append)
+        for decision, step in taken:
+            shown = [Shown(decision=decision, step=step, sample=step, why="random")]
+            file.write([text(step)], shown, decided=decision, after=step)
+    assert [(one.decision, one.step) for one in read_texts(file.path).shown] == [(1, 2), (2, 4)]
+    assert (file.had(2, 4), file.had(3, 5)) == (1, 2)
+
+
+def test_nothing_is_shown_for_what_a_run_has_undone(tmp_path, told):
+    """Of the plans in its journal, and of intervals that were not planned, those that it has gone through."""
+    run = open_run(made_run(tmp_path))  # it has decided after steps 0, 1 and 2, and made three
+    file = TextFile(run.path.parent, run.start.run, told.append)
+    shown = [Shown(decision=d, step=step, sample=d, why="random") for d, step in ((1, 1), (3, 2), (2, 2), (3, 3))]
+    file.write([], [*shown, Shown(decision=9, sample=9, why="random")])
+    assert [one.decision for one in texts_of(run).shown] == [9, 1, 2]
+    unplanned = replace(run, events=tuple(event for event in run.events if not isinstance(event, Decision)))
+    assert [one.decision for one in texts_of(unplanned).shown] == [9, 1, 2]
+
+
+def test_a_run_that_goes_on_elsewhere_takes_its_texts_along(tmp_path, told):
+    here, there = tmp_path / "here", tmp_path / "there"
+    TextFile(here, "r", told.append).write([text(1)], [Shown(decision=1, step=2, sample=1, why="random")])
+    for folder in (here, there):
+        file = TextFile(folder, "r", told.append, source=here)
+        assert file.has(1)
+        file.write([text(2)], [Shown(decision=2, step=4, sample=2, why="random")], decided=2, after=4)
+        assert [one.step for one in read_texts(file.path).shown] == [2, 4]
+    assert not TextFile(there, "r", told.append, source=tmp_path).has(9)
 
 
 def test_a_step_that_is_made_again_at_once_shows_no_weights_of_the_first_time(tmp_path, told):

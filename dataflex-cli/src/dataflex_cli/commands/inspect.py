@@ -141,7 +141,7 @@ def _scores(run: Run, decision: Decision) -> dict[int, float]:
 
     found: dict[int, float] = {}
     for one in scores_of(run):
-        if one.decision == decision.decision:
+        if (one.decision, one.step) == (decision.decision, decision.step):
             values = largest(one.scores)
             known = np.isfinite(values)
             found = dict(zip(one.ids[known].tolist(), values[known].tolist(), strict=True))
@@ -166,7 +166,8 @@ def _with_reasons(run: Run, decision: Decision, samples: Sequence[Sample]) -> li
         return list(samples)
     texts = {(text.target, text.sample): text for text in kept.targets}
     found = dict.fromkeys(sample.id for sample in samples)
-    shown = {one.sample: one for one in kept.shown if one.decision == decision.decision and one.sample in found}
+    of_it = (one for one in kept.shown if one.decision == decision.decision and one.step in (None, decision.step))
+    shown = {one.sample: one for one in of_it if one.sample in found}
     told = []
     for sample in samples:
         one = shown.get(sample.id)

@@ -136,7 +136,7 @@ def _provenance(seen: Seen) -> dict[str, Any]:
         "config": dict(start.config),
         "machine": {} if seen.pool is None else dict(seen.pool.machine),
         "resumes": [{"step": event.step, "checkpoint": event.checkpoint} for event in seen.resumes],
-        "plans": {str(event.decision): event.plan for event in seen.every},
+        "plans": [{"decision": event.decision, "step": event.step, "plan": event.plan} for event in seen.every],
         "notices": [event.text for event in seen.notices],
         "fallbacks": [{"kind": n.kind, "text": n.text} for n in seen.notices if isinstance(n, Fallback)],
         "dropped": {name: asdict(fact) for name, fact in start.dropped.items()},

@@ -27,7 +27,7 @@ def judged_of(
     ``lengths`` are the tokens of the pool's samples, by id. A band is a fifth of what a decision judged, by rank:
     scores that are all the same make none, nor do those of what was chosen alone.
     """
-    found: dict[int, Scores] = {}
+    found: dict[tuple[int, int], Scores] = {}
     judged, taken = np.zeros(len(BANDS)), np.zeros(len(BANDS))
     for one in decisions:
         values = largest(one.scores).astype(np.float64)
@@ -37,8 +37,10 @@ def judged_of(
             judged += np.bincount(band, stands[usable], minlength=len(BANDS))
             taken += np.bincount(band, chosen[usable], minlength=len(BANDS))
         if one.decision % (count // _SHOWN + 1) == 0 or count <= _SHOWN:
-            found[one.decision] = _scores(one, values, usable, None if lengths is None else lengths[one.ids])
-    return tuple(found[decision] for decision in sorted(found)), _bands(judged, taken)[::-1]
+            found[one.step or 0, one.decision] = _scores(
+                one, values, usable, None if lengths is None else lengths[one.ids]
+            )
+    return tuple(found[which] for which in sorted(found)), _bands(judged, taken)[::-1]
 
 
 def fifths(scores: Floats, stands_for: Floats) -> NDArray[np.int64]:
@@ -68,6 +70,7 @@ def _scores(
     mean = float(np.average(known, weights=stands)) if len(known) else None
     return Scores(
         decision=one.decision,
+        step=one.step or 0,
         edges=tuple(edges.tolist()),
         judged=_counted(known, edges, stands),
         chosen=_counted(known[chosen], edges, stands[chosen]),

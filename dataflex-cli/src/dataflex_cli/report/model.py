@@ -121,11 +121,13 @@ class Enrichment:
 class Scores:
     """The scores of a decision: counts between ``edges`` of all that was judged, and of what was chosen of it.
 
+    It was taken after ``step``, which tells decisions of one number apart.
     ``of_all`` is False where there are none but of what was chosen. ``by_number`` is whether that are the samples of
     the lowest numbers, which is how selectors choose among equal scores, unless they draw.
     """
 
     decision: int
+    step: int
     edges: tuple[float, ...]
     judged: tuple[int, ...]
     chosen: tuple[int, ...]

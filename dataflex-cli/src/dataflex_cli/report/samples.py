@@ -36,7 +36,8 @@ def samples_of(seen: Seen) -> tuple[tuple[Sample, ...], tuple[Target, ...]]:
         count = int(times[shown.sample]) if shown.sample < len(times) else 0
         domain = names[int(np.searchsorted(ends, shown.sample, side="right"))]
         found.append(_row(shown, whys, text, domain, count, targets.helped(shown.helps)))
-    return tuple(sorted(found, key=lambda row: (-row.decision, row.rank or 0))), tuple(targets.named.values())
+    found.sort(key=lambda row: (-row.step, -row.decision, row.rank or 0))
+    return tuple(found), tuple(targets.named.values())
 
 
 def weighed_of(seen: Seen) -> tuple[WeighedSample, ...]:
@@ -98,10 +99,10 @@ def _size(text: Text) -> int:
 
 def _together(shown: Iterable[Shown]) -> list[tuple[Shown, tuple[str, ...]]]:
     """Each sample of a decision once, with all reasons why it is shown, the latest decision first."""
-    found: dict[tuple[int, int], list[Shown]] = {}
+    found: dict[tuple[int, int, int], list[Shown]] = {}
     for one in shown:
-        found.setdefault((-one.decision, one.sample), []).append(one)
-    keys = sorted(found, key=lambda key: key[0])
+        found.setdefault((-(one.step or 0), -one.decision, one.sample), []).append(one)
+    keys = sorted(found, key=lambda key: key[:2])
     return [(found[key][0], tuple(dict.fromkeys(one.why for one in found[key]))) for key in keys]
 
 
@@ -109,6 +110,7 @@ def _row(shown: Shown, whys: tuple[str, ...], text: Text, domain: str, times: in
     return Sample(
         sample=shown.sample,
         decision=shown.decision,
+        step=shown.step or 0,
         why=whys,
         chosen=shown.chosen,
         score=shown.score,

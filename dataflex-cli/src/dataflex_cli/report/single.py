@@ -33,11 +33,13 @@ class HelpsMost:
 class Sample:
     """A row of the table: a sample, what was decided about it and why, and where in whose file it is.
 
+    The decision was taken after ``step``, 0 where a run of before does not say.
     ``loss`` is the one that the selector was told when it decided, None where it asked for none.
     """
 
     sample: int
     decision: int
+    step: int
     why: tuple[str, ...]
     chosen: bool
     score: float | None

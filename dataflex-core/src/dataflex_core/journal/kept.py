@@ -5,13 +5,14 @@ A `Run` that went on with other data is read so as `Run.on_its_data` is: an id o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from dataflex_core.journal.pool_facts import PoolFacts, read_pool_facts
 from dataflex_core.journal.run import Run
 from dataflex_core.journal.scores import DecisionScores, read_scores
-from dataflex_core.journal.texts import FOLDER, Texts, read_texts
+from dataflex_core.journal.texts import FOLDER, Shown, Texts, read_texts
 
 
 def scores_of(run: Run) -> Iterator[DecisionScores]:
@@ -20,19 +21,42 @@ def scores_of(run: Run) -> Iterator[DecisionScores]:
     Each says whether it is all of that.
     """
     run, changed = run.on_its_data, run.changed_data_at is not None
-    decisions = {made.decision: made for made in run.decisions}
+    by_number = {made.decision: made for made in run.decisions}
+    by_step = {(made.decision, made.step): made for made in run.decisions}
     size = sum(run.start.domains.values())
     for one in read_scores(run.path.parent, run.start.run):
-        made = decisions.get(one.decision)
+        made = by_number.get(one.decision) if one.step is None else by_step.get((one.decision, one.step))
         # A decision before the change may have had the number of one since then that has no scores.
         if made is not None and not (changed and (made.scores is None or one.ids.max(initial=0) >= size)):
-            yield replace(one, of_all=round(float(one.stands_for.sum())) >= made.judged)
+            yield replace(one, step=made.step, of_all=round(float(one.stands_for.sum())) >= made.judged)
 
 
 def texts_of(run: Run) -> Texts:
-    """Texts of samples of a run. Raises `OSError` where they cannot be read."""
+    """Texts of samples of a run, shown for what it decided: not for what a resume has undone.
+
+    Raises `OSError` where they cannot be read.
+    """
     kept = read_texts(run.path.parent / FOLDER / f"{run.start.run}.jsonl")
-    return kept if kept.since == run.changed_data_at else Texts()
+    if kept.since != run.changed_data_at:
+        return Texts()
+    stands = _stands(run)
+    return replace(kept, shown=[one for one in kept.shown if stands(one)])
+
+
+def _stands(run: Run) -> Callable[[Shown], bool]:
+    """Whether a sample is shown for an interval that the run has: a planned one, or one that it went through."""
+    decisions, done = run.decisions, run.step
+    starts = [made.step for made in decisions]
+
+    def stands(one: Shown) -> bool:
+        if one.step is None:  # files of before do not say
+            return True
+        at = bisect_right(starts, one.step) - 1
+        if at >= 0 and one.step < decisions[at].until:
+            return (one.decision, one.step) == (decisions[at].decision, decisions[at].step)
+        return one.step < done
+
+    return stands
 
 
 def pool_facts_of(run: Run) -> PoolFacts | None:

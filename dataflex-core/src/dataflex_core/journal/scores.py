@@ -1,7 +1,8 @@
 """The scores of what decisions judged, beside the journal: ``output_dir/dataflex/scores/RUN-NUMBER.arrows``.
 
-Each file is an Arrow stream of columns ``decision``, ``id``, ``score``, ``chosen`` and ``stands_for``, which pyarrow,
-pandas and polars read as it is. A decision appends to the last file; one that has grown large is followed by another.
+Each file is an Arrow stream of columns ``decision``, ``step``, ``id``, ``score``, ``chosen`` and ``stands_for``, which
+pyarrow, pandas and polars read as it is. A decision appends to the last file; one that has grown large is followed by
+another.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _KEPT = 10**5  # of those that were not chosen, where more were judged
 class DecisionScores:
     """Decision ``decision`` judged samples ``ids`` Int64[n], and gave them ``scores`` Float32[n] or [n, K].
 
+    It was taken after ``step``, which tells it from others of that number, as there are where the schedule has changed
+    or an interval was decided anew; None in files of before that do not say so.
+
     ``chosen`` Int64[n] is how often each stands in the plan, 0 where it was passed over. ``stands_for`` Float64[n] is
     one each where all that was judged is here. Of more than a million all chosen samples are, and of the others a
     hundred thousand, evenly spaced by rank: each stands for as many as lie between it and the next.
@@ -48,6 +52,7 @@ class DecisionScores:
     chosen: NDArray[np.int64]
     stands_for: NDArray[np.float64]
     of_all: bool = True
+    step: int | None = None
 
 
 def read_scores(folder: Path, run: str | None = None) -> Iterator[DecisionScores]:
@@ -62,9 +67,9 @@ def read_scores(folder: Path, run: str | None = None) -> Iterator[DecisionScores
         run = run_of(journal) if journal.is_file() else None
     paths = [] if run is None else _files(folder / FOLDER, run)
     # They are read twice, as they do not all fit into memory.
-    last = {number: place for place, number in enumerate(_number_of(batch) for path in paths for batch in _read(path))}
+    last = {which: place for place, which in enumerate(_which(batch) for path in paths for batch in _read(path))}
     for place, batch in enumerate(batch for path in paths for batch in _read(path)):
-        if last.get(_number_of(batch), place) == place:
+        if last.get(_which(batch), place) == place:
             yield _decision(batch)
 
 
@@ -80,13 +85,14 @@ class ScoreFiles:
         self._number, self._size = -1, 0
         self._shape: tuple[int, ...] = ()
 
-    def write(
-        self, decision: int, ids: NDArray[np.int64], scores: NDArray[np.float32], plan: NDArray[np.int64]
-    ) -> None:
-        """Append the scores Float32[n] or [n, K] of samples ``ids`` Int64[n], of which ``plan`` was made."""
+    def write(self, decision: int, ids: Ids, scores: NDArray[np.float32], plan: Ids, *, step: int) -> None:
+        """Append the scores Float32[n] or [n, K] of samples ``ids`` Int64[n], of which ``plan`` was made.
+
+        That was after ``step`` optimizer steps.
+        """
         if self._folder is None or not len(ids):
             return
-        batch = _batch(decision, *_bounded(ids, scores, _times(ids, plan), seed=decision))
+        batch = _batch(decision, step, *_bounded(ids, scores, _times(ids, plan), seed=decision))
         data = batch.serialize().to_pybytes()
         if self._number < 0 or self._size >= _FILE or self._shape != scores.shape[1:]:
             data = batch.schema.serialize().to_pybytes() + data
@@ -158,12 +164,13 @@ def _bounded(
     return ids[kept], scores[kept], chosen[kept], np.where(chosen[kept] > 0, 1.0, step)
 
 
-def _batch(decision: int, ids: Any, scores: Any, chosen: Any, stands_for: Any) -> Any:
+def _batch(decision: int, step: int, ids: Any, scores: Any, chosen: Any, stands_for: Any) -> Any:
     import pyarrow as pa
 
     flat = pa.array(np.ascontiguousarray(scores, dtype=np.float32).reshape(-1))
     columns = {
         "decision": pa.array(np.full(len(ids), decision, dtype=np.int32)),
+        "step": pa.array(np.full(len(ids), step, dtype=np.int64)),
         "id": pa.array(ids.astype(np.int64)),
         "score": flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1]),
         "chosen": pa.array(chosen.astype(np.int32)),
@@ -190,16 +197,20 @@ def _read(path: Path) -> Iterator[Any]:
             yield batch
 
 
-def _number_of(batch: Any) -> int:
-    return int(batch["decision"][0].as_py())
+def _which(batch: Any) -> tuple[int, int | None]:
+    """Number and step of a decision."""
+    step = int(batch["step"][0].as_py()) if "step" in batch.schema.names else None
+    return int(batch["decision"][0].as_py()), step
 
 
 def _decision(batch: Any) -> DecisionScores:
     scores, rows = batch["score"], batch.num_rows
     nested = hasattr(scores, "flatten") and scores.type.num_fields > 0
     values = (scores.flatten() if nested else scores).to_numpy(zero_copy_only=False).astype(np.float32)
+    number, step = _which(batch)
     return DecisionScores(
-        decision=_number_of(batch),
+        decision=number,
+        step=step,
         ids=batch["id"].to_numpy().astype(np.int64),
         scores=values.reshape(rows, -1) if nested else values,
         chosen=batch["chosen"].to_numpy().astype(np.int64),

@@ -11,6 +11,7 @@ from dataflex_core.explaining import LIMIT, MOST
 from dataflex_core.journal.figures import largest
 from dataflex_core.journal.texts import Shown
 from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.schedule import Interval
 from dataflex_core.rng import derive
 
 Ids = NDArray[np.int64]
@@ -40,7 +41,7 @@ def shown_of(plan: Plan, seed: int, count: int) -> list[Shown]:
     chosen, ranked = np.unique(plan.ids), _Ranked.of(plan)
     draw = derive("shown", seed, plan.interval.start)
     if ranked is None:
-        return random_of(plan.interval.decision, chosen, draw, min(count, EACH))
+        return random_of(plan.interval, chosen, draw, min(count, EACH))
     each = min(EACH, count // 4)
     order, is_chosen = ranked.order, np.isin(ranked.order, chosen)
     taken, left = order[is_chosen], order[~is_chosen]
@@ -61,22 +62,23 @@ def highest_of(plan: Plan, seed: int, count: int) -> list[Shown]:
     """The ``count`` chosen samples of a plan with the highest scores; random ones where nobody scored."""
     chosen, ranked = np.unique(plan.ids), _Ranked.of(plan)
     if ranked is None:
-        return random_of(plan.interval.decision, chosen, derive("shown", seed, plan.interval.start), count)
+        return random_of(plan.interval, chosen, derive("shown", seed, plan.interval.start), count)
     highest = ranked.order[np.isin(ranked.order, chosen)][:count]
     return [ranked.shown(sample, "highest", chosen=True) for sample in highest.tolist()]
 
 
-def random_of(decision: int, chosen: Ids, draw: np.random.Generator, count: int) -> list[Shown]:
+def random_of(interval: Interval, chosen: Ids, draw: np.random.Generator, count: int) -> list[Shown]:
     """Up to ``count`` of what was chosen, or trained on, without a reason."""
     few = draw.permutation(np.unique(chosen))[:count]
-    return [Shown(decision=decision, sample=sample, why="random") for sample in few.tolist()]
+    decision, step = interval.decision, interval.start
+    return [Shown(decision=decision, step=step, sample=sample, why="random") for sample in few.tolist()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Ranked:
-    """A decision's samples in ``order`` Int64[n], the highest score first; their places from 1, and scores."""
+    """An interval's samples in ``order`` Int64[n], the highest score first; their places from 1, and scores."""
 
-    decision: int
+    interval: Interval
     judged: int
     order: Ids
     place: dict[int, int]
@@ -94,7 +96,7 @@ class _Ranked:
             return None
         order = ids[usable][np.argsort(-flat[usable], kind="stable")]
         return cls(
-            decision=plan.interval.decision,
+            interval=plan.interval,
             judged=len(ids),
             order=order,
             place={int(sample): rank for rank, sample in enumerate(order, start=1)},
@@ -104,7 +106,8 @@ class _Ranked:
     def shown(self, sample: int, why: str, *, chosen: bool) -> Shown:
         """One of them, or of the plan, as it is shown."""
         return Shown(
-            decision=self.decision,
+            decision=self.interval.decision,
+            step=self.interval.start,
             sample=sample,
             why=why,
             chosen=chosen,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from dataflex_core.journal.codec import typed
 from dataflex_core.others_files import json_of
 
 FOLDER = "texts"
+Decided = tuple[int, int | None]
+"""Number of a decision, and the step after which it was taken, None in files of before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,9 @@ class Helps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """Decision ``decision`` and one of its samples: ``why`` is ``highest``, ``lowest``, ``marginal`` or ``random``.
+    """Decision ``decision``, taken after ``step``, and one of its samples.
+
+    ``why`` is ``highest``, ``lowest``, ``marginal`` or ``random``.
 
     ``marginal`` ones are next to the line between chosen and not chosen, all others are chosen ones. ``rank`` counts
     from 1, the highest score, among all ``judged``; ``score`` and ``rank`` are None where nobody scored. ``loss`` is
@@ -80,6 +82,7 @@ class Shown:
     judged: int = 0
     loss: float | None = None
     helps: Helps | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,26 +116,26 @@ class Texts:
     since: int | None = None
 
 
-class _There:
+class There:
     """What the records of a file come to, one after the other: what was made again as it was made last."""
 
     def __init__(self, since: int | None = None) -> None:
         self.since = since
         self.texts: dict[tuple[str, int], Text] = {}
         """By target set, empty for the pool, and sample."""
-        self.shown: dict[int, list[Shown]] = {}
+        self.shown: dict[Decided, list[Shown]] = {}
         self.weighed: dict[tuple[int, int, int], Weighed] = {}
-        self._last = (-1, -1)
+        self._last: tuple[Decided, int] = ((-1, None), -1)
         """The decision and the step that were told of last."""
 
-    def then(self, record: Mapping[str, Any]) -> _There:
+    def then(self, record: Mapping[str, Any]) -> There:
         """What it comes to with the next record: nothing of what there was, where the run goes on with other data.
 
         A record that is none of those known here is passed over.
         """
         with suppress(DataError):
             if "since" in record:
-                return _There(typed(int | None, record["since"], "since"))
+                return There(typed(int | None, record["since"], "since"))
             self._add(record)
         return self
 
@@ -142,14 +145,13 @@ class _There:
             text = typed(Text, record["text"], "text")
             self.texts[text.target, text.sample] = text
         elif "decided" in record:
-            decision = typed(int, record["decided"], "decided")
-            self.shown[decision] = []
+            step_of = typed(int | None, record.get("after"), "after")
+            decision = self._decides((typed(int, record["decided"], "decided"), step_of))
         elif "shown" in record:
             one = typed(Shown, record["shown"], "shown")
-            if one.decision != decision:  # files of before do not say that a decision was taken
-                self.shown[one.decision] = []
-            self.shown[one.decision].append(one)
-            decision = one.decision
+            if (one.decision, one.step) != decision:  # files of before do not say that a decision was taken
+                decision = self._decides((one.decision, one.step))
+            self.shown[decision].append(one)
         elif "step" in record:
             step = self._weighs(typed(int, record["step"], "step"))
         elif "weighed" in record:
@@ -159,6 +161,14 @@ class _There:
             self.weighed[each.step, each.sample, each.part] = each
             step = each.step
         self._last = (decision, step)
+
+    def _decides(self, decision: Decided) -> Decided:
+        """A decision is taken: what is shown of it, and of later ones, was so before the run went on. The decision."""
+        if decision[1] is not None:  # what says so was told in the order of steps
+            while self.shown and not is_before(last := next(reversed(self.shown)), decision):
+                del self.shown[last]
+        self.shown[decision] = []
+        return decision
 
     def _weighs(self, step: int) -> int:
         """A step is made: what there is of it, and of later ones, was made before the run went on. The step."""
@@ -170,89 +180,22 @@ class _There:
         return Texts(
             samples={sample: text for (target, sample), text in self.texts.items() if not target},
             targets=[text for text in self.texts.values() if text.target],
-            shown=[one for decision in sorted(self.shown) for one in self.shown[decision]],
+            shown=[one for decision in sorted(self.shown, key=_order) for one in self.shown[decision]],
             weighed=[self.weighed[key] for key in sorted(self.weighed)],
             since=self.since,
         )
 
 
-class TextFile:
-    """Appends to ``folder/texts/RUN.jsonl`` what is not there yet. A file that cannot be written is told, once.
+def _order(decision: Decided) -> tuple[int, int]:
+    number, step = decision
+    return (-1 if step is None else step, number)
 
-    A run that goes on goes on with its file: a sample's text is there once, and a decision that is taken again is
-    shown as it was taken last, also where nothing is shown of it then.
-    """
 
-    def __init__(self, folder: Path, run: str, notice: Callable[[str], None]) -> None:
-        self.path = folder / FOLDER / f"{run}.jsonl"
-        self._notice = notice
-        self._broken = False
-        self._there = _There()
-        self._torn = False
-        with suppress(OSError):
-            self._torn = not self.path.read_bytes().endswith(b"\n")
-            self._there = _there_in(self.path)
-
-    def go_on(self, since: int | None, *, other: bool) -> None:
-        """The run goes on with the data that it has had since step ``since``, None: from the beginning.
-
-        It is ``other`` data than it had until now, or else it may be that of before it had other data: what is in the
-        file of any other is read no longer.
-        """
-        if other or since != self._there.since:
-            self._append([{"since": since}])
-
-    def has(self, sample: int, target: str = "") -> bool:
-        """Whether the text of a sample is there."""
-        return (target, sample) in self._there.texts
-
-    def had(self, decision: int, step: int) -> int:
-        """Samples of the pool that are there for decisions before one that is taken after step ``step``, and weights.
-
-        The same where the run has gone on from before it, and takes it again.
-        """
-        shown = {one.sample for number, some in self._there.shown.items() if number < decision for one in some}
-        return len(shown | {one.sample for one in self._there.weighed.values() if one.step <= step})
-
-    def had_weighed(self, step: int) -> int:
-        """Samples there that steps before ``step`` weighed by token."""
-        return sum(one.step < step for one in self._there.weighed.values())
-
-    def write(
-        self,
-        texts: Sequence[Text],
-        shown: Sequence[Shown] = (),
-        weighed: Sequence[Weighed] = (),
-        *,
-        decided: int | None = None,
-    ) -> None:
-        """Append texts that the file lacks, what is shown, and what was weighed.
-
-        ``decided`` is a decision that was taken: of it nothing but ``shown`` is shown from here on.
-        """
-        records: list[dict[str, Any]] = [{"text": asdict(t)} for t in texts if not self.has(t.sample, t.target)]
-        records += [] if decided is None else [{"decided": decided}]
-        records += [{"shown": asdict(one)} for one in shown]
-        for step, of_step in groupby(weighed, key=lambda one: one.step):
-            records += [{"step": step}, *({"weighed": asdict(one)} for one in of_step)]
-        self._append(records)
-
-    def _append(self, records: Sequence[dict[str, Any]]) -> None:
-        if self._broken:
-            return
-        lines = [json.dumps(record, ensure_ascii=False) for record in records]
-        text = "".join(line + "\n" for line in lines)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(("\n" if self._torn else "").encode() + text.encode("utf-8", "replace"))
-        except OSError as error:
-            self._broken = True
-            self._notice(f"{self.path} could not be written: {error.strerror}; the report will lack texts")
-            return
-        self._torn = False
-        for line in lines:  # as they will be read
-            self._there = self._there.then(json.loads(line))
+def is_before(one: Decided, other: Decided) -> bool:
+    """By the steps that they were taken after; by number, where one does not say."""
+    if one[1] is None or other[1] is None:
+        return one[0] < other[0]
+    return one[1] < other[1]
 
 
 def read_texts(path: Path) -> Texts:
@@ -261,11 +204,12 @@ def read_texts(path: Path) -> Texts:
     Lines that are torn, or tell what is not known here, as those of another version, are passed over, and so are keys
     that are not known. A file that is not there is empty. Raises `OSError` for one that cannot be read.
     """
-    return _there_in(path).found()
+    return there_in(path).found()
 
 
-def _there_in(path: Path) -> _There:
-    there = _There()
+def there_in(path: Path) -> There:
+    """What the records of a file come to. Raises as `read_texts` does."""
+    there = There()
     for record in _records(path):
         there = there.then(record)
     return there

@@ -208,7 +208,7 @@ class FlexTrainer(StandingTrainer):
         if self.texts is not None:
             self.texts.trained(interval, ids)
         if self.tables is not None:
-            self.tables.trained(interval.decision, step, ids)
+            self.tables.trained(interval, step, ids)
 
     def settle_in_time(self) -> None:
         """After a step: settle where the host waits for the device anyway, or too much has gathered. Collective."""

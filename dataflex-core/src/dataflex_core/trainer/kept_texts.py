@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from dataflex_core.journal.pool_facts import PoolFacts, drop_pool_facts, write_pool_facts
 from dataflex_core.journal.shown import EACH, allowance, random_of, shown_of, weighed_allowance
-from dataflex_core.journal.texts import Piece, Shown, Text, TextFile
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Piece, Shown, Text
 from dataflex_core.llamafactory.args import RunArgs
 from dataflex_core.planning.plan import Plan
 from dataflex_core.planning.schedule import Interval
@@ -39,7 +40,7 @@ class KeptTexts:
 
         begin()                     once, before the first step
         shown(plan)                 as an interval begins: what is shown of it
-        decided(decision, shown)    with the reasons for that
+        decided(interval, shown)    with the reasons for that
         trained(interval, ids)      where no plan was made: after the first step of an interval
         weighed(step, table)        where weights of tokens are read
     """
@@ -80,16 +81,16 @@ class KeptTexts:
             return []
         return shown_of(plan, self._run.seed, count)
 
-    def decided(self, decision: int, shown: Sequence[Shown]) -> None:
+    def decided(self, interval: Interval, shown: Sequence[Shown]) -> None:
         """Write what is shown of a decision, in place of what was shown of it where it was taken before."""
         if self._file is not None:
-            self._show(decision, shown)
+            self._show(interval, shown)
 
     def trained(self, interval: Interval, ids: NDArray[np.int64]) -> None:
         """Write what is shown of an interval in LLaMA-Factory's own order."""
         if self._file is not None:
             decision, count = interval.decision, min(self._allowed(interval.decision, interval.start), EACH)
-            self._show(decision, random_of(decision, ids, derive("shown", self._run.seed, decision), count))
+            self._show(interval, random_of(interval, ids, derive("shown", self._run.seed, decision), count))
 
     def weighed(self, step: int, table: NDArray[Any]) -> None:
         """Write samples that step ``step`` weighed by token, of a `table_of`."""
@@ -106,7 +107,7 @@ class KeptTexts:
         assert self._file is not None
         return allowance(decision, self._run.budget.schedule.decisions, self._file.had(decision, step))
 
-    def _show(self, decision: int, shown: Sequence[Shown]) -> None:
+    def _show(self, interval: Interval, shown: Sequence[Shown]) -> None:
         assert self._file is not None
         if not self._keep.scores:
             shown = [replace(one, score=None, rank=None) for one in shown]
@@ -114,7 +115,7 @@ class KeptTexts:
         texts = [self.text_of(sample) for sample in new]
         helped = dict.fromkeys((one.helps.target, one.helps.sample) for one in shown if one.helps is not None)
         texts += [self._target_text(name, i) for name, i in helped if not self._file.has(i, name)]
-        self._file.write(texts, shown, decided=decision)
+        self._file.write(texts, shown, decided=interval.decision, after=interval.start)
 
     def text_of(self, sample: int) -> Text:
         """The text of a sample of the pool."""

@@ -120,7 +120,7 @@ class PlannedTrainer(SignalTrainer):
         took = Took(seconds=seconds, signals=waited.seconds, cost=cost, explained=why.explained)
         self._record(plan, progress, took, before)
         if self.texts is not None:
-            self.texts.decided(interval.decision, why.shown)
+            self.texts.decided(interval, why.shown)
         if self.tables is not None:
             self.tables.decided(plan)
         super().begin_interval(interval)
@@ -199,4 +199,4 @@ class PlannedTrainer(SignalTrainer):
         for remark in plan.remarks:
             self.run.journal.notice(remark)
         if plan.scored is not None:
-            self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids)
+            self.run.scores.write(plan.interval.decision, *plan.scored, plan.ids, step=plan.interval.start)

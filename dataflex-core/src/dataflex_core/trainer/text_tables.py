@@ -15,6 +15,7 @@ from dataflex_core.domains import domain_of
 from dataflex_core.journal.shown import highest_of, random_of
 from dataflex_core.journal.texts import Shown, Text
 from dataflex_core.planning.plan import Plan
+from dataflex_core.planning.schedule import Interval
 from dataflex_core.rng import derive
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.wording import first_line
@@ -47,10 +48,11 @@ class TextTables:
         if self._trackers:
             self._show(highest_of(plan, self._run.seed, self._count), plan.interval.start)
 
-    def trained(self, decision: int, step: int, ids: NDArray[np.int64]) -> None:
+    def trained(self, interval: Interval, step: int, ids: NDArray[np.int64]) -> None:
         """Show some of what the first step of an interval trained on, where no plan was made."""
         if self._trackers:
-            self._show(random_of(decision, ids, derive("shown", self._run.seed, decision), self._count), step)
+            draw = derive("shown", self._run.seed, interval.decision)
+            self._show(random_of(interval, ids, draw, self._count), step)
 
     def _show(self, shown: Sequence[Shown], step: int) -> None:
         domains = self._run.budget.domains
