@@ -88,6 +88,18 @@ def test_weights_of_samples_are_none_of_tokens(model, data, tmp_path):
     assert kept(train(base_args(model, data, tmp_path / "out", max_steps=4), weighter="loss")).weighed == []
 
 
+def test_a_run_that_goes_on_in_another_folder_shows_what_it_showed_before(model, data, tmp_path):
+    changes = {"max_steps": 8, "save_strategy": "steps", "save_steps": 4}
+    first = train(base_args(model, data, tmp_path / "out", **changes), selector="loss")
+    resume = {"resume_from_checkpoint": str(first / "checkpoint-4")}
+    other = train(base_args(model, data, tmp_path / "other", **changes, **resume), selector="loss")
+    shown = {(one.decision, one.step, one.sample) for one in kept(other).shown}
+    assert {decision for decision, _, _ in shown} == {made.decision for made in open_run(other).decisions}
+    assert {one.sample for one in kept(other).shown} <= set(kept(other).samples)
+    early = {one for one in shown if one[1] < 4}
+    assert early == {(one.decision, one.step, one.sample) for one in kept(first).shown if one.step < 4}
+
+
 def on_board(folder):
     """The tables in TensorBoard's own file, by step: lists of cells."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -59,6 +59,8 @@ class ActiveRun:
     """The rows that those are made of."""
     resumed: dict[str, Any] | None = None
     """The state of the checkpoint that the run goes on from."""
+    source: Path | None = None
+    """The folder of the journal that it goes on from."""
     tally: Tally = field(default_factory=Tally)
     """What the run has come to, from its events: of the rank that writes the journal."""
     is_tracked: bool = False
@@ -122,8 +124,8 @@ class ActiveRun:
                 hint=f"add {' '.join(f'--allow-changed {part}' for part in parts)} to go on all the same, "
                 "or choose another output_dir",
             )
-        self.resumed = state
         journal = journal_of(checkpoint.parent / "dataflex", state["run"])
+        self.resumed, self.source = state, journal.parent
         domains = {domain.name: domain.size for domain in self.budget.domains} if "data" in self.changed else None
         resume = Resume(step=state["step"], checkpoint=str(checkpoint), domains=domains)
         self.journal.go_on(journal, state["journal"], resume)

@@ -67,7 +67,7 @@ class KeptTexts:
             drop_pool_facts(journal.path.parent, journal.run)
         if not self._keep.texts:
             return
-        self._file = TextFile(journal.path.parent, journal.run, journal.notice)
+        self._file = TextFile(journal.path.parent, journal.run, journal.notice, source=self._run.source)
         self._file.go_on(self._run.tally.since, other="data" in self._run.changed)
         texts = []
         for name, data in self._run.targets.items():
