@@ -12,6 +12,8 @@ from made_run import ROWS, made_run, write_file, write_index
 from dataflex_cli import picks
 from dataflex_cli.main import cli
 from dataflex_core.errors import DataError, InvalidConfig
+from dataflex_core.journal import open_run
+from dataflex_core.journal.scores import ScoreFiles
 from dataflex_core.rows import Row
 from dataflex_core.score_file import About, Lines, write_scores
 
@@ -296,6 +298,18 @@ def test_of_scores_of_what_was_chosen_alone_no_share_is_taken(run, tmp_path, top
         with pytest.raises(DataError, match="scores of what it chose alone") as told:
             called(*words)
         assert "--chosen" in told.value.hint
+
+
+@pytest.mark.parametrize("top", ["100%", "1"])
+def test_of_scores_of_which_some_are_kept_there_is_no_best(run, tmp_path, monkeypatch, top):
+    (journal,) = run.rglob("journal.jsonl")
+    monkeypatch.setattr("dataflex_core.journal.scores._MOST", 14)
+    monkeypatch.setattr("dataflex_core.journal.scores._KEPT", 4)
+    kept = ScoreFiles(run / "dataflex", run=lambda: open_run(journal).start.run, notice=print)
+    kept.write(2, np.arange(15), np.arange(15, dtype=np.float32), np.array([12, 3]), step=2)
+    with pytest.raises(DataError, match="kept scores of 6 of the 15 samples") as told:
+        called(run, "--top", top, "-o", tmp_path / "best.jsonl")
+    assert "dataflex score" in told.value.hint
 
 
 def test_a_run_that_kept_no_rows_says_so(run, tmp_path):

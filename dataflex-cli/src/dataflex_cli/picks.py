@@ -77,6 +77,10 @@ def best_of_run(run: Run, asked: Amount) -> Ids:
         why = "has no scores" if last is None else "has several scores for each sample"
         hint = "export what it --chosen, or let dataflex score judge with its checkpoint"
         raise DataError(f"{run.path.parent.parent} {why}", hint=hint)
+    if (last.stands_for > 1).any():
+        of = round(float(last.stands_for.sum()))
+        said = f"{run.path.parent.parent} has kept scores of {len(last.ids)} of the {of} samples that it judged"
+        raise DataError(f"{said} last: the best may be others", hint="let dataflex score judge with its checkpoint")
     if not last.of_all and asked.share is not None:
         said = f"{run.path.parent.parent} has scores of what it chose alone, so that shares of them say nothing"
         raise DataError(said, hint="export what it --chosen, or a number of the best of that: --top 100")
