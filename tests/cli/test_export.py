@@ -58,6 +58,29 @@ def test_rows_stand_as_in_their_file_and_the_entry_keeps_what_says_how_they_are_
     assert "best.jsonl: 3 rows of mine" in done.stderr
 
 
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_what_is_exported_can_be_trained_on_by_its_entry(tmp_path, suffix):
+    from datasets import load_dataset
+    from llamafactory.extras.constants import FILEEXT2TYPE
+
+    write_file(tmp_path / "mine.json", ROWS)
+    scores = scores_of(tmp_path, [(tmp_path / "mine.json", 10)], range(10))
+    (entry,) = json.loads(called(scores, "--top", "100%", "-o", tmp_path / f"best{suffix}").stdout).values()
+    name = tmp_path / entry["file_name"]
+    kind = FILEEXT2TYPE[name.suffix[1:]]
+    found = load_dataset(kind, data_files=str(name), split="train", cache_dir=str(tmp_path / "cache"))
+    assert found["instruction"] == [row["instruction"] for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["best.csv", "best.txt", "best.parquet", "best.JSON", "best"])
+def test_no_name_is_taken_by_which_the_file_would_be_read_as_another_kind(tmp_path, name):
+    write_file(tmp_path / "mine.json", ROWS)
+    scores = scores_of(tmp_path, [(tmp_path / "mine.json", 10)], range(10))
+    with pytest.raises(InvalidConfig, match="is to hold JSON Lines"):
+        called(scores, "--top", "1", "-o", tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
 @pytest.mark.parametrize("base", [1_700_000_000, 2**45])
 def test_columns_are_ranked_by_all_their_digits(tmp_path, base):
     import pyarrow as pa

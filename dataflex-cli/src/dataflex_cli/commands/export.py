@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_SUFFIXES = (".jsonl", ".json")
+"""By which LLaMA-Factory knows that a file is of JSON Lines."""
+
 Files = Sequence[tuple[Path, list[int]]]
 """Files with the numbers of the rows that are wanted of them."""
 
@@ -54,6 +57,11 @@ def export(source: Path, out: Path, asked: Amount | None, by: str, chosen: bool)
 
     if chosen and asked is not None:
         raise InvalidConfig("--chosen and --top exclude each other", hint="leave one out")
+    if out.suffix not in _SUFFIXES:
+        raise InvalidConfig(
+            f"-o {out} is to hold JSON Lines, and LLaMA-Factory would not read it so by its name",
+            hint=f"end it in {' or '.join(_SUFFIXES)}, as in chosen.jsonl",
+        )
     if (wrong := barrier(str(out), folder=False)) is not None:
         raise InvalidConfig(f"-o {out} {wrong}", hint="name a file that can be written, as chosen.jsonl")
     if not source.exists():
