@@ -186,6 +186,30 @@ def test_what_is_no_amount_is_refused(tmp_path, amount):
     assert called(tmp_path, f"--top={amount}", "-o", tmp_path / "x").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"row": [1, None]}, "names the file, .*, alone"),
+        ({"row": [1.0, np.nan]}, "names the file, .*, alone"),
+        ({"row": [1, 0]}, "names the file, .*, alone"),
+        ({"dataset": ["mine", None]}, "names the file, .*, alone"),
+        ({"row": ["1", "2"]}, "the column row of .* holds string"),
+        ({"id": [0, None]}, "the column id of .* has places without a number"),
+    ],
+    ids=str,
+)
+def test_a_table_of_ones_own_that_names_no_rows_is_told_so(tmp_path, changes, said):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "mine.json"
+    write_file(file, ROWS)
+    table = {"id": [0, 1], "score": [1.0, 2.0], "dataset": ["mine"] * 2, "file": [str(file)] * 2, "row": [1, 2]}
+    pq.write_table(pa.table(table | changes), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=said):
+        called(tmp_path / "own.parquet", "--top", "100%", "-o", tmp_path / "best.jsonl")
+
+
 def test_a_file_that_has_changed_or_is_gone_is_named(tmp_path):
     file = tmp_path / "mine.json"
     write_file(file, ROWS[:5])

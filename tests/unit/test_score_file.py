@@ -76,6 +76,38 @@ def test_what_is_no_file_of_scores_is_named(tmp_path):
     assert "scores" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [({"schema": 1}, "lacks judge"), ([], r"is \[\]"), ({"judge": "x", "schema": 1, "checkpoints": 3}, "checkpoints")],
+)
+def test_a_table_whose_metadata_says_something_else_is_named(tmp_path, told, said):
+    pq.write_table(pa.table({"id": [1]}).replace_schema_metadata({"dataflex": json.dumps(told)}), tmp_path / "it")
+    with pytest.raises(DataError, match=said) as caught:
+        open_scores(tmp_path / "it")
+    assert "it: metadata" in str(caught.value)
+    assert "of a file of scores" in str(caught.value)
+
+
+def test_what_a_later_version_says_besides_is_passed_over(tmp_path):
+    told = {"judge": "x", "schema": 1, "more": 1, "checkpoints": [{"path": "c", "step": 2, "weight": 1, "more": 1}]}
+    pq.write_table(pa.table({"id": [1]}).replace_schema_metadata({"dataflex": json.dumps(told)}), tmp_path / "it")
+    assert open_scores(tmp_path / "it").about == About(
+        judge="x", checkpoints=(CheckpointFact(path="c", step=2, weight=1.0),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("row", ["one"]), ("dataset", [1]), ("file", [1.5]), ("id", ["first"])], ids=str
+)
+def test_columns_by_which_rows_are_found_hold_what_they_should(tmp_path, column, values):
+    table = {"dataset": ["a"], "file": ["a.json"], "row": [1], "id": [0], column: values}
+    pq.write_table(pa.table(table), tmp_path / "it")
+    file = open_scores(tmp_path / "it")
+    for read in (file.read, lambda names: list(file.batches(names))):
+        with pytest.raises(DataError, match=f"column {column} of .* holds"):
+            read([column])
+
+
 READS = {
     "whole": lambda file: file.read(["score"]),
     "in parts": lambda file: list(file.batches(["score"])),

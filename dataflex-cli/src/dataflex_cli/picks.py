@@ -59,6 +59,8 @@ def best_of(file: ScoreFile, asked: Amount, by: str = SCORE) -> Ids:
         own = ", ".join(name for name in file.columns if name.startswith(SCORE))
         raise DataError(f"{file.path} has several scores, and none of them all", hint=f"choose one by --by: {own}")
     found = file.read(["id", by])
+    if found["id"].dtype.kind not in "iu":
+        raise DataError(f"the column id of {file.path} has places without a number", hint="give each sample its own")
     ids, first = np.unique(found["id"], return_index=True)
     if found[by].dtype.kind not in "fiub":
         raise DataError(f"the column {by} of {file.path} holds no numbers", hint="name another column")
@@ -130,6 +132,9 @@ def rows_by_file(file: ScoreFile, ids: Ids) -> dict[str, dict[str, list[int]]]:
                 f"{file.path} does not say which rows its samples are of",
                 hint="tokenise the data anew: what DataFlex has seen tokenised, it knows",
             )
+        if dataset is None or row is None or not row >= 1:  # NaN is a row that is missing
+            said = f"{file.path} has a sample of which it names the file, {name}, alone"
+            raise DataError(said, hint="name the data set as well, and the row, the first of which is 1")
         wanted.setdefault(dataset, {}).setdefault(name, set()).add(int(row))
     return {data: {name: sorted(rows) for name, rows in files.items()} for data, files in wanted.items()}
 

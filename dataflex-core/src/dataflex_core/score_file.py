@@ -24,6 +24,7 @@ from dataflex_core.errors import DataError
 from dataflex_core.others_files import json_of
 from dataflex_core.places import whole
 from dataflex_core.rows import Row
+from dataflex_core.typed import typed
 from dataflex_core.wording import did_you_mean, first_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ SCORE, PREFIX = "score", "score_"
 PLACE = tuple(part.name for part in fields(Row))
 """The columns of a row's place: data set, file, number."""
 _ABOUT = b"dataflex"
+_TEXT, _NUMBERS = "text", "numbers"
+_HOLDS = {"id": _NUMBERS, **dict(zip(PLACE, (_TEXT, _TEXT, _NUMBERS), strict=True))}
+"""What columns hold by which rows are found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +185,19 @@ class ScoreFile:
         for name in columns:
             if name not in self.columns:
                 raise DataError(f"{self.path} has no column {name}", hint=did_you_mean(name, self.columns))
+            kind = self._file.schema_arrow.field(name).type
+            if name in _HOLDS and not _holds(kind, _HOLDS[name]):
+                hint = f"make it one of {_HOLDS[name]}, or take another file"
+                raise DataError(f"the column {name} of {self.path} holds {kind}, not {_HOLDS[name]}", hint=hint)
+
+
+def _holds(kind: Any, wanted: str) -> bool:
+    import pyarrow.types as types
+
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    if wanted == _TEXT:
+        return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind))
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind))  # pandas has no null integer
 
 
 @contextmanager
@@ -196,7 +213,10 @@ def _whole(path: Path) -> Iterator[None]:
 
 
 def open_scores(path: Path) -> ScoreFile:
-    """Open a file of scores. Raises `DataError` for what is no Parquet file, and for a later schema."""
+    """Open a file of scores. Raises `DataError` for what is no Parquet file, and for a later schema.
+
+    What it says of how scores came to be may have keys that are not known here: they are passed over.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -209,14 +229,13 @@ def open_scores(path: Path) -> ScoreFile:
         raise DataError(f"{path} {said}", hint=hint) from error
     if written is None:
         return ScoreFile(path=path, about=None, _file=file)
-    if written["schema"] > SCHEMA:
+    schema = written.get("schema") if isinstance(written, dict) else None
+    if isinstance(schema, int) and schema > SCHEMA:
         raise DataError(
-            f"{path} was written in schema {written['schema']}, this version reads up to {SCHEMA}",
+            f"{path} was written in schema {schema}, this version reads up to {SCHEMA}",
             hint="read it with the version that wrote it",
         )
-    facts = tuple(CheckpointFact(**fact) for fact in written["checkpoints"])
-    about = About(**{**written, "checkpoints": facts, "targets": tuple(written["targets"])})
-    return ScoreFile(path=path, about=about, _file=file)
+    return ScoreFile(path=path, about=typed(About, written, f"{path}: metadata", of="file of scores"), _file=file)
 
 
 class RowScores:

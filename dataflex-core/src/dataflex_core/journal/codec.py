@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from dataflex_core.errors import DataError
 from dataflex_core.journal.events import EVENTS, SCHEMA, Event
+from dataflex_core.typed import typed
 from dataflex_core.wording import did_you_mean
-
-_HINT = "the file was changed, or is no journal"
 
 
 def to_record(event: Event) -> dict[str, Any]:
@@ -53,44 +50,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def typed(kind: Any, value: Any, where: str) -> Any:
-    """``value``, as JSON has it, as the type of a field, ``kind``; ``where`` names it in errors.
-
-    Keys that a class does not know are passed over. Raises `DataError` as `from_record` does.
-    """
-    origin, inner = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return value
-    if origin is UnionType:  # of None or text, and one more type
-        plain = next((type_ for type_ in inner if type(value) is type_), None)
-        return value if plain is not None else typed(next(k for k in inner if k not in (str, NoneType)), value, where)
-    if origin is tuple and inner[0] is int and isinstance(value, list) and {*map(type, value)} <= {int}:
-        return tuple(value)  # of a step's samples there are many
-    if origin is tuple and isinstance(value, list):
-        return tuple(typed(inner[0], item, where) for item in value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return {key: typed(inner[1], item, f"{where}.{key}") for key, item in value.items()}
-    if is_dataclass(kind) and isinstance(value, Mapping):
-        return _made(kind, value, where)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is kind:
-        return value
-    raise DataError(f"{where} of a journal is {value!r}", hint=_HINT)
-
-
-def _made(kind: Any, record: Mapping[str, Any], where: str) -> Any:
-    given = {}
-    for field in fields(kind):
-        if field.name in record:
-            given[field.name] = typed(_types(kind)[field.name], record[field.name], f"{where}.{field.name}")
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise DataError(f"{where} of a journal lacks {field.name}", hint=_HINT)
-    return kind(**given)
-
-
-@cache
-def _types(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dataflex_core.errors import DataError
-from dataflex_core.journal.codec import typed
 from dataflex_core.others_files import json_of
+from dataflex_core.typed import typed
 
 FOLDER = "texts"
 Decided = tuple[int, int | None]
