@@ -65,6 +65,15 @@ def called(*words):
     return done
 
 
+@pytest.mark.parametrize("name", ["two\nlines: {", "a\u2028b", "a\x85b", "\ttab"])
+def test_what_is_printed_can_be_read_whatever_domains_are_called(tmp_path, name):
+    journal = mixed_run(tmp_path) / "dataflex" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"a"', json.dumps(name)))
+    for words in ((), ("--last",)):
+        section = yaml.safe_load(called(tmp_path, *words).stdout)["dataflex"]["mixer"]
+        assert set(section["proportions"]) == {name, "b"}
+
+
 @pytest.mark.parametrize(
     ("words", "done", "expected"),
     [

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dataflex_cli.options import Once
-from dataflex_cli.report.pasted import section_of
+from dataflex_cli.report.pasted import name_of, section_of
 from dataflex_core.journal import mixed, open_run
 
 SCHEMA = 1
@@ -42,4 +42,4 @@ def proportions(folder: Path, last: bool, as_json: bool) -> None:
 
 
 def _in_a_line(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {share:.4g}" for name, share in shares.items())
+    return ", ".join(f"{name_of(name)} {share:.4g}" for name, share in shares.items())

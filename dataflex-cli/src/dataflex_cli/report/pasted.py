@@ -13,7 +13,7 @@ _WIDE = 10**9
 def section_of(shares: Mapping[str, float], unit: str) -> str:
     """A run that keeps to ``shares``, of samples or of what ``unit`` says, in YAML. No share is rounded to nothing."""
     of = [] if unit == "samples" else [f"  unit: {unit}"]
-    lines = [f"      {_name(name)}: {_number(share)}" for name, share in shares.items()]
+    lines = [f"      {name_of(name)}: {_number(share)}" for name, share in shares.items()]
     return "\n".join([f"{SECTION}:", *of, "  mixer:", "    name: static", "    proportions:", *lines]) + "\n"
 
 
@@ -23,7 +23,7 @@ def _number(share: float) -> str:
     return str(yaml.safe_dump(float(f"{share:.6g}"))).split("\n", 1)[0]
 
 
-def _name(name: str) -> str:
+def name_of(name: str) -> str:
     """Quoted, but where whatever reads YAML takes it for text."""
     import yaml
 
