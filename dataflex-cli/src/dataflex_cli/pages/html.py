@@ -17,6 +17,9 @@ PLOTLY = "plotly-cartesian.min.js"
 PLOTLY_SHA256 = "79542150855a52c567260e3137095dbe2b744e6d702a5cabe67da246942fba7a"
 """Of plotly.js-cartesian-dist-min 4.1.1, of the npm registry, as it is in the package."""
 
+GENERATOR = "dataflex"
+"""By which a page, and its numbers, are known to be ours."""
+
 _HERE = "dataflex_cli.pages"
 _POLICY = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
@@ -37,6 +40,7 @@ def rendered(package: str, template: str, charts: Iterable[Chart], *, script: st
     scripts += [] if script is None else [_file(package, "templates", script)]
     return environment.get_template(template).render(
         **given,
+        generator=GENERATOR,
         chart_values=script_json([asdict(chart) for chart in charts]),
         policy=f"default-src 'none'; script-src {' '.join(map(_digest, scripts))}; {_POLICY}",
         scripts=scripts,
@@ -45,8 +49,11 @@ def rendered(package: str, template: str, charts: Iterable[Chart], *, script: st
 
 
 def document_of(data: Any) -> str:
-    """A dataclass as JSON; what is no finite number is null."""
-    return json.dumps(_finite(asdict(data)), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """A dataclass as JSON, with who made it; what is no finite number is null."""
+    return (
+        json.dumps({"generator": GENERATOR, **_finite(asdict(data))}, indent=1, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
 
 
 def script_json(value: Any) -> str:

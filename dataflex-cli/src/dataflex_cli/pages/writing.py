@@ -8,14 +8,15 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from dataflex_cli.pages.html import GENERATOR
 from dataflex_core.errors import RunFailed, UsageError
 from dataflex_core.others_files import json_of
 from dataflex_core.places import barrier
 from dataflex_core.wording import first_line
 
 _ELSEWHERE = "name another place with -o"
-_PAGE, _NUMBERS = "<!doctype html>", '{\n "schema": '
-"""What they begin with."""
+_MARK, _WITHIN = f'<meta name="generator" content="{GENERATOR}">', 1000
+"""What a page has among so many of its first characters."""
 
 
 def write_page(page: Path, html: str, document: str) -> Path:
@@ -57,17 +58,17 @@ def _refuse_others(page: Path, numbers: Path) -> None:
 
 def _is_page(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
-        begin = file.read(len(_PAGE))
-    return not begin or begin.lower() == _PAGE
+        begin = file.read(_WITHIN)
+    return not begin or _MARK in begin
 
 
 def _is_numbers(path: Path) -> bool:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         told = json_of(text)
-    except ValueError:  # nothing, or what an earlier version had half written as it ended
-        return not text or text.startswith(_NUMBERS)
-    return isinstance(told, dict) and "schema" in told and ("run" in told or "runs" in told)
+    except ValueError:
+        return not text
+    return isinstance(told, dict) and told.get("generator") == GENERATOR
 
 
 def _replace(texts: dict[Path, str]) -> None:
