@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Annotated, Any
 
 import numpy as np
@@ -127,6 +128,32 @@ class WrongDefaultParams:
 
 @breaks("parameters_are_validated", "the default of boost is refused", params="WrongDefaultParams")
 class WrongDefaultMixer(Mixer):
+    def mix(self, request):
+        return request.previous
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneWayParams:
+    shares: Annotated[dict[tuple[str, str], float], Doc("of pairs")] = field(default_factory=lambda: {("a", "b"): 1.0})
+
+
+@breaks("parameters_are_validated", "what a journal holds of the parameters is refused", params="OneWayParams")
+class OneWayMixer(Mixer):
+    def mix(self, request):
+        return request.previous
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmbiguousParams:
+    colour: Annotated[str | Colour, Doc("of the roses")] = Colour.RED
+
+
+@breaks("parameters_are_validated", "comes back from a journal as 'red'", params="AmbiguousParams")
+class AmbiguousMixer(Mixer):
     def mix(self, request):
         return request.previous
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ from cases import cases
 from support import base_args, train
 
 from dataflex_core.catalog import discover
+from dataflex_core.catalog.plugins import Plugins
 from dataflex_core.errors import DataError
 from dataflex_core.journal import Decision, Resume, read_journal
 from dataflex_core.journal.replay import replay
@@ -65,6 +67,58 @@ def test_a_replayed_journal_gives_every_plan_again(model, data, tmp_path, scores
     if recorded:
         with pytest.raises(DataError, match=r"decision 1 judged \d+ candidates, and there are none scores of it"):
             list(replay(events, discover()))
+
+
+ODD = """
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Annotated, Any
+
+from typing_extensions import Doc
+
+from dataflex_core import Kind, Selection, Selector, StrategySpec, hookimpl
+
+
+class Band(Enum):
+    LOW = "low"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    start: float = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    schedules: Annotated[list[Schedule], Doc("several")] = field(default_factory=lambda: [Schedule()])
+    band: Annotated[Band, Doc("of bands")] = Band.LOW
+    shares: Annotated[dict[Band, float], Doc("by band")] = field(default_factory=lambda: {Band.LOW: 1.0})
+    names: Annotated[frozenset[str], Doc("of several")] = frozenset({"alpha", "beta", "gamma"})
+    top: Annotated[float, Doc("no limit")] = float("inf")
+
+
+class Front(Selector[Params]):
+    def select(self, request):
+        assert self.params == Params()
+        return Selection(ids=request.candidates[: request.count])
+
+
+@hookimpl
+def dataflex_strategies():
+    yield StrategySpec(kind=Kind.SELECTOR, name="front", target="odd:Front", params="odd:Params", summary="the first")
+"""
+
+
+def test_a_run_whose_parameters_are_of_types_that_json_lacks_is_kept_and_replayed(model, data, tmp_path):
+    (tmp_path / "odd.py").write_text(ODD)
+    catalog = discover(plugins=Plugins(files=(tmp_path / "odd.py",)))
+    args = base_args(model, data, tmp_path / "out", max_steps=8, save_strategy="steps", save_steps=4)
+    output = train(args, catalog=catalog, selector="front")
+    state = json.loads((output / "checkpoint-4" / "dataflex" / "state.json").read_text())["state"]
+    assert state["provenance"]["parameters"]["selector.names"] == ["alpha", "beta", "gamma"]
+    again = list(replay(read_journal(output / "dataflex" / "journal.jsonl"), catalog))
+    assert [plan.digest for _, plan in again] == [event.plan for event, _ in again]
+    assert len(again) == 3
 
 
 @pytest.mark.parametrize("module", ["dataflex_core.planning.planner", "dataflex_core.journal.replay"])

@@ -1,15 +1,13 @@
 """params.py: parameters described as text, and validated with every fault at once."""
 
-import math
 from dataclasses import dataclass, field, make_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
 from typing_extensions import Doc
 
-from dataflex_core.config.params import NoParams, Parameter, adapter, describe, plain, validate
+from dataflex_core.config.params import NoParams, Parameter, adapter, describe, restored, validate
 from dataflex_core.errors import InvalidParameters, StrategyFault
 
 
@@ -221,8 +219,21 @@ def test_a_type_that_is_not_known_cannot_be_described():
         describe(Nowhere)
 
 
-@pytest.mark.parametrize(
-    ("value", "as_json"), [(3, 3), (None, None), ([1.5], [1.5]), (math.inf, "inf"), (Path("a"), "a"), (b"a", "b'a'")]
-)
-def test_a_default_that_json_lacks_is_text(value, as_json):
-    assert plain(value) == as_json
+# -------------------------------------------------------------------------------------------------------- restored
+
+
+def test_what_a_journal_holds_of_parameters_another_version_may_refuse():
+    with pytest.raises(InvalidParameters, match=r"selector mine: no parameter 'fokus' \(did you mean 'focus'\?\)"):
+        restored(Params, {"count": 3, "fokus": "low"}, owner="selector mine")
+
+
+def test_an_infinite_number_that_a_dataclass_made_of_its_parameters_is_restored():
+    @dataclass
+    class Limited:
+        limit: float | None = None
+
+        def __post_init__(self):
+            self.limit = float("inf") if self.limit is None else self.limit
+
+    assert restored(Limited, {"limit": "inf"}, owner="selector mine") == Limited()
+    assert refused(Limited, {"limit": "inf"}) == ["limit='inf': input should be a finite number"]

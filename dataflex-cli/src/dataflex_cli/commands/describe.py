@@ -9,8 +9,9 @@ import click
 
 from dataflex_cli.options import plugin_options, strategy_names
 from dataflex_core.catalog import Plugins, Record, discover
-from dataflex_core.config.params import Parameter, plain
+from dataflex_core.config.params import Parameter
 from dataflex_core.config.params import describe as describe_params
+from dataflex_core.config.plain import plain
 from dataflex_core.contracts import Strategy
 from dataflex_core.spec import Kind, with_implied
 

@@ -6,10 +6,9 @@ A parameter is a field ``name: Annotated[type, constraint…, Doc("help")] = def
 
 from __future__ import annotations
 
-import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -59,7 +58,15 @@ def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
 
 def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
     """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
-    made, faults = examine(params, values)
+    return _made(*examine(params, values), owner)
+
+
+def restored(params: type[Any] | None, written: Mapping[str, Any], *, owner: str) -> Any:
+    """The instance of ``params`` of which ``written`` are the `plain_values`. Raises as `validate` does."""
+    return _made(*_examine(NoParams if params is None else params, written, {}), owner)
+
+
+def _made(made: Any, faults: Sequence[tuple[str | None, str]], owner: str) -> Any:
     if faults:
         messages = "; ".join(text for _, text in faults)
         raise InvalidParameters(f"{owner}: {messages}", hint=f"see: dataflex describe {owner.split()[-1]}")
@@ -72,15 +79,21 @@ def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, l
     Raises `StrategyFault` where no value could be right.
     """
     kind = NoParams if params is None else params
-    known = [field.name for field in _given(kind)]
+    return _examine(kind, values, _misnumbered(kind, values))
+
+
+def _examine(
+    params: type[Any], values: Mapping[str, Any], numbers: Mapping[str | None, str]
+) -> tuple[Any, list[tuple[str | None, str]]]:
+    """The same, where ``numbers`` are the faults of those: pydantic reads true as 1, and takes infinity for one."""
+    import pydantic
+
+    known = [field.name for field in _given(params)]
     faults: list[tuple[str | None, str]] = [
         (key, f"no parameter {key!r} ({did_you_mean(key, known)})") for key in values if key not in known
     ]
     given = {key: value for key, value in values.items() if key in known}
-    import pydantic
-
-    validator, made = adapter(kind), None
-    numbers = _misnumbered(kind, given)  # pydantic reads true as 1, and takes infinity for a number
+    validator, made = adapter(params), None
     faults.extend(numbers.items())
     try:
         made = validator.validate_python(given)
@@ -93,7 +106,11 @@ def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, l
 
 def _misnumbered(params: type[Any], given: Mapping[str, Any]) -> dict[str | None, str]:
     hints, defaults = _hints(params), {field.name: field.default for field in _given(params)}
-    wrong = {key: next(misnumbered(hints[key], value, defaults[key]), None) for key, value in given.items()}
+    wrong = {
+        key: next(misnumbered(hints[key], value, defaults[key]), None)
+        for key, value in given.items()
+        if key in defaults
+    }
     return {key: f"{key}={given[key]!r}: {text}" for key, text in wrong.items() if text is not None}
 
 
@@ -123,20 +140,6 @@ def _unusable(params: type[Any], error: Exception) -> StrategyFault:
         f"{params.__qualname__} of {params.__module__} is no use for parameters: {type(error).__name__}: {message}",
         hint="give its fields types that pydantic knows, and import them where it is defined",
     )
-
-
-def plain(value: Any) -> Any:
-    """A default as it is, or as text where JSON has no such value: a path, a set, infinity."""
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return str(value)
-    return value
-
-
-def plain_values(params: Any) -> dict[str, Any]:
-    """The values of a parameter dataclass's instance by name, as `plain` has them."""
-    return {field.name: plain(getattr(params, field.name)) for field in fields(params)}
 
 
 def _hints(params: type[Any]) -> dict[str, Any]:

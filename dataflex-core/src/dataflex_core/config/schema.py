@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dataflex_core.catalog import Catalog, Record
-from dataflex_core.config.params import describe, json_schema, plain
+from dataflex_core.config.params import describe, json_schema
+from dataflex_core.config.plain import plain
 from dataflex_core.config.section import SECTION, DataflexConfig
 from dataflex_core.errors import StrategyFault
 from dataflex_core.llamafactory.keys import known_keys

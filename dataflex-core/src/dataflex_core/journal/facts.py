@@ -13,7 +13,7 @@ class StrategyFact:
 
     ``kind`` is ``selector``, ``mixer`` or ``weighter``, ``position`` that among several of the kind, from 0, ``name``
     the strategy's, ``distribution`` and ``version`` those of what offers it: of a file its name, and the first digits
-    of a digest of its text. ``params`` are its parameters, all of them; what JSON has no value for stands as text.
+    of a digest of its text. ``params`` are its parameters, all of them, as `dataflex_core.config.plain` writes them.
     """
 
     kind: str

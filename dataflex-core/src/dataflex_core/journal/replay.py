@@ -70,7 +70,7 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
         slot = Slot(Kind(fact.kind), fact.position)
         if slot in (SELECTOR, MIXER):
             record = catalog.resolve(slot.kind, f"{fact.distribution}/{fact.name}")
-            made = params.validate(record.load_params(), fact.params, owner=f"{fact.kind} {fact.name}")
+            made = params.restored(record.load_params(), fact.params, owner=f"{fact.kind} {fact.name}")
             chosen[slot] = choose(record, made)
             strategies[slot] = make_strategy(chosen[slot])
     mixed = MIXER in strategies

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
-from dataflex_core.config.params import plain_values
+from dataflex_core.config.plain import plain_values
 from dataflex_core.journal.events import Start
 from dataflex_core.journal.facts import StrategyFact
 from dataflex_core.journal.figures import break_even, rounded

@@ -6,13 +6,14 @@ import gc
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import dataflex_core
+from dataflex_core.config.plain import plain_values
 from dataflex_core.config.section import SECTION
 from dataflex_core.domains import domain_of
 from dataflex_core.errors import RunFailed
@@ -146,7 +147,7 @@ def _about(prepared: PreparedRun, judging: Judging, facts: tuple[CheckpointFact,
     chosen = prepared.strategies.get(SELECTOR)
     return About(
         judge=f"signal {judging.signal}" if chosen is None else title_of(chosen.record),
-        params={} if chosen is None else asdict(chosen.params),
+        params={} if chosen is None else plain_values(chosen.params),
         checkpoints=facts,
         targets=scores.names if scores.largest else (),
         dataset_dir=dataset_dir(prepared.config.args),

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.config.plain import plain
 from dataflex_core.config.section import Spread
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Strategy
 from dataflex_core.declared import DeclaredSignals
@@ -106,7 +107,7 @@ class Planner:
                 probing=probing,
                 features=features,
                 spread=rules.spread,
-                of=f"{own.record.id} {own.params!r}",
+                of=f"{own.record.id} {plain(own.params)}",
             )
         self._mixer = cast("Mixer[Any] | None", strategies.get(MIXER))
         by_domain = self._mixer is not None or rules.warmup_proportions != "size"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 import dataflex_core
+from dataflex_core.config.plain import plain, plain_values
 from dataflex_core.config.section import DataflexConfig
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
@@ -38,9 +38,9 @@ def provenance_of(
     return {
         "strategies": {str(slot): item.record.id for slot, item in chosen.items()},
         "parameters": {
-            f"{slot}.{name}": json.loads(json.dumps(value, default=str))
+            f"{slot}.{name}": value
             for slot, item in chosen.items()
-            for name, value in _fields(item.params).items()
+            for name, value in plain_values(item.params).items()
         },
         "schedule": {
             "warmup_steps": schedule.warmup_steps,
@@ -74,7 +74,7 @@ def differences(before: Provenance, now: Provenance, part: str) -> list[str]:
         was, is_ = ({key: v for key, v in given.items() if key.rpartition(".")[0] in kept} for given in (was, is_))
     told = []
     for name in [*was, *(name for name in is_ if name not in was)]:
-        if was.get(name) == is_.get(name):
+        if plain(was.get(name)) == is_.get(name):  # an infinite number was once written as one
             continue
         if part == "data":
             change = "is new" if name not in was else "is gone" if name not in is_ else "has changed"
@@ -90,10 +90,6 @@ def _planned_by(config: DataflexConfig) -> dict[str, Any]:
     stock = DataflexConfig()
     written = {name: getattr(config, name) for name in _PLANNED_BY if getattr(config, name) != getattr(stock, name)}
     return {name: dataclasses.asdict(value) if name == "spread" else value for name, value in written.items()}
-
-
-def _fields(params: Any) -> dict[str, Any]:
-    return {field.name: getattr(params, field.name) for field in dataclasses.fields(params)}
 
 
 def _part(pool: Any, start: int, size: int) -> Any:

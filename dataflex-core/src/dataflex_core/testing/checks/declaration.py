@@ -9,9 +9,11 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from dataflex_core.catalog import discover
 from dataflex_core.config import params
+from dataflex_core.config.plain import plain_values
 from dataflex_core.errors import InvalidParameters
 from dataflex_core.hooks import PROJECT
 from dataflex_core.spec import Need, StrategySpec
@@ -69,9 +71,9 @@ def is_documented(subject: Subject) -> None:
 
 @check()
 def parameters_are_validated(subject: Subject) -> None:
-    """Defaults keep their own limits, and no parameter takes NaN or an object of any type."""
+    """Defaults keep their own limits, no parameter takes NaN or an object of any type, and a journal gives all back."""
     kind, owner = subject.record.load_params(), f"{subject.spec.kind} {subject.spec.name}"
-    params.validate(kind, subject.given, owner=owner)
+    made = params.validate(kind, subject.given, owner=owner)
     for parameter in params.describe(kind):
         if not parameter.required:
             try:
@@ -85,6 +87,27 @@ def parameters_are_validated(subject: Subject) -> None:
                 continue
             what = "NaN: give it a type" if isinstance(value, float) else "any object: give it a type"
             raise CheckFailed(f"{parameter.name} takes {what}")
+    _come_back(made, owner)
+
+
+def _come_back(made: Any, owner: str) -> None:
+    """From what a journal holds of parameters, a replay makes them again."""
+    hint = "give it a type that pydantic reads from JSON"
+    try:
+        again = params.restored(type(made), json.loads(json.dumps(plain_values(made))), owner=owner)
+    except InvalidParameters as error:
+        raise CheckFailed(f"what a journal holds of the parameters is refused: {error.message}; {hint}") from error
+    for name in plain_values(made):
+        was, is_ = getattr(made, name), getattr(again, name)
+        if not _same(was, is_):
+            raise CheckFailed(f"{name} was {was!r}, and comes back from a journal as {is_!r}: {hint}")
+
+
+def _same(was: Any, is_: Any) -> bool:
+    """Whether they are equal; a list, where only a sequence is asked for, is as good as a tuple."""
+    if isinstance(was, list | tuple) and isinstance(is_, list | tuple):
+        return len(was) == len(is_) and all(map(_same, was, is_))
+    return bool(was == is_)
 
 
 @check()
