@@ -54,7 +54,7 @@ class Params:
     ],
 )
 def test_a_parameter_that_no_run_can_have(name, value, wanted):
-    made, ((key, text),) = examine(Params, {name: value})
+    made, ((key, text),) = examine(Params, {name: value}, owner="selector mine")
     assert made is None
     assert (key, text) == (name, f"{name}={value!r}: input should be {wanted}")
 
@@ -69,11 +69,11 @@ def test_a_parameter_that_no_run_can_have(name, value, wanted):
     ],
 )
 def test_others_are_left_to_pydantic(values):
-    assert examine(Params, values)[1] == []
+    assert examine(Params, values, owner="selector mine")[1] == []
 
 
 def test_several_faults_are_told_once_each():
-    _, found = examine(Params, {"count": True, "share": NAN, "many": "x"})
+    _, found = examine(Params, {"count": True, "share": NAN, "many": "x"}, owner="selector mine")
     assert sorted(key for key, _ in found) == ["count", "many", "share"]
 
 

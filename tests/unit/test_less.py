@@ -99,12 +99,12 @@ def test_the_filter_needs_what_it_asks():
 
 @pytest.mark.parametrize("layers", ["all", "last-1", "last-40", 0.25, 1.0, 1])
 def test_layers_that_can_be(layers):
-    made, faults = examine(LessParams, {"layers": layers})
+    made, faults = examine(LessParams, {"layers": layers}, owner="selector less")
     assert (made.layers, faults) == (layers, [])
 
 
 @pytest.mark.parametrize("layers", ["last", "last-0", "first-2", "last--1", 0, 1.5, -1, True, None])
 def test_layers_that_cannot_be(layers):
-    made, faults = examine(LessParams, {"layers": layers})
+    made, faults = examine(LessParams, {"layers": layers}, owner="selector less")
     assert made is None
     assert "layers" in str(faults)

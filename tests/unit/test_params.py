@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
+from pydantic import AfterValidator, Field
 from typing_extensions import Doc
 
-from dataflex_core.config.params import NoParams, Parameter, adapter, describe, restored, validate
-from dataflex_core.errors import InvalidParameters, StrategyFault
+from dataflex_core.config.params import NoParams, Parameter, adapter, describe, examine, restored, validate
+from dataflex_core.errors import InvalidParameters, StrategyFault, UnmetNeed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +197,75 @@ def test_a_value_that_fits_no_arm_of_a_union_is_one_fault_under_the_parameters_o
 )
 def test_what_a_dataclass_checks_itself_is_a_fault(params, values, fault):
     assert refused(params, values) == [fault]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    start: float = 1.0
+    end: Annotated[float, Field(alias="until")] = 2.0
+    after: "Schedule | None" = None
+
+
+@dataclass
+class Nested:
+    one: Schedule = Schedule()
+    several: list[Schedule] = field(default_factory=list)
+    by_name: dict[str, Schedule] = field(default_factory=dict)
+    either: Checked | Schedule | None = None
+    at_will: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"one": {"strat": 5}}, "no parameter 'one.strat' (did you mean 'start'?)"),
+        ({"one": {"after": {"zzz": 5}}}, "no parameter 'one.after.zzz' (known: after, end, start, until)"),
+        ({"several": [{}, {"strat": 5}]}, "no parameter 'several.1.strat' (did you mean 'start'?)"),
+        ({"by_name": {"a": {"strat": 5}}}, "no parameter 'by_name.a.strat' (did you mean 'start'?)"),
+        ({"either": {"high": 3, "lo": 1}}, "no parameter 'either.lo' (did you mean 'low'?)"),
+    ],
+)
+def test_a_misspelt_key_of_a_parameter_is_a_fault_of_that_parameter(values, fault):
+    assert refused(Nested, values) == [fault]
+    assert [key for key, _ in examine(Nested, values, owner="selector mine")[1]] == list(values)
+
+
+def test_what_a_parameter_has_may_be_given():
+    several = [{"start": 2, "until": 3}, Schedule(4)]
+    made = validate(Nested, {"several": several, "at_will": {"strat": 5}, "either": {"low": 0}}, owner="selector mine")
+    assert made == Nested(several=[Schedule(2, 3), Schedule(4)], at_will={"strat": 5}, either=Checked(0))
+
+
+def fails(value):
+    return {}[value]
+
+
+@dataclass
+class Failing:
+    name: Annotated[str, AfterValidator(fails)] = ""
+    shares: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.shares:
+            self.first = self.shares["first"]
+        if "none" in self.shares:
+            raise UnmetNeed("there is none", hint="give one")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [({"name": "x"}, "KeyError: 'x'"), ({"shares": {"a": 1}}, "KeyError: 'first'")]
+)
+def test_a_check_of_an_author_that_fails_of_itself_is_a_fault_with_its_line(values, said):
+    with pytest.raises(StrategyFault) as caught:
+        validate(Failing, values, owner="selector mine")
+    assert caught.value.message.startswith(f"selector mine, as its parameters are checked: {said}, at ")
+    assert "test_params.py:" in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_error_of_dataflex_that_an_author_raises_comes_through():
+    with pytest.raises(UnmetNeed, match="there is none"):
+        validate(Failing, {"shares": {"first": 1, "none": 1}}, owner="selector mine")
 
 
 class Unknown:

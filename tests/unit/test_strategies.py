@@ -172,7 +172,7 @@ def test_static_proportions_that_fit_no_run(given):
 
 def _checked(kind, name, values, request):
     record = discover().resolve(Kind(kind), name)
-    made, wrong = examine(record.load_params(), values)
+    made, wrong = examine(record.load_params(), values, owner=name)
     assert wrong == []
     choose(record, made).check(request)
 

@@ -26,7 +26,7 @@ from dataflex_core.llamafactory.reference_checks import check_references
 from dataflex_core.llamafactory.unheard import check_asked
 from dataflex_core.places import barrier
 from dataflex_core.planning.schedule import Schedule, total_steps
-from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun, Slot, choose
+from dataflex_core.prepared import SELECTOR, Chosen, PreparedRun, Slot, choose, title_of
 from dataflex_core.requests import CheckRequest
 from dataflex_core.spec import Kind, Need, with_implied
 
@@ -91,7 +91,7 @@ def _examine_strategy(
     except UsageError as error:
         error.key = (SECTION, kind.value, "name")
         return None, [error]
-    made, wrong = params.examine(record.load_params(), choice.params)
+    made, wrong = params.examine(record.load_params(), choice.params, owner=title_of(record))
     faults: list[UsageError] = []
     for name, message in wrong:
         hint, key = f"see: dataflex describe {choice.name}", (SECTION, kind.value, name or "name")

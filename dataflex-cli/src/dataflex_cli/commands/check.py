@@ -134,11 +134,10 @@ def _parsed(record: Record, name: str, text: str) -> dict[str, Any]:
     from dataflex_core.config.params import examine
 
     value = merge({}, [parse(f"{name}={text}")])
-    _, faults = examine(record.load_params(), value)
+    owner = f"{record.spec.kind} {record.spec.name}"
+    _, faults = examine(record.load_params(), value, owner=owner)
     if wrong := [said for key, said in faults if key == name]:
-        raise InvalidParameters(
-            f"{record.spec.kind} {record.spec.name}: {wrong[0]}", hint=f"see: dataflex describe {record.spec.name}"
-        )
+        raise InvalidParameters(f"{owner}: {wrong[0]}", hint=f"see: dataflex describe {record.spec.name}")
     return value
 
 

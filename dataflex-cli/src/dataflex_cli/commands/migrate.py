@@ -50,7 +50,8 @@ def _say_what_does_not_fit(config: RunConfig) -> None:
     for kind in config.dataflex.active:
         for choice in config.dataflex.choices(kind):
             try:
-                _, wrong = examine(catalog.resolve(kind, choice.name).load_params(), choice.params)
+                params = catalog.resolve(kind, choice.name).load_params()
+                _, wrong = examine(params, choice.params, owner=f"{kind} {choice.name}")
             except DataflexError as error:
                 _say(str(error))
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
@@ -19,6 +19,7 @@ from dataflex_core.config.messages import message_of
 from dataflex_core.errors import InvalidParameters, StrategyFault
 from dataflex_core.finite import misnumbered
 from dataflex_core.requests import NoParams
+from dataflex_core.strategy_faults import named
 from dataflex_core.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -58,12 +59,12 @@ def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
 
 def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
     """An instance of ``params`` from ``values``; every fault in one `InvalidParameters`, named after ``owner``."""
-    return _made(*examine(params, values), owner)
+    return _made(*examine(params, values, owner=owner), owner)
 
 
 def restored(params: type[Any] | None, written: Mapping[str, Any], *, owner: str) -> Any:
     """The instance of ``params`` of which ``written`` are the `plain_values`. Raises as `validate` does."""
-    return _made(*_examine(NoParams if params is None else params, written, {}), owner)
+    return _made(*_examine(NoParams if params is None else params, written, {}, owner), owner)
 
 
 def _made(made: Any, faults: Sequence[tuple[str | None, str]], owner: str) -> Any:
@@ -73,35 +74,66 @@ def _made(made: Any, faults: Sequence[tuple[str | None, str]], owner: str) -> An
     return made
 
 
-def examine(params: type[Any] | None, values: Mapping[str, Any]) -> tuple[Any, list[tuple[str | None, str]]]:
+def examine(
+    params: type[Any] | None, values: Mapping[str, Any], *, owner: str
+) -> tuple[Any, list[tuple[str | None, str]]]:
     """An instance of ``params``, or None and every fault: the parameter, if it is of one, and what is wrong.
 
-    Raises `StrategyFault` where no value could be right.
+    Raises `StrategyFault` where no value could be right, or the author's own checks fail of themselves, which names
+    ``owner``.
     """
     kind = NoParams if params is None else params
-    return _examine(kind, values, _misnumbered(kind, values))
+    return _examine(kind, values, _misnumbered(kind, values), owner)
 
 
 def _examine(
-    params: type[Any], values: Mapping[str, Any], numbers: Mapping[str | None, str]
+    params: type[Any], values: Mapping[str, Any], numbers: Mapping[str | None, str], owner: str
 ) -> tuple[Any, list[tuple[str | None, str]]]:
     """The same, where ``numbers`` are the faults of those: pydantic reads true as 1, and takes infinity for one."""
     import pydantic
 
     known = [field.name for field in _given(params)]
-    faults: list[tuple[str | None, str]] = [
-        (key, f"no parameter {key!r} ({did_you_mean(key, known)})") for key in values if key not in known
-    ]
+    faults: list[tuple[str | None, str]] = [(key, _unknown(key, key, known)) for key in values if key not in known]
     given = {key: value for key, value in values.items() if key in known}
     validator, made = adapter(params), None
     faults.extend(numbers.items())
-    try:
-        made = validator.validate_python(given)
-    except pydantic.ValidationError as error:
-        faults.extend((key, text) for key, text in _faults(error) if key not in numbers and (key or not numbers))
-    except (ValueError, OverflowError) as error:
-        faults.extend([] if numbers else [(None, str(error))])
+    with named({owner: params}, "as its parameters are checked"):
+        try:
+            made = validator.validate_python(given)
+            faults.extend(_misspelt(made, given))
+        except pydantic.ValidationError as error:
+            faults.extend((key, text) for key, text in _faults(error) if key not in numbers and (key or not numbers))
+        except (ValueError, OverflowError) as error:
+            faults.extend([] if numbers else [(None, str(error))])
     return (None if faults else made), faults
+
+
+def _misspelt(made: Any, given: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """The keys within ``given`` that pydantic, which passes over them, did not need for ``made``."""
+    inner: Iterable[tuple[Any, Any, Any]] = ()
+    if isinstance(given, Mapping) and is_dataclass(made):
+        known = [name for field in _given(type(made)) for name in _names(type(made), field.name)]
+        for key in given:
+            if key not in known:
+                yield where[0], _unknown(".".join((*where, str(key))), str(key), known)
+        inner = [(key, getattr(made, key), given[key]) for key in known if key in given and hasattr(made, key)]
+    elif isinstance(given, Mapping) and isinstance(made, Mapping) and len(made) == len(given):
+        inner = zip(given, made.values(), given.values(), strict=True)
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple) and len(made) == len(given):
+        inner = zip(range(len(given)), made, given, strict=True)
+    for key, one, of in inner:
+        yield from _misspelt(one, of, (*where, str(key)))
+
+
+def _names(params: type[Any], name: str) -> list[str]:
+    """What a field may be called: pydantic's alias, too."""
+    metadata = getattr(_hints(params)[name], "__metadata__", ())
+    aliases = (getattr(item, alias, None) for item in metadata for alias in ("alias", "validation_alias"))
+    return [name, *(alias for alias in aliases if isinstance(alias, str))]
+
+
+def _unknown(path: str, key: str, known: Sequence[str]) -> str:
+    return f"no parameter {path!r} ({did_you_mean(key, known)})"
 
 
 def _misnumbered(params: type[Any], given: Mapping[str, Any]) -> dict[str | None, str]:
