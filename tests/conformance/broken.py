@@ -12,6 +12,7 @@ from annotated_types import Gt
 from typing_extensions import Doc
 
 from dataflex_core import (
+    Cost,
     Kind,
     Mixer,
     Mixture,
@@ -30,7 +31,7 @@ BROKEN: list[tuple[str, StrategySpec, str]] = []
 """The check, the strategy that it must catch, and what its reason must say."""
 
 
-def breaks(check, said, *, params=None, **declared):
+def breaks(check, said, /, *, params=None, **declared):
     """Register a class as one that ``check`` must catch."""
 
     def register(broken):
@@ -88,6 +89,26 @@ class BareParamsSelector(Selector):
 
 class NoDataclass:
     colour = "red"
+
+
+def no_number(params, request):
+    return Cost(candidate=1.0, target=float("nan"))
+
+
+@breaks("builds", "asked what it costs: it gives nan for target, at ", cost_of=f"{__name__}:no_number")
+class NoNumberSelector(Selector):
+    def select(self, request):
+        return first(request)
+
+
+def fails_to_check(params, request):
+    return request.columns["missing"]
+
+
+@breaks("builds", "asked whether its parameters fit: TypeError", check=f"{__name__}:fails_to_check")
+class FailsToCheckSelector(Selector):
+    def select(self, request):
+        return first(request)
 
 
 @breaks("is_documented", "has no docstring")

@@ -12,7 +12,7 @@ from dataflex_core import Cost, CostRequest, Mixer, ReferenceModel, ScoringSelec
 from dataflex_core.catalog import Record
 from dataflex_core.config.section import DataflexConfig, RunConfig
 from dataflex_core.domains import Domain
-from dataflex_core.errors import DataError, InvalidConfig, UnmetNeed
+from dataflex_core.errors import DataError, InvalidConfig, StrategyFault, UnmetNeed
 from dataflex_core.planning.budget import Budget, budget_of, cost_of_decision
 from dataflex_core.prepared import PreparedRun, Slot, choose
 from dataflex_core.spec import FORWARD, Kind, Need, StrategySpec
@@ -157,6 +157,13 @@ def test_a_strategy_reckons_its_own_cost_by_its_parameters_and_the_decision():
     (chosen,) = prepared.strategies.values()
     assert [chosen.cost(1), chosen.cost(2)] == [0.25, 0.125]
     assert _budget(prepared).decision_cost == 100 * 0.25 / 4, "the first decision's: the dearest"
+
+
+@pytest.mark.parametrize("cost", [-3.0, float("inf"), float("nan")])
+def test_a_cost_that_is_none_is_the_strategys_fault(cost):
+    prepared = _prepared(Kind.SELECTOR, Params(price=cost), cost_of=f"{__name__}:price")
+    with pytest.raises(StrategyFault, match=rf"mine .*, asked what it costs: it gives {cost} for candidate, at .*:\d+"):
+        _budget(prepared)
 
 
 def test_a_sample_of_the_target_set_may_cost_something_else():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import total_ordering
 from typing import Any
 
@@ -98,7 +99,7 @@ class Chosen:
             cost = self.record.load_from(self.record.spec.cost_of)
             with named({self.title: cost}, "asked what it costs"):
                 answer = cost(self.params, CostRequest(decision=decision, layers=layers, domains=domains))
-                return answer if isinstance(answer, Cost) else Cost(candidate=float(answer))
+                return _checked(answer if isinstance(answer, Cost) else Cost(candidate=float(answer)))
         forwards = len(self.references) if self.needs & _JUDGING else 0
         return Cost(candidate=cost_of_needs(self.needs) + forwards * FORWARD)
 
@@ -172,6 +173,14 @@ class PreparedRun:
     def needs(self, need: Need) -> bool:
         """Whether any strategy has that need."""
         return any(need in chosen.needs for chosen in self.strategies.values())
+
+
+def _checked(cost: Cost) -> Cost:
+    for part in fields(cost):
+        value = getattr(cost, part.name)
+        if value is not None and not 0 <= value < math.inf:
+            raise StrategyFault(f"it gives {value!r} for {part.name}", hint="give finite numbers >= 0, see Cost")
+    return cost
 
 
 def choose(record: Record, params: Any) -> Chosen:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 from dataflex_core.catalog import discover
 from dataflex_core.config import params
 from dataflex_core.config.plain import plain_values
-from dataflex_core.errors import InvalidParameters
+from dataflex_core.errors import InvalidParameters, UsageError
 from dataflex_core.hooks import PROJECT
+from dataflex_core.requests import CheckRequest
 from dataflex_core.spec import Need, StrategySpec
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed
@@ -50,12 +52,17 @@ def declares_lightly(subject: Subject) -> None:
 
 @check()
 def builds(subject: Subject) -> None:
-    """The target is a class of its kind that lacks no method, and is built from its parameters."""
+    """The target is a class of its kind that lacks no method, is built from its parameters, and costs a number."""
     if subject.missing:
         missing, example = " and ".join(subject.missing), ", ".join(f"{name!r}: …" for name in subject.missing)
         verb = "is" if len(subject.missing) == 1 else "are"
         raise CheckFailed(f"{missing} {verb} required: give params={{{example}}}")
     subject.make()
+    chosen, first = subject.chosen, everyday(subject.spec.kind)[0]
+    for decision, layers in ((1, None), (2, 24)):
+        chosen.cost(decision, layers=layers)
+    with suppress(UsageError):  # the parameters need not fit the kit's runs, as in setup
+        chosen.check(CheckRequest(domains=tuple(d.name for d in first.pool.domains), columns=tuple(first.pool.columns)))
 
 
 @check()
