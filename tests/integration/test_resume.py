@@ -259,6 +259,12 @@ def test_a_checkpoint_without_an_optimizer_cannot_be_gone_on_from(tmp_path):
         ({"a": np.array([1j])}, "state.a is an array of complex128"),
         ({"a": np.zeros(1, dtype="M8[s]")}, "state.a is an array of datetime64"),
         ({"a": np.zeros(1, dtype=np.longdouble)}, "state.a is an array of float128"),
+        ({"a": np.ma.MaskedArray([1.0, 2.0], mask=[0, 1])}, "state.a is a masked array"),
+        ({"a": np.complex64(1)}, "state.a is a complex64"),
+        ({"a": np.datetime64(1, "ns")}, "state.a is a datetime64"),
+        ({"a": np.timedelta64(1, "s")}, "state.a is a timedelta64"),
+        ({"a": np.longdouble(1)}, "state.a is a longdouble"),
+        ({"a": np.bytes_(b"x")}, "state.a is a bytes_"),
         ({"a": {"$array": "x"}}, "state.a has the key '.array', which stands for arrays"),
     ],
 )

@@ -191,13 +191,15 @@ def _files(checkpoint: Path) -> Iterator[Path]:
 def _packed(value: Any, where: str, arrays: dict[str, NDArray[np.generic]]) -> Any:
     """``value`` as JSON, with its arrays moved to ``arrays``."""
     if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+        if isinstance(value, np.ma.MaskedArray):
+            raise StrategyFault(f"{where} is a masked array", hint="give its numbers and its mask, an array each")
+        if not _is_number(value.dtype):
             kind = "objects" if value.dtype == object else str(value.dtype)
             raise StrategyFault(f"{where} is an array of {kind}", hint="give an array of numbers, of 64 bits at most")
         name = str(len(arrays))
         arrays[name] = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
         return {_ARRAY: name}
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and _is_number(value.dtype):
         return value.item()
     if isinstance(value, Mapping):
         if odd := [key for key in value if not isinstance(key, str)]:
@@ -210,6 +212,10 @@ def _packed(value: Any, where: str, arrays: dict[str, NDArray[np.generic]]) -> A
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise StrategyFault(f"{where} is a {type(value).__name__}", hint="give JSON values and numpy arrays")
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
 def _unpacked(value: Any, arrays: Mapping[str, NDArray[np.generic]]) -> Any:
