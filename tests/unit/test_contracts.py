@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from dataflex_core import requests
 from dataflex_core.choosing import top
 from dataflex_core.contracts import Mixer, ScoringSelector, Selector, Weighter
+from dataflex_core.errors import StrategyFault
 from dataflex_core.requests import Progress, Selection, SelectionRequest
 from dataflex_core.weighing import TokenLosses
 
@@ -113,6 +115,16 @@ def test_a_scoring_selector_chooses_by_the_gathered_scores():
     chosen = selector.select(request())
     assert chosen.ids.tolist() == [6, 13, 20]
     assert chosen.ordered is False
+
+
+@pytest.mark.parametrize("shape", [(5, 0), (5, 1, 1), ()])
+def test_scores_of_no_column_or_of_several_axes_are_refused(shape):
+    class Odd(ByRemainder):
+        def score(self, request, shard):
+            return np.zeros(shape)
+
+    with pytest.raises(StrategyFault, match=re.escape(f"Odd.score gave a ndarray of shape {shape}, not scores")):
+        Odd(None).scores(request())
 
 
 def test_a_scoring_selector_may_choose_otherwise():

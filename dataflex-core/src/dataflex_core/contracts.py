@@ -128,7 +128,7 @@ class ScoringSelector(Selector[P]):
             scored = np.asarray(answer, dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise StrategyFault(f"{who} gave a {type(answer).__name__}, not scores: {error}", hint=hint) from error
-        if answer is None or scored.ndim not in (1, 2):
+        if answer is None or scored.ndim not in (1, 2) or 0 in scored.shape[1:]:
             raise StrategyFault(f"{who} gave a {type(answer).__name__} of shape {scored.shape}, not scores", hint=hint)
         if len(scored) != len(shard):
             raise StrategyFault(f"{who} gave {len(scored)} scores for {len(shard)} samples", hint=hint)
