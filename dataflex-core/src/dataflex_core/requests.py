@@ -156,10 +156,11 @@ class MixRequest(HasColumns):
 class Mixture:
     """Proportions with more: ``proportions`` Float64[K], finite and >= 0; core normalises them.
 
-    ``loss_weights`` Float64[K], finite and >= 0, multiply the loss of each domain's samples in the next interval, as
-    they are: a mixer that samples uniformly and weighs by its proportions p gives ``p * K``. It declares
-    ``Need.LOSS_WEIGHTS``. ``notes`` are figures to journal and log. ``remarks`` are lines that the user should know,
-    such as where a domain gave nothing to decide by: shown and journalled, so each is to be made once.
+    ``loss_weights`` Float64[K], finite and >= 0, multiply the loss of each domain's samples in the next interval: as
+    they are, but beside a weighter that compares samples, whose product with them core normalises to a mean of one. A
+    mixer that samples uniformly and weighs by its proportions p gives ``p * K``. It declares ``Need.LOSS_WEIGHTS``.
+    ``notes`` are figures to journal and log. ``remarks`` are lines that the user should know, such as where a domain
+    gave nothing to decide by: shown and journalled, so each is to be made once.
     """
 
     proportions: Shares
