@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -67,6 +68,23 @@ def test_a_replayed_journal_gives_every_plan_again(model, data, tmp_path, scores
     if recorded:
         with pytest.raises(DataError, match=r"decision 1 judged \d+ candidates, and there are none scores of it"):
             list(replay(events, discover()))
+
+
+def test_a_choice_by_a_column_is_replayed_with_the_column(model, data, tmp_path, scores):
+    rng, columns = np.random.default_rng(0), []
+    shutil.copytree(data, tmp_path / "data")
+    for name in ("words", "numbers"):
+        path = tmp_path / "data" / f"{name}.json"
+        rows = [{**row, "score": 1 + 1e-9 * rng.random()} for row in json.loads(path.read_text())]  # one float32
+        path.write_text(json.dumps(rows))
+        columns += [row["score"] for row in rows]
+    args = base_args(model, tmp_path / "data", tmp_path / "out", max_steps=8, dataflex={"columns": ["score"]})
+    events = list(read_journal(train(args, selector="column") / "dataflex" / "journal.jsonl"))
+    with pytest.raises(DataError, match=r"no data, and the column score is read \(give the columns"):
+        list(replay(events, discover(), scores))
+    again = list(replay(events, discover(), scores, {"score": np.array(columns)}))
+    assert [plan.digest for _, plan in again] == [event.plan for event, _ in again]
+    assert len(again) == 3
 
 
 ODD = """

@@ -514,6 +514,10 @@ def test_column_looks_rows_up_once_and_notes_what_is_missing(tmp_path):
         assert made.ids.tolist() == [99, 98, 97, 96]
         assert made.notes == {"missing": 5.0}
     assert sorted(asked) == list(range(95, 105))
+    # As in a replay, which gives the scores that there were.
+    again = ColumnSelector(ColumnParams(scores=str(path), take="threshold", threshold=98))
+    again.setup(_context())
+    assert sorted(again.choose(request, selector.scores(request)).ids.tolist()) == [98, 99]
 
 
 # ------------------------------------------------------------------------------------- weighters: worked numbers

@@ -28,21 +28,26 @@ from dataflex_core.spec import Kind
 
 Scores = Mapping[int, NDArray[np.float32]]
 """By decision, the scores of all its candidates, in ascending order of their ids."""
+Columns = Mapping[str, NDArray[Any]]
+"""By name, what the data's files have in a column for each sample of the pool, in ascending order of their ids."""
 
 
-def replay(events: Iterable[Event], catalog: Catalog, scores: Scores | None = None) -> Iterator[tuple[Decision, Plan]]:
+def replay(
+    events: Iterable[Event], catalog: Catalog, scores: Scores | None = None, columns: Columns | None = None
+) -> Iterator[tuple[Decision, Plan]]:
     """Each decision of a journal with the plan that the planner makes for it now, one after the other.
 
     The plan's `Plan.digest` is the decision's ``plan`` where everything is as it was: the strategies' code, parameters
     and seed, and ``scores``, which a `ScoringSelector` is not asked for again. A mixer is not asked either: its answers
-    are those of the journal. Nothing else of the run is needed, neither its data nor a model; importing this leaves
-    torch out. Raises `DataError` where the journal has no beginning, lacks a decision's scores or went on with other
-    data, and `StrategyFault` where a selector asks signals, or has learnt what the journal does not tell.
+    are those of the journal. Nothing else of the run is needed, neither its data nor a model, but for ``columns`` that
+    a selector chooses by, which is not the same as its scores; importing this leaves torch out. Raises `DataError`
+    where the journal has no beginning, lacks a decision's scores or went on with other data, or where a selector asks
+    signals or reads a column that is not given; and `StrategyFault` where it has learnt what the journal does not tell.
     """
-    start, planner, past = None, None, _Past()
+    start, planner, past, known = None, None, _Past(), _Columns(columns or {})
     for event in events:
         if isinstance(event, Start):
-            start, planner = event, _planner(event, catalog, scores or {}, past)
+            start, planner = event, _planner(event, catalog, scores or {}, known, past)
         elif isinstance(event, Resume) and event.domains is not None:
             raise DataError(
                 f"the run went on with other data after step {event.step}: what it had read of that is not journalled",
@@ -62,7 +67,7 @@ class _Past:
     decision: Decision
 
 
-def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Planner:
+def _planner(start: Start, catalog: Catalog, scores: Scores, columns: Columns, past: _Past) -> Planner:
     budget = _budget(start)
     chosen: dict[Slot, Chosen] = {}
     strategies: dict[Slot, Strategy[Any]] = {}
@@ -77,7 +82,7 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
     if mixed:
         strategies[MIXER] = _AsBefore(past)
     if (selector := strategies.get(SELECTOR)) is not None:
-        selector.setup(context_of(budget, mixed=mixed, seed=start.seed))
+        selector.setup(context_of(budget, mixed=mixed, seed=start.seed, columns=columns))
         if isinstance(selector, ScoringSelector):
             selector.__dict__["scores"] = partial(_recorded, scores)
     rules = Rules(
@@ -85,7 +90,7 @@ def _planner(start: Start, catalog: Catalog, scores: Scores, past: _Past) -> Pla
         warmup_proportions=start.warmup_proportions,
         spread=_spread(start),
     )
-    return Planner(budget, rules, seed=start.seed, chosen=chosen, strategies=strategies)
+    return Planner(budget, rules, seed=start.seed, chosen=chosen, strategies=strategies, columns=columns)
 
 
 def _spread(start: Start) -> Spread | None:
@@ -118,6 +123,46 @@ class _AsBefore(Mixer[None]):
         """The proportions of the decision."""
         shares = self._past.decision.proportions or {}
         return Mixture(proportions=np.array([shares[domain.name] for domain in request.domains]))
+
+
+class _Columns(Mapping[str, Any]):
+    """The columns that are given, and any other, until it is read."""
+
+    def __init__(self, given: Columns) -> None:
+        self._given = given
+
+    def __getitem__(self, name: str) -> Any:
+        return self._given[name] if name in self._given else _Unread(name)
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+class _Unread:
+    """A column that a run carried, and nobody gives."""
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+
+    def __getattr__(self, name: str) -> Any:
+        raise DataError(
+            f"a replay has no data, and the column {self._column} is read", hint="give the columns that there were"
+        )
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.values
+
+    def __len__(self) -> int:
+        return int(self.size)
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        return np.asarray(self.values)
 
 
 class _NoSignals:

@@ -94,20 +94,16 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
         """What each sample brings along, rounded; NaN where it brings nothing."""
         import numpy as np
 
-        assert self._values is not None, "setup comes first"
-        if self._rows is not None and self._known is not None:
-            # Of all candidates, not of the shard alone: ranks exchange what is rounded, and the choice goes by these.
-            unread = request.candidates[~self._known[request.candidates]]
-            self._values[unread] = self._rows.of(request.signals.row(unread))
-            self._known[unread] = True
+        # Of all candidates, not of the shard alone: ranks exchange what is rounded, and the choice goes by these.
+        self._of(request)
+        assert self._values is not None
         return self._values[shard].astype(np.float32)
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
         """Raises `UsageError` where no candidate has a value, or one that is wanted."""
         import numpy as np
 
-        assert self._values is not None, "setup comes first"
-        values = np.where(np.isnan(scores), np.nan, self._values[request.candidates])
+        values = np.where(np.isnan(scores), np.nan, self._of(request))
         missing = int(np.isnan(values).sum())
         if missing == len(values):
             where = self.params.scores or "the data"
@@ -123,6 +119,16 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
                 hint=f"lower the threshold: the highest value is {np.nanmax(values):.10g}",
             )
         return Selection(ids=ids, notes={"missing": float(missing)})
+
+    def _of(self, request: SelectionRequest) -> Values:
+        """Float64[N], what each candidate brings along; read from the file of scores where it is not yet."""
+        assert self._values is not None, "setup comes first"
+        if self._rows is not None and self._known is not None:
+            unread = request.candidates[~self._known[request.candidates]]
+            if len(unread):
+                self._values[unread] = self._rows.of(request.signals.row(unread))
+                self._known[unread] = True
+        return self._values[request.candidates]
 
 
 def check(params: ColumnParams, request: CheckRequest) -> None:
