@@ -1,8 +1,7 @@
-"""What a run left behind: its journal, texts, lengths and LLaMA-Factory's own log. Also of one that is still going."""
+"""What a run left behind: its journal, texts and lengths. Also of one that is still going."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,9 +29,6 @@ from dataflex_core.journal.pace import Pace
 from dataflex_core.journal.pool_facts import PoolFacts
 from dataflex_core.journal.scores import DecisionScores
 from dataflex_core.journal.texts import Texts
-
-_CURRENT = "journal.jsonl"
-"""The journal of a folder's last run, which LLaMA-Factory's log is of; those of earlier ones have other names."""
 
 Ids = NDArray[np.int64]
 Point = tuple[float, float]
@@ -113,7 +109,6 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
         told = open_run(run)
         now, folder = told.on_its_data, told.path.parent
         output = folder.parent if folder.name == "dataflex" else folder
-        log = list(_log_of(output / "trainer_log.jsonl")) if told.path.name == _CURRENT else []
         kept = texts_of(now)
     except OSError as error:
         raise DataError(f"{error.filename or run} cannot be read: {error.strerror}", hint="check who may") from error
@@ -128,14 +123,14 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
         trace=_trace(now.steps),
         logged=told.logged,
         trained=now.trained,
-        losses=_losses(told.logged, log),
-        evaluations=_evaluations(told.evaluations, log),
+        losses=_losses(told.logged),
+        evaluations=_evaluations(told.evaluations),
         resumes=told.resumes,
         notices=told.notices,
         end=told.end,
         texts=kept if texts else _without_words(kept),
         pool=pool_facts_of(now),
-        pace=_pace(told, log),
+        pace=_pace(told),
     )
 
 
@@ -176,57 +171,21 @@ def _trace(steps: Sequence[Step]) -> Trace:
     )
 
 
-def _log_of(path: Path) -> Iterator[dict[str, object]]:
-    """LLaMA-Factory's log, for what journals of before did not have."""
-    if not path.is_file():
-        return
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("current_steps"), int):
-            yield record
+def _losses(logged: Iterable[Logged]) -> tuple[Point, ...]:
+    return tuple((float(event.step), event.training["loss"]) for event in logged if "loss" in event.training)
 
 
-def _losses(logged: Iterable[Logged], log: Iterable[dict[str, object]]) -> tuple[Point, ...]:
-    told = [(float(event.step), event.training["loss"]) for event in logged if "loss" in event.training]
-    return tuple(told) or _column(log, "loss")
-
-
-def _evaluations(told: Iterable[Evaluated], log: list[dict[str, object]]) -> dict[str, tuple[Point, ...]]:
+def _evaluations(told: Iterable[Evaluated]) -> dict[str, tuple[Point, ...]]:
     found: dict[str, list[Point]] = {}
     for event in told:
         for name, value in event.figures.items():
             if name.startswith("eval_") and name.endswith("loss"):
                 found.setdefault(name, []).append((float(event.step), value))
-    made = {name: tuple(points) for name, points in found.items()}
-    return made or {name: points for name in ("eval_loss",) if (points := _column(log, name))}
+    return {name: tuple(points) for name, points in found.items()}
 
 
-def _column(log: Iterable[dict[str, object]], name: str) -> tuple[Point, ...]:
-    # A run that goes on writes its steps again: the last word counts.
-    last = {record["current_steps"]: record[name] for record in log if isinstance(record.get(name), float | int)}
-    points = [(float(str(step)), float(str(value))) for step, value in last.items()]
-    return tuple(point for point in sorted(points) if np.isfinite(point[1]))
-
-
-def _pace(run: Run, log: list[dict[str, object]]) -> Pace:
+def _pace(run: Run) -> Pace:
     made = Pace()
     for event in run.events:
         made.add(event)
-    return made if made.steps or not log else _pace_of_before(run, log[-1])
-
-
-def _pace_of_before(run: Run, last: dict[str, object]) -> Pace:
-    """By the last line of LLaMA-Factory's log, which counts from where the process began."""
-    parts = str(last.get("elapsed_time", "")).split(" day")
-    try:
-        hours, minutes, seconds = map(int, parts[-1].split(", ")[-1].split(":"))
-        days = int(parts[0]) if len(parts) > 1 else 0
-    except ValueError:
-        return Pace()
-    step = int(str(last["current_steps"]))
-    began = max((event.step for event in run.resumes if event.step <= step), default=0)
-    deciding = sum(event.seconds for event in run.decisions if began <= event.step < step)
-    return Pace(steps=step - began, seconds=86400 * days + 3600 * hours + 60 * minutes + seconds - deciding)
+    return made
