@@ -50,6 +50,9 @@ class Shape:
     """The last step that it makes before it is killed."""
     error: str | None = None
     seed: int = 0
+    model: str = "a/model"
+    run: str = ""
+    """Its id; the name of its folder where it is empty."""
     evaluation: float = 0.0
     """What is added to its evaluations."""
     leaked: tuple[int, ...] = ()
@@ -74,13 +77,14 @@ class Shape:
 def write_run(folder: Path, shape: Shape) -> Path:
     """Write what such a run leaves; the folder."""
     rng = np.random.default_rng(shape.seed)
+    run = shape.run or folder.name
     names = [f"{shape.named} {chr(97 + i)}" for i in range(len(shape.sizes))]
-    events: list[Event] = [_start(shape, names)]
+    events: list[Event] = [_start(shape, names, run)]
     of_data = rng if shape.pool is None else np.random.default_rng(shape.pool)
     lengths = of_data.integers(20, 200, sum(shape.sizes))
     told: list[str] = []
-    scores = ScoreFiles(folder / "dataflex", run=lambda: "r1", notice=told.append)
-    texts = TextFile(folder / "dataflex", "r1", told.append)
+    scores = ScoreFiles(folder / "dataflex", run=lambda: run, notice=told.append)
+    texts = TextFile(folder / "dataflex", run, told.append)
     texts.write([_text(i, of_data, int(lengths[i]), shape.words, target="held") for i in range(3)])
     last = shape.steps if shape.stop is None else shape.stop
     for decision in range(shape.decisions + 1):
@@ -104,14 +108,14 @@ def write_run(folder: Path, shape: Shape) -> Path:
     facts = PoolFacts(
         lengths=lengths.astype(np.int32), cutoff_len=190, in_target=np.array(shape.leaked, dtype=np.int64)
     )
-    write_pool_facts(folder / "dataflex", "r1", facts, told.append)
+    write_pool_facts(folder / "dataflex", run, facts, told.append)
     assert told == []
     return folder
 
 
-def _start(shape: Shape, names: list[str]) -> Start:
+def _start(shape: Shape, names: list[str], run: str) -> Start:
     return Start(
-        run="r1",
+        run=run,
         strategies=tuple(
             StrategyFact(kind=kind, name=STRATEGIES[kind], distribution="dataflex-strategies", version="2.0.0")
             for kind in shape.kinds
@@ -131,7 +135,7 @@ def _start(shape: Shape, names: list[str]) -> Start:
         exact=None if shape.exact is None else 9,
         config={} if shape.exact is None else {"exact": shape.exact, "exact_floor": 0.2},
         cut={names[0]: RowsFact(count=50, dataset=names[0], file="a.json", row=3, reason="longer than 190 tokens")},
-        model="a/model",
+        model=shape.model,
         versions={"torch": "2.11.0"},
     )
 

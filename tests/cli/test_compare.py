@@ -23,6 +23,7 @@ from dataflex_cli.report.choice import overlap_by_chance
 from dataflex_cli.report.reading import names_of, read_run
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import StrategyFact, open_run
+from dataflex_core.journal.texts import Text, TextFile
 
 pytestmark = pytest.mark.numeric
 
@@ -112,7 +113,7 @@ def test_runs_of_other_seeds_are_one_group_with_mean_and_spread(compared):
 
 
 def test_runs_of_one_seed_are_no_replicates(tmp_path, folder):
-    copies = [("a", folder / "less-0"), ("b", write_run(tmp_path / "b", replace(LESS, evaluation=0.2)))]
+    copies = [("a", folder / "less-0"), ("b", write_run(tmp_path / "b", replace(LESS, evaluation=0.2, run="less-0")))]
     other, mixer = ("c", folder / "less-1"), ("m", folder / "mixer-0")
     two = comparison_of([(name, read_run(path)) for name, path in (*copies, mixer)])
     figure = two.groups[0].at_step["eval_loss"]
@@ -181,6 +182,17 @@ def test_other_pools_and_target_sets_are_said_and_their_samples_not_compared(com
     assert any("other target sets" in text for text in data.remarks)
     assert "overlap" not in {chart.id for chart in charts_of(data)}
     assert page_of(data)
+
+
+def test_target_samples_that_one_run_alone_kept_make_no_other_target_set(tmp_path):
+    """A run that tells whom a sample helps keeps the texts of those, too."""
+    for name, seed in (("a", 0), ("b", 1)):
+        folder = write_run(tmp_path / name, replace(LESS, seed=seed)) / "dataflex"
+        text = Text(sample=120 + seed, pieces=(), tokens=1, trained=1, cut=False, target="held")
+        TextFile(folder, name, print).write([text])
+    data = comparison_of([(name, read_run(tmp_path / name)) for name in ("a", "b")])
+    assert [group.members for group in data.groups] == [("a", "b")]
+    assert not any("target sets" in text for text in data.remarks)
 
 
 def test_domains_are_those_of_what_was_trained_on_after_the_warm_up(folder, compared):

@@ -118,7 +118,7 @@ def test_scores_are_counted_as_they_were_kept(run, data):
 
 def test_lengths_of_another_pool_are_not_taken_for_those_of_the_run(tmp_path, run):
     facts = PoolFacts(lengths=np.arange(15, dtype=np.int32), cutoff_len=100)
-    write_pool_facts(run / "dataflex", "r1", facts, print)
+    write_pool_facts(run / "dataflex", "run", facts, print)
     data = report_of(read_run(run))
     assert data.lengths is None
     assert {one.length_correlation for one in data.scores} == {None}

@@ -36,7 +36,7 @@ def compare(runs: tuple[Path, ...], output: Path | None, open_it: bool, as_json:
     from dataflex_cli.pages.writing import write_page
     from dataflex_cli.report.reading import names_of, read_run, refuse_twice
 
-    seen = [read_run(path) for path in runs]
+    seen = [read_run(path, texts=False) for path in runs]
     refuse_twice(runs, seen)
     data = comparison_of(list(zip(names_of(runs), seen, strict=True)))
     if output is not None:

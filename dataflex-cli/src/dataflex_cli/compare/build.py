@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dataflex_cli.compare.choices import overlap_of, pools_differ, shares_of, targets_differ
+from dataflex_cli.compare.choices import overlap_of, pools_differ, shares_of
 from dataflex_cli.compare.measures import (
     figures_of,
     last_of,
@@ -22,6 +22,7 @@ from dataflex_cli.compare.remarks import remarks_of
 from dataflex_cli.compare.settings import grouped, settings_of, strategies_of
 from dataflex_cli.compare.words import words_of
 from dataflex_cli.report.build import state_of
+from dataflex_cli.report.comparable import pool_differs, targets_differ
 from dataflex_cli.report.cost import training_seconds, work_at
 from dataflex_cli.report.curves import curve
 from dataflex_cli.report.reading import Seen
@@ -65,7 +66,7 @@ def comparison_of(runs: Sequence[tuple[str, Seen]]) -> Comparison:
 def _apart(one: Seen, other: Seen) -> bool:
     if one.since != other.since:
         return True
-    return pools_differ(("one", "other"), (one, other)) is not None or targets_differ(one, other)
+    return pool_differs("one", one, "other", other) is not None or targets_differ(one, other)
 
 
 def _member(name: str, seen: Seen, group: int, batch: int) -> Member:

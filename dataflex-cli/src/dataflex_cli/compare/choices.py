@@ -8,6 +8,7 @@ import numpy as np
 
 from dataflex_cli.compare.model import Overlap
 from dataflex_cli.report.choice import after_warmup, overlap_by_chance, pool_size, trained_on
+from dataflex_cli.report.comparable import pool_differs
 from dataflex_cli.report.reading import Seen
 from dataflex_core.journal.figures import overlap, shares
 
@@ -34,30 +35,11 @@ def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
 
 
 def pools_differ(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
-    """How the pools of runs differ from that of the first, as far as is kept: domains, sizes, lengths of samples."""
-    first = runs[0]
-    for name, seen in zip(names[1:], runs[1:], strict=True):
-        here, there = dict(first.start.domains), dict(seen.start.domains)
-        if list(here.items()) != list(there.items()):
-            return f"{name} has another pool than {names[0]}: {_sizes(there)} in place of {_sizes(here)} samples"
-        if first.pool is not None and seen.pool is not None:
-            changed = not np.array_equal(first.pool.lengths, seen.pool.lengths)
-            if changed:
-                return f"{name} has another pool than {names[0]}: of the same sizes, with samples of other lengths"
-    return None
-
-
-def targets_differ(one: Seen, other: Seen) -> bool:
-    """Whether runs have other target sets, as far as is kept: names, sizes, and texts of some samples."""
-    texts, others = ([(text.target, text.sample, text.pieces) for text in seen.texts.targets] for seen in (one, other))
-    return dict(one.start.targets) != dict(other.start.targets) or bool(texts and others and texts != others)
+    """How the pool of one of the runs differs from that of the first."""
+    told = (pool_differs(names[0], runs[0], name, seen) for name, seen in zip(names[1:], runs[1:], strict=True))
+    return next((why for why in told if why is not None), None)
 
 
 def _had_other_data(names: Sequence[str], runs: Sequence[Seen]) -> str | None:
     changed = (name for name, seen in zip(names, runs, strict=True) if seen.since is not None)
     return next((f"{name} went on with other data than it began with" for name in changed), None)
-
-
-def _sizes(domains: dict[str, int]) -> str:
-    told = ", ".join(f"{name} {size:,}" for name, size in list(domains.items())[:4])
-    return told + (" and others" if len(domains) > 4 else "")

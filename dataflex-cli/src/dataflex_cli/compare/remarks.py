@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dataflex_cli.compare.choices import targets_differ
 from dataflex_cli.compare.model import Metric, Overlap
+from dataflex_cli.report.comparable import apart, are_one
 from dataflex_cli.report.cost import training_seconds
 from dataflex_cli.report.reading import Seen
 from dataflex_cli.report.words import of_its_data
@@ -26,10 +26,7 @@ def _differences(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
         if seen.since is not None:
             yield f"{name}: {of_its_data(seen.since)}"
     for name, seen in zip(names[1:], runs[1:], strict=True):
-        if targets_differ(first, seen):
-            yield f"{name} has other target sets than {names[0]}: their losses may be of other samples."
-        if seen.start.model != first.start.model:
-            yield f"{name} trains {seen.start.model or 'another model'}, {names[0]} {first.start.model}."
+        yield from (f"{why}." for why in apart(names[0], first, name, seen))
         if seen.start.steps != first.start.steps:
             yield (
                 f"{name} is to train {seen.start.steps:,} steps, {names[0]} {first.start.steps:,}: at one step their "
@@ -63,11 +60,9 @@ def _evaluations(names: Sequence[str], metrics: Sequence[Metric]) -> Iterator[st
 
 
 def _same(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
-    """Runs that are one, by their ids: a copied folder, or one that went on elsewhere."""
-    first: dict[str, str] = {}
-    for name, seen in zip(names, runs, strict=True):
-        other = first.setdefault(seen.start.run, name)
-        if seen.start.run and other != name:
+    for i, (name, seen) in enumerate(zip(names, runs, strict=True)):
+        other = next((names[j] for j in range(i) if are_one(runs[j], seen)), None)
+        if other is not None:
             yield f"Of one run, copied or continued, are {other} and {name}: together they say nothing of chance."
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from dataflex_core.journal.kept import pool_facts_of, scores_of, texts_of
 from dataflex_core.journal.pace import Pace
 from dataflex_core.journal.pool_facts import PoolFacts
 from dataflex_core.journal.scores import DecisionScores
-from dataflex_core.journal.texts import Texts
+from dataflex_core.journal.texts import Text, Texts
 
 Ids = NDArray[np.int64]
 Point = tuple[float, float]
@@ -74,6 +75,8 @@ class Seen:
     notices: tuple[Notice, ...]
     end: End | Failed | None
     texts: Texts
+    targets: Mapping[tuple[str, int], str]
+    """Digests of the texts of target samples that were kept, by target set and sample, with and without ``texts``."""
     pool: PoolFacts | None
     pace: Pace
     """How long its steps take."""
@@ -128,6 +131,7 @@ def read_run(run: Path, *, texts: bool = True) -> Seen:
         resumes=told.resumes,
         notices=told.notices,
         end=told.end,
+        targets={(text.target, text.sample): _digest(text) for text in kept.targets},
         texts=kept if texts else _without_words(kept),
         pool=pool_facts_of(now),
         pace=_pace(told),
@@ -159,6 +163,10 @@ def _without_words(texts: Texts) -> Texts:
     samples = {sample: replace(text, pieces=()) for sample, text in texts.samples.items()}
     targets = [replace(text, pieces=()) for text in texts.targets]
     return Texts(samples=samples, targets=targets, shown=texts.shown)
+
+
+def _digest(text: Text) -> str:
+    return sha256(repr([(piece.role, piece.text) for piece in text.pieces]).encode()).hexdigest()
 
 
 def _trace(steps: Sequence[Step]) -> Trace:
