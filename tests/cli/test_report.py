@@ -400,7 +400,7 @@ def test_proportions_are_yaml_of_a_static_mixer(data):
 def test_whether_it_paid_is_told_at_equal_work(tmp_path, run, added, paid, word):
     others = []
     for i, more in enumerate(added):
-        shape = Shape(kinds=("mixer",), decisions=20, evaluation=more, seed=i + 1)
+        shape = Shape(kinds=("mixer",), decisions=20, evaluation=more, seed=i + 1, pool=0)
         others.append(write_run(tmp_path / f"other-{i}", shape))
     result = CliRunner().invoke(report, [str(run), *(w for other in others for w in ("--against", str(other)))])
     assert result.exit_code == 0, result.output
@@ -466,6 +466,42 @@ def test_a_report_and_a_comparison_tell_the_same_work(tmp_path):
     assert [one.ours, one.theirs] == [run.at_work["eval_loss"] for run in told.runs]
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"pool": 1}, "other target sets than"),
+        ({"model": "another/model"}, "trains another/model"),
+        ({"run": "own"}, "one run, copied or continued"),
+    ],
+    ids=["target sets", "model", "itself"],
+)
+def test_no_verdict_is_given_where_a_comparison_says_that_losses_say_nothing(tmp_path, changes, said):
+    own = write_run(tmp_path / "own", Shape(pool=0))
+    other = write_run(tmp_path / "other", replace(Shape(pool=0, seed=1, evaluation=0.5), **changes))
+    third = write_run(tmp_path / "third", Shape(pool=0, seed=2, evaluation=0.5))
+    remarks = comparison_of([("own", read_run(own)), ("other", read_run(other))]).remarks
+    assert any(said.removeprefix("one run, ") in text for text in remarks)
+    runs = [(path.name, read_run(path, texts=False)) for path in (other, third)]
+    data = report_of(read_run(own), runs)
+    assert said in (data.against[0].why_not or "")
+    assert data.against[1].why_not is None
+    assert data.verdict.runs == 1
+    assert "Not compared: other (below)." in data.words[-1]
+    alone = report_of(read_run(own), runs[:1])
+    assert alone.verdict.paid is None
+    assert "cannot be compared" in alone.words[-1]
+
+
+def test_a_verdict_names_another_pool(tmp_path):
+    own = read_run(write_run(tmp_path / "own", Shape(pool=0)))
+    facts = PoolFacts(lengths=np.arange(900, dtype=np.int32), cutoff_len=100)
+    other = write_run(tmp_path / "other", Shape(pool=0, seed=1, evaluation=0.5))
+    write_pool_facts(other / "dataflex", "other", facts, print)
+    data = report_of(own, [("other", read_run(other))])
+    assert data.verdict.paid is True
+    assert "other has another pool than this run" in data.words[-1]
+
+
 def test_several_runs_are_compared_at_the_work_that_all_have_done(against):
     data = against(_losses({5: 3.0, 10: 2.0, 20: 1.0}), _losses({5: 3.0, 20: 1.5}), _losses({5: 2.9, 10: 1.9}))
     assert [(one.at, one.ours) for one in data.against] == [(10.0, 2.0)] * 2
@@ -529,7 +565,7 @@ def test_a_run_is_not_held_against_itself_nor_against_one_twice(tmp_path, run, o
 
 
 def test_runs_without_evaluations_are_not_compared(tmp_path, run):
-    other = write_run(tmp_path / "other", Shape(seed=1))
+    other = write_run(tmp_path / "other", Shape(seed=1, pool=0))
     journal = other / "dataflex" / "journal.jsonl"
     journal.write_text("".join(line for line in journal.read_text().splitlines(True) if "evaluated" not in line))
     data = report_of(read_run(run), [("other", read_run(other))])

@@ -160,7 +160,8 @@ class Against:
     """Another run at equal measured compute: ``at`` training steps' worth of work, and the metric of both there.
 
     ``curve`` and ``own`` are the metric over compute, in training steps of this run; a step of that one has ``batch``
-    samples. Metric and work are the same for all runs that are compared; ``why_not`` says why this one is not.
+    samples. Metric and work are the same for all runs that are compared; ``why_not`` says why this one is not, and
+    ``pool`` how its pool is another one, which keeps nobody from comparing losses of evaluations.
     """
 
     name: str
@@ -174,6 +175,7 @@ class Against:
     theirs: float | None
     ours: float | None
     why_not: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_cli.pages.figures import Curve
+from dataflex_cli.report.comparable import apart, are_one, pool_differs
 from dataflex_cli.report.cost import over_work, value_at
 from dataflex_cli.report.model import Against, Verdict
 from dataflex_cli.report.reading import Seen
@@ -22,8 +23,9 @@ def held_against(seen: Seen, others: Sequence[tuple[str, Seen]]) -> tuple[Agains
     Those that can be compared are by one metric, the one that most of them have, and at one amount of work: the most
     that this run and all of them have done, in training steps of this run's batch. Each of the rest says why not.
     """
-    metric = _metric_of(seen, [other for _, other in others])
-    beside = [_beside(seen, other, name, metric) for name, other in others]
+    bars = [_bar(seen, other) for _, other in others]
+    metric = _metric_of(seen, [other for (_, other), bar in zip(others, bars, strict=True) if bar is None])
+    beside = [_beside(seen, other, name, metric, bar) for (name, other), bar in zip(others, bars, strict=True)]
     ends = [min(one.own.steps[-1], one.curve.steps[-1]) for one in beside if one.why_not is None]
     return tuple(_read_at(one, min(ends)) if one.why_not is None else one for one in beside)
 
@@ -35,7 +37,14 @@ def _metric_of(seen: Seen, others: Sequence[Seen]) -> str | None:
     return best if best is not None and counts[best] else None
 
 
-def _beside(seen: Seen, other: Seen, name: str, metric: str | None) -> Against:
+def _bar(seen: Seen, other: Seen) -> str | None:
+    """What keeps two runs from being compared, whatever they were evaluated by."""
+    if are_one(seen, other):
+        return "they are one run, copied or continued: together they say nothing"
+    return next(apart("this run", seen, "it", other), None)
+
+
+def _beside(seen: Seen, other: Seen, name: str, metric: str | None, bar: str | None) -> Against:
     """Both runs over work, by ``metric`` where they have it, else by what they have; not read anywhere yet."""
     common = sorted(seen.evaluations.keys() & other.evaluations.keys())
     shown = metric if metric in common else common[0] if common else "loss"
@@ -53,12 +62,13 @@ def _beside(seen: Seen, other: Seen, name: str, metric: str | None) -> Against:
         at=None,
         theirs=None,
         ours=None,
-        why_not=_why_not(own, theirs, common, metric),
+        why_not=bar or _why_not(own, theirs, common, metric),
+        pool=pool_differs("this run", seen, name, other),
     )
 
 
 def _why_not(own: Curve, theirs: Curve, common: Sequence[str], metric: str | None) -> str | None:
-    """Why two runs cannot be compared; None where they can be."""
+    """Why two runs cannot be compared by their evaluations; None where they can be."""
     if not common:
         return _NOT_BOTH
     if metric not in common:

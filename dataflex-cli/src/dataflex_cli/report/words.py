@@ -127,6 +127,7 @@ def _paid(data: ReportData) -> str:
         said += f" Work is counted in steps of {data.run.global_batch:,} samples, as this run has them."
     if without := [one.name for one in data.against if one.why_not is not None]:
         said += f" Not compared: {listed(without)} (below)."
+    said += "".join(f" {one.pool}." for one in data.against if one.pool is not None and one.why_not is None)
     work = data.cost.work
     if verdict.at is not None and verdict.at < 0.9 * work:
         said += f" This run went on to {work:,.0f}: train the other as far to compare the whole."
