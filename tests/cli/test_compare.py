@@ -231,6 +231,19 @@ def test_a_run_that_has_just_begun_is_compared_as_far_as_it_goes(tmp_path, folde
     assert page_of(data)
 
 
+@pytest.mark.parametrize("names", [("early", "less-0"), ("less-0", "early"), ("late", "killed"), ("killed", "late")])
+def test_a_warm_up_is_no_choice(tmp_path, folder, names):
+    """Neither of a run that is amid it, nor where another run ends before it does."""
+    paths = {
+        "early": write_run(tmp_path / "early", replace(MIXER, seed=6, stop=3)),
+        "late": write_run(tmp_path / "late", replace(MIXER, seed=7, warmup=20)),
+    }
+    data = comparison_of([(name, read_run(paths.get(name, folder / name))) for name in names])
+    which, step = ("early", 3) if "early" in names else ("late", 17)
+    assert data.overlap.why_not == f"{which} has chosen nothing yet, at step {step}"
+    assert [one.name for one in data.runs if not one.shares] == (["early"] if which == "early" else [])
+
+
 @pytest.mark.parametrize(
     ("figures", "said"),
     [

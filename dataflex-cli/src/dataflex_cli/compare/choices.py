@@ -25,9 +25,9 @@ def overlap_of(names: Sequence[str], runs: Sequence[Seen]) -> Overlap:
         return Overlap(why_not=why_not)
     step = min(seen.step for seen in runs)
     sets = [np.unique(after_warmup(seen, step)) for seen in runs]
-    if not all(map(len, sets)):
-        early = names[[seen.step for seen in runs].index(step)]
-        return Overlap(step=step, why_not=f"{early} has chosen nothing yet, at step {step}")
+    if early := [i for i, ids in enumerate(sets) if not len(ids)]:
+        first = names[min(early, key=lambda i: runs[i].step)]
+        return Overlap(step=step, why_not=f"{first} has chosen nothing yet, at step {step}")
     pool = pool_size(runs[0])
     matrix = [[overlap(one, other) for other in sets] for one in sets]
     chance = [[overlap_by_chance(len(one), len(other), pool) for other in sets] for one in sets]

@@ -75,9 +75,10 @@ def trained_on(ids: Ids, domains: Mapping[str, int]) -> dict[str, int]:
 
 
 def after_warmup(seen: Seen, until: int) -> Ids:
-    """What a run trained on after its warm-up up to a step; all of it where nobody decided which samples."""
+    """What a run trained on after its warm-up up to a step; all of it where nobody decides which samples."""
     events = by_decision(seen)
-    return seen.trace.between(events[0].step if events else 0, until)
+    begin = events[0].step if events else until if seen.decisions else 0
+    return seen.trace.between(begin, until)
 
 
 def enriched(counts: Mapping[str, int], pool: Mapping[str, int]) -> tuple[Enrichment, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataflex_cli.pages.figures import Curve
-from dataflex_cli.report.choice import after_warmup, by_decision
+from dataflex_cli.report.choice import after_warmup
 from dataflex_cli.report.model import Lengths
 from dataflex_cli.report.reading import Point, Seen
 from dataflex_core.journal import Logged, Trained
@@ -63,10 +63,10 @@ def fitted_losses(seen: Seen, measured: Sequence[Curve]) -> tuple[Curve, ...]:
 def token_shares(seen: Seen) -> dict[str, float]:
     """Each domain's share of the target tokens trained on; empty where nobody counted.
 
-    Of what decisions chose, where there were any: of all between two logs that was not of the warm-up alone.
+    Of what decisions chose, where there are any: of all between two logs that was not of the warm-up alone.
     """
     totals: dict[str, int] = {}
-    begin = seen.start.warmup_steps if by_decision(seen) else 0
+    begin = seen.start.warmup_steps if seen.decisions else 0
     for event in seen.trained:
         if event.step <= begin:
             continue
