@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from dataflex_cli.compare.build import comparison_of
 from dataflex_cli.main import cli
 from dataflex_cli.report.build import report_of
 from dataflex_cli.report.pasted import section_of
@@ -46,10 +47,11 @@ def mixed_run(folder, *, mixer="doremi", lead=0.5, done=5, means=None, weights=N
     return folder
 
 
-def gone_on_with(folder, *, at, until, shares, domains=None):
+def gone_on_with(folder, *, at, until, shares, domains=None, strategies=None, mixer="doremi"):
     """A `mixed_run` of three steps that goes on from step ``at``, decides anew amid an interval, and trains on."""
-    journal = Journal(mixed_run(folder, done=3) / "dataflex", owner=True, report=lambda event, past: None)
-    resume = Resume(step=at, checkpoint="checkpoint", domains=domains)
+    journal = Journal(mixed_run(folder, done=3, mixer=mixer) / "dataflex", owner=True, report=lambda event, past: None)
+    changed = () if strategies is None else ("mixer was doremi, is odm",)
+    resume = Resume(step=at, checkpoint="checkpoint", domains=domains, strategies=strategies, changed=changed)
     journal.go_on(journal.path, journal.path.stat().st_size, resume)
     asked = {"judged": 0, "shortages": (), "plan": "", "seconds": 0.0, "chosen": dict.fromkeys(shares, 2)}
     journal.write(Decision(decision=2, step=at, until=until, proportions=shares, **asked))
@@ -169,6 +171,37 @@ def test_of_a_run_that_went_on_with_other_data_its_proportions_since_then_count(
     assert "mean of 3 steps" in printed.stdout
     assert printed.stderr == "of the steps after 2, since when it trains on other data\n"
     assert mean_proportions(str(folder)) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize("before", [None, "doremi"])
+def test_of_a_run_that_went_on_with_another_mixer_its_own_proportions_count(tmp_path, before):
+    odm = StrategyFact(kind="mixer", name="odm", distribution="d", version="1")
+    shares = {"a": 0.3, "b": 0.7}
+    folder = gone_on_with(tmp_path, at=2, until=5, shares=shares, strategies=(odm,), mixer=before)
+    document = json.loads(called(folder, "--json").stdout)
+    assert (document["mixer"], document["steps"]) == ("odm", 3)
+    assert document["mean"] == pytest.approx(shares)
+    assert mean_proportions(str(folder)) == pytest.approx(shares)
+
+
+def test_of_a_run_that_went_on_with_another_selector_all_of_its_mixer_counts(tmp_path):
+    facts = [StrategyFact(kind=kind, name="doremi", distribution="d", version="1") for kind in ("mixer", "selector")]
+    folder = gone_on_with(tmp_path, at=2, until=5, shares={"a": 0.9, "b": 0.1}, strategies=tuple(facts))
+    assert json.loads(called(folder, "--json").stdout)["steps"] == 4
+
+
+def test_a_run_that_went_on_with_other_strategies_says_so(tmp_path):
+    odm = StrategyFact(kind="mixer", name="odm", distribution="d", version="1")
+    shares = {"a": 0.5, "b": 0.5}
+    other = read_run(gone_on_with(tmp_path / "other", at=2, until=5, shares=shares, strategies=(odm,)))
+    as_before = read_run(gone_on_with(tmp_path / "before", at=2, until=5, shares=shares))
+    data, said = report_of(other), "After step 2 it went on with mixer odm: mixer was doremi, is odm."
+    assert said in data.words
+    assert data.provenance["resumes"][0]["strategies"][0]["name"] == "odm"
+    assert report_of(as_before).run.changes == ()
+    compared = comparison_of([("other", other), ("before", as_before)])
+    assert [group.name for group in compared.groups] == ["mixer doremi, changed after step 2", "mixer doremi"]
+    assert f"other: {said}" in compared.remarks
 
 
 def begun(folder, *names):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -150,4 +151,7 @@ def test_a_run_that_went_on_with_other_data_is_refused(model, data, tmp_path):
     events = list(read_journal(output / "dataflex" / "journal.jsonl"))
     resume = Resume(step=2, checkpoint="out/checkpoint-2", domains={"words": 7})
     with pytest.raises(DataError, match="went on with other data after step 2"):
+        list(replay([*events[:3], resume, *events[3:]], discover()))
+    resume = replace(resume, domains=None, changed=("exact was 0.5, is 0.2",))
+    with pytest.raises(DataError, match="went on otherwise after step 2: exact was"):
         list(replay([*events[:3], resume, *events[3:]], discover()))

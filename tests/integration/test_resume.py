@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -312,6 +313,11 @@ def test_another_run_is_refused_unless_allowed(model, data, stopped, tmp_path, p
     train({**args, "dataflex": {"allow_changed": [part]}}, events=events, settings=settings, **strategies)
     assert of_kind(events, "end")[0]["step"] == args["max_steps"]
     assert len(of_kind(events, "step")) == args["max_steps"]
+    (resume,) = of_kind(events, "resume")
+    assert any(re.search(said, text) for text in resume["changed"]) == (part != "data")
+    assert (resume["strategies"] is not None) == (part in ("strategies", "parameters"))
+    for kind, name in strategies.items() if resume["strategies"] else ():
+        assert (kind, name) in [(fact["kind"], fact["name"]) for fact in resume["strategies"]]
 
 
 def test_a_weighter_that_is_new_is_prepared_in_the_middle_of_an_interval(model, data, tmp_path):

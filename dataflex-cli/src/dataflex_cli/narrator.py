@@ -44,7 +44,7 @@ class Narrator:
             case Decision() if not past:
                 self._tell(event)
             case Resume():
-                said = f"going on from {event.checkpoint}, after step {event.step}"
+                said = "; ".join([f"going on from {event.checkpoint}, after step {event.step}", *event.changed])
                 say(said, event=event.event, fields=to_record(event))
 
     def _tell(self, event: Decision) -> None:

@@ -19,9 +19,10 @@ from dataflex_cli.compare.measures import (
 )
 from dataflex_cli.compare.model import Comparison, Group, Member
 from dataflex_cli.compare.remarks import remarks_of
-from dataflex_cli.compare.settings import grouped, settings_of, strategies_of
+from dataflex_cli.compare.settings import grouped, settings_of
 from dataflex_cli.compare.words import words_of
 from dataflex_cli.report.build import state_of
+from dataflex_cli.report.changes import changes_of, named
 from dataflex_cli.report.comparable import pool_differs, targets_differ
 from dataflex_cli.report.cost import training_seconds, work_at
 from dataflex_cli.report.curves import curve
@@ -37,7 +38,9 @@ def comparison_of(runs: Sequence[tuple[str, Seen]]) -> Comparison:
     batch = seen[0].start.global_batch
     over_steps, over_work = [steps_curves(one) for one in seen], [work_curves(one, batch) for one in seen]
     metrics = metrics_of(names, over_steps, over_work)
-    of, titles = grouped([settings_of(one.start) for one in seen], lambda a, b: _apart(seen[a], seen[b]))
+    of, titles = grouped(
+        [settings_of(one.start, changes_of(one)) for one in seen], lambda a, b: _apart(seen[a], seen[b])
+    )
     steps, work = {one.name: one.step for one in metrics}, {one.name: one.work for one in metrics}
     members = []
     for name, one, number, by_step, by_work in zip(names, seen, of, over_steps, over_work, strict=True):
@@ -76,7 +79,7 @@ def _member(name: str, seen: Seen, group: int, batch: int) -> Member:
         folder=str(seen.folder.resolve()),
         run=seen.start.run,
         group=group,
-        strategies=strategies_of(seen.start),
+        strategies=named(seen.start.strategies),
         state=state_of(seen),
         step=seen.step,
         steps=seen.start.steps,

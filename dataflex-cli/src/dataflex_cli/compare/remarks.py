@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dataflex_cli.compare.model import Metric, Overlap
+from dataflex_cli.report.changes import changes_of
 from dataflex_cli.report.comparable import apart, are_one
 from dataflex_cli.report.cost import training_seconds
 from dataflex_cli.report.reading import Seen
-from dataflex_cli.report.words import of_its_data
+from dataflex_cli.report.words import of_a_change, of_its_data
 
 
 def remarks_of(
@@ -23,6 +24,7 @@ def remarks_of(
 def _differences(names: Sequence[str], runs: Sequence[Seen]) -> Iterator[str]:
     first = runs[0]
     for name, seen in zip(names, runs, strict=True):
+        yield from (f"{name}: {of_a_change(change)}" for change in changes_of(seen))
         if seen.since is not None:
             yield f"{name}: {of_its_data(seen.since)}"
     for name, seen in zip(names[1:], runs[1:], strict=True):

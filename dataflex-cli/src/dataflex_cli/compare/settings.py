@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dataflex_cli.report.changes import named
+from dataflex_cli.report.model import Change
 from dataflex_core.journal import Start
 
 Settings = dict[str, Any]
@@ -17,23 +19,22 @@ _INDIFFERENT = {
     "store_token_losses", "token_budget", "weighter",
 }  # fmt: skip
 """Of the `dataflex:` section: what changes nothing that is decided, and strategies, which stand by themselves."""
-_UNNAMED = {"decisions", "domains", "targets", "updates"}
+_UNNAMED = {"changes", "decisions", "domains", "targets", "updates"}
 """Too long for a name, or told by the steps."""
 _TOLD = 3
 _LONG = 24
 
 
-def strategies_of(start: Start) -> tuple[str, ...]:
-    """In words, in their order."""
-    return tuple(f"{fact.kind} {fact.name}" for fact in start.strategies) or ("no strategy",)
-
-
-def settings_of(start: Start) -> Settings:
+def settings_of(start: Start, changes: Sequence[Change] = ()) -> Settings:
     """By name what two runs must have in common to be of one group: all but seeds, ranks and where files lie.
 
-    Strategies with their parameters, the `dataflex:` section, model, pool, target sets, batch and steps.
+    Strategies with their parameters, the `dataflex:` section, model, pool, target sets, batch and steps; and what a
+    run changed as it went on.
     """
-    found: Settings = {"strategies": ", ".join(strategies_of(start))}
+    found: Settings = {"strategies": ", ".join(named(start.strategies))}
+    if changes:
+        found["changed after step"] = ", ".join(f"{change.step}" for change in changes)
+        found["changes"] = [[change.step, *change.told] for change in changes]
     for fact in start.strategies:
         slot = fact.kind if fact.position == 0 else f"{fact.kind}.{fact.position}"
         found |= {f"{slot}.{name}": value for name, value in _flat(fact.params).items()}

@@ -11,6 +11,7 @@ import numpy as np
 
 from dataflex_cli.report.alerts import alerts_of
 from dataflex_cli.report.alike import leaks_of, twins_of
+from dataflex_cli.report.changes import changes_of, named
 from dataflex_cli.report.choice import after_warmup, by_decision, enriched, overlaps, repeats, taken_of, trained_on
 from dataflex_cli.report.cost import cost_of
 from dataflex_cli.report.curves import (
@@ -31,7 +32,7 @@ from dataflex_cli.report.samples import samples_of, weighed_of
 from dataflex_cli.report.versus import held_against, verdict_of
 from dataflex_cli.report.words import words_of
 from dataflex_core.errors import DataError
-from dataflex_core.journal import End, Failed, Fallback, Start, mixed
+from dataflex_core.journal import End, Failed, Fallback, Resume, Start, mixed
 from dataflex_core.journal.figures import shares
 
 
@@ -85,6 +86,7 @@ def state_of(seen: Seen) -> str:
 
 def _facts(seen: Seen) -> RunFacts:
     start, end = seen.start, seen.end
+    later = [event.strategies for event in seen.resumes if event.strategies is not None]
     return RunFacts(
         name=seen.folder.resolve().name,
         run=start.run,
@@ -93,8 +95,8 @@ def _facts(seen: Seen) -> RunFacts:
         steps=start.steps,
         error=end.error if isinstance(end, Failed) else None,
         hint=end.hint if isinstance(end, Failed) else None,
-        strategies=tuple(f"{fact.kind} {fact.name}" for fact in start.strategies) or ("no strategy",),
-        kinds=tuple(dict.fromkeys(fact.kind for fact in start.strategies)),
+        strategies=named(start.strategies),
+        kinds=tuple(dict.fromkeys(fact.kind for facts in (start.strategies, *later) for fact in facts)),
         model=start.model,
         domains=dict(start.domains),
         targets=dict(start.targets),
@@ -108,6 +110,7 @@ def _facts(seen: Seen) -> RunFacts:
         samples=len(seen.trace.ids),
         unit="samples" if start.mean_tokens is None else "tokens",
         since=seen.since,
+        changes=changes_of(seen),
         rows=dict(start.rows),
         unique=len(np.unique(seen.trace.ids)),
         exact_floor=None if start.exact is None else start.config.get("exact_floor"),
@@ -123,6 +126,15 @@ def _proportions(seen: Seen, counts: Mapping[str, int]) -> str:
     return section_of(found.mean, found.unit)
 
 
+def _resumed(event: Resume) -> dict[str, Any]:
+    told: dict[str, Any] = {"step": event.step, "checkpoint": event.checkpoint}
+    if event.changed:
+        told["changed"] = list(event.changed)
+    if event.strategies is not None:
+        told["strategies"] = [asdict(fact) for fact in event.strategies]
+    return told
+
+
 def _provenance(seen: Seen) -> dict[str, Any]:
     start: Start = seen.start
     return {
@@ -135,7 +147,7 @@ def _provenance(seen: Seen) -> dict[str, Any]:
         "versions": dict(start.versions),
         "config": dict(start.config),
         "machine": {} if seen.pool is None else dict(seen.pool.machine),
-        "resumes": [{"step": event.step, "checkpoint": event.checkpoint} for event in seen.resumes],
+        "resumes": [_resumed(event) for event in seen.resumes],
         "plans": [{"decision": event.decision, "step": event.step, "plan": event.plan} for event in seen.every],
         "notices": [event.text for event in seen.notices],
         "fallbacks": [{"kind": n.kind, "text": n.text} for n in seen.notices if isinstance(n, Fallback)],

@@ -16,8 +16,23 @@ ByName = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A run went on otherwise after step ``step``: ``told`` says how, a line each.
+
+    ``strategies`` are those from there on, None where they and their parameters are as before.
+    """
+
+    step: int
+    strategies: tuple[str, ...] | None
+    told: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What ran. ``state`` is ``finished``, ``failed`` or ``unfinished``: going on, or killed."""
+    """What ran. ``state`` is ``finished``, ``failed`` or ``unfinished``: going on, or killed.
+
+    ``strategies`` are those that it began with, ``kinds`` the kinds of all that it ever had.
+    """
 
     name: str
     run: str
@@ -46,6 +61,7 @@ class RunFacts:
     """What proportions are shares of: ``samples``, or target ``tokens``."""
     since: int | None = None
     """The step after which it went on with other data: ``samples``, ``domains`` and what was decided are since then."""
+    changes: tuple[Change, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     """Of how many rows the samples of each domain are made; empty where nobody knows."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_cli.pages.figures import Curve
+from dataflex_cli.report.changes import named
 from dataflex_cli.report.comparable import apart, are_one, pool_differs
 from dataflex_cli.report.cost import over_work, value_at
 from dataflex_cli.report.model import Against, Verdict
@@ -53,7 +54,7 @@ def _beside(seen: Seen, other: Seen, name: str, metric: str | None, bar: str | N
     theirs = over_work(other, other.evaluations.get(shown, other.losses), name, batch)
     return Against(
         name=name,
-        strategies=tuple(f"{fact.kind} {fact.name}" for fact in other.start.strategies) or ("no strategy",),
+        strategies=named(other.start.strategies),
         metric=shown,
         batch=other.start.global_batch,
         seed=other.start.seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dataflex_cli.report.model import Cost, ReportData
+from dataflex_cli.report.model import Change, Cost, ReportData
 
 
 def words_of(data: ReportData) -> tuple[str, ...]:
@@ -14,6 +14,7 @@ def words_of(data: ReportData) -> tuple[str, ...]:
 
 def _sentences(data: ReportData) -> Iterator[str]:
     yield _ran(data)
+    yield from map(of_a_change, data.run.changes)
     if data.run.since is not None:
         yield of_its_data(data.run.since)
     if (decided := _decided(data)) is not None:
@@ -140,6 +141,12 @@ def of_its_data(since: int) -> str:
         f"After step {since:,} it went on with other data: samples, domains and decisions are those since then, "
         "losses, times and costs those of the whole run."
     )
+
+
+def of_a_change(change: Change) -> str:
+    """What is told of a run that went on with other strategies, parameters or plans."""
+    otherwise = "otherwise" if change.strategies is None else f"with {listed(change.strategies)}"
+    return f"After step {change.step:,} it went on {otherwise}: {'; '.join(change.told)}."
 
 
 def listed(names: Sequence[str]) -> str:

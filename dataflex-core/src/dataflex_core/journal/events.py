@@ -106,12 +106,17 @@ class Resume(Event):
 
     ``schema`` is the version of the journal from here on: that of the version that goes on. ``domains`` gives the
     samples of each domain from here on, where the run goes on with other data; None where they are as before.
+    ``strategies`` are those from here on, where they or parameters of theirs are others; None likewise. ``changed``
+    tells what else than data is otherwise than it was: strategies, parameters, schedule and what plans hang on, a line
+    each.
     """
 
     schema: int = SCHEMA
     step: int
     checkpoint: str
     domains: Mapping[str, int] | None = None
+    strategies: tuple[StrategyFact, ...] | None = None
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from dataflex_core.config.section import SECTION
 from dataflex_core.errors import DataError, InvalidConfig
 from dataflex_core.journal.events import Decision
+from dataflex_core.journal.facts import StrategyFact
 from dataflex_core.journal.run import Run, open_run
 from dataflex_core.spec import Kind
 
@@ -17,7 +18,7 @@ from dataflex_core.spec import Kind
 class Mixed:
     """The proportions of a run with a mixer, over the ``steps`` steps that it decided about: no warm-up.
 
-    Where it went on with other data, of the steps on that alone.
+    Where it went on with other data, or another mixer, of the steps since then alone.
 
     ``mean`` is the mean over those steps, ``last`` what the last of them trained by, both by domain and of sum one.
     Where a mixer weighs the loss, a domain's part is its proportion times its weight; steps in which all parts are zero
@@ -47,11 +48,12 @@ def mixed(run: Run) -> Mixed:
 
     Raises `DataError` where no mixer has decided anything, or nothing that counted.
     """
+    mixer, since = _mixer_of(run)
     run = run.on_its_data
-    mixer = next((fact.name for fact in run.start.strategies if fact.kind == Kind.MIXER), None)
     if mixer is None:
         raise DataError(f"{run.path} is of a run without a mixer", hint="name the output_dir of a run with a mixer")
-    decided = [(made, min(made.until, run.step) - made.step) for made in run.decisions if made.decision > 0]
+    decisions = [made for made in run.decisions if made.decision > 0 and made.step >= since]
+    decided = [(made, min(made.until, run.step) - made.step) for made in decisions]
     trained = [(made, steps) for made, steps in decided if steps > 0 and made.proportions is not None]
     if not trained:
         raise DataError(
@@ -63,13 +65,26 @@ def mixed(run: Run) -> Mixed:
         raise DataError(said, hint="name a run whose mixer gives a domain both a share and a loss weight")
     leads = [(made.notes.get(str(Kind.MIXER), {}).get("reference_lead"), steps) for made, steps in trained]
     return Mixed(
-        mixer=mixer,
+        mixer=mixer.name,
         steps=sum(steps for _, steps in parts),
         mean={name: _mean([(part[name], steps) for part, steps in parts]) for name in parts[0][0]},
         last=parts[-1][0],
         reference_lead=_mean(known) if (known := [(lead, n) for lead, n in leads if lead is not None]) else None,
         unit="samples" if run.start.mean_tokens is None else "tokens",
     )
+
+
+def _mixer_of(run: Run) -> tuple[StrategyFact | None, int]:
+    """The mixer that a run has now, and the step after which it took over."""
+    found, since = _mixer_in(run.start.strategies), 0
+    for event in run.resumes:
+        if event.strategies is not None and (now := _mixer_in(event.strategies)) != found:
+            found, since = now, event.step
+    return found, since
+
+
+def _mixer_in(strategies: Sequence[StrategyFact]) -> StrategyFact | None:
+    return next((fact for fact in strategies if fact.kind == Kind.MIXER), None)
 
 
 def mean_proportions(

@@ -41,8 +41,9 @@ def replay(
     and seed, and ``scores``, which a `ScoringSelector` is not asked for again. A mixer is not asked either: its answers
     are those of the journal. Nothing else of the run is needed, neither its data nor a model, but for ``columns`` that
     a selector chooses by, which is not the same as its scores; importing this leaves torch out. Raises `DataError`
-    where the journal has no beginning, lacks a decision's scores or went on with other data, or where a selector asks
-    signals or reads a column that is not given; and `StrategyFault` where it has learnt what the journal does not tell.
+    where the journal has no beginning, lacks a decision's scores or went on with other data, strategies or schedule, or
+    where a selector asks signals or reads a column that is not given; and `StrategyFault` where it has learnt what the
+    journal does not tell.
     """
     start, planner, past, known = None, None, _Past(), _Columns(columns or {})
     for event in events:
@@ -51,6 +52,11 @@ def replay(
         elif isinstance(event, Resume) and event.domains is not None:
             raise DataError(
                 f"the run went on with other data after step {event.step}: what it had read of that is not journalled",
+                hint="replay the events before that",
+            )
+        elif isinstance(event, Resume) and event.changed:
+            raise DataError(
+                f"the run went on otherwise after step {event.step}: {'; '.join(event.changed)}",
                 hint="replay the events before that",
             )
         elif isinstance(event, Decision):

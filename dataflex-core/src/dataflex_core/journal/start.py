@@ -21,21 +21,10 @@ _TOLD = ("dataflex-core", "llamafactory", "transformers", "peft", "accelerate", 
 
 def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, seed: int) -> Start:
     """Strategies with their versions, data, schedule and costs of the run that is called ``run``."""
-    strategies = tuple(
-        StrategyFact(
-            kind=slot.kind.value,
-            name=chosen.record.spec.name,
-            distribution=chosen.record.distribution,
-            version=chosen.record.version,
-            params=plain_values(chosen.params),
-            position=slot.position,
-        )
-        for slot, chosen in sorted(prepared.strategies.items())
-    )
     deciding = budget.decision_cost + budget.mixing_cost
     return Start(
         run=run,
-        strategies=strategies,
+        strategies=strategies_of(prepared),
         domains={domain.name: domain.size for domain in budget.domains},
         targets=dict(budget.targets),
         steps=budget.schedule.total_steps,
@@ -63,6 +52,21 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         model=RunArgs(written=prepared.config.args).model,
         config=json.loads(json.dumps(asdict(prepared.config.dataflex), default=str)),
         versions=_versions(prepared),
+    )
+
+
+def strategies_of(prepared: PreparedRun) -> tuple[StrategyFact, ...]:
+    """The strategies of a run, in the order of kinds."""
+    return tuple(
+        StrategyFact(
+            kind=slot.kind.value,
+            name=chosen.record.spec.name,
+            distribution=chosen.record.distribution,
+            version=chosen.record.version,
+            params=plain_values(chosen.params),
+            position=slot.position,
+        )
+        for slot, chosen in sorted(prepared.strategies.items())
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.start: Start | None = None
+        """With the strategies that the run has now."""
         self.since: int | None = None
         """The step after which the run went on with other data, the last time; None where it never did."""
         self.domains: tuple[Domain, ...] = ()
@@ -38,9 +40,12 @@ class Tally:
             case Start():
                 self.start = event
                 self._begin(event.domains)
-            case Resume() if event.domains is not None:
-                self.since = event.step
-                self._begin(event.domains)
+            case Resume():
+                if self.start is not None and event.strategies is not None:
+                    self.start = replace(self.start, strategies=event.strategies)
+                if event.domains is not None:
+                    self.since = event.step
+                    self._begin(event.domains)
             case Step():
                 self._count(np.array(event.samples, dtype=np.int64))
             case Decision():

@@ -19,6 +19,7 @@ from dataflex_core.journal.mixed import mean_proportions
 from dataflex_core.journal.reader import journal_of
 from dataflex_core.journal.scores import FOLDER as SCORES
 from dataflex_core.journal.scores import ScoreFiles
+from dataflex_core.journal.start import strategies_of
 from dataflex_core.journal.tally import Tally
 from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
@@ -110,13 +111,14 @@ class ActiveRun:
         """Read a checkpoint. Raises `InvalidConfig` where this is another run than the one that wrote it."""
         state = read_state(checkpoint)
         allowed = set(self.prepared.config.dataflex.allow_changed)
-        faults = []
+        faults, changes = [], []
         for part in PARTS:
             told = differences(state["provenance"], self.provenance(), part)
             if told and part not in allowed:
                 faults.append((part, "; ".join(told)))
             elif told:
                 self.changed.add(part)
+                changes += told if part != "data" else []
         if faults:
             parts, texts = zip(*faults, strict=True)
             raise InvalidConfig(
@@ -127,7 +129,13 @@ class ActiveRun:
         journal = journal_of(checkpoint.parent / "dataflex", state["run"])
         self.resumed, self.source = state, journal.parent
         domains = {domain.name: domain.size for domain in self.budget.domains} if "data" in self.changed else None
-        resume = Resume(step=state["step"], checkpoint=str(checkpoint), domains=domains)
+        resume = Resume(
+            step=state["step"],
+            checkpoint=str(checkpoint),
+            domains=domains,
+            strategies=strategies_of(self.prepared) if self.changed & {"strategies", "parameters"} else None,
+            changed=tuple(changes),
+        )
         self.journal.go_on(journal, state["journal"], resume)
         if "scores" in state:
             self.scores.go_on(journal.parent / SCORES, state["scores"])
