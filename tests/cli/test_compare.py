@@ -133,6 +133,9 @@ def test_runs_of_one_seed_are_no_replicates(tmp_path, folder):
     [
         ({"seed": 7, "ranks": 2}, ["selector less"]),
         ({"config": {"store": "elsewhere", "keep": {"texts": False}}}, ["selector less"]),
+        ({"config": {"report_texts": 3}}, ["selector less"]),
+        ({"arguments": {"learning_rate": 0.03}}, ["selector less", "selector less, learning_rate 0.03"]),
+        ({"arguments": {"warmup_steps": 9}}, ["selector less", "selector less, LLaMA-Factory's warmup_steps 9"]),
         ({"config": {"exact": 0.25}}, ["selector less", "selector less, exact 0.25"]),
         ({"steps": 99}, ["selector less, steps 34", "selector less, steps 99"]),
         ({"domains": {"a": 5}}, ["selector less, pool 900", "selector less, pool 5"]),

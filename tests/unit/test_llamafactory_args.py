@@ -10,6 +10,8 @@ from dataflex_core.errors import InvalidConfig
 from dataflex_core.llamafactory.args import RunArgs, dataset_names
 from dataflex_core.llamafactory.checks import check_args, check_run
 from dataflex_core.llamafactory.environment import LaunchEnvironment, allows_extra_args, log_from, ray_rank
+from dataflex_core.llamafactory.keys import LAUNCH_KEYS, known_keys
+from dataflex_core.llamafactory.recorded import _INDIFFERENT, recorded
 from dataflex_core.llamafactory.written import is_on, number, whole_number
 
 EMPTY = RunArgs(written={})
@@ -19,6 +21,28 @@ def test_what_is_not_written_is_llamafactorys_default():
     assert (EMPTY.cutoff_len, EMPTY.trust_remote_code, EMPTY.ray_workers) == (2048, False, 1)
     assert (EMPTY.datasets, EMPTY.ray_options) == ([], {})
     assert (EMPTY.max_steps, EMPTY.epochs, EMPTY.address, EMPTY.port) == (None, None, None, None)
+
+
+def test_what_changes_what_is_learnt_is_recorded_and_nothing_else():
+    learnt = {"learning_rate": "1e-2", "lora_rank": 4.0, "use_dora": "true", "optim": "adamw_torch", "warmup_steps": 2}
+    held = {"eval_dataset": "a, b", "lora_target": None}
+    beside = {
+        "seed": 1, "output_dir": "out", "hub_token": "hf_x", "hf_hub_token": "y", "swanlab_api_key": "z",
+        "swanlab_lark_secret": "s", "logging_steps": 2, "eval_steps": 3, "save_strategy": "no", "ddp_timeout": 9,
+    }  # fmt: skip
+    assert recorded({**learnt, **held, **beside}) == {
+        "learning_rate": 0.01,
+        "lora_rank": 4,
+        "use_dora": True,
+        "optim": "adamw_torch",
+        "warmup_steps": 2,
+        "eval_dataset": ["a", "b"],
+    }
+    assert recorded({"learning_rate": 0.01}) == recorded({"learning_rate": "1e-2"})
+
+
+def test_what_is_not_recorded_are_names_of_llamafactory():
+    assert _INDIFFERENT - (known_keys() or _INDIFFERENT) <= LAUNCH_KEYS
 
 
 def test_what_is_written_has_its_type():

@@ -15,8 +15,8 @@ from dataflex_core.journal import Start
 Settings = dict[str, Any]
 
 _INDIFFERENT = {
-    "allow_changed", "chunked_loss", "flush_seconds", "keep", "loss_by_domain", "mixer", "selector", "store",
-    "store_token_losses", "token_budget", "weighter",
+    "allow_changed", "chunked_loss", "flush_seconds", "keep", "loss_by_domain", "mixer", "report_texts", "selector",
+    "store", "store_token_losses", "token_budget", "weighter",
 }  # fmt: skip
 """Of the `dataflex:` section: what changes nothing that is decided, and strategies, which stand by themselves."""
 _UNNAMED = {"changes", "decisions", "domains", "targets", "updates"}
@@ -28,8 +28,8 @@ _LONG = 24
 def settings_of(start: Start, changes: Sequence[Change] = ()) -> Settings:
     """By name what two runs must have in common to be of one group: all but seeds, ranks and where files lie.
 
-    Strategies with their parameters, the `dataflex:` section, model, pool, target sets, batch and steps; and what a
-    run changed as it went on.
+    Strategies with their parameters, the `dataflex:` section, model, pool, target sets, batch and steps, the arguments
+    of LLaMA-Factory that are recorded, and what a run changed as it went on.
     """
     found: Settings = {"strategies": ", ".join(named(start.strategies))}
     if changes:
@@ -43,7 +43,9 @@ def settings_of(start: Start, changes: Sequence[Change] = ()) -> Settings:
     found |= {"model": start.model, "pool": sum(start.domains.values()), "target set": sum(start.targets.values())}
     found |= {"domains": list(start.domains.items()), "targets": list(start.targets.items())}
     plan = {"warmup_steps": start.warmup_steps, "update_steps": start.update_steps, "decisions": start.decisions}
-    return found | plan | {"samples a step": start.global_batch, "steps": start.steps}
+    found |= plan | {"samples a step": start.global_batch, "steps": start.steps}
+    arguments = start.arguments.items()  # of which warmup_steps is the learning rate's
+    return found | {name if name not in found else f"LLaMA-Factory's {name}": value for name, value in arguments}
 
 
 def grouped(settings: Sequence[Settings], apart: Callable[[int, int], bool]) -> tuple[list[int], list[str]]:

@@ -146,6 +146,7 @@ def _provenance(seen: Seen) -> dict[str, Any]:
         "model": start.model,
         "versions": dict(start.versions),
         "config": dict(start.config),
+        "arguments": dict(start.arguments),
         "machine": {} if seen.pool is None else dict(seen.pool.machine),
         "resumes": [_resumed(event) for event in seen.resumes],
         "plans": [{"decision": event.decision, "step": event.step, "plan": event.plan} for event in seen.every],

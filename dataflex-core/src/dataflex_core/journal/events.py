@@ -63,7 +63,9 @@ class Start(Event):
     None where they are of samples.
 
     ``model`` is the model that is trained, as the configuration names it, ``config`` the whole ``dataflex:`` section,
-    defaults included, and ``versions`` what is installed, by distribution.
+    defaults included, and ``versions`` what is installed, by distribution. ``arguments`` are those of LLaMA-Factory's
+    that are written and change what is learnt: without seeds, folders, secrets, whatever reports, saves, evaluates or
+    spreads the work, and what the other fields tell.
     """
 
     schema: int = SCHEMA
@@ -98,6 +100,7 @@ class Start(Event):
     holdout: Mapping[str, int] = field(default_factory=dict)
     mixing_cost: float = 0.0
     mean_tokens: Mapping[str, float] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

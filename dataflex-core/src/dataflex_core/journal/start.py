@@ -13,6 +13,7 @@ from dataflex_core.journal.events import Start
 from dataflex_core.journal.facts import StrategyFact
 from dataflex_core.journal.figures import break_even, rounded
 from dataflex_core.llamafactory.args import RunArgs
+from dataflex_core.llamafactory.recorded import recorded
 from dataflex_core.planning.budget import Budget
 from dataflex_core.prepared import PreparedRun
 
@@ -52,6 +53,7 @@ def start_of(prepared: PreparedRun, budget: Budget, *, run: str, ranks: int, see
         model=RunArgs(written=prepared.config.args).model,
         config=json.loads(json.dumps(asdict(prepared.config.dataflex), default=str)),
         versions=_versions(prepared),
+        arguments=recorded(prepared.config.args),
     )
 
 
