@@ -16,6 +16,7 @@ from dataflex_cli.compare.charts import charts_of
 from dataflex_cli.compare.model import Figure
 from dataflex_cli.compare.page import page_of
 from dataflex_cli.compare.settings import grouped, settings_of
+from dataflex_cli.compare.tables import tables_of
 from dataflex_cli.compare.words import ahead
 from dataflex_cli.main import cli
 from dataflex_cli.pages.html import document_of
@@ -276,6 +277,21 @@ def test_the_command_prints_tables_and_writes_a_page_with_its_numbers(folder, tm
     page = (tmp_path / "new" / "both.html").read_text()
     assert len(page) < 5_000_000
     assert "default-src &#39;none&#39;; script-src &#39;sha256-" in page
+
+
+def test_a_mean_says_over_how_many_runs_it_is(tmp_path, compared):
+    """Of the last loss over those that finished, and of any over those that have it."""
+    data = compared("less-0", "less-1", "killed", "mixer-0")
+    (sheet,) = [one for one in tables_of(data) if one.title == "eval_loss"]
+    *_, (name, at_step, at_work, last) = sheet.rows
+    assert name == "selector less, mean of 3"
+    assert [text.endswith(" (of 2)") for text in (at_step, at_work, last)] == [False, False, True]
+    without = write_run(tmp_path / "without", replace(LESS, seed=6)) / "dataflex" / "journal.jsonl"
+    without.write_text("".join(line for line in without.read_text().splitlines(True) if "evaluated" not in line))
+    runs = [*data.runs[:2], "without"]
+    paths = [tmp_path / "without" if one == "without" else Path(one.folder) for one in runs]
+    (sheet,) = [one for one in tables_of(comparison_of([(p.name, read_run(p)) for p in paths])) if "eval" in one.title]
+    assert sheet.rows[-1][0] == "selector less, mean of 2"
 
 
 def test_names_are_shown_as_they_are_written(tmp_path):

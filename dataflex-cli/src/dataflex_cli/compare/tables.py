@@ -54,12 +54,15 @@ def _metric(data: Comparison, metric: Metric) -> Sheet:
     columns = [title for title in places.values() if title is not None]
     rows = [(one.name, *_values(one, metric)) for one in data.runs if metric.name in one.last]
     for group in data.groups:
-        if len(group.members) > 1 and metric.name in group.over_steps:
-            rows.append((f"{group.name}, mean of {len(group.members)}", *_values(group, metric)))
+        told = [group.at_step, group.at_work, group.last]
+        most = max((figures[metric.name].count for figures in told if metric.name in figures), default=0)
+        if most > 1:
+            rows.append((f"{group.name}, mean of {most}", *_values(group, metric, most)))
     return Sheet(title=metric.name, columns=("", *columns), rows=tuple(rows))
 
 
-def _values(one: Member | Group, metric: Metric) -> Iterator[str]:
+def _values(one: Member | Group, metric: Metric, count: int = 1) -> Iterator[str]:
+    """By place. A mean over fewer runs than ``count`` says over how many."""
     for is_there, values in (
         (metric.step is not None, one.at_step),
         (metric.work is not None, one.at_work),
@@ -67,7 +70,10 @@ def _values(one: Member | Group, metric: Metric) -> Iterator[str]:
     ):
         if is_there:
             value = values.get(metric.name)
-            yield "–" if value is None else shown(value) if isinstance(value, Figure) else f"{value:.3f}"
+            if isinstance(value, Figure):
+                yield shown(value) + (f" (of {value.count})" if value.count < count else "")
+            else:
+                yield "–" if value is None else f"{value:.3f}"
 
 
 def _domains(data: Comparison) -> list[str]:
