@@ -48,7 +48,7 @@ EVENTS = (
     Evaluated(step=2, figures={"eval_held_out_loss": 5.0, "eval_runtime": 1.0}),
     DECISION,
     replace(DECISION, decision=2, step=5, until=8, cost=3.0),
-    *(Step(step=n, samples=(50, 51, 52, 53)) for n in range(3, 9)),
+    *(Step(step=n, samples=(50, 61, 62, 63)) for n in range(3, 9)),
     Logged(step=8, means={}, training={"loss": 2.0}, seconds=24.0, deciding=12.0),
     Evaluated(step=8, figures={"eval_held_out_loss": 4.5}),
 )
@@ -103,6 +103,18 @@ def test_programs_are_told_the_same():
     assert told["break_even"] == {"measured": pytest.approx(2.0), "declared": pytest.approx(3.0)}
     assert told["enrichment"] == pytest.approx({"words": 0.25 / 0.6, "numbers": 0.75 / 0.4})
     assert (told["unique_samples"], told["deciding_share"]) == (7, pytest.approx(12 / 28, abs=1e-4))
+
+
+def test_of_an_interval_that_was_not_trained_to_its_end_its_steps_count():
+    """Killed after step 4; and decided anew there."""
+    killed = [event for event in EVENTS if getattr(event, "step", 0) <= 4]
+    assert closing(*killed).fields()["chosen"] == {"words": 2, "numbers": 6}
+    anew = replace(DECISION, decision=2, step=4, until=8, chosen={"words": 0, "numbers": 16})
+    steps = [Step(step=n, samples=(70, 71, 72, 73)) for n in range(5, 9)]
+    told = closing(*killed, anew, *steps).fields()
+    assert told["chosen"] == {"words": 2, "numbers": 22}
+    assert told["enrichment"] == pytest.approx({"words": 2 / 24 / 0.6, "numbers": 22 / 24 / 0.4})
+    assert closing(START, WARMUP, DECISION).fields()["enrichment"] == {}
 
 
 def test_deciding_that_costs_nothing_has_nothing_to_gain():

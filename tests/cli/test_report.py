@@ -77,6 +77,12 @@ def test_figures_are_those_of_the_journal(tmp_path, kinds, stop):
     assert [one.chosen for one in data.decisions] == [record["chosen"] for record in decided]
     if decided:
         assert data.decisions[-1].seen == len(set(ids))
+        for one in data.decisions:
+            names = [np.repeat(list(data.run.domains), [400, 300, 200])[i] for i in ids[8 * one.step : 8 * one.until]]
+            assert one.trained == len(names)
+            assert one.shares == pytest.approx({name: names.count(name) / len(names) for name in data.run.domains})
+        (drawn,) = [chart for chart in charts_of(data) if chart.id == "proportions"]
+        assert drawn.data[0]["x"][-1] == data.run.step, "and no step that is planned alone"
         pool, owners = sum(data.run.domains.values()), np.repeat(list(data.run.domains), [400, 300, 200])
         trained, after = owners[ids].tolist(), owners[ids[4 * 8 :]].tolist()
         assert data.trained == {name: trained.count(name) for name in data.run.domains}
@@ -659,7 +665,7 @@ def test_an_alert_is_raised_where_there_is_cause_and_says_what_to_do(data, alert
 
 
 def test_decisions_that_train_on_the_whole_pool_do_not_choose_the_same_again(data):
-    every = [replace(one, chosen=dict(data.run.domains)) for one in data.decisions]
+    every = [replace(one, trained=900) for one in data.decisions]
     same = {**CALM, **ODD["same-samples"]}
     assert "same-samples" in _alerts(data, **same)
     assert "same-samples" not in _alerts(data, **same, decisions=tuple(every))

@@ -31,7 +31,7 @@ decision = Decision(
     plan="", seconds=0.1,
 )
 narrator = Narrator()
-for event in (start, Notice(text="caf\\u00e9"), decision, Step(step=8, samples=(1, 2))):
+for event in (start, Notice(text="caf\\u00e9"), decision, Step(step=8, samples=tuple(range(100)))):
     narrator(event, past=False)
 narrator.summary()
 print("to stderr", file=sys.stderr)

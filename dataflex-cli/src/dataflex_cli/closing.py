@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dataflex_cli.console import counted
 from dataflex_core.journal import Decision, Evaluated, Event, Logged, Resume, Step
 from dataflex_core.journal.figures import break_even, enrichment
@@ -21,16 +24,16 @@ _LOSS = "loss"
 class Closing:
     """Is given every event of a run, in order, those of before a resume too."""
 
-    chosen: Counter[str] = field(default_factory=Counter)
-    """Samples that decisions chose, by domain."""
     decisions: int = 0
     steps: int = 0
     samples: int = 0
     since: int | None = None
-    """The step after which the run went on with other data: samples and ``chosen`` are of the time since then."""
+    """The step after which the run went on with other data: samples and `chosen` are of the time since then."""
     losses: dict[str, tuple[float, float]] = field(default_factory=dict)
     """The first and the last of each loss that was logged, by its name: that of training, and evaluations'."""
     _tally: Tally = field(default_factory=Tally)
+    _warmup: NDArray[np.int64] | None = None
+    """What the tally had counted as the first decision was taken; None before."""
     _seconds: float = 0.0
     _first: int = 0
     _cost: float = 0.0
@@ -42,12 +45,11 @@ class Closing:
         self._pace.add(event)
         match event:
             case Resume() if event.domains is not None:  # domains are others, and ids those of other samples
-                self.since, self.samples = event.step, 0
-                self.chosen.clear()
+                self.since, self.samples, self._warmup = event.step, 0, None
             case Decision() if event.decision > 0:
                 self._first = self._first if self.decisions else event.step
                 self.decisions += 1
-                self.chosen.update(event.chosen)
+                self._warmup = self._tally.counts if self._warmup is None else self._warmup
                 self._seconds, self._cost = self._seconds + event.seconds, self._cost + event.cost
             case Step():
                 self.steps, self.samples = event.step, self.samples + len(event.samples)
@@ -55,6 +57,14 @@ class Closing:
                 self._lost({name: value for name, value in event.training.items() if name == _LOSS})
             case Evaluated():
                 self._lost({name: value for name, value in event.figures.items() if name.endswith(f"_{_LOSS}")})
+
+    @property
+    def chosen(self) -> Counter[str]:
+        """Samples of each domain that steps trained on after the warm-up; empty before the first decision."""
+        if self._warmup is None:
+            return Counter()
+        counts = self._tally.counts - self._warmup
+        return Counter(dict(zip(self.pool, counts.tolist(), strict=True)))
 
     @property
     def unique(self) -> int:
@@ -95,7 +105,7 @@ class Closing:
             "deciding_share": None if self.share is None else round(self.share, 4),
             "break_even": {"measured": self.measured, "declared": self.declared},
             "chosen": dict(self.chosen),
-            "enrichment": enrichment(self.chosen, self.pool) if self.chosen and self.pool else {},
+            "enrichment": enrichment(self.chosen, self.pool) if self.chosen.total() else {},
         }
 
     def done(self) -> str:

@@ -68,7 +68,7 @@ def same_again(data: ReportData) -> Iterator[Alert]:
     numbers, matrix = data.overlap
     if len(matrix) < 2:
         return
-    pool, chosen = sum(data.run.domains.values()), {one.decision: sum(one.chosen.values()) for one in data.decisions}
+    pool, chosen = sum(data.run.domains.values()), {one.decision: one.trained for one in data.decisions}
     sizes = [min(pool, max(1, chosen.get(number, 0))) for number in numbers]
     pairs = range(1, len(matrix))
     mean = sum(matrix[i][i - 1] for i in pairs) / len(pairs)

@@ -20,7 +20,8 @@ def taken_of(seen: Seen) -> tuple[Taken, ...]:
     known = np.zeros(pool_size(seen), dtype=np.bool_)
     found = []
     for event in seen.decisions:
-        ids = np.unique(seen.chosen(event))
+        trained = seen.chosen(event)
+        ids = np.unique(trained)
         new = int((~known[ids]).sum())
         known[ids] = True
         found.append(
@@ -30,7 +31,8 @@ def taken_of(seen: Seen) -> tuple[Taken, ...]:
                 until=event.until,
                 judged=event.judged,
                 chosen=dict(event.chosen),
-                shares=shares(event.chosen),
+                trained=len(trained),
+                shares=shares(trained_on(trained, seen.start.domains)),
                 wanted=None if event.proportions is None else dict(event.proportions),
                 seconds=event.seconds,
                 signal_seconds=event.signal_seconds,

@@ -48,12 +48,13 @@ def work_charts(data: ReportData) -> Iterable[Chart]:
 
 
 def _proportions(data: ReportData) -> Chart | None:
-    if not data.decisions or len(data.pool_shares) < 2:
+    done = [one for one in data.decisions if one.trained]
+    if not done or len(data.pool_shares) < 2:
         return None
     weight = {one.name: max(one.chosen, one.pool) for one in data.enrichment} or dict(data.pool_shares)
     shown = few_of(data.pool_shares, weight)
-    rows = [together(one.shares, shown) for one in data.decisions]
-    steps = [one.step for one in data.decisions] + [data.decisions[-1].until]
+    rows = [together(one.shares, shown) for one in done]
+    steps = [one.step for one in done] + [min(done[-1].until, data.run.step)]
     areas: list[Trace] = []
     for i, name in enumerate(rows[0]):
         shares = [row[name] for row in rows]

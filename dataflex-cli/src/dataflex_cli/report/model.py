@@ -68,7 +68,9 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A decision as it was taken. ``shares`` are realised; ``wanted`` those asked for, of domains with quotas.
+    """A decision as it was taken: ``chosen`` is its plan, of which its interval trained on ``trained`` samples so far.
+
+    ``shares`` are those of domains in these; ``wanted`` those asked for, of domains with quotas.
 
     ``exact`` of what was ``judged`` was scored where the rest was predicted, with the rank correlation ``correlation``;
     both None where nothing is predicted.
@@ -79,6 +81,7 @@ class Taken:
     until: int
     judged: int
     chosen: Mapping[str, int]
+    trained: int
     shares: ByName
     wanted: ByName | None
     seconds: float
