@@ -213,3 +213,35 @@ def test_a_checkpoint_without_moments_is_refused_where_they_are_asked_for(score,
         score(args, "--selector", "less", "--checkpoint", bare)
     file = score(args, "--selector", "less", "--set", "selector.gradient=sgd", "--checkpoint", bare)
     assert np.isfinite(file.read(["score"])["score"]).all()
+
+
+def test_parameters_that_json_lacks_stand_in_the_file(score, model, data, tmp_path):
+    (tmp_path / "several.py").write_text("""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typing_extensions import Doc
+
+from dataflex_core import Kind, Need, ScoringSelector, StrategySpec, hookimpl
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    names: Annotated[frozenset[str], Doc("of several")] = frozenset({"gamma", "alpha", "beta"})
+    place: Annotated[Path, Doc("where they lie")] = Path("there")
+
+
+class Several(ScoringSelector[Params]):
+    def score(self, request, shard):
+        return request.signals.losses(shard)
+
+
+@hookimpl
+def dataflex_strategies():
+    made = {"target": "several:Several", "params": "several:Params", "summary": "scores"}
+    yield StrategySpec(kind=Kind.SELECTOR, name="several", needs={Need.LOSSES}, **made)
+""")
+    args = base_args(model, data, tmp_path / "out")
+    file = score(args, "--selector", "several", "--plugin", tmp_path / "several.py")
+    assert file.about.params == {"names": ["alpha", "beta", "gamma"], "place": "there"}
