@@ -130,6 +130,14 @@ def test_parameters_that_are_no_dataclass_are_a_fault(params):
         describe(params)
 
 
+def test_a_default_that_cannot_be_made_is_a_fault_with_its_line():
+    made = make_dataclass("Made", [("share", float, field(default_factory=lambda: fails("x")))])
+    made.__module__ = __name__
+    with pytest.raises(StrategyFault, match=r"Made of .* makes no default of share: KeyError: 'x'") as caught:
+        describe(made)
+    assert "test_params.py:" in caught.value.hint
+
+
 # -------------------------------------------------------------------------------------------------------- validate
 
 

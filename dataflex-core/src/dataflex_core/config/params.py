@@ -19,8 +19,8 @@ from dataflex_core.config.messages import message_of
 from dataflex_core.errors import InvalidParameters, StrategyFault
 from dataflex_core.finite import misnumbered
 from dataflex_core.requests import NoParams
-from dataflex_core.strategy_faults import named
-from dataflex_core.wording import did_you_mean
+from dataflex_core.strategy_faults import named, place_of, place_of_class
+from dataflex_core.wording import did_you_mean, one_line
 
 if TYPE_CHECKING:
     import pydantic
@@ -50,11 +50,14 @@ class Parameter:
 
 
 def describe(params: type[Any] | None) -> tuple[Parameter, ...]:
-    """The parameters of a dataclass, in order. Raises `StrategyFault` where it is none, or its types are not known."""
+    """The parameters of a dataclass, in order.
+
+    Raises `StrategyFault` where it is none, its types are not known, or a default cannot be made.
+    """
     if params is None:
         return ()
     given, hints = _given(params), _hints(params)
-    return tuple(_parameter(field, hints[field.name]) for field in given)
+    return tuple(_parameter(field, hints[field.name], _default(params, field)) for field in given)
 
 
 def validate(params: type[Any] | None, values: Mapping[str, Any], *, owner: str) -> Any:
@@ -212,14 +215,24 @@ def _fault(details: Any) -> str:
     return f"{where}={details['input']!r}: {text}" if where else text
 
 
-def _parameter(field: Any, hint: Any) -> Parameter:
+def _default(params: type[Any], field: Field[Any]) -> Any:
+    if field.default_factory is MISSING:
+        return field.default
+    try:
+        return field.default_factory()
+    except Exception as error:
+        raise StrategyFault(
+            f"{params.__qualname__} of {params.__module__} makes no default of {field.name}: {one_line(error)}",
+            hint=f"mend {place_of(error, params) or place_of_class(params)}",
+        ) from error
+
+
+def _parameter(field: Field[Any], hint: Any, default: Any) -> Parameter:
     bare = hint
     metadata: tuple[Any, ...] = ()
     if get_origin(hint) is Annotated:
         bare, *rest = get_args(hint)
         metadata = tuple(rest)
-    factory = field.default_factory is not MISSING
-    default = field.default_factory() if factory else field.default
     required = default is MISSING
     return Parameter(
         name=field.name,
