@@ -320,7 +320,7 @@ COMMANDS = {
     "an override longer than a name for a file": (["validate", f"system={LONG}"], 2, "no configuration is named"),
     **{
         f"{words[0]} of a name that is too long": (words, 2, f"{LONG}: File name too long")
-        for words in (["inspect", LONG], ["export", LONG, "--chosen", "-o", "x"], ["check", LONG])
+        for words in (["inspect", LONG], ["export", LONG, "--chosen", "-o", "x.jsonl"], ["check", LONG])
     },
 }
 

@@ -24,7 +24,8 @@ from dataflex_cli.report.choice import overlap_by_chance
 from dataflex_cli.report.reading import names_of, read_run
 from dataflex_core.errors import DataError, UsageError
 from dataflex_core.journal import StrategyFact, open_run
-from dataflex_core.journal.texts import Text, TextFile
+from dataflex_core.journal.text_file import TextFile
+from dataflex_core.journal.texts import Text
 
 pytestmark = pytest.mark.numeric
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from signal_support import SIZE, TARGETS, reference_gradients, reference_updates, set_up, signals_of
+from signal_support import SIZE, STEPS, TARGETS, reference_gradients, reference_updates, set_up, signals_of
 from support import build_model
 
 from dataflex_core.domains import Domain
@@ -35,6 +35,7 @@ def known(tmp_path_factory):
     return {
         "signals": signals_of(model, optimizer, pool, targets),
         "updates": reference_updates(model, optimizer, pool),
+        "steps": reference_updates(model, optimizer, pool, step=STEPS + 1),
         "targets": [reference_gradients(model, rows) for rows in targets],
         "model": model,
     }
@@ -67,7 +68,7 @@ def test_icons(known):
 
 @pytest.mark.parametrize("exact_up_to", [SIZE, 0], ids=["exact", "projected"])
 def test_greats(known, exact_up_to):
-    q, updates = torch.cat(known["targets"]).mean(dim=0), known["updates"]
+    q, updates = torch.cat(known["targets"]).mean(dim=0), known["steps"]
     scores, products = (updates @ q).numpy(), (updates @ updates.T).numpy()
     # A rate at which what has been taken counts as much as what is to be taken.
     rate = float(scores.max() / products.max())
