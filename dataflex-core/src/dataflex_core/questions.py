@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+_HINT = "give ids Int64[n]; of a mask, request.candidates[mask]"
+
 
 def as_ids(ids: Any, count: int) -> NDArray[np.int64]:
     """Sample ids as Int64[n], the same array where they are that.
@@ -43,6 +45,3 @@ def check_sampling(*, count: int, max_new_tokens: int, temperature: float | None
         raise StrategyFault(f"temperature={temperature} is asked for", hint="give one above 0, or None for greedy ones")
     if not 0 < top_p <= 1:
         raise StrategyFault(f"top_p={top_p} is asked for", hint="top_p is above 0, and 1 at most")
-
-
-_HINT = "give ids Int64[n]; of a mask, request.candidates[mask]"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shlex
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dataflex_cli.doctor.check import Check, State
+from dataflex_core.places import barrier
 
 NAME = "compiled modules"
 
@@ -29,7 +29,7 @@ def bytecode_check(source: Path | None, *, written: bool) -> Check:
         remedy = f"unset it, or python -m compileall -q -j 0 {shlex.quote(str(source.parents[1]))}"
         detail = f"none, and PYTHONDONTWRITEBYTECODE is set, or python -B: {lost}"
         return Check(name=NAME, state=State.WARNING, detail=detail, remedy=remedy)
-    if not _is_writable(compiled.parent):
+    if barrier(str(compiled.parent)) is not None:
         detail = f"none, and {compiled.parent} cannot be written: {lost}"
         remedy = "export PYTHONPYCACHEPREFIX=FOLDER, one that can"
         return Check(name=NAME, state=State.WARNING, detail=detail, remedy=remedy)
@@ -40,9 +40,3 @@ def imported_module() -> tuple[Path | None, bool]:
     """What `bytecode_check` takes, of this process."""
     spec = PathFinder.find_spec("transformers")
     return (None if spec is None or spec.origin is None else Path(spec.origin)), not sys.dont_write_bytecode
-
-
-def _is_writable(folder: Path) -> bool:
-    """Or can be made."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK)

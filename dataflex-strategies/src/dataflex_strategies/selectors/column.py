@@ -95,15 +95,13 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
         import numpy as np
 
         # Of all candidates, not of the shard alone: ranks exchange what is rounded, and the choice goes by these.
-        self._of(request)
-        assert self._values is not None
-        return self._values[shard].astype(np.float32)
+        return self._known_of(request)[shard].astype(np.float32)
 
     def choose(self, request: SelectionRequest, scores: Scores) -> Selection:
         """Raises `UsageError` where no candidate has a value, or one that is wanted."""
         import numpy as np
 
-        values = np.where(np.isnan(scores), np.nan, self._of(request))
+        values = np.where(np.isnan(scores), np.nan, self._known_of(request)[request.candidates])
         missing = int(np.isnan(values).sum())
         if missing == len(values):
             where = self.params.scores or "the data"
@@ -120,15 +118,15 @@ class ColumnSelector(ScoringSelector[ColumnParams]):
             )
         return Selection(ids=ids, notes={"missing": float(missing)})
 
-    def _of(self, request: SelectionRequest) -> Values:
-        """Float64[N], what each candidate brings along; read from the file of scores where it is not yet."""
+    def _known_of(self, request: SelectionRequest) -> Values:
+        """By sample of the pool, what each candidate brings along; read from the file of scores where it is not yet."""
         assert self._values is not None, "setup comes first"
         if self._rows is not None and self._known is not None:
             unread = request.candidates[~self._known[request.candidates]]
             if len(unread):
                 self._values[unread] = self._rows.of(request.signals.row(unread))
                 self._known[unread] = True
-        return self._values[request.candidates]
+        return self._values
 
 
 def check(params: ColumnParams, request: CheckRequest) -> None:
