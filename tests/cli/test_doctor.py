@@ -257,7 +257,8 @@ def test_compiled_modules_that_are_not_kept(tmp_path, monkeypatch):
     found = bytecode_check(source, written=False)
     assert found.state is State.WARNING
     _, command = found.remedy.split("unset it, or python ")
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPYCACHEPREFIX"}
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
     subprocess.run(f"{sys.executable} {command}", shell=True, check=True, env=env)
     assert bytecode_check(source, written=False).state is State.OK
 
