@@ -20,6 +20,7 @@ from dataflex_core.journal import open_run
 from dataflex_core.journal.figures import overlap
 from dataflex_core.prepare import prepare
 from dataflex_core.spec import Kind
+from dataflex_core.trainer.kept_texts import KeptTexts
 
 pytestmark = pytest.mark.numeric
 
@@ -117,7 +118,14 @@ def test_losses_on_request_are_refused_where_another_loss_is_asked_for(model, da
     assert tuple(refused.value.key) == ("dataflex", "loss_by_domain")
 
 
-def test_a_decision_says_what_it_took_and_what_it_changed(model, data, tmp_path):
+def test_a_decision_says_what_it_took_and_what_it_changed(model, data, tmp_path, monkeypatch):
+    shown = KeptTexts.shown
+
+    def slow(*args):
+        time.sleep(0.01)  # which is no fact about the model
+        return shown(*args)
+
+    monkeypatch.setattr(KeptTexts, "shown", slow)
     args = base_args(model, data, tmp_path / "out", eval_dataset="held")
     run = open_run(train(args, selector="less"))
     warmup, *decisions = run.decisions

@@ -104,8 +104,7 @@ class PlannedTrainer(SignalTrainer):
         agree(plan, self.run.prepared.strategies, self.ranks, self.state.global_step)
         self._feed = self._fed_from(plan, interval.start)
         scored = plan.judged if plan.exact is None else int(plan.exact.sum())
-        with waited.running():
-            why = self._reasons(plan, scored)
+        why = self._reasons(plan, scored, waited)
         cost = cost_of_decision(
             self.run.prepared.strategies.get(SELECTOR),
             self.run.budget,
@@ -125,18 +124,23 @@ class PlannedTrainer(SignalTrainer):
             self.tables.decided(plan)
         super().begin_interval(interval)
 
-    def _reasons(self, plan: Plan, scored: int) -> Why:
-        """What is shown of a plan, for which so many samples were ``scored``, with what is known of why. Collective."""
+    def _reasons(self, plan: Plan, scored: int, waited: Clock) -> Why:
+        """What is shown of a plan, for which so many samples were ``scored``, with what is known of why. Collective.
+
+        ``waited`` runs while facts about the model are asked for.
+        """
         shown, prepared, heard = [], self.run.prepared, self.planner.heard
         if self.texts is not None:
             shown = self.texts.shown(plan)
         if heard.has_losses and prepared.shows_scores:
-            shown = with_losses(shown, heard, self.ranks)
+            with waited.running():
+                shown = with_losses(shown, heard, self.ranks)
         if heard.influence is None or not self.explains:
             return Why(shown=shown)
         budget, decision = self.run.budget, plan.interval.decision
         taken = int(cost_of_judging(prepared.strategies[SELECTOR], budget, decision=decision, judged=scored))
-        return with_helps(shown, heard, self.ranks, self.signals(), dict(budget.targets), taken)
+        with waited.running():
+            return with_helps(shown, heard, self.ranks, self.signals(), dict(budget.targets), taken)
 
     def _fed_from(self, plan: Plan, step: int) -> Iterator[Any]:
         """This rank's batches of the plan, from optimizer step ``step`` on."""
