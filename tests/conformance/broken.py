@@ -877,6 +877,19 @@ class RankedOnceSelector(Selector):
         return Selection(ids=np.intersect1d(known, request.candidates)[: request.count])
 
 
+@breaks("predicted_scores", "says predictable=False", needs={Need.LOSSES})
+class KeptScoresSelector(ScoringSelector):
+    """Chooses by the scores that it kept, which are those of the latest part of a probe."""
+
+    def score(self, request, shard):
+        self.scored, self.kept = request.candidates.copy(), request.signals.losses(shard)
+        return self.kept
+
+    def choose(self, request, scores):
+        places = np.searchsorted(self.scored, request.candidates)
+        return top(request.candidates, self.kept[places], request.count)
+
+
 @breaks("undrawn_domains", "not finite", needs={Need.TRAINING_LOSSES})
 class MeanLossMixer(Mixer):
     """Divides by the tokens of a step, of which a domain may have none."""

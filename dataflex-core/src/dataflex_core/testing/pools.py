@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dataflex_core.domains import Domain
 from dataflex_core.rng import derive
 from dataflex_core.rows import Row
-from dataflex_core.testing.fakes import IGNORE, Sample
+from dataflex_core.testing.fakes import IGNORE, WIDTH, Sample, embedding
 
 Samples = tuple[Sample, ...]
 _HELD = 2  # samples of each domain that are kept out of it
@@ -36,6 +36,12 @@ class Pool:
     def columns(self) -> Mapping[str, NDArray[np.float64]]:
         """A column of numbers between 0 and 1 by whatever name it is asked for."""
         return _Columns(samples=self.samples)
+
+    def features(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What scores of samples Int64[n] can be predicted from, Float32[n, d]: the starting model's embeddings."""
+        view = {"model": "base"}
+        found = [embedding(self.samples[sample], 0, view) for sample in ids.tolist()]
+        return np.array(found, dtype=np.float32).reshape(-1, WIDTH)
 
     def usable(self, sample: int) -> bool:
         """Whether a sample has a target token."""

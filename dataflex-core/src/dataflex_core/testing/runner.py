@@ -169,7 +169,13 @@ def _runner(
         slots[MIXER] = chosen
         strategies[MIXER] = _GivenShares(scenario.shares)
     planner = Planner(
-        scenario.budget, Rules(), seed=seed, chosen=slots, strategies=strategies, columns=scenario.pool.columns
+        scenario.budget,
+        Rules(probing=scenario.probing),
+        seed=seed,
+        chosen=slots,
+        strategies=strategies,
+        columns=scenario.pool.columns,
+        features=scenario.pool.features,
     )
     return Runner(
         chosen=subject.chosen,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataflex_core.planning.budget import Budget
+from dataflex_core.planning.probe import SMALLEST, Probing
 from dataflex_core.planning.schedule import Schedule
 from dataflex_core.rng import derive
 from dataflex_core.spec import Kind, StrategySpec
@@ -28,6 +29,7 @@ class Scenario:
     """A run over a pool: ``global_batch`` samples a step, of which a selector judges ``judged`` (None: all).
 
     ``shares`` are those of the mixer beside a selector, one for each decision in turn; none: there is no mixer.
+    ``probing`` is how scores are predicted; None: they are not.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Scenario:
     global_batch: int = _BATCH
     judged: int | None = None
     shares: Shares = ()
+    probing: Probing | None = None
 
     @property
     def budget(self) -> Budget:
@@ -91,6 +94,18 @@ def fresh(pool: Pool) -> tuple[Scenario, ...]:
             shares=shares,
         )
         for shares in ((), _some_shares(pool))
+    )
+
+
+def predicted(pool: Pool) -> tuple[Scenario, ...]:
+    """A scoring selector's runs, without and with a mixer, that predict what a probe does not score.
+
+    A probe has `SMALLEST` samples, so that the pool must have more.
+    """
+    assert len(pool) > SMALLEST, "something is predicted"
+    return tuple(
+        replace(whole, name=f"{whole.name}, some scores predicted", probing=Probing(ratio=0.1, floor=0.0, paid=True))
+        for whole in scenarios_over(pool, Kind.SELECTOR)
     )
 
 

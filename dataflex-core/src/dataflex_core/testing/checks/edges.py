@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dataflex_core.contracts import ScoringSelector, Strategy
 from dataflex_core.errors import DataflexError
-from dataflex_core.prepared import Chosen
+from dataflex_core.prepared import Chosen, implementation_of
 from dataflex_core.requests import Selection, SelectionRequest
 from dataflex_core.spec import Kind
 from dataflex_core.testing.checks import check
@@ -30,8 +30,9 @@ from dataflex_core.testing.pools import (
     Pool,
 )
 from dataflex_core.testing.runner import Subject, fitting, fitting_some, run_scenario
-from dataflex_core.testing.scenarios import budgets, fresh, scenarios_over, without_a_domain
+from dataflex_core.testing.scenarios import budgets, fresh, predicted, scenarios_over, without_a_domain
 
+_UNPREDICTABLE = "one that keeps what it scored for choose() says predictable=False"
 Choose = Callable[[SelectionRequest, NDArray[np.float32]], Selection]
 
 
@@ -114,6 +115,21 @@ def fresh_candidates(subject: Subject) -> None:
     """Each decision may judge the next unread samples alone, unless the spec says that it takes the whole pool."""
     for scenario in () if subject.spec.whole_pool else fitting(subject, fresh(EVERYDAY)):
         run_scenario(subject, scenario)
+
+
+@check(Kind.SELECTOR)
+def predicted_scores(subject: Subject) -> None:
+    """Some scores may be predicted from those of a few candidates, unless the spec says ``predictable=False``."""
+    if not (subject.spec.predictable and issubclass(implementation_of(subject.record), ScoringSelector)):
+        return
+    for scenario in fitting(subject, predicted(EVERYDAY)):
+        try:
+            run_scenario(subject, scenario)
+        except CheckFailed as wrong:
+            raise CheckFailed(f"{scenario.name}: {wrong}; {_UNPREDICTABLE}") from wrong
+        except Exception as wrong:
+            wrong.add_note(f"with some scores predicted ({_UNPREDICTABLE})")
+            raise
 
 
 @check(Kind.MIXER)
