@@ -125,6 +125,22 @@ class RaisingMixer(Mixer):
         raise KeyError("mine")
 
 
+class GradientlessSelector(Selector):
+    """Turns gradients off for good, which training needs."""
+
+    def select(self, request):
+        torch.set_grad_enabled(False)
+        return Selection(ids=request.candidates[: request.count])
+
+
+class HalfMixer(Mixer):
+    """Has torch make tensors of another dtype, wherever one is made from then on."""
+
+    def mix(self, request):
+        torch.set_default_dtype(torch.bfloat16)
+        return np.ones(len(request.domains))
+
+
 class ZeroFirstWeighter(Weighter):
     """Weighs the first sample of each micro-batch with nothing, token by token."""
 

@@ -758,6 +758,24 @@ class TorchWeighter(Weighter):
         return torch.rand(len(losses.values))
 
 
+@breaks("process_is_untouched", "leaves whether gradients are taken")
+class GradientlessWeighter(Weighter):
+    def setup(self, context):
+        import torch
+
+        torch.set_grad_enabled(False)
+
+    def weigh(self, request, losses):
+        return losses.per_sample.nan_to_num() + 1
+
+
+@breaks("process_is_untouched", "leaves numpy's handling of errors changed")
+class QuietSelector(Selector):
+    def select(self, request):
+        np.seterr(all="ignore")
+        return first(request)
+
+
 # Edges
 
 

@@ -21,6 +21,8 @@ BROKEN = [
     ("selector", "lacks", StrategyFault, "LacksSelector lacks score"),
     ("selector", "strange", StrategyFault, "is no Selector"),
     ("selector", "silent", StrategyFault, "and does not declare Need.LOSSES"),
+    ("selector", "gradientless", StrategyFault, "leaves whether gradients are taken changed"),
+    ("mixer", "half", StrategyFault, "leaves torch's default dtype changed"),
     ("mixer", "nan", StrategyFault, "are not finite"),
     ("mixer", "wide", StrategyFault, "the run has 2 domains"),
     ("weighter", "negative", StrategyFault, "not finite and >= 0"),

@@ -41,7 +41,9 @@ class Strategy(ABC, Generic[P]):
                                          is asked of the strategy, but maybe several steps later
         state_dict()                     at each checkpoint, and before each decision, for one that is cut short
 
-    All ranks make the same calls in the same order and are to give the same answers.
+    All ranks make the same calls in the same order and are to give the same answers. A call leaves the process as it
+    found it (whether torch takes gradients, its default dtype, numpy's handling of errors, the working folder): else
+    the run ends with a `StrategyFault`.
     """
 
     def __init__(self, params: P) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataflex_core.asking import settings_kept
 from dataflex_core.catalog import Record
 from dataflex_core.config import params
 from dataflex_core.contracts import Mixer, Strategy, Weighter
@@ -109,6 +110,7 @@ class Trace:
     attached: bool
     scores: Answers
     disordered: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
 
 def run_scenario(
@@ -121,7 +123,10 @@ def run_scenario(
     keep: bool = False,
 ) -> list[Trace]:
     """Every rank's trace of a scenario, from its beginning or from a snapshot; with ``keep`` it leaves snapshots."""
-    return on_ranks(ranks, lambda rank, meeting: _run(subject, scenario, rank, meeting, seed, start, keep))
+    with settings_kept() as changed:
+        traces = on_ranks(ranks, lambda rank, meeting: _run(subject, scenario, rank, meeting, seed, start, keep))
+        left = changed()
+    return [replace(trace, left=left) for trace in traces]
 
 
 def _run(
@@ -253,8 +258,9 @@ def fitting_some(subject: Subject, scenarios: Iterable[Scenario]) -> list[Scenar
 
 def _refusal(subject: Subject, scenario: Scenario) -> UsageError | None:
     strategy = subject.make()
-    try:
-        strategy.setup(_context(scenario, SEED))
-    except UsageError as refusal:
-        return refusal
+    with settings_kept():
+        try:
+            strategy.setup(_context(scenario, SEED))
+        except UsageError as refusal:
+            return refusal
     return None

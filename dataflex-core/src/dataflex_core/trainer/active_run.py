@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dataflex_core.asking import asked
 from dataflex_core.contracts import Strategy
 from dataflex_core.errors import InvalidConfig
 from dataflex_core.journal.events import Resume
@@ -25,7 +26,6 @@ from dataflex_core.journal.writer import Journal
 from dataflex_core.planning.budget import Budget, context_of
 from dataflex_core.prepared import MIXER, PreparedRun, Slot, make_strategy
 from dataflex_core.rows import Origins
-from dataflex_core.strategy_faults import named
 from dataflex_core.trainer.checkpoint_files import read_state
 from dataflex_core.trainer.provenance import PARTS, differences, provenance_of
 
@@ -86,12 +86,12 @@ class ActiveRun:
         earlier = partial(mean_proportions, unit=unit, doubts=self.doubts.append)
         context = context_of(budget, mixed=mixed, seed=self.seed, columns=self.columns, earlier=earlier)
         for slot, strategy in self.strategies.items():
-            with self.named(slot, "in setup()"):
+            with self.asking("in setup()", slot):
                 strategy.setup(context)
 
-    def named(self, slot: Slot, when: str) -> AbstractContextManager[None]:
-        """For a block that calls the strategy at ``slot``: what it raises names it, ``when``, and the line."""
-        return named({self.prepared.strategies[slot].title: self.strategies[slot]}, when)
+    def asking(self, when: str, *slots: Slot) -> AbstractContextManager[None]:
+        """For a block that asks the strategies at ``slots``: an error of one names it, ``when``, and the line."""
+        return asked({self.prepared.strategies[slot].title: self.strategies[slot] for slot in slots}, when)
 
     def provenance(self) -> dict[str, dict[str, Any]]:
         """What the run is, worked out once."""

@@ -39,7 +39,7 @@ def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
     before, now = trainer.run.resumed["provenance"]["strategies"], trainer.run.provenance()["strategies"]
     for slot, strategy in trainer.run.strategies.items():
         if before.get(str(slot)) == now[str(slot)]:
-            with trainer.run.named(slot, f"taking up its state of step {trainer.state.global_step}"):
+            with trainer.run.asking(f"taking up its state of step {trainer.state.global_step}", slot):
                 strategy.load_state_dict(states[str(slot)])
         else:
             trainer.begins_afresh(slot)
@@ -48,7 +48,7 @@ def _put_strategies(trainer: FlexTrainer, states: Mapping[str, Any]) -> None:
 def _states(trainer: FlexTrainer) -> dict[str, Any]:
     states = {}
     for slot, strategy in trainer.run.strategies.items():
-        with trainer.run.named(slot, f"step {trainer.state.global_step}, giving its state"):
+        with trainer.run.asking(f"step {trainer.state.global_step}, giving its state", slot):
             states[str(slot)] = writable(strategy.state_dict())
     return states
 

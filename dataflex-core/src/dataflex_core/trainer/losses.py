@@ -269,7 +269,7 @@ class LossTrainer(SignalTrainer):
                 excess=excess,
                 reference_losses=theirs,
             )
-            with self.run.named(slot, f"step {entry.step}"):
+            with self.run.asking(f"step {entry.step}", slot):
                 strategy.observe(facts)
 
     def _beside_reference(self, table: Any, path: str | None) -> tuple[Any, Any]:

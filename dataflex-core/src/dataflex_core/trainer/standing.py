@@ -12,7 +12,7 @@ from dataflex_core.planning.schedule import Interval
 from dataflex_core.prepared import Slot
 from dataflex_core.requests import Progress
 from dataflex_core.rng import strategy_rng
-from dataflex_core.strategy_faults import FAULT_HINT, named
+from dataflex_core.strategy_faults import FAULT_HINT
 from dataflex_core.trainer.active_run import ActiveRun
 from dataflex_core.trainer.transformers_trainer import TransformersTrainer
 
@@ -51,6 +51,5 @@ class StandingTrainer(TransformersTrainer):
         return StrategyFault(f"{title}, step {step}: {what}", hint=FAULT_HINT)
 
     def asking(self, *slots: Slot) -> AbstractContextManager[None]:
-        """For a block that asks the strategies at ``slots``: what one raises names it, the step and the line."""
-        strategies = {self.run.prepared.strategies[slot].title: self.run.strategies[slot] for slot in slots}
-        return named(strategies, f"step {self.state.global_step}")
+        """For a block that asks the strategies at ``slots``: an error of one names it, the step and the line."""
+        return self.run.asking(f"step {self.state.global_step}", *slots)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from dataflex_core.asking import KEEP_HINT
 from dataflex_core.testing.checks import check
 from dataflex_core.testing.errors import CheckFailed
 from dataflex_core.testing.runner import Subject, fitting_some, run_scenario
@@ -37,6 +38,15 @@ def random_state_is_untouched(subject: Subject) -> None:
             raise CheckFailed(
                 f"{scenario.name}: draws from, or seeds, {', '.join(changed)}; draw from request.rng only"
             )
+
+
+@check()
+def process_is_untouched(subject: Subject) -> None:
+    """Gradients, torch's default dtype, numpy's handling of errors and the working folder are as they were."""
+    for scenario in fitting_some(subject, everyday(subject.spec.kind)):
+        (trace,) = run_scenario(subject, scenario)
+        if trace.left:
+            raise CheckFailed(f"{scenario.name}: leaves {' and '.join(trace.left)} changed; {KEEP_HINT}")
 
 
 @contextmanager
