@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import functools
 import importlib
 import inspect
@@ -48,6 +49,8 @@ LINE = inspect.getsourcelines(helper)[1] + 1
         (NotImplementedError(), "NotImplementedError"),
         (SystemExit(3), "SystemExit: 3"),
         (StopIteration(), "StopIteration"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (BaseException("of a library"), "BaseException: of a library"),
         (MemoryError(), "MemoryError"),
         (StrategyFault("there is no pooling 'x'", hint="use mean"), "there is no pooling 'x'"),
     ],

@@ -19,7 +19,7 @@ _HINT = "mend the strategy; --debug shows the traceback"
 
 @contextmanager
 def named(strategies: Mapping[str, object], when: str) -> Iterator[None]:
-    """Raise a `StrategyFault` for what one of ``strategies``, by title, raises in the block, SystemExit too.
+    """Raise a `StrategyFault` for what one of ``strategies``, by title, raises in the block, but for Ctrl-C.
 
     It names the strategy, ``when``, and the line. An error of DataFlex's own comes through as it is, but for a
     `StrategyFault` that does not say whose it is. Where several strategies are asked in the block, whose method was
@@ -34,7 +34,9 @@ def named(strategies: Mapping[str, object], when: str) -> Iterator[None]:
             raise
         place = place_of(error, strategies[title]) or place_of_class(strategies[title])
         raise StrategyFault(f"{title}, {when}: {error.message}, at {place}", hint=error.hint or _HINT) from error
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # SystemExit, asyncio.CancelledError and others of their own
         if (title := _whose(error, strategies)) is None:
             raise
         text = first_line(error)
