@@ -145,3 +145,15 @@ def test_a_plugins_rule_that_is_wrong_is_not_followed(plugin, rule, why):
     theirs = for_class(module.Bottleneck, getattr(module, rule), "theirs")
     (said,) = check(_with_bottlenecks(module), rules=[theirs])
     assert said.endswith(why)
+
+
+@pytest.mark.parametrize("size", [2, 6, 16, 21])
+@pytest.mark.parametrize("rounds", [True, False], ids=["bfloat16", "float32"])
+def test_rounding_is_no_reason_to_take_one_sample_at_a_time(rounds, size):
+    model = with_lora(TEXT["llama"].build(num_hidden_layers=12)).eval()
+    if rounds:
+        model.forward = torch.autocast("cpu", dtype=torch.bfloat16)(model.forward)  # as `bf16: true` has it
+    said: list[str] = []
+    alike = make_samples(1, 3) * size  # of which a difference is rounding alone
+    found_gradients(Gradients(model, said.append), batch_of(alike))
+    assert said == []
