@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(prefix="dataflex-bench-") as scratch:
         _hush()
-        bench = build_bench(options.model, Path(scratch))
+        bench = build_bench(options.model, Path(scratch), bf16=options.bf16)
         outcomes = [_run(name, bench, options.repeats) for name in options.only]
     device = device_name(torch.cuda.is_available())
     console = Console()
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(outcomes)
 
 
-def build_bench(name: str, folder: Path) -> Bench:
+def build_bench(name: str, folder: Path, *, bf16: bool = False) -> Bench:
     """The bench of one of ``MODELS``."""
     from benchmarks.bench import build
 
-    return build(name, folder)
+    return build(name, folder, bf16=bf16)
 
 
 def load_measure(name: str) -> Measure:
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", choices=MODELS, default="hidden256")
     parser.add_argument("--only", type=_names, default=NAMES, metavar="NAME[,NAME]", help=", ".join(NAMES))
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="PATH")
+    parser.add_argument("--bf16", action="store_true", help="what scores, in bfloat16 on a CPU, too")
     parser.add_argument("--repeats", type=int, default=5, metavar="N")
     return parser
 

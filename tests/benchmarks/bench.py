@@ -76,19 +76,23 @@ class Bench:
         )
 
 
-def build(name: str, folder: Path) -> Bench:
-    """Write model and data of ``name`` below ``folder``, and train the model for four steps."""
+def build(name: str, folder: Path, *, bf16: bool = False) -> Bench:
+    """Write model and data of ``name`` below ``folder``, and train the model for four steps.
+
+    In bfloat16 on a GPU; where ``bf16`` asks for it on a CPU, too.
+    """
     from accelerate import Accelerator
     from transformers import AutoTokenizer, DataCollatorForSeq2Seq
 
     home = write_demo(folder / name).parent
     WRITERS[name](home / "model")
     scale, texts, cuda = SCALES[name], collect_texts(), torch.cuda.is_available()
+    half = cuda or bf16
     _write_long(home / "data", long_rows(texts, 2 * scale.train_batch * scale.train_steps, characters=1200))
 
     tokenizer = AutoTokenizer.from_pretrained(home / "model")
-    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if cuda else "no")
-    model = load_lora(home / "model", dtype=torch.bfloat16 if cuda else torch.float32)
+    accelerator = Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
+    model = load_lora(home / "model", dtype=torch.bfloat16 if half else torch.float32)
     chosen = mixed(texts, scale.pool + TARGETS)
     bench = Bench(
         folder=home,

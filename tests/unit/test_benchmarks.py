@@ -103,7 +103,7 @@ def side(*values):
 def run_command(monkeypatch, tmp_path, bound, found):
     measure = Measure(name="less-step", what="a thing", bound=bound, run=lambda bench, repeats: found)
     monkeypatch.setattr(command, "load_measure", lambda name: measure)
-    monkeypatch.setattr(command, "build_bench", lambda name, folder: None)
+    monkeypatch.setattr(command, "build_bench", lambda name, folder, bf16: None)
     monkeypatch.setattr(command, "_hush", lambda: None)  # it is for a process of its own
     path = tmp_path / "bench.json"
     code = command.main(["--only", "less-step", "--json", str(path)])
