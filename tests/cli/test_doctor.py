@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 import time
+from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from dataflex_cli import doctor
-from dataflex_cli.doctor import machine
+from dataflex_cli.doctor import installed, machine
 from dataflex_cli.doctor.bytecode import bytecode_check
 from dataflex_cli.doctor.check import Check, State
 from dataflex_cli.doctor.installed import Environment
@@ -270,6 +272,30 @@ def test_compiled_modules_with_no_place_to_lie(tmp_path, monkeypatch):
     assert found.state is State.WARNING
     assert "cannot be written" in found.detail
     assert bytecode_check(None, written=True).state is State.OK
+
+
+class _Strict(Message):
+    """As importlib_metadata reads it."""
+
+    def __getitem__(self, name):
+        found = super().__getitem__(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+
+def _installed(**fields):
+    metadata = _Strict()
+    for name, value in fields.items():
+        metadata[name.replace("_", "-")] = value
+    return SimpleNamespace(metadata=metadata, requires=None)
+
+
+def test_metadata_that_lacks_fields(monkeypatch):
+    every = [_installed(Name="Some.Thing", Version="1"), _installed(Version="2"), _installed(Name="other")]
+    monkeypatch.setattr(installed, "distributions", lambda: every)
+    found = installed.read_environment()
+    assert (found.versions, found.pythons) == ({"some-thing": "1"}, {})
 
 
 def test_where_extensions_are_built(tmp_path):

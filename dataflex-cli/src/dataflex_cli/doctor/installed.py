@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -49,14 +49,20 @@ def read_environment() -> Environment:
     requires: dict[str, Sequence[str]] = {}
     pythons: dict[str, str] = {}
     for distribution in distributions():
-        found, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        found, version = _field(distribution, "Name"), _field(distribution, "Version")
         if not found or not version or (name := _name(found)) in versions:
             continue
         versions[name] = version
         requires[name] = distribution.requires or ()
-        if python := distribution.metadata["Requires-Python"]:
+        if python := _field(distribution, "Requires-Python"):
             pythons[name] = python
     return Environment(versions=versions, requires=requires, pythons=pythons, python=platform.python_version())
+
+
+def _field(distribution: Distribution, name: str) -> str | None:
+    """None where it is missing: what importlib_metadata puts in the standard library's place raises for brackets."""
+    found = distribution.metadata.get_all(name)
+    return found[0] if found else None
 
 
 def wishes(environment: Environment) -> list[Wish]:
